@@ -1,0 +1,136 @@
+"""The recipe: from a size to a shape, and from a size and a budget to everything else that training needs.
+
+Each rule is numbered and names its source. "Measured here" means on the built-in data; LOG.md has the runs.
+
+1. Depth: layers = max(2, round(2 (N / 40 000)^0.235)). A power law through this project's smallest shapes and the
+   GPT-2 / GPT-3 family (Brown et al. 2020, 2005.14165, table 2.1: 85 M -> 12, 1.2 B -> 24 layers).
+2. Width: the multiple of 8 (below 32), 16 (below 256), 64 (below 1024) or 128 nearest to sqrt(N / 12 layers), since a
+   layer holds 4 d² attention and 3 d·f feed-forward weights, and f = 8/3 d makes that 12 d² (Shazeer 2020, 2002.05202).
+3. Feed-forward width: whatever multiple of 8 then brings N nearest to the size asked for.
+4. Head width: 8 (d < 32), 16 (d < 256), 64 (d < 1024), 128. Small heads let the smallest models have several.
+5. Batch: 1 024 tokens at D = 1.5 M, growing as D^0.571 (exponent: Li et al. 2025, 2503.04715; their constant, fitted
+   above 60 M parameters, would give twice as much). Measured here: four times the batch needs twice the budget.
+6. Learning rate: min(0.01, 1.79 N^-0.713 D^0.307) (Li et al. 2025). The cap is what the sizes below 1 M train
+   stably with (measured here).
+7. AdamW, betas (0.9, 0.95), eps 1e-8, weight decay 0.1 on matrices, none on norms (Brown et al. 2020); gradient norm
+   clipped at 1.
+8. Schedule: linear warm-up over 2 % of the steps, constant, then 1 - sqrt down to zero over the last 20 %
+   (warmup-stable-decay: Hu et al. 2024, 2404.06395; shape and length of the decay: Hägele et al. 2024, 2405.18392).
+9. Initialisation: normal, deviation 0.02 for the embedding and 1 / sqrt(fan in) for matrices, those that write to the
+   residual stream divided by sqrt(2 layers) (Radford et al. 2019).
+"""
+
+import math
+from dataclasses import dataclass
+
+SMALLEST, LARGEST = 10_000, 3_000_000_000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's shape. `size` counts non-embedding parameters, `total_size` all of them (embeddings are tied)."""
+
+    d_model: int
+    layers: int
+    heads: int
+    d_ff: int
+    vocabulary: int
+
+    @property
+    def head_width(self) -> int:
+        """d_model / heads."""
+        return self.d_model // self.heads
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Parameters by group: embedding V·d, attention 4 d² L, feed-forward 3 d·f·L, norms d (2 L + 1)."""
+        return {
+            "embedding": self.vocabulary * self.d_model,
+            "attention": 4 * self.d_model**2 * self.layers,
+            "feed_forward": 3 * self.d_model * self.d_ff * self.layers,
+            "norms": self.d_model * (2 * self.layers + 1),
+        }
+
+    @property
+    def total_size(self) -> int:
+        """All parameters."""
+        return sum(self.groups.values())
+
+    @property
+    def size(self) -> int:
+        """N: all parameters but the embedding."""
+        return self.total_size - self.groups["embedding"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one (N, D) is trained. `batch` counts blocks a step; `tokens` = steps · batch · block is the exact budget."""
+
+    shape: Shape
+    block: int
+    batch: int
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    warmup: int
+    decay: int
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens D = steps · batch · block."""
+        return self.steps * self.batch * self.block
+
+    @property
+    def memory(self) -> int:
+        """Bytes of weights, gradients and two moments in fp32, and activations of one step (about 34 d + 4 f a layer
+        and token, and the logits twice)."""
+        shape = self.shape
+        per_token = shape.layers * (34 * shape.d_model + 4 * shape.d_ff) + 2 * shape.vocabulary
+        return 16 * shape.total_size + 4 * per_token * self.batch * self.block
+
+    def learning_rate_at(self, step: int) -> float:
+        """Learning rate of step 0, 1, …: warm-up, constant, 1 - sqrt (rule 8)."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        left = self.steps - step
+        if left > self.decay:
+            return self.learning_rate
+        return self.learning_rate * (1 - math.sqrt(1 - left / (self.decay + 1)))
+
+
+def shape_for(size: int, vocabulary: int) -> Shape:
+    """The shape whose non-embedding parameters come nearest to `size`, within 5 % (rules 1 to 4)."""
+    if not SMALLEST <= size <= LARGEST:
+        raise ValueError(f"size {size} lies outside {SMALLEST} to {LARGEST} non-embedding parameters")
+    layers = max(2, round(2 * (size / 40_000) ** 0.235))
+    ideal = math.sqrt(size / (12 * layers))
+    step = 8 if ideal < 30 else 16 if ideal < 256 else 64 if ideal < 1024 else 128
+    width = max(step, step * round(ideal / step))
+    d_ff = max(8, 8 * round((size / layers - 4 * width**2 - 2 * width) / (3 * width) / 8))
+    head = 8 if width < 32 else 16 if width < 256 else 64 if width < 1024 else 128
+    return Shape(width, layers, width // head, d_ff, vocabulary)
+
+
+def recipe_for(
+    size: int,
+    tokens: int,
+    *,
+    vocabulary: int,
+    block: int = 128,
+    learning_rate_factor: float = 1.0,
+    batch_factor: float = 1.0,
+    weight_decay: float = 0.1,
+) -> Recipe:
+    """The recipe for N = `size` and D = `tokens`, D rounded down to whole steps; factors multiply rules 5 and 6."""
+    shape = shape_for(size, vocabulary)
+    batch_tokens = 1024 * (tokens / 1.5e6) ** 0.571 * batch_factor
+    batch = max(1, round(batch_tokens / block))
+    steps = tokens // (batch * block)
+    if steps < 20:
+        raise ValueError(f"a budget of {tokens} tokens gives {steps} steps; 20 are the least that can be trained")
+    rate = min(0.01, 1.79 * shape.size**-0.713 * tokens**0.307) * learning_rate_factor
+    return Recipe(
+        shape, block, batch, steps, rate, weight_decay, warmup=max(10, steps // 50), decay=max(1, steps // 5)
+    )
