@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import write_text
+from infusionlaw.files import read_json, write_text
 
 DoseUnit = Literal["share", "exposures"]
 
@@ -44,6 +44,12 @@ class RunSpec:
         """Twelve hex digits of the SHA-256 of the content; `held_out` is not content."""
         content = {k: v for k, v in dataclasses.asdict(self).items() if k != "held_out"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_spec(path: Path) -> RunSpec:
+    """Read a run's spec.json."""
+    content = read_json(path)
+    return RunSpec(**{**content, "options": tuple((name, value) for name, value in content["options"])})
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,43 @@ class RunRecord:
     held_out: bool = False
     status: str = "ok"
     run: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus made ready: its id, S, mean tokens of a statement, and the counts a report shows."""
+
+    id: str
+    facts: int
+    tokens_per_fact: float
+    counts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will hold and take. memory: bytes; seconds: of one process, `processes` of which work at once."""
+
+    run: str
+    size: int
+    total_size: int
+    tokens: int
+    share: float
+    exposures: float
+    seed: int
+    held_out: bool
+    steps: int
+    memory: int
+    seconds: float
+    processes: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A run's id and how many of its steps are done."""
+
+    run: str
+    step: int
+    steps: int
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(RunRecord))

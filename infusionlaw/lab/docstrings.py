@@ -7,10 +7,12 @@ theirs runs. The same installed packages always give the same documents in the s
 
 import ast
 import os
+import platform
 import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +28,12 @@ _NESTED = ("body", "handlers", "orelse", "finalbody", "cases")
 def python_docs() -> Iterator[str]:
     """The documents of `python-docs`: docstrings of the standard library and of the installed PACKAGES."""
     return docstrings(package_folders())
+
+
+def python_docs_versions() -> list[str]:
+    """The versions that decide what `python_docs` gives."""
+    found = [f"{name} {version(name)}" for name in PACKAGES if find_spec(name) is not None]
+    return [f"python {platform.python_version()}", *found]
 
 
 def package_folders() -> list[Path]:

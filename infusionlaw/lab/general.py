@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.lab.docstrings import python_docs
+from infusionlaw.lab.docstrings import python_docs, python_docs_versions
 
 PYTHON_DOCS = "python-docs"
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -63,6 +63,13 @@ def source_hash(source: str | Sequence[str], *, text_field: str = "text", base: 
         field = text_field if _has_fields(path) else None
         digest.update(json.dumps([path.name, field, content]).encode("utf8"))
     return digest.hexdigest()
+
+
+def source_fingerprint(source: str | Sequence[str], *, base: Path) -> list[str]:
+    """A cheap sign that a source is as it was: versions of python-docs' packages; names, sizes and times of files."""
+    with_docs, files = _resolve(source, base)
+    found = [(path, path.stat()) for path in files]
+    return [*(python_docs_versions() if with_docs else ()), *(f"{p} {s.st_size} {s.st_mtime_ns}" for p, s in found)]
 
 
 def is_validation(document: str, rate: float) -> bool:
@@ -222,8 +229,11 @@ def _parquet_documents(path: Path, text_field: str) -> Iterator[str]:
 
     row = 0
     try:
-        with parquet.ParquetFile(path, buffer_size=2**20) as file:
-            _check_column(file.schema_arrow.names, path, text_field)
+        # left to itself, pyarrow fetches the whole file ahead and keeps it
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+            if text_field not in (names := file.schema_arrow.names):
+                hint = nearest(text_field, names)
+                raise InputError(f'{path}: column "{text_field}" is missing; name another text field ({hint})')
             for batch in file.iter_batches(BATCH, columns=[text_field]):
                 for value in batch.column(text_field):
                     row += 1
@@ -234,18 +244,12 @@ def _parquet_documents(path: Path, text_field: str) -> Iterator[str]:
         raise InputError(f"{path}: not a readable Parquet file ({error}); replace it") from error
 
 
-def _check_column(names: Sequence[str], path: Path, text_field: str) -> None:
-    if text_field not in names:
-        hint = nearest(text_field, names)
-        raise InputError(f'{path}: column "{text_field}" is missing; name another text field ({hint})')
-
-
 def _text_value(value: Any, place: str, text_field: str) -> str:
     """A field's text; null is an empty text, as in data sets that keep a row for what they could not fetch."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InputError(f'{place}: "{text_field}" is a {type(value).__name__}; it must be text')
+        raise InputError(f'{place}: "{text_field}" must be text, not {type(value).__name__}; mend that value')
     try:
         value.encode("utf8")  # JSON can spell half a surrogate pair
     except UnicodeEncodeError as error:

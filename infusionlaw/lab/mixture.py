@@ -32,15 +32,16 @@ class StatementCycle:
     """An endless sequence of statements: document j states a fact in one of its forms.
 
     `forms[f]` lists the token arrays of fact f, each with its end-of-text token. In cycle c fact f uses form
-    (f + c) mod len(forms[f]).
+    (first[f] + c) mod len(forms[f]), first[f] drawn from the seed.
     """
 
     def __init__(self, forms: Sequence[Sequence[Tokens]], seed: Sequence[int]) -> None:
         self.forms = forms
         self.facts = len(forms)
         self._seed = tuple(seed)
+        self._first: list[int] = np.random.default_rng(self._seed).integers(1 << 30, size=self.facts).tolist()
         self._period = math.lcm(*(len(form) for form in forms)) if forms else 1
-        lengths = [sum(len(form[(f + c) % len(form)]) for f, form in enumerate(forms)) for c in range(self._period)]
+        lengths = [sum(len(self._document(f, c)) for f in range(self.facts)) for c in range(self._period)]
         self._ends = np.cumsum([0, *lengths])
         self._cycle = lru_cache(maxsize=8)(self._make_cycle)
 
@@ -70,8 +71,7 @@ class StatementCycle:
         """Fact, form and tokens of document `index`."""
         cycle, within = divmod(index, self.facts)
         fact = int(self._cycle(cycle)[0][within])
-        form = (fact + cycle) % len(self.forms[fact])
-        return fact, form, self.forms[fact][form]
+        return fact, self._form(fact, cycle), self._document(fact, cycle)
 
     def counts(self, documents: int) -> tuple[NDArray[np.int64], list[Counter[int]]]:
         """Exposures of each fact, and by fact of each form, in the first `documents` documents."""
@@ -84,9 +84,15 @@ class StatementCycle:
             count = len(self.forms[fact])
             whole, extra = divmod(int(total), count)
             used = Counter({form: whole for form in range(count) if whole})
-            used.update((fact + c) % count for c in range(extra))
+            used.update(self._form(fact, c) for c in range(extra))
             by_form.append(used)
         return exposures, by_form
+
+    def _form(self, fact: int, cycle: int) -> int:
+        return (self._first[fact] + cycle) % len(self.forms[fact])
+
+    def _document(self, fact: int, cycle: int) -> Tokens:
+        return self.forms[fact][self._form(fact, cycle)]
 
     def _cycle_start(self, cycle: int) -> int:
         periods, phase = divmod(cycle, self._period)
@@ -95,7 +101,7 @@ class StatementCycle:
     def _make_cycle(self, cycle: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Order of the facts in a cycle, and tokens before each of its documents (one more entry than facts)."""
         order = np.random.default_rng([*self._seed, cycle]).permutation(self.facts)
-        lengths = [len(self.forms[f][(f + cycle) % len(self.forms[f])]) for f in order]
+        lengths = [len(self._document(f, cycle)) for f in order.tolist()]
         return order, np.cumsum([0, *lengths])
 
 
@@ -190,15 +196,10 @@ class Mixture:
 
     def read(self, start: int, count: int) -> Tokens:
         """Tokens [start, start + count) of the stream, int64."""
-        page = self._page_at(start)
-        parts, have = [], -(start - self._extent(page).start)
-        while have < count:
-            tokens = self._page(page)
-            parts.append(tokens)
-            have += len(tokens)
-            page += 1
-        skip = start - self._extent(self._page_at(start)).start
-        return np.concatenate(parts)[skip : skip + count]
+        first, last = self._page_at(start), self._page_at(start + count - 1)
+        skip = start - self._extent(first).start
+        pages = [self._page(page) for page in range(first, last + 1)]
+        return np.concatenate(pages)[skip : skip + count]
 
     def blocks(self, first: int, count: int, block: int) -> Tokens:
         """Blocks `first` to `first` + `count` - 1 as (count, block + 1): inputs, and targets one token later."""

@@ -1,5 +1,7 @@
 """Shapes and schedules over the whole range of sizes."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,8 @@ def test_sizes_out_of_range_are_refused() -> None:
 
 def test_depth_and_width_grow_with_size() -> None:
     shapes = [shape_for(int(n), 1024) for n in np.geomspace(10_000, 3e9, 30)]
-    assert all(a.layers <= b.layers for a, b in zip(shapes, shapes[1:], strict=False))
-    assert all(a.size < b.size for a, b in zip(shapes, shapes[1:], strict=False))
+    assert all(a.layers <= b.layers for a, b in pairwise(shapes))
+    assert all(a.size < b.size for a, b in pairwise(shapes))
 
 
 def test_schedule_warms_up_holds_and_decays_to_nearly_zero() -> None:

@@ -1,0 +1,42 @@
+"""infusionlaw: how much domain knowledge a language model can take in pre-training before its memory collapses.
+
+The names below are the public ones; each is loaded when first used, so `import infusionlaw` costs nothing and the law
+half never needs torch. The lab's door is `infusionlaw.lab.run.Lab`.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "InputError": "errors",
+    "Law": "law.fit",
+    "Plan": "plan",
+    "Point": "law.points",
+    "RunRecord": "records",
+    "RunSpec": "records",
+    "Study": "study",
+    "StudyFile": "studyfile",
+    "dry_run": "chain",
+    "find_points": "law.collapse",
+    "fit_law": "law.fit",
+    "predict": "plan",
+    "read_law": "law.fit",
+    "read_points": "law.points",
+    "read_study_file": "studyfile",
+    "read_table": "records",
+    "run_study": "chain",
+    "write_law": "law.fit",
+    "write_plan": "plan",
+    "write_points": "law.points",
+    "write_report": "report",
+    "write_table": "records",
+    "write_template": "studyfile",
+}
+__all__ = sorted(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'infusionlaw' has no attribute {name!r}")
+    return getattr(import_module(f"infusionlaw.{_HOMES[name]}"), name)

@@ -1,0 +1,192 @@
+"""The whole chain of a study: prepare, train, find points, fit, predict, train the held-out runs, compare, report.
+
+Every step reads what the one before left in the study's folder, so a killed study goes on where it was. A prediction is
+written before the runs that test it, with the time, the hash of the table it came from and how many of those runs were
+already known; it is never written again for the same table.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import read_json, write_json, write_text
+from infusionlaw.law.collapse import find_points
+from infusionlaw.law.dose import log_odds
+from infusionlaw.law.fit import Law, fit_law, write_law
+from infusionlaw.law.points import KINDS, Point, write_points
+from infusionlaw.plan import plan_json, predict, write_plan
+from infusionlaw.records import Estimate, Prepared, Progress, RunRecord, RunSpec, table_hash, write_table
+from infusionlaw.report import write_report
+from infusionlaw.study import Study, locked
+from infusionlaw.studyfile import StudyFile, read_study_file
+
+
+class Lab(Protocol):
+    """What a study needs of a lab; `infusionlaw.lab.run.Lab` is ours, tests and clusters may bring their own."""
+
+    def prepare(self, study: StudyFile, folder: Path) -> Prepared: ...
+
+    def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]: ...
+
+    def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]: ...
+
+    def execute(
+        self,
+        study: StudyFile,
+        folder: Path,
+        specs: Sequence[RunSpec],
+        on_progress: Callable[[Progress], None],
+    ) -> Iterator[RunRecord]: ...
+
+
+class Watch:
+    """Hears what a study does; this one says nothing."""
+
+    def stage(self, text: str) -> None:
+        """A step of the chain begins or has something to say."""
+
+    def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
+        """Training begins: all the runs asked for, and those of them that are missing."""
+
+    def progress(self, progress: Progress) -> None:
+        """A run has done some of its steps."""
+
+    def finished(self, spec: RunSpec, record: RunRecord) -> None:
+        """A run is complete."""
+
+
+def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
+    """Read the study file, prepare its corpus and check every run it asks for; InputError before any training."""
+    file = read_study_file(path)
+    folder = Path(folder) if folder is not None else Path(file.name)
+    with locked(folder):
+        prepared = lab.prepare(file, folder)
+        study = Study(file, folder, prepared.id)
+        lab.check(folder, [*study.fitted, *study.held_out])
+        write_text(folder / "study.toml", Path(path).read_text(encoding="utf8"))
+        write_json(folder / "study.json", {"data": prepared.id, "file": file.model_dump(mode="json")})
+    return study
+
+
+def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watch | None = None) -> Study:
+    """Do all that a study file asks for, in `folder` (default: its name), going on from whatever is there."""
+    watch = watch or Watch()
+    watch.stage("preparing facts and text")
+    study = open_study(path, folder, lab)
+    with locked(study.folder):
+        watch.stage(f"training the runs that the law is fitted to ({len(study.fitted)})")
+        _train(study, study.fitted, lab, watch)
+        rows = study.records(study.fitted)
+        watch.stage("finding points and fitting the law")
+        points, law = fit(rows, study.file.law.tolerance, study.file.law.draws)
+        write_table(study.folder / "fitted.csv", rows)
+        write_law(study.folder / "law.json", law)
+        targets = sorted(set(lab.check(study.folder, study.held_out)))
+        prediction = _predict(study, law, rows, targets)
+        if study.held_out:
+            watch.stage(f"prediction written to {prediction}; training the held-out runs ({len(study.held_out)})")
+            _train(study, study.held_out, lab, watch)
+        held = study.records(study.held_out)
+        held_points = find_points(held, tolerance=study.file.law.tolerance, draws=study.file.law.draws) if held else []
+        write_table(study.folder / "table.csv", [*rows, *held])
+        write_points(study.folder / "points.json", [*points, *held_points])
+        write_json(study.folder / "comparison.json", compare(read_json(prediction), held_points))
+        target = max([*targets] or [(int(row.size), int(row.tokens)) for row in rows])
+        write_plan(study.folder / "plan.json", predict(law, *target))
+        watch.stage("writing the report")
+        write_report(study.folder)
+    return study
+
+
+def dry_run(path: str | Path, folder: str | Path | None, lab: Lab) -> list[Estimate]:
+    """What every run of a study would hold and take, done ones included; prepares the corpus, trains nothing."""
+    study = open_study(path, folder, lab)
+    return lab.estimate(study.file, study.folder, [*study.fitted, *study.held_out])
+
+
+def fit(rows: Sequence[RunRecord], tolerance: float, draws: int) -> tuple[list[Point], Law]:
+    """Points and law of a table's rows; InputError when no run has a score."""
+    if not any(row.recall is not None for row in rows):
+        raise InputError("no run of the table has a recall; every run diverged or none was measured")
+    points = find_points(rows, tolerance=tolerance, draws=draws)
+    return points, fit_law(rows, points)
+
+
+def _train(study: Study, specs: Sequence[RunSpec], lab: Lab, watch: Watch) -> None:
+    missing = study.missing(specs)
+    by_id = {spec.id: spec for spec in missing}
+    watch.runs(specs, missing)
+    for record in lab.execute(study.file, study.folder, missing, watch.progress):
+        watch.finished(by_id[record.run], record)
+
+
+def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Sequence[tuple[int, int]]) -> Path:
+    """Write the prediction for the held-out targets, unless one from this very table is there; returns its path."""
+    table = table_hash(rows)
+    path = study.folder / "predictions" / f"{table[:12]}.json"
+    if not path.exists():
+        content = {
+            "version": 1,
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "table": "fitted.csv",
+            "table_sha256": table,
+            "held_out_runs_already_known": len(study.records(study.held_out)),
+            "predictions": [plan_json(predict(law, size, tokens)) for size, tokens in targets],
+        }
+        write_json(path, content)
+    return path
+
+
+def compare(prediction: dict[str, Any], held_points: Sequence[Point]) -> dict[str, Any]:
+    """Predicted and observed points of the held-out runs: error in dex, and whether the interval held the point.
+
+    A bound (not reached, before the grid) has no error; it is a hit when it does not contradict the interval.
+    """
+    rows = []
+    for plan in prediction["predictions"]:
+        target = plan["target"]
+        for kind in KINDS:
+            if kind not in plan:
+                continue
+            for point in held_points:
+                if (point.kind, point.size, point.tokens) == (kind, target["size"], target["tokens"]):
+                    rows.append(_compared(kind, plan[kind], point))
+    return {
+        "version": 1,
+        "written": prediction["written"],
+        "table_sha256": prediction["table_sha256"],
+        "held_out_runs_already_known": prediction["held_out_runs_already_known"],
+        "points": rows,
+    }
+
+
+def _compared(kind: str, predicted: dict[str, Any], point: Point) -> dict[str, Any]:
+    """One predicted point beside the observed one, in the unit that the study found points in."""
+    expected = predicted[point.unit]
+    seen = (point.share if point.unit == "share" else point.exposures).as_dict()
+    error = inside = None
+    if expected["value"] is not None:
+        if seen["value"] is not None:
+            error = _coordinate(seen["value"], point.unit) - _coordinate(expected["value"], point.unit)
+            inside = expected["low"] <= seen["value"] <= expected["high"]
+        elif point.status == "not reached" and seen["low"] is not None:
+            inside = expected["high"] >= seen["low"]
+        elif point.status == "before the grid" and seen["high"] is not None:
+            inside = expected["low"] <= seen["high"]
+    return {
+        "kind": kind,
+        "size": point.size,
+        "tokens": point.tokens,
+        "unit": point.unit,
+        "predicted": expected,
+        "observed": {"status": point.status, **seen},
+        "error_dex": None if error is None else round(error, 4),
+        "inside": inside,
+    }
+
+
+def _coordinate(dose: float, unit: str) -> float:
+    return float(log_odds(dose)) if unit == "share" else math.log10(dose)

@@ -1,0 +1,153 @@
+"""The command line: one short function a command; all of it is public Python calls."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infusionlaw.errors import InputError
+
+if TYPE_CHECKING:
+    from infusionlaw.chain import Lab
+
+app = typer.Typer(
+    help="Find how much domain knowledge a language model can take in pre-training before its memory collapses.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Folder = Annotated[Path | None, typer.Option("--out", help="the study's folder; default: its name, here")]
+
+
+@app.command()
+def init(path: Path) -> None:
+    """Write a commented study file to start from."""
+    from infusionlaw.studyfile import write_template
+
+    typer.echo(f"wrote {write_template(path)}; next: infusionlaw run {path} --dry-run")
+
+
+@app.command()
+def run(
+    study: Path,
+    out: Folder = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what each run holds and takes")] = False,
+) -> None:
+    """Do everything a study file asks for; run again to go on after a stop."""
+    from infusionlaw.console import ConsoleWatch
+
+    lab = _lab()
+    if dry_run:
+        _dry_run(study, out)
+        return
+    from infusionlaw.chain import run_study
+
+    with ConsoleWatch() as watch:
+        done = run_study(study, out, lab, watch)
+    typer.echo(f"done; open {done.folder / 'report.html'}")
+
+
+@app.command()
+def status(folder: Path) -> None:
+    """Show what of a study is done and what is left."""
+    from infusionlaw.words import status_text
+
+    typer.echo(status_text(folder))
+
+
+@app.command()
+def fit(
+    table: Path,
+    out: Annotated[Path, typer.Option(help="where to write the law")] = Path("law.json"),
+    points: Annotated[Path | None, typer.Option(help="also write the points here")] = None,
+    tolerance: Annotated[float, typer.Option(help="rise of general loss that counts, bits per byte")] = 0.05,
+) -> None:
+    """Find points in a table of runs (CSV or Parquet) and fit the law; needs no torch."""
+    from infusionlaw.chain import fit as fit_table
+    from infusionlaw.law.fit import write_law
+    from infusionlaw.law.points import write_points
+    from infusionlaw.records import read_table
+    from infusionlaw.words import points_text
+
+    found, law = fit_table(read_table(table), tolerance, draws=400)
+    write_law(out, law)
+    if points is not None:
+        write_points(points, found)
+    typer.echo(points_text(found))
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
+def predict(
+    law: Path,
+    size: Annotated[float, typer.Option(help="non-embedding parameters of the target")],
+    tokens: Annotated[float, typer.Option(help="its training tokens")],
+    facts: Annotated[float | None, typer.Option(help="its number of domain facts; default: the study's")] = None,
+    out: Annotated[Path, typer.Option(help="where to write the plan")] = Path("plan.json"),
+) -> None:
+    """Say what dose a larger model can take, with its interval; needs no torch."""
+    from infusionlaw.law.fit import read_law
+    from infusionlaw.plan import predict as plan_for
+    from infusionlaw.plan import write_plan
+    from infusionlaw.words import plan_text
+
+    plan = plan_for(read_law(law), size, tokens, facts)
+    write_plan(out, plan)
+    typer.echo(plan_text(plan))
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
+def report(folder: Path) -> None:
+    """Write a study's report anew from its files."""
+    from infusionlaw.report import write_report
+
+    typer.echo(f"wrote {write_report(folder)}")
+
+
+@app.command()
+def export(run: Path, out: Path) -> None:
+    """Write a finished run (STUDY/runs/ID) as a Hugging Face folder."""
+    _lab()
+    from infusionlaw.lab.execute import export_run
+
+    export_run(run, out)
+    typer.echo(f"wrote {out}")
+
+
+def _dry_run(study: Path, out: Path | None) -> None:
+    from rich.console import Console
+
+    from infusionlaw.chain import dry_run
+    from infusionlaw.console import estimate_table
+
+    estimates = dry_run(study, out, _lab())
+    Console(width=140).print(estimate_table(estimates))
+    minutes = sum(run.seconds for run in estimates) / 60 / estimates[0].processes
+    typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
+
+
+def _lab() -> "Lab":
+    """The lab, imported only when a command needs it."""
+    try:
+        from infusionlaw.lab.run import Lab as OurLab
+    except ModuleNotFoundError as error:
+        raise InputError(f'training needs {error.name}; pip install "infusionlaw[lab]"') from error
+    return OurLab()
+
+
+def main() -> None:
+    """Run a command; an InputError is one sentence on stderr and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on where it was\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

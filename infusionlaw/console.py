@@ -1,0 +1,128 @@
+"""What a person sees while a study runs: a bar for each model in training, one for the study, a line a finished run."""
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from infusionlaw.chain import Watch
+from infusionlaw.records import Estimate, RunRecord, RunSpec
+from infusionlaw.records import Progress as Steps
+
+OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
+
+
+class ConsoleWatch(Watch):
+    """Draws progress with time left, for each run and for the study; plain lines where there is no terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._bars = Progress(*columns, console=self.console, transient=True)
+        self._specs: dict[str, RunSpec] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._study: TaskID | None = None
+        self._done = self._asked = 0
+
+    def __enter__(self) -> "ConsoleWatch":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def stage(self, text: str) -> None:
+        """A line in bold."""
+        self.console.print(f"[bold]{text}[/bold]", highlight=False, soft_wrap=True)
+
+    def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
+        """Start the study's bar."""
+        self._specs = {spec.id: spec for spec in missing}
+        self._asked, self._done = len(specs), len(specs) - len(missing)
+        if self._study is not None:
+            self._bars.remove_task(self._study)
+        self._study = self._bars.add_task("all runs", total=sum(_work(spec) for spec in missing) or 1)
+
+    def progress(self, progress: Steps) -> None:
+        """Move the run's bar and the study's."""
+        spec = self._specs[progress.run]
+        if progress.run not in self._tasks:
+            self._tasks[progress.run] = self._bars.add_task(_name(spec), total=progress.steps)
+        task = self._tasks[progress.run]
+        before = next(t.completed for t in self._bars.tasks if t.id == task)
+        self._bars.update(task, completed=progress.step)
+        if self._study is not None:
+            self._bars.advance(self._study, _work(spec) * (progress.step - before) / progress.steps)
+
+    def finished(self, spec: RunSpec, record: RunRecord) -> None:
+        """Drop the run's bar and say what came out."""
+        self._done += 1
+        if spec.id in self._tasks:
+            self._bars.remove_task(self._tasks.pop(spec.id))
+        self.console.print(
+            f"{self._done:4}/{self._asked}  {_name(spec)}  {_scores(record)}", highlight=False, soft_wrap=True
+        )
+
+
+def _work(spec: RunSpec) -> float:
+    return float(spec.tokens * (spec.size + OVERHEAD))
+
+
+def _name(spec: RunSpec) -> str:
+    dose = f"share {spec.dose:.3g}" if spec.unit == "share" else f"{spec.dose:g} exposures"
+    return f"{number(spec.size):>5}  {number(spec.tokens)} tokens  {dose:<12} seed {spec.seed}"
+
+
+def _scores(record: RunRecord) -> str:
+    if record.status != "ok" or record.recall is None:
+        return record.status
+    parts = [
+        f"{name} {value:.2f}"
+        for name, value in (
+            ("recall", record.recall),
+            ("surface", record.surface_recall),
+            ("retention", record.retention),
+        )
+        if value is not None
+    ]
+    return "  ".join([*parts, f"general loss {record.general_loss:.3f}"])
+
+
+def number(value: float) -> str:
+    """A count for people: 28 000 is "28k", 1 500 000 "1.5M"."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:g}"
+
+
+def estimate_table(estimates: Iterable[Estimate]) -> Table:
+    """The dry run: what each run holds and takes."""
+    table = Table(box=None, header_style="bold")
+    for name in ("run", "parameters", "tokens", "share", "exposures", "seed", "steps", "memory", "minutes", ""):
+        table.add_column(name, justify="right")
+    for run in estimates:
+        table.add_row(
+            run.run,
+            f"{run.size:,} + {run.total_size - run.size:,}",
+            f"{run.tokens:,}",
+            f"{run.share:.3g}",
+            f"{run.exposures:,.1f}",
+            str(run.seed),
+            f"{run.steps:,}",
+            f"{run.memory / 2**20:,.0f} MiB",
+            f"{run.seconds / 60:.2f}",
+            "held out" if run.held_out else "",
+        )
+    return table

@@ -1,0 +1,53 @@
+"""Designs: from a study file to the runs it asks for. Pure functions, no files, no torch."""
+
+from infusionlaw.records import RunSpec
+from infusionlaw.studyfile import StudyFile
+
+
+def grid(study: StudyFile, data: str) -> list[RunSpec]:
+    """Every size × budget × dose × seed of [design], dose 0 included, sorted in that order. `data` is the corpus id."""
+    design = study.design
+    return _runs(study, data, design.sizes, design.budgets, design.shares or design.exposures, design.seeds, False)
+
+
+def held_out(study: StudyFile, data: str) -> list[RunSpec]:
+    """The runs of [held_out], which are predicted before they are trained; what it leaves out is as in [design]."""
+    if study.held_out is None:
+        return []
+    design, held = study.design, study.held_out
+    return _runs(
+        study,
+        data,
+        held.sizes,
+        held.budgets or design.budgets,
+        held.doses or design.shares or design.exposures,
+        held.seeds or design.seeds,
+        True,
+    )
+
+
+def _runs(
+    study: StudyFile,
+    data: str,
+    sizes: tuple[int, ...],
+    budgets: tuple[int, ...],
+    doses: tuple[float, ...],
+    seeds: tuple[int, ...],
+    is_held_out: bool,
+) -> list[RunSpec]:
+    training, infusion = study.training, study.infusion
+    options = {
+        "batch_factor": training.batch_factor,
+        "block": training.block,
+        "learning_rate_factor": training.learning_rate_factor,
+        "max_exposures": infusion.max_exposures,
+        "prior_share": infusion.prior_share,
+        "weight_decay": training.weight_decay,
+    }
+    return [
+        RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
+        for size in sorted(set(sizes))
+        for tokens in sorted(set(budgets))
+        for dose in sorted({0.0, *doses})
+        for seed in sorted(set(seeds))
+    ]

@@ -1,0 +1,180 @@
+"""The lab's only door: prepare a study's corpus, estimate its runs, and execute them.
+
+One model per process with one thread each on the CPU, as many processes as cores; one process on a GPU. A worker ends
+itself when the process that started it is gone, so a killed study leaves nothing running.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from infusionlaw.errors import InputError
+from infusionlaw.lab.corpus import Corpus, open_corpus, prepare
+from infusionlaw.lab.execute import best_device, doses_of, execute_one, recipe_of
+from infusionlaw.lab.model import Model
+from infusionlaw.lab.probe import Probes, build_probes, measure
+from infusionlaw.lab.train import time_steps
+from infusionlaw.records import Estimate, Prepared, Progress, RunRecord, RunSpec
+from infusionlaw.studyfile import StudyFile
+
+
+class Lab:
+    """Prepares, estimates and executes runs on this machine; what a study is handed."""
+
+    def prepare(self, study: StudyFile, folder: Path) -> Prepared:
+        """The study's corpus, prepared under `folder`/corpus or found there."""
+        corpus = prepare(study, folder / "corpus")
+        return Prepared(corpus.id, len(corpus.facts.domain), corpus.statement_tokens, dict(corpus.counts))
+
+    def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:
+        """The (N, D) that each run will really have; InputError for the first one that cannot be done."""
+        corpus = open_corpus(folder / "corpus")
+        recipes = [recipe_of(spec, corpus) for spec in specs]
+        for spec, recipe in zip(specs, recipes, strict=True):
+            doses_of(spec, recipe, corpus)
+        return [(recipe.shape.size, recipe.tokens) for recipe in recipes]
+
+    def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
+        """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
+        corpus = open_corpus(folder / "corpus")
+        processes = _processes(study)
+        first = {(spec.size, spec.tokens): spec for spec in specs}
+        with _pool(folder, processes) as pool:
+            seconds = dict(zip(first, pool.map(_calibrate, first.values()), strict=True))
+        out = []
+        for spec in specs:
+            recipe = recipe_of(spec, corpus)
+            share, exposures = doses_of(spec, recipe, corpus)
+            step, probing = seconds[spec.size, spec.tokens]
+            out.append(
+                Estimate(
+                    run=spec.id,
+                    size=recipe.shape.size,
+                    total_size=recipe.shape.total_size,
+                    tokens=recipe.tokens,
+                    share=share,
+                    exposures=exposures,
+                    seed=spec.seed,
+                    held_out=spec.held_out,
+                    steps=recipe.steps,
+                    memory=recipe.memory,
+                    seconds=step * recipe.steps + probing,
+                    processes=processes,
+                )
+            )
+        return out
+
+    def execute(
+        self,
+        study: StudyFile,
+        folder: Path,
+        specs: Sequence[RunSpec],
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> Iterator[RunRecord]:
+        """Do the runs, the longest first, and yield each record as it is written under `folder`/runs."""
+        if not specs:
+            return
+        order = sorted(specs, key=lambda spec: -spec.size * spec.tokens)
+        with _pool(folder, min(_processes(study), len(specs)), on_progress) as pool:
+            task = partial(_execute, checkpoint_every=study.training.checkpoint_every)
+            running: list[Future[RunRecord]] = [pool.submit(task, spec) for spec in order]
+            try:
+                for future in as_completed(running):
+                    yield future.result()
+            except BrokenProcessPool as error:
+                raise InputError(
+                    f"{folder}: a training process was killed from outside (out of memory?); run the same command "
+                    "again to go on, with fewer [training] processes if memory was short"
+                ) from error
+
+
+def _processes(study: StudyFile) -> int:
+    if best_device().type == "cuda":
+        return 1
+    return study.training.processes or len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def _pool(
+    folder: Path, processes: int, on_progress: Callable[[Progress], None] = lambda progress: None
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool of training processes; leaving it early stops them, their checkpoints stay."""
+    context = get_context("spawn")
+    queue = context.Queue()
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (folder, queue))
+    listener = threading.Thread(target=_listen, args=(queue, on_progress), daemon=True)
+    listener.start()
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
+    finally:
+        queue.put(None)
+        listener.join()
+        pool.shutdown()
+
+
+def _listen(queue: Any, on_progress: Callable[[Progress], None]) -> None:
+    while (progress := queue.get()) is not None:
+        on_progress(progress)
+
+
+class _Worker:
+    """What a training process keeps between runs."""
+
+    folder: Path
+    queue: Any
+    corpus: Corpus
+    probes: Probes
+
+
+def _start_worker(folder: Path, queue: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    _Worker.folder, _Worker.queue = folder, queue
+    _Worker.corpus = open_corpus(folder / "corpus")
+    _Worker.probes = build_probes(_Worker.corpus)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _execute(spec: RunSpec, checkpoint_every: int) -> RunRecord:
+    steps = recipe_of(spec, _Worker.corpus).steps
+    return execute_one(
+        spec,
+        _Worker.corpus,
+        _Worker.probes,
+        _Worker.folder / "runs" / spec.id,
+        checkpoint_every=checkpoint_every,
+        on_progress=lambda step: _Worker.queue.put(Progress(spec.id, step, steps)),
+    )
+
+
+def _calibrate(spec: RunSpec) -> tuple[float, float]:
+    """Seconds a step, and seconds of probing, of a run's shape."""
+    recipe = recipe_of(spec, _Worker.corpus)
+    model = Model(recipe.shape, torch.Generator().manual_seed(0)).to(best_device())
+    mixture = _Worker.corpus.mixture(0.5, float(dict(spec.options)["prior_share"]), 0)
+    step = time_steps(model, recipe, mixture)
+    start = time.perf_counter()
+    measure(model, _Worker.corpus, _Worker.probes, recipe.block)
+    return step, time.perf_counter() - start

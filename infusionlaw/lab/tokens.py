@@ -1,0 +1,115 @@
+"""The tokeniser and token files: text to numbers, and numbers on disk that are mapped rather than read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import atomic_path, read_json, write_json
+
+_BATCH = 1000  # documents tokenised at a time
+
+
+class Tokenizer:
+    """A `tokenizers` tokeniser with its end-of-text token. `vocabulary` counts entries, special tokens included."""
+
+    def __init__(self, path: Path, end_of_text: str) -> None:
+        from tokenizers import Tokenizer as Backend
+
+        self.path = path
+        try:
+            self.backend: Any = Backend.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise InputError(f"{path}: not a readable tokenizer.json ({error}); replace it") from error
+        token = self.backend.token_to_id(end_of_text)
+        if token is None:
+            raise InputError(f'{path}: has no token "{end_of_text}"; set end_of_text in [tokenizer] to one that it has')
+        self.end_of_text: int = token
+        self.vocabulary: int = self.backend.get_vocab_size(with_added_tokens=True)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint16 while the vocabulary fits, else uint32."""
+        return np.dtype(np.uint16 if self.vocabulary <= 1 << 16 else np.uint32)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, no special tokens added."""
+        encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def encode_from(self, texts: Sequence[tuple[str, str]]) -> list[tuple[list[int], int]]:
+        """For each (prompt, continuation): ids of the whole, and where the continuation's first token is.
+
+        The text is tokenised whole, as in training, so a token that straddles the seam counts as continuation.
+        """
+        encodings = self.backend.encode_batch([a + b for a, b in texts], add_special_tokens=False)
+        out = []
+        for (prompt, _), encoding in zip(texts, encodings, strict=True):
+            seam = len(prompt.rstrip())
+            first = next(i for i, (_, end) in enumerate(encoding.offsets) if end > seam)
+            out.append((encoding.ids, first))
+        return out
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int, end_of_text: str, path: Path) -> None:
+    """Train a byte-level BPE of `vocabulary` entries and write it as tokenizer.json."""
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[end_of_text],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    with atomic_path(path) as part:
+        backend.save(str(part))
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """The header of a token file: what the bytes beside it must be. `text_bytes` is UTF-8, end-of-text not counted."""
+
+    tokens: int
+    documents: int
+    text_bytes: int
+    dtype: str
+
+
+def write_tokens(path: Path, documents: Iterable[str], tokenizer: Tokenizer, limit: int | None = None) -> TokenFile:
+    """Tokenise documents into `path`, each closed by end-of-text; stops after the document that reaches `limit` tokens.
+
+    The header is written beside it (`.json`) last, so a token file with a header is complete.
+    """
+    tokens = count = text_bytes = 0
+    stream = iter(documents)
+    with atomic_path(path) as part, part.open("wb") as handle:
+        while (limit is None or tokens < limit) and (batch := list(islice(stream, _BATCH if limit is None else 20))):
+            for text, ids in zip(batch, tokenizer.encode(batch), strict=True):
+                np.asarray([*ids, tokenizer.end_of_text], dtype=tokenizer.dtype).tofile(handle)
+                tokens, count, text_bytes = tokens + len(ids) + 1, count + 1, text_bytes + len(text.encode("utf8"))
+    header = TokenFile(tokens, count, text_bytes, tokenizer.dtype.name)
+    write_json(path.with_suffix(".json"), asdict(header))
+    return header
+
+
+def open_tokens(path: Path) -> tuple[NDArray[np.integer], TokenFile]:
+    """Map a token file; InputError when it is not as long as its header says."""
+    header = TokenFile(**read_json(path.with_suffix(".json")))
+    want = header.tokens * np.dtype(header.dtype).itemsize
+    have = path.stat().st_size if path.exists() else 0
+    if have != want:
+        raise InputError(
+            f"{path}: holds {have} bytes where its header says {want}; remove {path.parent} and run again, it will be "
+            "rebuilt and finished runs are kept"
+        )
+    return np.memmap(path, dtype=header.dtype, mode="r"), header

@@ -1,0 +1,152 @@
+"""From rows to dose-response curves: the mean score by dose of one (N, D), each mean with its standard deviation.
+
+A curve holds what the detectors need and what a figure draws: doses in x (ascending, dose 0 apart), means over seeds,
+standard deviations of those means (over facts and seeds, see `uncertainty`), and the guessing level.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+
+from infusionlaw.law.dose import Array, Scale, scale_of, unit_of, x_of
+from infusionlaw.law.uncertainty import PRIOR_DOF, TABLE_DOF, excess_squares, run_error, shrunk_variance
+from infusionlaw.records import RunRecord
+
+Score = Literal["recall", "retention", "general_loss"]
+# What seeds differ by before any were compared, and the least error over facts: shares, and bits per byte.
+SPREAD: dict[Score, float] = {"recall": 0.05, "retention": 0.05, "general_loss": 0.02}
+LEAST_ERROR: dict[Score, float] = {"recall": 0.01, "retention": 0.01, "general_loss": 0.002}
+# Runs meant for one dose realise it to within rounding to whole statements; nearer than this (dex) is the same dose.
+SAME_DOSE = 0.02
+# The unseen facts are other facts than the domain facts: their guessing level may differ by this much.
+OTHER_FACTS = 0.05
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One score of one (N, D) by dose. x, mean, sd: (J,), seeds: runs a dose; (mean, sd) at dose 0 and of guessing."""
+
+    score: Score
+    size: float
+    tokens: float
+    scale: Scale
+    x: Array
+    mean: Array
+    sd: Array
+    seeds: tuple[int, ...]
+    zero: tuple[float, float] | None
+    guessing: tuple[float, float]
+    dof: float
+    diverged: int
+
+
+@dataclass(frozen=True)
+class _Doses:
+    """The runs of one (N, D) by dose: x and, for each, the values and errors of its runs."""
+
+    rows: tuple[RunRecord, ...]
+    scale: Scale
+    x: tuple[float, ...]
+    runs: tuple[tuple[Array, Array], ...]
+    diverged: int
+
+
+def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
+    """The curves of one score, by size and budget.
+
+    Runs without a recall count as diverged; an (N, D) whose every run diverged has an empty recall curve, and one
+    without a single value of another score has no curve of it. Held-out rows get curves but do not inform the noise of the others.
+    """
+    doses = _by_size_and_budget(rows, score)
+    seen = [d for d in doses if not all(row.held_out for row in d.rows)] or doses
+    squares, dof = excess_squares([dose for d in seen for dose in d.runs])
+    least = (SPREAD[score] / 5) ** 2
+    table = shrunk_variance(squares, dof, SPREAD[score] ** 2, PRIOR_DOF, least)
+    return [_curve(d, score, table, least) for d in doses]
+
+
+def _by_size_and_budget(rows: Sequence[RunRecord], score: Score) -> list[_Doses]:
+    """The runs that have the score, by (size, tokens) and, within, by dose in ascending order."""
+    unit = unit_of(rows)
+
+    def place(row: RunRecord) -> tuple[float, float]:
+        return row.size, row.tokens
+
+    def dose(row: RunRecord) -> float:
+        return x_of(row, unit)
+
+    groups = [tuple(group) for _, group in groupby(sorted(rows, key=place), key=place)]
+    found = []
+    for group in groups:
+        good = sorted((row for row in group if _finite(getattr(row, score))), key=dose)
+        dead = sum(not _finite(row.recall) for row in group)
+        same = _same_doses([dose(row) for row in good])
+        runs = tuple(_values([good[i] for i in members], score) for members in same)
+        x = tuple(float(np.mean([dose(good[i]) for i in members])) for members in same)
+        found.append(_Doses(group, scale_of(group, unit), x, runs, dead))
+    return [doses for doses in found if doses.x or score == "recall"]
+
+
+def _same_doses(x: Sequence[float]) -> list[list[int]]:
+    """Indices of an ascending x, grouped where they lie within SAME_DOSE of the group's first."""
+    groups: list[list[int]] = []
+    for i, value in enumerate(x):
+        if groups and (value == x[groups[-1][0]] or value - x[groups[-1][0]] <= SAME_DOSE):
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _values(rows: Sequence[RunRecord], score: Score) -> tuple[Array, Array]:
+    values = np.array([getattr(row, score) for row in rows], dtype=float)
+    errors = [
+        run_error(
+            getattr(row, score),
+            getattr(row, f"{score}_se"),
+            row.facts if score == "recall" else None,
+            LEAST_ERROR[score],
+        )
+        for row in rows
+    ]
+    return values, np.array(errors)
+
+
+def _curve(doses: _Doses, score: Score, table: float, least: float) -> Curve:
+    squares, dof = excess_squares(doses.runs)
+    variance = shrunk_variance(squares, dof, table, TABLE_DOF, least)
+    mean = np.array([values.mean() for values, _ in doses.runs])
+    sd = np.array([np.sqrt(((errors**2).mean() + variance) / len(errors)) for _, errors in doses.runs])
+    x = np.array(doses.x)
+    on = np.isfinite(x)
+    first = doses.rows[0]
+    return Curve(
+        score=score,
+        size=first.size,
+        tokens=first.tokens,
+        scale=doses.scale,
+        x=x[on],
+        mean=mean[on],
+        sd=sd[on],
+        seeds=tuple(len(values) for (values, _), keep in zip(doses.runs, on, strict=True) if keep),
+        zero=None if on.all() else (float(mean[~on][0]), float(sd[~on][0])),
+        guessing=_guessing(doses.rows),
+        dof=TABLE_DOF + dof,
+        diverged=doses.diverged,
+    )
+
+
+def _guessing(rows: Sequence[RunRecord]) -> tuple[float, float]:
+    """Guessing level with its standard deviation: from unseen facts, else from chance, else next to nothing."""
+    unseen = [row.unseen_recall for row in rows if row.unseen_recall is not None and _finite(row.unseen_recall)]
+    if unseen:
+        return float(np.mean(unseen)), float(np.hypot(np.std(unseen) / np.sqrt(len(unseen)), OTHER_FACTS))
+    chance = [row.chance for row in rows if row.chance is not None and _finite(row.chance)]
+    return (float(np.mean(chance)), 0.1) if chance else (0.0, 0.25)
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and bool(np.isfinite(value))

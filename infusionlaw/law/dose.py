@@ -1,0 +1,121 @@
+"""The dose coordinate x: where points are found and laws are fitted, and how x reads in a user's units.
+
+x = log10(share / (1 - share)), the log odds of the share, when every run has its share; else x = log10(exposures).
+Odds are the share where shares are small, and a prediction in log odds never passes a share of 1. Distances in x are
+in dex. Dose 0 is x = -inf: it is not on the axis and informs the baseline only.
+
+Exposures follow from the share by k = share * D / (S * tokens_per_fact).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from infusionlaw.errors import InputError
+from infusionlaw.records import DoseUnit, RunRecord
+
+Array = NDArray[np.float64]
+LEVEL = 0.9
+COORDINATES: dict[DoseUnit, str] = {"share": "log10 odds of the share", "exposures": "log10 exposures"}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its 90 % interval; None where the data set no value or no end."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def map(self, function: Callable[[float], float]) -> "Interval":
+        """The interval under an increasing function; None stays None."""
+        value, low, high = (None if end is None else float(function(end)) for end in (self.value, self.low, self.high))
+        return Interval(value, low, high)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """`{value, low, high}` for JSON."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def log_odds(share: ArrayLike) -> Array:
+    """log10(share / (1 - share)); -inf at 0."""
+    share = np.asarray(share, dtype=float)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log10(share) - np.log10(1 - share))
+
+
+def share_of(x: ArrayLike) -> Array:
+    """The share at log odds x: 1 / (1 + 10^-x)."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + 10.0 ** -np.asarray(x, dtype=float)))
+
+
+def exposures_per_share(tokens: float, facts: float | None, tokens_per_fact: float | None) -> float | None:
+    """Exposures of each fact at a share of 1: D / (S * tokens_per_fact); None when S or the length is unknown."""
+    return tokens / (facts * tokens_per_fact) if facts and tokens_per_fact else None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How x reads as share and as exposures for one (D, S). `unit` is what x is the coordinate of."""
+
+    unit: DoseUnit
+    per_share: float | None = None
+
+    def share(self, x: Interval) -> Interval:
+        """The interval in share; all None when it cannot be known."""
+        if self.unit == "share":
+            return x.map(lambda end: float(share_of(end)))
+        per_share = self.per_share
+        return Interval() if per_share is None else x.map(lambda end: 10.0**end / per_share)
+
+    def exposures(self, x: Interval) -> Interval:
+        """The interval in exposures; all None when it cannot be known."""
+        if self.unit == "exposures":
+            return x.map(lambda end: 10.0**end)
+        per_share = self.per_share
+        return Interval() if per_share is None else x.map(lambda end: float(share_of(end)) * per_share)
+
+    def dose(self, x: ArrayLike) -> Array:
+        """The dose in `unit` at x."""
+        return share_of(x) if self.unit == "share" else np.asarray(10.0 ** np.asarray(x, dtype=float))
+
+
+def unit_of(rows: Sequence[RunRecord]) -> DoseUnit:
+    """`share` when every row has one, else `exposures`; InputError when some row has neither in common."""
+    if not rows:
+        raise InputError("the table has no rows; a law needs runs")
+    if all(row.share is not None for row in rows):
+        return "share"
+    if all(row.exposures is not None for row in rows):
+        return "exposures"
+    at = next(i for i, row in enumerate(rows, start=2) if row.exposures is None)
+    raise InputError(
+        f"row {at} of the table has a share but no exposures while other rows lack the share; "
+        "give one dose unit in every row, or facts and tokens_per_fact"
+    )
+
+
+def x_of(row: RunRecord, unit: DoseUnit) -> float:
+    """x of one run; -inf at dose 0. InputError at a share of 1."""
+    if unit == "exposures":
+        return math.log10(row.exposures) if row.exposures else -math.inf
+    share = row.share or 0.0
+    if share >= 1:
+        raise InputError(
+            f"the run of size {row.size:g} and seed {row.seed} has a share of 1, which leaves no general text and has "
+            "infinite odds; take that row out of the table"
+        )
+    return float(log_odds(share))
+
+
+def scale_of(rows: Sequence[RunRecord], unit: DoseUnit) -> Scale:
+    """The scale of the runs of one (N, D): from runs that give both units, else from facts and tokens_per_fact."""
+    ratios = [row.exposures / row.share for row in rows if row.share and row.exposures]
+    if ratios:
+        return Scale(unit, float(np.median(ratios)))
+    known = [exposures_per_share(row.tokens, row.facts, row.tokens_per_fact) for row in rows]
+    return Scale(unit, next((ratio for ratio in known if ratio), None))

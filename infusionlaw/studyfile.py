@@ -1,0 +1,209 @@
+"""The study file: a TOML file read into frozen settings; a misspelt key is refused with the nearest known one."""
+
+import tomllib
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from infusionlaw.errors import InputError, nearest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Facts(_Section):
+    """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects."""
+
+    source: str | tuple[str, ...] = "atlas"
+    templates: tuple[str, ...] = ()
+    relations: tuple[str, ...] = ()
+    domain: PositiveInt = 64
+    prior: PositiveInt = 64
+    unseen: PositiveInt = 64
+
+
+class Text(_Section):
+    """Where general text comes from, and the part of its documents kept for validation."""
+
+    source: str | tuple[str, ...] = "python-docs"
+    field: str = "text"
+    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+
+
+class TokenizerSettings(_Section):
+    """A BPE tokeniser trained to `vocabulary` entries, or an existing tokenizer.json and its end-of-text token."""
+
+    vocabulary: Annotated[int, Field(ge=260, le=300_000)] = 1024
+    file: str | None = None
+    end_of_text: str = "<|endoftext|>"
+
+
+class Infusion(_Section):
+    """Prior facts' part of what is not infused, and the most exposures a domain fact may get."""
+
+    prior_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    max_exposures: PositiveInt = 5000
+
+
+class Design(_Section):
+    """The grid: every size × budget × dose × seed; dose 0 is always run."""
+
+    sizes: tuple[PositiveInt, ...]
+    budgets: tuple[PositiveInt, ...]
+    shares: tuple[Share, ...] = ()
+    exposures: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    seeds: tuple[int, ...] = (1, 2)
+
+    @model_validator(mode="after")
+    def _one_dose_unit(self) -> "Design":
+        if bool(self.shares) == bool(self.exposures):
+            raise ValueError("give the doses as shares or as exposures, one of the two")
+        return self
+
+
+class HeldOut(_Section):
+    """Sizes predicted before they are trained; what is left out is taken from [design]."""
+
+    sizes: tuple[PositiveInt, ...]
+    budgets: tuple[PositiveInt, ...] = ()
+    doses: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    seeds: tuple[int, ...] = ()
+
+
+class Training(_Section):
+    """Block length, factors on the recipe, checkpoints, and how many models train at once (0: one a core)."""
+
+    block: Annotated[int, Field(ge=16)] = 128
+    learning_rate_factor: Annotated[float, Field(gt=0)] = 1.0
+    batch_factor: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    checkpoint_every: PositiveInt = 500
+    processes: Annotated[int, Field(ge=0)] = 0
+
+
+class Law(_Section):
+    """What counts as too much general loss (a rise in bits per byte), and draws of the bootstrap."""
+
+    tolerance: Annotated[float, Field(gt=0)] = 0.05
+    draws: Annotated[int, Field(ge=50)] = 400
+
+
+class StudyFile(_Section):
+    """A whole study file. `seed` draws the splits; `base` is the folder that relative paths start from."""
+
+    name: str
+    seed: int = 0
+    facts: Facts = Facts()
+    text: Text = Text()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    infusion: Infusion = Infusion()
+    design: Design
+    held_out: HeldOut | None = None
+    training: Training = Training()
+    law: Law = Law()
+    base: Annotated[Path, Field(exclude=True)] = Path()
+
+    @property
+    def unit(self) -> Literal["share", "exposures"]:
+        """The unit of the dose that the study sweeps."""
+        return "share" if self.design.shares else "exposures"
+
+
+def read_study_file(path: str | Path) -> StudyFile:
+    """Read and check a study file; InputError in one sentence when it cannot be used."""
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; `infusionlaw init {path}` writes one to start from") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return StudyFile.model_validate({**content, "base": path.parent.resolve()})
+    except ValidationError as error:
+        raise InputError(f"{path}: {_sentence(error)}") from error
+
+
+def _sentence(error: ValidationError) -> str:
+    """The most telling complaint of pydantic in one sentence of ours."""
+    errors = error.errors(include_url=False)
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # it may be why another is missing
+    place = [str(part) for part in first["loc"]]
+    *sections, key = place or [""]
+    where = f"in [{'.'.join(sections)}]" if sections else "at the top"
+    if first["type"] == "extra_forbidden":
+        return f'unknown key "{key}" {where}; {nearest(key, _known(sections))}'
+    if first["type"] == "missing":
+        return f'"{key}" is missing {where}; add it'
+    if first["type"] == "value_error":
+        return f"[{'.'.join(place)}]: {first['ctx']['error']}"
+    return f'"{".".join(place)}" is {first["input"]!r}: {first["msg"][0].lower()}{first["msg"][1:]}'
+
+
+def _known(sections: list[str]) -> list[str]:
+    model: Any = StudyFile
+    for section in sections:
+        kind = model.model_fields[section].annotation
+        model = next(t for t in get_args(kind) if t is not type(None)) if isinstance(kind, UnionType) else kind
+    return [name for name in model.model_fields if name != "base"]
+
+
+TEMPLATE = """\
+# A study: small models of several sizes, trained at several doses of domain facts, then a law and a prediction.
+# Run it with `infusionlaw run THIS_FILE`; look first with `infusionlaw run THIS_FILE --dry-run`.
+name = "{name}"
+seed = 0                            # draws which subjects are domain, prior and unseen
+
+[facts]
+source = "atlas"                    # built in: cities and countries; or your files: ["facts.csv"]
+templates = []                      # your templates: ["templates.toml"]; atlas brings its own
+relations = ["city-country", "city-population"]   # [] takes all
+domain = 64                         # subjects whose facts are infused
+prior = 64                          # subjects every run learns at one fixed rate
+unseen = 64                         # subjects no run ever sees: the guessing baseline
+
+[text]
+source = "python-docs"              # built in: docstrings; or your files, folders, globs: ["corpus/*.jsonl.gz"]
+field = "text"                      # the text field of .jsonl and .parquet
+validation = 0.02                   # part of the documents kept for general loss
+
+[tokenizer]
+vocabulary = 1024                   # a BPE of this size is trained; or: file = "tokenizer.json"
+
+[infusion]
+prior_share = 0.25                  # prior facts' part of what is not infused
+max_exposures = 5000                # refuse doses that would state a fact more often than this
+
+[design]
+sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
+budgets = [1_500_000]               # training tokens
+shares = [0.1, 0.4, 0.7, 0.85, 0.93, 0.97]   # infused tokens / budget; dose 0 is added; or: exposures = [...]
+seeds = [1, 2]
+
+[held_out]                          # predicted first, then trained
+sizes = [110_000]
+seeds = [1]
+
+[training]
+block = 128                         # tokens a block
+processes = 0                       # models trained at once; 0: one a core
+
+[law]
+tolerance = 0.05                    # rise of general loss, bits per byte
+"""
+
+
+def write_template(path: str | Path) -> Path:
+    """Write a commented study file to start from; an existing file is never overwritten."""
+    path = Path(path)
+    if path.exists():
+        raise InputError(f"{path}: exists already; choose another name or remove it first")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(TEMPLATE.format(name=path.stem), encoding="utf8")
+    return path
