@@ -144,6 +144,9 @@ def main() -> None:
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+    except OSError as error:
+        sys.stderr.write(f"error: {error}; mend that and run the same command again\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on where it was\n")
         sys.exit(130)

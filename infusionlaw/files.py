@@ -21,16 +21,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with part.open("rb") as handle:
             os.fsync(handle.fileno())
         os.replace(part, path)
-    except OSError as error:
+    except BaseException as error:
         part.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if _disk_full(error):
             raise InputError(
                 f"{path}: the disk is full; free some space and run the same command again, finished runs are kept"
             ) from error
         raise
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+
+
+def _disk_full(error: BaseException) -> bool:
+    """Whether an error, of Python or of a library written in Rust, says that nothing more can be written."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or any(f"(os error {code})" in str(error) for code in full)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -35,9 +35,9 @@ def number(value: float) -> str:
 def share(value: float) -> str:
     """A share with two decimals, more only where it is near 0 or 1: 0.87, 0.975, 0.0034."""
     edge = min(value, 1 - value)
-    if edge <= 1e-6:
-        return "0" if value < 0.5 else "1" if edge <= 0 else "0.999999"
-    decimals = 2 if edge >= 0.05 else 1 - math.floor(math.log10(edge))
+    if edge <= 0:
+        return f"{value:.0f}"
+    decimals = 2 if edge >= 0.05 else min(6, 1 - math.floor(math.log10(edge)))
     text = f"{value:.{decimals}f}"
     return text if decimals == 2 else text.rstrip("0").ljust(4, "0")
 

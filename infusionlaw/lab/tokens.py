@@ -95,7 +95,7 @@ def write_tokens(path: Path, documents: Iterable[str], tokenizer: Tokenizer, lim
     with atomic_path(path) as part, part.open("wb") as handle:
         while (limit is None or tokens < limit) and (batch := list(islice(stream, _BATCH if limit is None else 20))):
             for text, ids in zip(batch, tokenizer.encode(batch), strict=True):
-                np.asarray([*ids, tokenizer.end_of_text], dtype=tokenizer.dtype).tofile(handle)
+                handle.write(np.asarray([*ids, tokenizer.end_of_text], dtype=tokenizer.dtype).tobytes())
                 tokens, count, text_bytes = tokens + len(ids) + 1, count + 1, text_bytes + len(text.encode("utf8"))
     header = TokenFile(tokens, count, text_bytes, tokenizer.dtype.name)
     write_json(path.with_suffix(".json"), asdict(header))
@@ -112,4 +112,6 @@ def open_tokens(path: Path) -> tuple[NDArray[np.integer], TokenFile]:
             f"{path}: holds {have} bytes where its header says {want}; remove {path.parent} and run again, it will be "
             "rebuilt and finished runs are kept"
         )
+    if have == 0:  # an empty file cannot be mapped
+        return np.empty(0, dtype=header.dtype), header
     return np.memmap(path, dtype=header.dtype, mode="r"), header

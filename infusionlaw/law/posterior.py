@@ -7,10 +7,10 @@ A point i lies off the law by scatter of standard deviation sigma, and is measur
     before the grid:  P(x_i < bound) = Phi((bound - z_i . beta) / sqrt(sigma^2 + s_i^2))
 
 beta is given an all but flat prior (exponents N(0, 2), far wider than any published slope). Three sizes hardly tell
-sigma, so it has a weak prior, scaled inverse chi-square with 2 degrees of freedom around 0.1 dex; together with the
-points the predictive is then like a Student t with 2 + n - p degrees of freedom. For each sigma on a grid the
-likelihood is log-concave in beta: Newton finds its mode, and draws around the modes are weighted by the true posterior
-(sampling - importance resampling), so that the skew which bounds bring is kept.
+sigma, so it has a weak prior, half a Student t with 4 degrees of freedom and scale 0.1 dex; averaging over what the
+points and the prior leave open widens a prediction as a t distribution with few degrees of freedom would. For each
+sigma on a grid the likelihood is log-concave in beta: Newton finds its mode, and draws around the modes are weighted by
+the true posterior (sampling, importance, resampling), so that the skew which bounds bring is kept.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from scipy.special import log_ndtr
 
 from infusionlaw.law.dose import Array
 
-PRIOR_SCATTER, PRIOR_SCATTER_DOF, PRIOR_EXPONENT = 0.1, 2.0, 2.0
+PRIOR_SCATTER, PRIOR_SCATTER_DOF, PRIOR_EXPONENT = 0.1, 4.0, 2.0
 PRIOR_INTERCEPT = 10.0
 SIGMAS = np.geomspace(0.005, 5.0, 70)
 PROPOSALS, PROPOSAL_DOF = 20, 5
@@ -41,7 +41,8 @@ def log_posterior(data: Evidence, beta: Array, sigma: Array) -> Array:
     width = np.sqrt(sigma[..., None] ** 2 + data.error**2)
     z = (beta @ data.design.T - data.x) / width
     points = np.where(data.side == 0, -0.5 * z**2 - np.log(width), log_ndtr(np.where(data.side == 0, 1.0, data.side) * z))
-    scatter = -PRIOR_SCATTER_DOF * (np.log(sigma) + 0.5 * (PRIOR_SCATTER / sigma) ** 2)
+    tail = np.log1p((sigma / PRIOR_SCATTER) ** 2 / PRIOR_SCATTER_DOF)
+    scatter = np.log(sigma) - (PRIOR_SCATTER_DOF + 1) / 2 * tail
     prior = -0.5 * ((beta / _prior(beta.shape[-1])) ** 2).sum(-1)
     return np.asarray(points.sum(-1) + scatter + prior)
 

@@ -61,8 +61,18 @@ def interval_of(draws: Array) -> Interval:
     return Interval(*(float(end) if np.isfinite(end) else None for end in (value, low, high)))
 
 
-def clusters(draws: Array, gap: float, least: float) -> list[Array]:
-    """Split draws where none lie for `gap` or more, keeping clusters that hold at least the share `least` of them."""
+def clusters(draws: Array, gap: float, least: float, sparse: float = 0.05) -> list[Array]:
+    """The finite draws in ascending order, as two clusters if they have a valley between them, else as one.
+
+    A valley is a stretch as wide as `gap` that holds at most the share `sparse` of the draws, with at least the share
+    `least` of them on either side; the emptiest one counts, and its draws go with the upper cluster.
+    """
     ordered = np.sort(draws[np.isfinite(draws)])
-    parts = np.split(ordered, np.flatnonzero(np.diff(ordered) >= gap) + 1)
-    return [part for part in parts if len(part) >= least * len(draws)]
+    below = np.arange(1, len(ordered) + 1)
+    inside = np.searchsorted(ordered, ordered + gap) - below
+    above = len(ordered) - below - inside
+    valley = (np.minimum(below, above) >= least * len(draws)) & (inside <= sparse * len(draws))
+    if not valley.any():
+        return [ordered]
+    cut = int(below[valley][np.argmin(inside[valley])])
+    return [ordered[:cut], ordered[cut:]]

@@ -1,0 +1,243 @@
+"""What the figures of a study show, computed: panels of curves and points by size, laws by kind, axes of doses.
+
+Every dose is plotted at its law coordinate x (log odds of the share, or log exposures) and labelled in its own unit.
+Dose 0 is x = -inf: it is drawn at the left edge, behind a break. Bars and bands are 90 % intervals.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from infusionlaw.law.collapse import fitted_line
+from infusionlaw.law.curves import SAME_DOSE, Score, curves
+from infusionlaw.law.dose import Interval, Scale, log_odds, unit_of, x_of
+from infusionlaw.law.fit import HALF_WIDTH, Law, law_band
+from infusionlaw.law.points import Kind, Point, Status
+from infusionlaw.records import DoseUnit, RunRecord
+from infusionlaw.words import bracket, number, share
+
+SAME_BUDGET = 1.06  # budgets within this factor are one: D is rounded to whole steps
+SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A score by dose: x ascending (-inf is dose 0), mean over seeds, half the 90 % interval (0 where not known)."""
+
+    x: tuple[float, ...]
+    mean: tuple[float, ...]
+    half: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point to mark: x and its interval in the law's coordinate (None: not set by the data), and its status."""
+
+    kind: Kind
+    size: float
+    x: Interval
+    status: Status
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All that was measured of one (N, D). seeds: (x, recall) of each run; line: (x, recall) of the fitted shape."""
+
+    size: float
+    tokens: float
+    held_out: bool
+    unit: DoseUnit
+    recall: Series
+    surface: Series
+    retention: Series
+    unseen: Series
+    loss: Series
+    seeds: tuple[tuple[float, float], ...]
+    line: tuple[tuple[float, ...], tuple[float, ...]]
+    marks: tuple[Mark, ...]
+
+    def mark(self, kind: Kind) -> Mark | None:
+        """The mark of a kind, if there is one."""
+        return next((mark for mark in self.marks if mark.kind == kind), None)
+
+
+def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
+    """One panel for each (N, D): the fitted sizes in order, then those held out."""
+    out = []
+    for held in (False, True):
+        mine = [row for row in rows if row.held_out == held]
+        for size, tokens in sorted({(row.size, row.tokens) for row in mine}):
+            # A place that is both fitted and held out has its points in that order.
+            ordered = points if not held else [*reversed(points)]
+            here = {p.kind: p for p in reversed(ordered) if (p.size, p.tokens) == (size, tokens)}
+            out.append(_panel(mine, size, tokens, held, list(here.values())))
+    return out
+
+
+def _panel(rows: Sequence[RunRecord], size: float, tokens: float, held: bool, points: Sequence[Point]) -> Panel:
+    unit = unit_of(rows)
+    mine = [row for row in rows if (row.size, row.tokens) == (size, tokens)]
+    recall = _curve(rows, "recall", size, tokens)
+    lines = [fitted_line(rows, point) for point in points if point.kind == "collapse"]
+    line = next((line for line in lines if line is not None), None)
+    return Panel(
+        size=size,
+        tokens=tokens,
+        held_out=held,
+        unit=unit,
+        recall=recall,
+        surface=_means(mine, "surface_recall", unit),
+        retention=_curve(rows, "retention", size, tokens),
+        unseen=_means(mine, "unseen_recall", unit),
+        loss=_curve(rows, "general_loss", size, tokens),
+        seeds=tuple(sorted((x_of(row, unit), row.recall) for row in mine if row.recall is not None)),
+        line=(coordinate(line.dose, unit), tuple(line.value.tolist())) if line else ((), ()),
+        marks=tuple(Mark(point.kind, size, point.x, point.status) for point in points),
+    )
+
+
+def _curve(rows: Sequence[RunRecord], score: Score, size: float, tokens: float) -> Series:
+    """A score as the detectors see it, dose 0 first."""
+    match = [curve for curve in curves(rows, score) if (curve.size, curve.tokens) == (size, tokens)]
+    if not match:
+        return Series((), (), ())
+    curve = match[0]
+    zero = [(-np.inf, *curve.zero)] if curve.zero else []
+    table = [*zero, *zip(curve.x.tolist(), curve.mean.tolist(), curve.sd.tolist(), strict=True)]
+    return Series(*(tuple(column) for column in zip(*((x, y, HALF_WIDTH * sd) for x, y, sd in table), strict=True)))
+
+
+def _means(rows: Sequence[RunRecord], score: str, unit: DoseUnit) -> Series:
+    """Means over seeds of a score that nothing is fitted to."""
+    runs = sorted((x_of(row, unit), float(getattr(row, score))) for row in rows if getattr(row, score) is not None)
+    groups: list[list[tuple[float, float]]] = []
+    for run in runs:
+        if groups and (run[0] == groups[-1][0][0] or run[0] - groups[-1][0][0] <= SAME_DOSE):
+            groups[-1].append(run)
+        else:
+            groups.append([run])
+    means = [np.mean(group, axis=0).tolist() for group in groups]
+    return Series(tuple(x for x, _ in means), tuple(y for _, y in means), (0.0,) * len(means))
+
+
+def coordinate(doses: Any, unit: DoseUnit) -> tuple[float, ...]:
+    """Doses in the law's coordinate x; shares that rounding took to 0 or 1 are kept finite."""
+    doses = np.asarray(doses, dtype=float)
+    x = log_odds(np.clip(doses, 1e-9, 1 - 1e-9)) if unit == "share" else np.log10(np.maximum(doses, 1e-9))
+    return tuple(np.atleast_1d(x).tolist())
+
+
+def collapse_note(panel: Panel) -> str:
+    """What a panel says of its collapse point: where it is, or why it has no line."""
+    mark = panel.mark("collapse")
+    if mark is None:
+        return ""
+    scale = Scale(panel.unit)
+    text = bracket(scale.share(mark.x), share) if panel.unit == "share" else bracket(scale.exposures(mark.x), number)
+    if mark.x.value is not None:
+        return f"collapse at {text}" + (" (ambiguous)" if mark.status == "ambiguous" else "")
+    return f"collapse {mark.status}" + (f": {text}" if text != "-" else "")
+
+
+def by_budget(items: Sequence[Panel]) -> list[list[Panel]]:
+    """Panels in sets of one budget, the order within each kept."""
+    budgets = sorted({panel.tokens for panel in items})
+    starts = [budgets[0], *(b for a, b in pairwise(budgets) if b > SAME_BUDGET * a)] if budgets else []
+    ends = [*starts[1:], np.inf]
+    return [[p for p in items if start <= p.tokens < end] for start, end in zip(starts, ends, strict=True)]
+
+
+@dataclass(frozen=True)
+class DoseAxis:
+    """An axis of doses. low, high: ends in x; zero: where dose 0 is drawn, None without one; ticks: (x, label)."""
+
+    unit: DoseUnit
+    low: float
+    high: float
+    zero: float | None
+    ticks: tuple[tuple[float, str], ...]
+
+    def place(self, x: Sequence[float]) -> list[float]:
+        """Where to draw x: itself, and dose 0 at its own place."""
+        zero = self.low if self.zero is None else self.zero
+        return [value if np.isfinite(value) else zero for value in x]
+
+
+def dose_axis(x: Sequence[float], unit: DoseUnit, spacing: float = 0.11) -> DoseAxis:
+    """An axis that holds all x (-inf is dose 0), its tick labels at least `spacing` of its length apart."""
+    finite = [value for value in x if np.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    room = max(0.06 * (high - low), 0.05)
+    low, high = low - room, high + room
+    zero = low - 0.1 * (high - low) if len(finite) < len(x) else None
+    return DoseAxis(unit, low, high, zero, _ticks(low, high, unit, spacing))
+
+
+def _ticks(low: float, high: float, unit: DoseUnit, spacing: float) -> tuple[tuple[float, str], ...]:
+    """Round doses between the ends, the most telling first, as many as have room."""
+    if unit == "share":
+        doses, show = list(SHARE_TICKS), share
+    else:
+        powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        doses, show = [step * 10.0**power for step in (1, 3, 2, 5) for power in powers], number
+    kept: dict[float, str] = {}
+    for dose, x in zip(doses, coordinate(doses, unit), strict=True):
+        if low <= x <= high and all(abs(x - other) >= spacing * (high - low) for other in kept):
+            kept[x] = show(dose).rstrip("0") if unit == "share" else show(dose)
+    return tuple(sorted(kept.items()))
+
+
+@dataclass(frozen=True)
+class LawPanel:
+    """A law of one kind at one budget: points; band of sizes, x of low, median, high; predicted and observed."""
+
+    kind: Kind
+    tokens: float
+    unit: DoseUnit
+    points: tuple[Mark, ...]
+    sizes: tuple[float, ...]
+    low: tuple[float, ...]
+    median: tuple[float, ...]
+    high: tuple[float, ...]
+    predicted: tuple[Mark, ...]
+    observed: tuple[Mark, ...]
+
+
+def law_panels(law: Law, comparison: dict[str, Any], tokens: float) -> list[LawPanel]:
+    """The laws of collapse and of retention at a budget, with the predictions that were written ahead."""
+    kinds: tuple[Kind, ...] = ("collapse", "retention")
+    found = [_law_panel(law, kind, comparison, tokens) for kind in kinds]
+    return [panel for panel in found if panel.points or panel.observed]
+
+
+def _law_panel(law: Law, kind: Kind, comparison: dict[str, Any], tokens: float) -> LawPanel:
+    points = [p for p in law.of(kind).points if _same(p.tokens, tokens)]
+    marks = tuple(Mark(kind, p.size, p.x, p.status) for p in points)
+    held = [row for row in comparison["points"] if row["kind"] == kind and _same(row["tokens"], tokens)]
+    sizes = [*law.sizes, *(row["size"] for row in held)]
+    band = law_band(law, kind, tokens, np.geomspace(min(sizes) / 1.25, max(sizes) * 1.25, 60))
+    ends = [coordinate(end, law.unit) for end in (band.low, band.median, band.high)] if band else [(), (), ()]
+    return LawPanel(
+        kind=kind,
+        tokens=tokens,
+        unit=law.unit,
+        points=marks,
+        sizes=tuple(band.sizes.tolist()) if band else (),
+        low=ends[0],
+        median=ends[1],
+        high=ends[2],
+        predicted=tuple(_held_mark(kind, row, row["predicted"], "found") for row in held),
+        observed=tuple(_held_mark(kind, row, row["observed"], row["observed"]["status"]) for row in held),
+    )
+
+
+def _held_mark(kind: Kind, row: dict[str, Any], ends: dict[str, Any], status: Status) -> Mark:
+    interval = Interval(ends["value"], ends["low"], ends["high"])
+    return Mark(kind, row["size"], interval.map(lambda dose: coordinate(dose, row["unit"])[0]), status)
+
+
+def _same(tokens: float, other: float) -> bool:
+    return 1 / SAME_BUDGET < tokens / other < SAME_BUDGET

@@ -1,0 +1,174 @@
+"""The chain with a simulated lab: order, resuming, predictions before outcomes, comparison."""
+
+import hashlib
+import json
+import os
+
+import pytest
+from fakelab import Died, FakeLab
+
+from infusionlaw.chain import Watch, compare, dry_run, run_study
+from infusionlaw.errors import InputError
+from infusionlaw.law.points import read_points
+from infusionlaw.law.simulate import TrueLaw, World
+from infusionlaw.records import read_table
+from infusionlaw.study import locked
+
+STUDY = """
+name = "simulated"
+[design]
+sizes = [14_000, 28_000, 56_000]
+budgets = [1_500_000]
+shares = [0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98]
+seeds = [1, 2]
+[held_out]
+sizes = [112_000]
+seeds = [1, 2]
+[law]
+draws = 100
+"""
+OUTPUT = ("table.csv", "fitted.csv", "points.json", "law.json", "plan.json", "comparison.json", "report.html")
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path / "study.toml"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("done")
+    (folder / "study.toml").write_text(STUDY)
+    lab = FakeLab()
+    return run_study(folder / "study.toml", folder / "out", lab), lab
+
+
+def test_everything_is_written_and_says_what_happened(done) -> None:
+    study, lab = done
+    assert all((study.folder / name).exists() for name in OUTPUT)
+    assert {path.suffix for path in (study.folder / "figures").iterdir()} == {".png", ".svg"}
+    assert len(read_table(study.folder / "table.csv")) == len(lab.log) == (3 + 1) * 8 * 2
+    assert {point.size for point in read_points(study.folder / "points.json")} == {14e3, 28e3, 56e3, 112e3}
+
+
+def test_the_prediction_is_on_disk_before_the_held_out_runs_and_names_its_table(tmp_path, study) -> None:
+    seen = []
+
+    class Look(FakeLab):
+        def execute(self, file, folder, specs, on_progress=lambda progress: None):
+            seen.append((specs[0].held_out, list((folder / "predictions").glob("*.json"))))
+            yield from super().execute(file, folder, specs, on_progress)
+
+    run_study(study, tmp_path / "out", Look())
+    assert [(held, len(files)) for held, files in seen] == [(False, 0), (True, 1)]
+    prediction = json.loads(seen[1][1][0].read_text())
+    table = (tmp_path / "out" / "fitted.csv").read_bytes()
+    assert prediction["table_sha256"] == hashlib.sha256(table).hexdigest()
+    assert prediction["held_out_runs_already_known"] == 0
+    assert prediction["predictions"][0]["target"] == {"size": 112_000, "tokens": 1_500_000, "facts": 128}
+    assert "T" in prediction["written"]
+
+
+def test_the_law_recovers_a_known_world_and_the_comparison_says_so(done) -> None:
+    study, _ = done
+    comparison = json.loads((study.folder / "comparison.json").read_text())
+    collapse = next(row for row in comparison["points"] if row["kind"] == "collapse")
+    assert collapse["observed"]["status"] == "found"
+    assert abs(collapse["error_dex"]) < 0.4
+    assert collapse["inside"] is True
+
+
+@pytest.mark.parametrize("dies_after", [0, 5, 48, 55])
+def test_a_study_killed_anywhere_ends_in_the_same_bytes(done, tmp_path, study, dies_after) -> None:
+    with pytest.raises(Died):
+        run_study(study, tmp_path / "out", FakeLab(dies_after=dies_after))
+    known = {path.parent.name for path in (tmp_path / "out" / "runs").glob("*/record.json")}
+    lab = FakeLab()
+    again = run_study(study, tmp_path / "out", lab)
+    assert known.isdisjoint(spec.id for spec in lab.log)
+    assert len(known) == dies_after
+    for name in ("table.csv", "fitted.csv", "points.json", "law.json", "plan.json"):
+        assert (again.folder / name).read_bytes() == (done[0].folder / name).read_bytes(), name
+
+
+def test_a_finished_study_trains_nothing_and_keeps_its_prediction(done) -> None:
+    study, _ = done
+    (path,) = (study.folder / "predictions").iterdir()
+    before, lab = path.read_bytes(), FakeLab(dies_after=0)
+    run_study(study.folder / "study.toml", study.folder, lab)
+    assert path.read_bytes() == before
+    assert not lab.log
+
+
+def test_more_seeds_make_a_second_prediction_that_owns_up(tmp_path, study) -> None:
+    run_study(study, tmp_path / "out", FakeLab())
+    study.write_text(STUDY.replace("seeds = [1, 2]", "seeds = [1, 2, 3]", 1))
+    run_study(study, tmp_path / "out", FakeLab())
+    files = sorted((tmp_path / "out" / "predictions").iterdir(), key=os.path.getmtime)
+    assert [json.loads(f.read_text())["held_out_runs_already_known"] for f in files] == [0, 16]
+
+
+def test_diverged_runs_do_not_stop_the_study(tmp_path, study) -> None:
+    done = run_study(study, tmp_path / "out", FakeLab(diverges=(0.98,)))
+    rows = read_table(done.folder / "table.csv")
+    assert sum(row.status == "diverged" for row in rows) == 8
+    assert "diverged" in (done.folder / "report.html").read_text()
+
+
+def test_all_runs_diverged_is_one_sentence(tmp_path, study) -> None:
+    with pytest.raises(InputError, match="every run diverged"):
+        run_study(study, tmp_path / "out", FakeLab(diverges=(0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)))
+
+
+def test_a_world_without_collapse_is_told_as_such(tmp_path, study) -> None:
+    done = run_study(study, tmp_path / "out", FakeLab(World(collapse=None)))
+    points = [p for p in read_points(done.folder / "points.json") if p.kind == "collapse"]
+    assert {point.status for point in points} <= {"not reached", "ambiguous"}
+    plan = json.loads((done.folder / "plan.json").read_text())
+    assert plan["status"] == "no law"
+    assert plan["dose"]["share"]["value"] is None
+
+
+def test_a_hit_and_a_miss(done) -> None:
+    study, _ = done
+    points = [p for p in read_points(study.folder / "points.json") if p.size == 112_000]
+    (path,) = (study.folder / "predictions").iterdir()
+    prediction = json.loads(path.read_text())
+    prediction["predictions"][0]["collapse"]["share"] = {"value": 0.02, "low": 0.01, "high": 0.03}
+    row = next(row for row in compare(prediction, points)["points"] if row["kind"] == "collapse")
+    assert row["inside"] is False
+    assert row["error_dex"] > 1
+
+
+def test_one_process_at_a_time(tmp_path, study) -> None:
+    with locked(tmp_path / "out"), pytest.raises(InputError, match="another process"):
+        run_study(study, tmp_path / "out", FakeLab())
+
+
+def test_a_watch_hears_every_run(tmp_path, study) -> None:
+    class Ear(Watch):
+        heard: list[str] = []  # noqa: RUF012
+
+        def finished(self, spec, record):
+            self.heard.append(record.run)
+
+    lab = FakeLab()
+    run_study(study, tmp_path / "out", lab, Ear())
+    assert Ear.heard == [spec.id for spec in lab.log]
+
+
+def test_a_dry_run_trains_nothing(tmp_path, study) -> None:
+    lab = FakeLab()
+    estimates = dry_run(study, tmp_path / "out", lab)
+    assert len(estimates) == 64
+    assert not lab.log
+
+
+def test_either_sign_of_the_law_is_found(tmp_path, study) -> None:
+    study.write_text(STUDY.replace("[law]", "").replace("draws = 100", ""))
+    down = World(collapse=TrueLaw(0.6, -0.8))
+    done = run_study(study, tmp_path / "out", FakeLab(down))
+    law = json.loads((done.folder / "law.json").read_text())
+    exponent = law["laws"]["collapse"]["coefficients"]["size"]
+    assert exponent["high"] < 0

@@ -1,0 +1,92 @@
+"""The command line: what a person types and reads."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from fakelab import FakeLab
+
+from infusionlaw.chain import run_study
+from infusionlaw.law.simulate import World, simulate
+from infusionlaw.records import write_table
+
+
+def infusionlaw(*args, cwd=None):
+    command = [sys.executable, "-m", "infusionlaw.cli", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    shares = (0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
+    rows, _ = simulate(World(), [14e3, 28e3, 56e3], [1.5e6], shares, 2, np.random.default_rng(1))
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    write_table(path, rows)
+    return path
+
+
+def test_fit_then_predict(table, tmp_path) -> None:
+    fitted = infusionlaw("fit", table, "--out", tmp_path / "law.json", "--points", tmp_path / "points.json")
+    assert fitted.returncode == 0, fitted.stderr
+    assert "collapse" in fitted.stdout
+    planned = infusionlaw(
+        "predict", tmp_path / "law.json", "--size", "112e3", "--tokens", "1.5e6", "--out", tmp_path / "plan.json"
+    )
+    assert planned.returncode == 0, planned.stderr
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert set(plan) >= {"version", "status", "target", "collapse", "acquisition", "dose", "support", "level"}
+    assert plan["target"] == {"size": 112e3, "tokens": 1.5e6, "facts": 128}
+    for name in ("collapse", "acquisition", "dose"):
+        for unit in ("share", "exposures"):
+            part = plan[name][unit]
+            assert part["low"] <= part["value"] <= part["high"]
+    assert plan["support"]["distance"]["size"] == pytest.approx(2)
+    assert plan["status"] == "outside support"
+
+
+def test_a_bad_table_is_one_sentence_and_status_two(tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("size,tokens,share,recall\n14e3,1e6,1.7,0.4\n")
+    bad = infusionlaw("fit", tmp_path / "t.csv", cwd=tmp_path)
+    assert bad.returncode == 2
+    assert bad.stderr.count("\n") == 1
+    assert 'row 2: "share" is 1.7' in bad.stderr
+    assert not (tmp_path / "law.json").exists()
+
+
+def test_init_writes_a_study_that_is_found_valid_and_status_shows_it(tmp_path) -> None:
+    assert infusionlaw("init", tmp_path / "mine.toml").returncode == 0
+    again = infusionlaw("init", tmp_path / "mine.toml")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    text = (tmp_path / "mine.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace("budgets", "budget", 1))
+    bad = infusionlaw("run", tmp_path / "mine.toml")
+    assert bad.returncode == 2
+    assert 'did you mean "budgets"?' in bad.stderr
+
+
+def test_status_of_a_finished_study_and_of_no_study(tmp_path) -> None:
+    infusionlaw("init", tmp_path / "mine.toml")
+    run_study(tmp_path / "mine.toml", tmp_path / "out", FakeLab())
+    shown = infusionlaw("status", tmp_path / "out")
+    assert shown.returncode == 0, shown.stderr
+    assert "49" in shown.stdout
+    missing = infusionlaw("status", tmp_path / "nowhere")
+    assert missing.returncode == 2
+    assert missing.stderr.count("\n") == 1
+
+
+def test_report_can_be_written_anew(tmp_path) -> None:
+    infusionlaw("init", tmp_path / "mine.toml")
+    study = run_study(tmp_path / "mine.toml", tmp_path / "out", FakeLab())
+    before = (study.folder / "report.html").read_text()
+    (study.folder / "report.html").unlink()
+    assert infusionlaw("report", study.folder).returncode == 0
+    assert (study.folder / "report.html").read_text() == before
+
+
+def test_help_lists_the_commands() -> None:
+    out = infusionlaw("--help").stdout
+    assert all(name in out for name in ("init", "run", "status", "fit", "predict", "report", "export"))

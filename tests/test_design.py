@@ -1,0 +1,33 @@
+"""The grid: every combination once, dose 0 always."""
+
+import pytest
+
+from infusionlaw.design import grid, held_out
+from infusionlaw.studyfile import read_study_file, write_template
+
+
+@pytest.fixture
+def study(tmp_path):
+    return read_study_file(write_template(tmp_path / "mine.toml"))
+
+
+def test_grid_has_every_combination_once_and_dose_zero(study) -> None:
+    runs = grid(study, "data")
+    assert len(runs) == len({run.id for run in runs}) == 3 * 1 * 7 * 2
+    assert {run.dose for run in runs} == {0.0, *study.design.shares}
+    assert all(run.data == "data" and run.unit == "share" and not run.held_out for run in runs)
+
+
+def test_held_out_takes_from_the_design_what_it_leaves_out(study) -> None:
+    runs = held_out(study, "data")
+    assert {run.size for run in runs} == {110_000}
+    assert {run.seed for run in runs} == {1}
+    assert {run.dose for run in runs} == {0.0, *study.design.shares}
+    assert all(run.held_out for run in runs)
+
+
+def test_settings_of_training_and_infusion_are_part_of_a_run(study) -> None:
+    other = study.model_copy(update={"training": study.training.model_copy(update={"weight_decay": 0.0})})
+    assert {run.id for run in grid(study, "d")}.isdisjoint(run.id for run in grid(other, "d"))
+    faster = study.model_copy(update={"training": study.training.model_copy(update={"processes": 7})})
+    assert [run.id for run in grid(faster, "d")] == [run.id for run in grid(study, "d")]

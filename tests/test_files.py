@@ -1,0 +1,44 @@
+"""Atomic writing: all or nothing, and a full disk in one sentence."""
+
+import errno
+import os
+
+import pytest
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import atomic_path, read_json, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "a.txt") as part:
+        part.write_text("half of the new")
+        raise RuntimeError
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("I/O error: no space (os error 28)")]
+)
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch, error) -> None:
+    write_text(tmp_path / "a.txt", "old")
+
+    def full(handle) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"a\.txt: the disk is full; free some space and run the same command again"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_json_comes_back_and_broken_json_is_named(tmp_path) -> None:
+    write_json(tmp_path / "a.json", {"é": [1.5, None]})
+    assert read_json(tmp_path / "a.json") == {"é": [1.5, None]}
+    (tmp_path / "a.json").write_text('{"a": ')
+    with pytest.raises(InputError, match=r"a\.json: not valid JSON .*line 1"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b.json", float("nan"))

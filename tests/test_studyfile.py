@@ -1,0 +1,55 @@
+"""Study files: the template is valid, misspelt keys are named with the nearest known one."""
+
+import pytest
+
+from infusionlaw.errors import InputError
+from infusionlaw.studyfile import read_study_file, write_template
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_template(tmp_path / "mine.toml")
+
+
+def test_the_template_is_a_valid_study(study) -> None:
+    file = read_study_file(study)
+    assert file.name == "mine"
+    assert file.unit == "share"
+    assert file.base == study.parent.resolve()
+    assert "#" in study.read_text()
+
+
+def test_an_existing_file_is_never_overwritten(study) -> None:
+    with pytest.raises(InputError, match="exists already"):
+        write_template(study)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("sizes = [14", "sizs = [14", 'unknown key "sizs" in [design]; did you mean "sizes"?'),
+        ("[held_out]", "[heldout]", 'unknown key "heldout" at the top; did you mean "held_out"?'),
+        ("tolerance =", "tolerence =", 'unknown key "tolerence" in [law]; did you mean "tolerance"?'),
+        ("seeds = [1, 2]", "exposures = [3]", "give the doses as shares or as exposures"),
+        ("block = 128", 'block = "x"', "\"training.block\" is 'x'"),
+        ("shares = [0.1", "shares = [1.1", '"design.shares.0" is 1.1'),
+        ("budgets = [1_500_000]", "", '"budgets" is missing in [design]; add it'),
+        ("[law]", "[law", "not valid TOML"),
+    ],
+)
+def test_a_mistake_is_one_sentence(study, old, new, message) -> None:
+    study.write_text(study.read_text().replace(old, new, 1))
+    with pytest.raises(InputError) as error:
+        read_study_file(study)
+    assert message in str(error.value)
+    assert "mine.toml" in str(error.value)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path) -> None:
+    with pytest.raises(InputError, match="infusionlaw init"):
+        read_study_file(tmp_path / "none.toml")
+
+
+def test_settings_are_frozen(study) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read_study_file(study).name = "other"  # type: ignore[misc]
