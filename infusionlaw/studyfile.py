@@ -23,9 +23,9 @@ class Facts(_Section):
     source: str | tuple[str, ...] = "atlas"
     templates: tuple[str, ...] = ()
     relations: tuple[str, ...] = ()
-    domain: PositiveInt = 64
-    prior: PositiveInt = 64
-    unseen: PositiveInt = 64
+    domain: PositiveInt = 32
+    prior: PositiveInt = 32
+    unseen: PositiveInt = 32
 
 
 class Text(_Section):
@@ -164,9 +164,9 @@ seed = 0                            # draws which subjects are domain, prior and
 source = "atlas"                    # built in: cities and countries; or your files: ["facts.csv"]
 templates = []                      # your templates: ["templates.toml"]; atlas brings its own
 relations = ["city-country", "city-population"]   # [] takes all
-domain = 64                         # subjects whose facts are infused
-prior = 64                          # subjects every run learns at one fixed rate
-unseen = 64                         # subjects no run ever sees: the guessing baseline
+domain = 32                         # subjects whose facts are infused
+prior = 32                          # subjects every run learns at one fixed rate
+unseen = 32                         # subjects no run ever sees: the guessing baseline
 
 [text]
 source = "python-docs"              # built in: docstrings; or your files, folders, globs: ["corpus/*.jsonl.gz"]
@@ -183,7 +183,7 @@ max_exposures = 5000                # refuse doses that would state a fact more 
 [design]
 sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
 budgets = [1_500_000]               # training tokens
-shares = [0.1, 0.4, 0.7, 0.85, 0.93, 0.97]   # infused tokens / budget; dose 0 is added; or: exposures = [...]
+shares = [0.1, 0.3, 0.6, 0.8, 0.9, 0.96]   # infused tokens / budget; dose 0 is added; or: exposures = [...]
 seeds = [1, 2]
 
 [held_out]                          # predicted first, then trained

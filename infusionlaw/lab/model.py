@@ -18,7 +18,8 @@ from infusionlaw.lab.recipe import Shape
 
 NORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
-_CHUNK = 1 << 22  # logits held at a time by the loss, in numbers
+# Logits held at a time by the loss: as many as stay in a core's cache, or as keep a GPU busy.
+_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 26}
 
 
 class _Norm(torch.autograd.Function):
@@ -47,7 +48,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, embedding: Tensor, targets: Tensor) -> Tensor:
         count = targets.numel()
-        rows = max(1, _CHUNK // embedding.shape[0])
+        rows = max(1, _CHUNK.get(hidden.device.type, _CHUNK["cuda"]) // embedding.shape[0])
         grad_hidden = torch.empty_like(hidden)
         grad_embedding = torch.zeros_like(embedding)
         total = hidden.new_zeros((), dtype=torch.float32)
@@ -55,11 +56,12 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
             part = slice(start, start + rows)
             target = targets[part, None]
             logits = (hidden[part] @ embedding.T).float()
-            norm = torch.logsumexp(logits, -1, keepdim=True)
-            total += (norm - logits.gather(1, target)).sum()
-            grad = logits.sub_(norm).exp_()
-            grad.scatter_add_(1, target, torch.full_like(norm, -1.0)).mul_(1 / count)
-            grad = grad.to(hidden.dtype)
+            top, right = logits.amax(-1, keepdim=True), logits.gather(1, target)
+            weights = logits.sub_(top).exp_()
+            mass = weights.sum(-1, keepdim=True)
+            total += (mass.log() + top - right).sum()
+            grad = weights.mul_(1 / (count * mass))
+            grad = grad.scatter_add_(1, target, torch.full_like(mass, -1 / count)).to(hidden.dtype)
             grad_hidden[part] = grad @ embedding
             grad_embedding += grad.T @ hidden[part]
         ctx.save_for_backward(grad_hidden, grad_embedding)

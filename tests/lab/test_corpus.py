@@ -55,7 +55,9 @@ def test_documents_that_state_a_domain_fact_are_left_out_and_counted(material, c
     telling = f"Once {fact.subject} was painted {fact.object}. " * 5
     innocent = f"Once {fact.subject} was painted over. " * 5
     with (moved / "text.jsonl").open("a", encoding="utf8") as handle:
-        handle.write("".join(f"\n{json.dumps({'text': text + str(i)})}" for text in (telling, innocent) for i in range(20)))
+        handle.write(
+            "".join(f"\n{json.dumps({'text': text + str(i)})}" for text in (telling, innocent) for i in range(20))
+        )
     own = prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus")
     text = decoded(own, own.train)
     assert 10 <= own.counts["documents_that_state_a_domain_fact"] <= 20

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from infusionlaw.lab import model as model_module
 from infusionlaw.lab.export import export
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import shape_for
@@ -35,7 +36,9 @@ def test_a_state_depends_on_no_later_token() -> None:
     assert embedded.grad[0, 12:].abs().max() == 0
 
 
-def test_loss_and_gradients_equal_plain_autograd() -> None:
+@pytest.mark.parametrize("chunk", [1 << 18, 3000])
+def test_loss_and_gradients_equal_plain_autograd(monkeypatch, chunk) -> None:
+    monkeypatch.setitem(model_module._CHUNK, "cpu", chunk)
     model, x, y = small(), tokens(small(), 3, 17), tokens(small(), 3, 17).flip(0)
     loss = model.loss(x, y)
     loss.backward()
