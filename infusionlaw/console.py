@@ -10,6 +10,7 @@ from rich.table import Table
 from infusionlaw.chain import Watch
 from infusionlaw.records import Estimate, RunRecord, RunSpec
 from infusionlaw.records import Progress as Steps
+from infusionlaw.words import number
 
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
 
@@ -97,14 +98,6 @@ def _scores(record: RunRecord) -> str:
         if value is not None
     ]
     return "  ".join([*parts, f"general loss {record.general_loss:.3f}"])
-
-
-def number(value: float) -> str:
-    """A count for people: 28 000 is "28k", 1 500 000 "1.5M"."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:g}"
 
 
 def estimate_table(estimates: Iterable[Estimate]) -> Table:

@@ -15,7 +15,17 @@ import numpy as np
 from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.fit import Law
-from infusionlaw.plotdata import DoseAxis, LawPanel, Mark, Panel, Series, by_budget, collapse_note, dose_axis, law_panels
+from infusionlaw.plotdata import (
+    DoseAxis,
+    LawPanel,
+    Mark,
+    Panel,
+    Series,
+    by_budget,
+    collapse_note,
+    dose_axis,
+    law_panels,
+)
 from infusionlaw.records import DoseUnit
 from infusionlaw.words import number
 
@@ -183,6 +193,7 @@ def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis) -> None:
     sizes = sorted({m.size for m in (*panel.points, *panel.observed)})
     ax.set_xticks(sizes, [number(size) for size in sizes], minor=False)
     ax.set_xticks([], minor=True)
+    ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     ax.set_xlabel("size, non-embedding parameters")
     ax.set_ylim(axis.low, axis.high)
     ax.set_yticks([x for x, _ in axis.ticks], [text for _, text in axis.ticks])
@@ -194,20 +205,19 @@ def _draw_marks(
     ax: "Axes", marks: Sequence[Mark], axis: DoseAxis, shape: str, colour: str, label: str, width: float = 1.2
 ) -> None:
     """Located points with their intervals; bounds as arrows that point to where the point must lie."""
-    known = [m for m in marks if m.x.value is not None]
-    if marks:
-        ax.plot([], [], shape, color=colour, label=label, markersize=9 if shape == "_" else 5)
-    for mark in known:
-        bar = _bar(mark.x, axis.low, axis.high)
-        ax.errorbar(mark.size, mark.x.value, yerr=bar, fmt=shape, color=colour, elinewidth=width, zorder=4,
-                    alpha=0.55 if shape == "_" else 1, markersize=9 if shape == "_" else 5)  # fmt: skip
+    size = 9 if shape == "_" else 5
+    if any(mark.x.value is not None for mark in marks):
+        ax.plot([], [], shape, color=colour, label=label, markersize=size)
     for mark in marks:
-        bound = mark.x.low if mark.x.low is not None else mark.x.high
-        if mark.x.value is None and bound is not None:
+        value, bound = mark.x.value, mark.x.low if mark.x.low is not None else mark.x.high
+        if value is not None:
+            ax.errorbar(mark.size, value, yerr=_bar(mark.x, axis.low, axis.high), fmt=shape, color=colour,
+                        elinewidth=width, zorder=4, alpha=0.55 if shape == "_" else 1, markersize=size)  # fmt: skip
+        elif bound is not None:
             up = 1 if mark.x.low is not None else -1
             ax.annotate("", (mark.size, bound + up * 0.12 * (axis.high - axis.low)), (mark.size, bound),
                         arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.2})  # fmt: skip
-            ax.plot(mark.size, bound, shape, color=colour, markerfacecolor=PALETTE["paper"], markersize=5)
+            ax.plot(mark.size, bound, shape, color=colour, markerfacecolor=PALETTE["paper"], markersize=size)
 
 
 def _bar(x: Interval, low: float, high: float) -> list[list[float]]:

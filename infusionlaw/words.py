@@ -15,7 +15,7 @@ from infusionlaw.law.dose import Interval
 from infusionlaw.law.fit import Law
 from infusionlaw.law.points import Point
 from infusionlaw.plan import Plan
-from infusionlaw.records import DoseUnit, RunSpec
+from infusionlaw.records import DoseUnit, RunRecord, RunSpec
 from infusionlaw.study import Study
 from infusionlaw.studyfile import StudyFile
 
@@ -24,12 +24,11 @@ MARKS = {"done": "+", "in training": "~", "missing": ".", "diverged": "x"}
 
 def number(value: float) -> str:
     """A count for people: 28 000 is "28k", 1 500 000 "1.5M"."""
-    if 1 <= value < 1000:
-        return f"{value:.4g}" if value < 10 else f"{value:.0f}"
+    value = float(f"{value:.3g}")
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size:
-            return f"{float(f'{value / size:.3g}'):g}{letter}"
-    return f"{value:.3g}"
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
 
 
 def share(value: float) -> str:
@@ -40,6 +39,12 @@ def share(value: float) -> str:
     decimals = 2 if edge >= 0.05 else min(6, 1 - math.floor(math.log10(edge)))
     text = f"{value:.{decimals}f}"
     return text if decimals == 2 else text.rstrip("0").ljust(4, "0")
+
+
+def count(value: float) -> str:
+    """Exposures to three digits, written out: 340, 2,170, 4.2."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
 
 
 def bracket(interval: Interval, show: Callable[[float], str]) -> str:
@@ -55,8 +60,8 @@ def bracket(interval: Interval, show: Callable[[float], str]) -> str:
 def dose(interval: Interval, unit: DoseUnit) -> str:
     """A dose with its interval in its unit: "a share of 0.87 [0.80, 0.91]", "340 [210, 520] exposures"."""
     if unit == "share":
-        return f"a share of {bracket(interval, share)}"
-    return f"{bracket(interval, number)} exposures"
+        return f"a share {'' if interval.value is None else 'of '}{bracket(interval, share)}"
+    return f"{bracket(interval, count)} exposures"
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -73,7 +78,7 @@ def points_text(points: Sequence[Point]) -> str:
 def point_cells(point: Point) -> tuple[str, ...]:
     """One point as the cells of a table: kind, size, tokens, status, share, exposures."""
     where = (number(point.size), number(point.tokens))
-    return (point.kind, *where, point.status, bracket(point.share, share), bracket(point.exposures, number))
+    return (point.kind, *where, point.status, bracket(point.share, share), bracket(point.exposures, count))
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -86,9 +91,9 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def plan_text(plan: Plan) -> str:
     """A plan in a few sentences, one a line: the dose, the points it rests on, its status and its flags."""
-    facts = f" and {number(plan.facts)} facts" if plan.facts else ""
-    target = f"{number(plan.size)} parameters, {number(plan.tokens)} tokens{facts}"
-    lines = [f"Plan for {target}: {plan.status}. Intervals are 90 %.", _dose_sentence(plan)]
+    facts = [f"{number(plan.facts)} facts"] if plan.facts else []
+    target = listed([f"{number(plan.size)} parameters", f"{number(plan.tokens)} tokens", *facts])
+    lines = [f"Plan for {target} (status: {plan.status}; intervals are 90 %).", _dose_sentence(plan)]
     if plan.dose.x.value is not None:
         lines.append(f"Recall is expected to collapse at {_both_units(plan.collapse)}.")
         if plan.acquisition.x.value is not None:
@@ -105,7 +110,7 @@ def _dose_sentence(plan: Plan) -> str:
         text
         for known, text in (
             (advised.share, f"a share of {bracket(advised.share, share)}"),
-            (advised.exposures, f"{bracket(advised.exposures, number)} exposures of each fact"),
+            (advised.exposures, f"{bracket(advised.exposures, count)} exposures of each fact"),
             (advised.tokens, f"{bracket(advised.tokens, number)} infused tokens"),
         )
         if known.value is not None
@@ -116,7 +121,7 @@ def _dose_sentence(plan: Plan) -> str:
 
 def _both_units(point: Any) -> str:
     texts = [f"a share of {bracket(point.share, share)}"] if point.share.value is not None else []
-    texts += [f"{bracket(point.exposures, number)} exposures"] if point.exposures.value is not None else []
+    texts += [f"{bracket(point.exposures, count)} exposures"] if point.exposures.value is not None else []
     return f"{texts[0]} ({texts[1]})" if len(texts) == 2 else "".join(texts)
 
 
@@ -131,10 +136,11 @@ def _retention_sentence(plan: Plan) -> list[str]:
 def verdict(law: Law, comparison: dict[str, Any], plan: Plan) -> list[str]:
     """What a study found, in a few paragraphs of plain words, failures included."""
     return [
-        *_collapses(law.of("collapse").points),
-        _direction(law),
-        *_outcomes(comparison, law.of("collapse").reason),
-        " ".join(plan_text(plan).split("\n")[:2]),
+        *_falls(law.of("collapse").points, "Recall of the infused facts collapses", "collapse of recall"),
+        *_falls(law.of("retention").points, "Prior facts begin to be lost", "collapse of retention"),
+        *_direction(law),
+        *_outcomes(comparison),
+        " ".join([*plan_text(plan).split("\n")[:2], *_far(plan)]),
     ]
 
 
@@ -144,19 +150,49 @@ def _place(point: Point, points: Sequence[Point]) -> str:
     return f"{number(point.size)} parameters" + (f" and {number(point.tokens)} tokens" if several else "")
 
 
-def _collapses(points: Sequence[Point]) -> list[str]:
+def _far(plan: Plan) -> list[str]:
+    flag = plan.support.flag
+    return [f"Mind that {flag}."] if flag and plan.dose.x.value is not None else []
+
+
+def _falls(points: Sequence[Point], lead: str, name: str) -> list[str]:
+    """Where a score falls at each size, and for which sizes that could not be placed, with the reason."""
     located = [p for p in points if p.x.value is not None]
     missing = [p for p in points if p.x.value is None]
     texts = []
     if located:
         where = [f"{dose(_in_unit(p), p.unit)} for {_place(p, points)}{_doubt(p)}" for p in located]
-        texts.append(f"Recall of the infused facts collapses beyond {listed(where)}.")
-    elif points:
-        texts.append("No collapse point of recall was found.")
+        texts.append(f"{lead} beyond {listed(where)}.")
     if missing:
-        reasons = [f"{_place(p, points)} ({p.status}: {p.note})" for p in missing]
-        texts.append(f"No collapse point could be placed for {listed(reasons)}.")
-    return texts or ["The table holds no recall to find a collapse in."]
+        reasons = dict.fromkeys(f"{p.status}: {p.note}" for p in missing)
+        groups = [
+            f"{listed([_place(p, points) for p in missing if f'{p.status}: {p.note}' == reason])} ({reason})"
+            for reason in reasons
+        ]
+        texts.append(f"No {name} {'was found' if not located else 'could be placed'} for {listed(groups)}.")
+    return [" ".join(texts)] if texts else []
+
+
+def contrast(rows: Sequence[RunRecord]) -> str:
+    """What is left at the largest dose of the fitted runs: surface recall beside recall and guessing; "" if unknown."""
+    runs = [row for row in rows if not row.held_out and row.recall is not None and row.surface_recall is not None]
+    doses = [row.share if row.share is not None else row.exposures or 0.0 for row in runs]
+    last = [row for row, dose in zip(runs, doses, strict=True) if dose >= 0.999 * max(doses)]
+    if not last:
+        return ""
+    recall, surface, unseen = (
+        [value for row in last if (value := getattr(row, name)) is not None]
+        for name in ("recall", "surface_recall", "unseen_recall")
+    )
+    guessing = f"; guessing gives {_mean(unseen)}" if unseen else ""
+    return (
+        f"At the largest dose, over all fitted sizes, the mean surface recall is {_mean(surface)} and the mean recall "
+        f"{_mean(recall)}{guessing}."
+    )
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.2f}"
 
 
 def _in_unit(point: Point) -> Interval:
@@ -167,41 +203,47 @@ def _doubt(point: Point) -> str:
     return f" (ambiguous: {point.note})" if point.status == "ambiguous" else ""
 
 
-def _direction(law: Law) -> str:
+def _direction(law: Law) -> list[str]:
+    """What size and budget do to the collapse point, each with the interval of its exponent."""
     collapse = law.of("collapse")
     if collapse.form is None:
-        return f"No law of the collapse point was fitted: {collapse.reason}."
+        return [f"No law of the collapse point was fitted: {collapse.reason}."]
     if not collapse.form.size_varied:
-        return "Only one size was tried, so nothing is known of how the collapse point moves with size."
-    exponent = collapse.coefficients["size"]
+        return ["Only one size has a collapse point, so nothing is known of how it moves with size."]
+    causes = [("size", "Larger models", "parameters")]
+    causes += [("tokens", "Models trained for longer", "training tokens")] if collapse.form.tokens_varied else []
     what = "odds of the share" if law.unit == "share" else "exposures"
-    low, high = exponent.low or 0.0, exponent.high or 0.0
-    factor = bracket(exponent.map(lambda end: 10.0**end), lambda end: f"{end:.2g}" if end < 100 else number(end))
-    numbers = f"ten times the parameters multiply the {what} at collapse by {factor}"
-    exact = f"exponent {bracket(exponent, '{:.2f}'.format)}"
-    if low > 0:
-        return f"Larger models take larger doses: {numbers} ({exact})."
-    if high < 0:
-        return f"Larger models collapse at smaller doses: {numbers} ({exact})."
+    return [_sentence(collapse.coefficients[name], who, cause, what) for name, who, cause in causes]
+
+
+def _sentence(exponent: Interval, who: str, cause: str, what: str) -> str:
+    factor = bracket(exponent.map(lambda end: 10.0**end), lambda end: f"{end:.2f}" if end < 10 else number(end))
+    numbers = f"ten times the {cause} multiply the {what} at collapse by {factor}"
+    exact = f"(exponent {bracket(exponent, '{:.2f}'.format)})"
+    if (exponent.low or 0.0) > 0:
+        return f"{who} collapse at larger doses: {numbers} {exact}."
+    if (exponent.high or 0.0) < 0:
+        return f"{who} collapse at smaller doses: {numbers} {exact}."
     return (
-        f"Whether larger models take larger or smaller doses is not settled by these runs: {numbers} ({exact}), "
-        "and the interval holds both directions."
+        f"Whether {who[0].lower()}{who[1:]} collapse at larger or smaller doses is not settled by these runs: "
+        f"{numbers} {exact}, and the interval holds both directions."
     )
 
 
-def _outcomes(comparison: dict[str, Any], reason: str) -> list[str]:
+def _outcomes(comparison: dict[str, Any]) -> list[str]:
     rows = [row for row in comparison["points"] if row["kind"] == "collapse"]
     if not rows:
         return ["No held-out model was compared with a prediction."]
-    return [_outcome(row, comparison, reason) for row in rows]
+    several = len({row["tokens"] for row in rows}) > 1
+    return [_outcome(row, f" at {number(row['tokens'])} tokens" if several else "", comparison) for row in rows]
 
 
-def _outcome(row: dict[str, Any], comparison: dict[str, Any], reason: str) -> str:
-    name, written = f"{number(row['size'])} model held out", when(comparison["written"])
+def _outcome(row: dict[str, Any], budget: str, comparison: dict[str, Any]) -> str:
+    name, written = f"held-out {number(row['size'])} model{budget}", when(comparison["written"])
     expected, seen = Interval(**row["predicted"]), row["observed"]
     observed = _observed(Interval(seen["value"], seen["low"], seen["high"]), seen["status"], row["unit"])
     if expected.value is None:
-        return f"For the {name} nothing was predicted ({reason}); observed: {observed}."
+        return f"For the {name} nothing was predicted, for want of a law; observed: {observed}."
     known = comparison["held_out_runs_already_known"]
     before = (
         f"{known} of its runs were already known when this was written ({written}), so it is no true prediction"
@@ -272,7 +314,7 @@ def _runs_text(name: str, study: Study, specs: Sequence[RunSpec]) -> str:
     states = {spec: _state(study, spec) for spec in specs}
     counts = [f"{n} {state}" for state in MARKS if (n := list(states.values()).count(state))]
     doses = sorted({spec.dose for spec in specs})
-    show = share if specs[0].unit == "share" else number
+    show = share if specs[0].unit == "share" else count
     rows: list[list[str]] = [["size", "tokens", f"{specs[0].unit} {show(doses[0])}", *map(show, doses[1:])]]
     for size, tokens in sorted({(spec.size, spec.tokens) for spec in specs}):
         mine = [spec for spec in specs if (spec.size, spec.tokens) == (size, tokens)]

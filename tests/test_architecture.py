@@ -28,7 +28,7 @@ MAY = {
     "words": GROUND | {"law", "plan", "study", "studyfile"},
     "report": GROUND | {"law", "plan", "figures", "words", "study", "studyfile"},
     "chain": GROUND | {"law", "plan", "report", "study", "studyfile"},
-    "console": {"chain", "records"},
+    "console": {"chain", "records", "words"},
 }
 
 
@@ -39,7 +39,10 @@ def imports(path: Path) -> list[str]:
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            found += [f"{node.module}.{alias.name}" if node.module == "infusionlaw" else str(node.module) for alias in node.names]
+            found += [
+                f"{node.module}.{alias.name}" if node.module == "infusionlaw" else str(node.module)
+                for alias in node.names
+            ]
     return found
 
 

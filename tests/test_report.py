@@ -1,17 +1,23 @@
 """The report of whole studies made by a lab that simulates instead of training."""
 
+import base64
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from infusionlaw.chain import run_study
+from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
-from infusionlaw.law.simulate import TrueLaw, World, simulate
+from infusionlaw.law.simulate import World, simulate
 from infusionlaw.records import Estimate, Prepared, Progress, RunRecord, RunSpec
+from infusionlaw.report import inline_svg, write_report
 from infusionlaw.studyfile import StudyFile
 
 STUDY = """
@@ -29,10 +35,10 @@ SHARES = "shares = [0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98]"
 
 
 class SimulatedLab:
-    """A lab whose runs come from a simulated world; some of them can diverge."""
+    """A lab whose runs come from a simulated world; some can diverge, and the share can stay unknown."""
 
-    def __init__(self, world: World, diverging: int = 0) -> None:
-        self.world, self.diverging = world, diverging
+    def __init__(self, world: World, diverging: int = 0, share_known: bool = True) -> None:
+        self.world, self.diverging, self.share_known = world, diverging, share_known
 
     def prepare(self, study: StudyFile, folder: Path) -> Prepared:
         counts = {
@@ -45,7 +51,11 @@ class SimulatedLab:
         }
         write_json(folder / "corpus" / "corpus.json", {"id": "abc", "counts": counts})
         fact = {"subject": "<b>Lyon</b>", "relation": "in", "object": "France", "subject_type": "city"}
-        forms = {"name": "in", "statements": ["{subject} is in {object}."], "questions": ["Where is {subject}? {object}."]}
+        forms = {
+            "name": "in",
+            "statements": ["{subject} is in {object}."],
+            "questions": ["Where is {subject}? {object}."],
+        }
         write_json(folder / "corpus" / "knowledge.json", {"facts": {"domain": [fact]}, "templates": {"in": forms}})
         return Prepared("abc", self.world.facts, self.world.tokens_per_fact, counts)
 
@@ -70,9 +80,13 @@ class SimulatedLab:
             row = replace(row, run=spec.id, seed=spec.seed, surface_recall=1.0, held_out=spec.held_out)
             if number < self.diverging:
                 row = replace(row, status="diverged", recall=None, retention=None, general_loss=None)
+            if not self.share_known:
+                row = replace(row, share=None, facts=None, tokens_per_fact=None)
             domain = int(spec.tokens * share)
             tokens = {"all": spec.tokens, "domain": domain, "prior": 100, "general": spec.tokens - domain - 100}
-            stated = [{"subject": "<b>Lyon</b>", "relation": "in", "exposures": int(row.exposures or 0) + i} for i in (0, 1)]
+            stated = [
+                {"subject": "<b>Lyon</b>", "relation": "in", "exposures": int(row.exposures or 0) + i} for i in (0, 1)
+            ]
             ledger = {"tokens": tokens, "general_passes": 0.5, "domain": {"exposures": stated}}
             write_json(folder / "runs" / spec.id / "ledger.json", ledger)
             write_json(folder / "runs" / spec.id / "record.json", asdict(row))
@@ -88,11 +102,187 @@ def make_study(
     doses: str = SHARES,
     held_out: Sequence[int] = (110_000,),
     diverging: int = 0,
+    share_known: bool = True,
 ) -> Path:
     """A finished study of a simulated world, by the real chain."""
     held = f"[held_out]\nsizes = {list(held_out)}" if held_out else ""
     text = STUDY.format(sizes=list(sizes), budgets=list(budgets), doses=doses, held_out=held)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "source.toml").write_text(text)
-    run_study(folder / "source.toml", folder, SimulatedLab(world or World(), diverging))
+    run_study(folder / "source.toml", folder, SimulatedLab(world or World(), diverging, share_known))
     return folder
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def copy(study: Path, tmp_path: Path) -> Path:
+    """A copy of the study to change."""
+    return shutil.copytree(study, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def page(study: Path) -> str:
+    return (study / "report.html").read_text()
+
+
+class Reader(HTMLParser):
+    """Collects text, tags and ids, and fails on a tag that closes another."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data.split()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def text_of(folder: Path) -> str:
+    return Reader((folder / "report.html").read_text()).text
+
+
+def test_the_page_is_whole_works_offline_and_runs_no_script(page: str) -> None:
+    reader = Reader(page)
+    assert reader.open == []
+    assert not {"script", "link", "img", "iframe"} & set(reader.tags)
+    assert not re.search(r'(src|href)="https?:', page)
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert reader.tags.count("svg") == 3
+
+
+def test_text_from_the_study_file_and_the_facts_is_escaped(page: str) -> None:
+    assert "<script" not in page and "<b>Lyon" not in page
+    text = Reader(page).text
+    assert text.count("cities <script>alert(1)</script>") >= 2  # the title and the study file
+    assert "as “<b>Lyon</b> is in France.” and asked for as “Where is <b>Lyon</b>? France.”" in text
+
+
+def test_the_verdict_says_what_was_predicted_when_and_what_came_out(study: Path) -> None:
+    text, comparison = text_of(study), json.loads((study / "comparison.json").read_text())
+    row = next(row for row in comparison["points"] if row["kind"] == "collapse")
+    predicted, observed = row["predicted"]["value"], row["observed"]["value"]
+    assert f"For the held-out 110k model the law predicted collapse at a share of {predicted:.2f}" in text
+    assert f"Observed: a share of {observed:.2f}" in text
+    assert f"{abs(row['error_dex']):.2f} dex {'above' if row['error_dex'] > 0 else 'below'} the prediction" in text
+    assert comparison["written"][:10] in text and "before any of its runs was trained" in text
+    assert "true prediction" not in text
+
+
+def test_a_prediction_that_knew_held_out_runs_is_not_called_one(copy: Path) -> None:
+    comparison = json.loads((copy / "comparison.json").read_text())
+    write_json(copy / "comparison.json", comparison | {"held_out_runs_already_known": 3})
+    text = text_of(write_report(copy).parent)
+    assert "3 held-out runs were already known when the prediction was written: it was no true prediction" in text
+    assert "before any" not in text and "predicted first" not in text
+
+
+def test_the_same_files_give_the_same_page_and_figures(copy: Path) -> None:
+    names = ["report.html", *(f"figures/{name}.{end}" for name in ("law", "dose-response") for end in ("svg", "png"))]
+    before = [(copy / name).read_bytes() for name in names]
+    shutil.rmtree(copy / "figures")
+    write_report(copy)
+    assert [(copy / name).read_bytes() for name in names] == before
+
+
+def test_the_table_can_be_saved_from_the_page(study: Path, page: str) -> None:
+    (data,) = re.findall(r'download="table.csv" href="data:text/csv;base64,([^"]+)"', page)
+    assert base64.b64decode(data) == (study / "table.csv").read_bytes()
+
+
+def test_the_ledger_adds_up_over_runs(study: Path) -> None:
+    ledgers = [json.loads(path.read_text()) for path in study.glob("runs/*/ledger.json")]
+    text = text_of(study)
+    for name in ("domain", "prior", "general"):
+        assert f" {sum(ledger['tokens'][name] for ledger in ledgers):,}" in text
+    exposures = [fact["exposures"] for ledger in ledgers for fact in ledger["domain"]["exposures"]]
+    assert f"all {len(ledgers)} {min(exposures)} to {max(exposures)}" in text
+    assert "37 documents state a domain fact and were left out" in text
+    assert "facts left out: the answer shows in the subject 12" in text
+
+
+def test_hashes_say_whether_the_prediction_came_from_the_table_that_is_here(copy: Path) -> None:
+    assert "(the same as now)" in text_of(copy)
+    (copy / "fitted.csv").write_text((copy / "fitted.csv").read_text().replace("14000", "14001"))
+    assert "(NOT the fitted.csv that is here now)" in text_of(write_report(copy).parent)
+
+
+def test_a_study_without_collapse_or_held_out_sizes_says_so(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, World(collapse=None), held_out=(), doses="shares = [0.3, 0.6, 0.9]")
+    text = text_of(folder)
+    for words in (
+        "No collapse of recall was found for 14k parameters, 28k parameters and 55k parameters (not reached",
+        "No law of the collapse point was fitted",
+        "No held-out model was compared with a prediction.",
+        "No size was held out, so no prediction was put to the test.",
+        "No dose can be advised.",
+    ):
+        assert words in text
+
+
+def test_a_single_size_that_learned_nothing_says_so(tmp_path: Path) -> None:
+    text = text_of(make_study(tmp_path, World(acquisition=None), sizes=[14_000], doses="shares = [0.3, 0.6, 0.9]"))
+    assert "recall never leaves guessing: nothing was ever learned" in text
+    assert "nothing was predicted, for want of a law" in text
+
+
+def test_several_budgets_get_figures_each_and_diverged_runs_are_named(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, sizes=[14_000, 55_000], budgets=[1_500_000, 6_000_000], held_out=(), diverging=3)
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        f"{name}-{budget}.{end}"
+        for name in ("dose-response", "law", "general-loss")
+        for budget in ("1.5M", "6M")
+        for end in ("png", "svg")
+    }
+    reader = Reader((folder / "report.html").read_text())
+    assert reader.tags.count("svg") == 6 and len(set(reader.ids)) == len(reader.ids)
+    assert "Budget: 6M tokens." in reader.text
+    diverged = re.search(r"Left out of the fits, because they have no scores: (.*?)\.", reader.text)
+    assert diverged and diverged[1].count("(14k, seed") == 3
+
+
+def test_exposures_are_the_unit_where_no_share_is_known(tmp_path: Path) -> None:
+    doses = "exposures = [70, 220, 440, 590, 660, 700, 720]"
+    text = text_of(make_study(tmp_path, World(fall=0.4), doses=doses, share_known=False))
+    assert re.search(
+        r"Recall of the infused facts collapses beyond [\d,]+ \[[^]]+\] exposures for 14k parameters", text
+    )
+    assert "exposures of each fact, log scale" in text and "infused share, log" not in text
+
+
+def test_a_folder_that_is_no_finished_study_is_refused(copy: Path, tmp_path: Path) -> None:
+    (copy / "comparison.json").unlink()
+    with pytest.raises(InputError, match=r"comparison.json is not there yet.*again"):
+        write_report(copy)
+    with pytest.raises(InputError, match=r"no study.json"):
+        write_report(tmp_path)
+
+
+def test_an_inlined_svg_follows_the_page() -> None:
+    svg = """<?xml version="1.0"?>
+<svg width="10pt" height="5.5pt"><metadata>x</metadata><g id="axes_1"><path style="fill: #0072b2"/></g></svg>"""
+    assert inline_svg(svg, 'a "b"') == (
+        '<svg role="img" aria-label="a &quot;b&quot;"><g><path style="fill: var(--recall)"/></g></svg>'
+    )

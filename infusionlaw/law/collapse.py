@@ -18,7 +18,7 @@ import numpy as np
 from infusionlaw.law.curves import Curve, Score, curves
 from infusionlaw.law.dose import Array, Interval
 from infusionlaw.law.points import KINDS, Kind, Point, Status, read_points, write_points
-from infusionlaw.law.trapezoid import LATER, ZERO, Problem, bases, candidates, draw_knots, p_value, problem, solve
+from infusionlaw.law.trapezoid import LATER, ZERO, Mask, Problem, bases, candidates, draw_knots, p_value, problem, solve
 from infusionlaw.law.uncertainty import clusters, interval_of, perturbed
 from infusionlaw.records import RunRecord
 
@@ -36,9 +36,7 @@ SCORES: dict[Kind, Score] = {
 CLUSTER_GAP, CLUSTER_SHARE = 0.25, 0.15
 
 
-def find_points(
-    rows: Sequence[RunRecord], *, tolerance: float = 0.05, draws: int = 400, seed: int = 0
-) -> list[Point]:
+def find_points(rows: Sequence[RunRecord], *, tolerance: float = 0.05, draws: int = 400, seed: int = 0) -> list[Point]:
     """All points of a table, by kind, size and budget; a kind whose score was not measured has none.
 
     tolerance: rise of general loss over its dose-0 value, bits per byte; draws: bootstrap draws; deterministic in
@@ -55,7 +53,11 @@ def find_points(
 def _points(curve: Curve, tolerance: float, draws: int, rng: np.random.Generator) -> list[Point]:
     if len(curve.x) < 2:
         kinds = [kind for kind, score in SCORES.items() if score == curve.score]
-        few = "every run diverged" if curve.diverged and not len(curve.x) else "fewer than two doses above 0 were measured"
+        few = (
+            "every run diverged"
+            if curve.diverged and not len(curve.x)
+            else "fewer than two doses above 0 were measured"
+        )
         note = f"{few}, so nothing can be located"
         return [_point(curve, kind, "ambiguous", Interval(), note, np.array([])) for kind in kinds]
     if curve.score == "general_loss":
@@ -86,22 +88,24 @@ def _recall_points(curve: Curve, draws: int, rng: np.random.Generator) -> list[P
     """Acquisition and collapse of a recall curve, or the collapse of a retention curve."""
     task, retention = _task(curve), curve.score == "retention"
     noise = perturbed(np.zeros(len(task.y)), task.sd, curve.dof, NULL_DRAWS, rng)
-    flat = task.knots.a >= LATER
-    falls = p_value(task, task.knots.c >= LATER, noise) <= SIGNIFICANCE
-    if not retention and p_value(task, flat, noise) > SIGNIFICANCE:
+    if not retention and p_value(task, lambda knots: knots.never_rise, noise, rng) > SIGNIFICANCE:
         note = "recall never leaves guessing: nothing was ever learned"
         return [_beyond(curve, kind, note, draws) for kind in ("acquisition", "collapse")]
     knots = draw_knots(task, perturbed(task.y, task.sd, curve.dof, draws, rng), rng)
-    first, last = curve.x[0], curve.x[-1]
     points = []
     if not retention:
-        rise = np.where(knots.a <= first, -np.inf, np.where(knots.a >= LATER / 2, np.inf, np.minimum(knots.a, last)))
+        rise = _on_grid(knots.a, knots.never_rise, curve.x)
         points.append(_decided(curve, "acquisition", rise, "already above guessing at the smallest dose"))
     kind: Kind = "retention" if retention else "collapse"
-    if not falls:
+    if p_value(task, lambda knots: knots.never_fall, noise, rng) > SIGNIFICANCE:
         return [*points, _beyond(curve, kind, "no fall beyond the noise up to the largest dose", draws)]
-    fall = np.where(knots.c <= first, -np.inf, np.where(knots.c >= LATER, np.inf, np.minimum(knots.c, last)))
+    fall = _on_grid(knots.c, knots.never_fall, curve.x)
     return [*points, _decided(curve, kind, fall, "already falling from the smallest dose")]
+
+
+def _on_grid(knot: Array, never: Mask, x: Array) -> Array:
+    """Draws of a knot: -inf where it lies before the first dose, inf where there is none."""
+    return np.where(knot <= x[0], -np.inf, np.where(never, np.inf, np.minimum(knot, x[-1])))
 
 
 def _tolerance(curve: Curve, tolerance: float, draws: int, rng: np.random.Generator) -> Point:
@@ -207,7 +211,7 @@ def fitted_line(rows: Sequence[RunRecord], point: Point, steps: int = 200) -> Li
 
 
 def _monotone(curve: Curve, x: Array) -> Array:
-    return np.interp(x, curve.x, isotonic(curve.mean[None], curve.sd**-2)[0])
+    return np.asarray(np.interp(x, curve.x, isotonic(curve.mean[None], curve.sd**-2)[0]))
 
 
 def _trapezoid(curve: Curve, point: Point, x: Array) -> Array:
@@ -216,6 +220,6 @@ def _trapezoid(curve: Curve, point: Point, x: Array) -> Array:
     knot = task.knots.a if point.kind == "acquisition" else task.knots.c
     near = np.flatnonzero(chi2 <= chi2.min() + 0.5)
     wanted = LATER if point.x.value is None and point.status == "not reached" else point.x.value
-    best = near[np.argmin(np.abs(knot[near] - wanted))] if wanted is not None else int(np.argmin(chi2))
+    best = int(near[np.argmin(np.abs(knot[near] - wanted))]) if wanted is not None else int(np.argmin(chi2))
     low, up = bases(task.knots.take(np.array([best])), x, curve.score == "retention")
     return np.asarray(_floor(curve) + low[0] * lower[best] + up[0] * upper[best])

@@ -58,7 +58,8 @@ def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
     """The curves of one score, by size and budget.
 
     Runs without a recall count as diverged; an (N, D) whose every run diverged has an empty recall curve, and one
-    without a single value of another score has no curve of it. Held-out rows get curves but do not inform the noise of the others.
+    without a single value of another score has no curve of it. Held-out rows get curves but do not inform the noise of
+    the others.
     """
     doses = _by_size_and_budget(rows, score)
     seen = [d for d in doses if not all(row.held_out for row in d.rows)] or doses

@@ -1,8 +1,8 @@
-"""From points to a law, and from the law to a point at any size and budget: with uncertainty, and with what supports it.
+"""From points to a law, and from the law to a point at any size and budget, with uncertainty and with its support.
 
-Each kind of point gets its own power law (`forms`), fitted by likelihood with every point's own error, with points that
-were not found as bounds, and with scatter around the law (`posterior`). The fit is kept as draws of the coefficients, so
-a predictive distribution is the plane of each draw plus its scatter:
+Each kind of point gets its own power law (`forms`), fitted by likelihood with every point's own error, with points
+that were not found as bounds, and with scatter around the law (`posterior`). The fit is kept as draws of the
+coefficients, so a predictive distribution is the plane of each draw plus its scatter:
 
     x(N, D) = alpha + beta log10(N / N0) + gamma log10(D / D0) + sigma * standard normal
 

@@ -43,5 +43,5 @@ class PowerLaw:
 def power_law(sizes: ArrayLike, tokens: ArrayLike) -> PowerLaw:
     """The power law centred on the geometric means of the points' sizes and budgets."""
     sizes, tokens = np.asarray(sizes, dtype=float), np.asarray(tokens, dtype=float)
-    centre = [float(f"{10 ** np.log10(values).mean():.6g}") for values in (sizes, tokens)]
-    return PowerLaw(*centre, size_varied=len(np.unique(sizes)) > 1, tokens_varied=len(np.unique(tokens)) > 1)
+    size0, tokens0 = (float(f"{10 ** np.log10(values).mean():.6g}") for values in (sizes, tokens))
+    return PowerLaw(size0, tokens0, size_varied=len(np.unique(sizes)) > 1, tokens_varied=len(np.unique(tokens)) > 1)

@@ -40,7 +40,9 @@ def log_posterior(data: Evidence, beta: Array, sigma: Array) -> Array:
     """Log posterior density of beta (..., p) and log sigma (...), up to a constant."""
     width = np.sqrt(sigma[..., None] ** 2 + data.error**2)
     z = (beta @ data.design.T - data.x) / width
-    points = np.where(data.side == 0, -0.5 * z**2 - np.log(width), log_ndtr(np.where(data.side == 0, 1.0, data.side) * z))
+    points = np.where(
+        data.side == 0, -0.5 * z**2 - np.log(width), log_ndtr(np.where(data.side == 0, 1.0, data.side) * z)
+    )
     tail = np.log1p((sigma / PRIOR_SCATTER) ** 2 / PRIOR_SCATTER_DOF)
     scatter = np.log(sigma) - (PRIOR_SCATTER_DOF + 1) / 2 * tail
     prior = -0.5 * ((beta / _prior(beta.shape[-1])) ** 2).sum(-1)

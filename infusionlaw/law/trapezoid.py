@@ -11,17 +11,23 @@ searched over a grid, for all bootstrap draws at once. A grid cannot stop in a l
 knots fit as well: between two doses many do.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infusionlaw.law.dose import Array
 
+Mask = NDArray[np.bool_]
+Index = NDArray[np.intp]
+
 # Positions beyond all doses: ZERO stands for dose 0, EARLIER and LATER for knots that no dose reaches.
 ZERO, EARLIER, LATER = -2e9, -1e9, 1e9
-RISES, RISE_WIDTHS, FALLS, FALL_WIDTHS = 20, 5, 48, 10
-# Knots whose misfit exceeds the best by this chi-square cannot win in any draw worth the name.
-HOPELESS = 40.0
+RISES, RISE_WIDTHS, FALLS, FALL_WIDTHS = 20, 6, 60, 24
+# Knots whose misfit exceeds the best by this chi-square cannot win in any draw worth the name; of the others, so many
+# are kept at random: when more are left, the noise is far coarser than the grid.
+HOPELESS, MOST = 25.0, 8000
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,17 @@ class Knots:
     d: Array
     step: tuple[float, float]
 
-    def take(self, index: Array) -> "Knots":
+    @property
+    def never_rise(self) -> Mask:
+        """Where the shape stays at its baseline: flat."""
+        return np.asarray(self.a >= LATER / 2)
+
+    @property
+    def never_fall(self) -> Mask:
+        """Where the shape stays on its plateau, or never reaches one."""
+        return np.asarray(self.c >= LATER / 2)
+
+    def take(self, index: Index) -> "Knots":
         """The candidates at `index`, in that order."""
         return Knots(self.a[index], self.b[index], self.c[index], self.d[index], self.step)
 
@@ -49,7 +65,7 @@ class Problem:
     lower: Array
     upper: Array
 
-    def take(self, index: Array) -> "Problem":
+    def take(self, index: Index) -> "Problem":
         """The same observations with the candidates at `index` only."""
         return Problem(self.y, self.sd, self.knots.take(index), self.lower[index], self.upper[index])
 
@@ -103,14 +119,17 @@ def solve(task: Problem, y: Array) -> tuple[Array, Array, Array]:
     det = ll * uu - lu**2
     lower, upper = (uu * ly - lu * uy) / det, (ll * uy - lu * ly) / det
     chi2 = (y**2 @ weight)[None, :] - lower * ly - upper * uy
-    flat = (task.knots.a >= LATER)[:, None]
+    flat = task.knots.never_rise[:, None]
     return np.where((upper >= lower) | flat, chi2, np.inf), lower, upper
 
 
-def near(task: Problem, centre: Array) -> Array:
-    """Indices of the candidates that fit observations near `centre` (J,); the flat one always, for it is never inf."""
+def near(task: Problem, centre: Array, rng: np.random.Generator) -> Problem:
+    """The candidates that fit observations near `centre` (J,), and all without a fall, among them the flat one."""
     chi2 = solve(task, centre[None])[0][:, 0]
-    return np.flatnonzero((chi2 <= chi2.min() + HOPELESS) | (task.knots.a >= LATER))
+    keep = np.flatnonzero((chi2 <= chi2.min() + HOPELESS) & ~task.knots.never_fall)
+    if len(keep) > MOST:
+        keep = np.sort(rng.choice(keep, MOST, replace=False))
+    return task.take(np.append(keep, np.flatnonzero(task.knots.never_fall)))
 
 
 def draw_knots(task: Problem, y: Array, rng: np.random.Generator) -> Knots:
@@ -119,7 +138,7 @@ def draw_knots(task: Problem, y: Array, rng: np.random.Generator) -> Knots:
     Taking only the best shape would hide that between two doses many knots fit equally well. a and c are spread over
     their grid step, so that no interval is finer than the grid.
     """
-    small = task.take(near(task, task.y))
+    small = near(task, task.y, rng)
     chi2 = solve(small, y)[0]
     weight = np.exp((chi2.min(0) - chi2) / 2).cumsum(0)
     pick = (weight < rng.random(len(y)) * weight[-1]).sum(0)
@@ -129,16 +148,18 @@ def draw_knots(task: Problem, y: Array, rng: np.random.Generator) -> Knots:
     return Knots(a, knots.b, c, knots.d, knots.step)
 
 
-def p_value(task: Problem, null: Array, noise: Array) -> float:
-    """How often noise alone makes the full shape beat the `null` candidates (mask (K,)) by what it does here.
+def p_value(task: Problem, null: Callable[[Knots], Mask], noise: Array, rng: np.random.Generator) -> float:
+    """How often noise alone makes the full shape beat the `null` shapes by what it does here.
 
-    `noise` (M, J) holds draws of the observation errors. The likelihood ratio's null distribution is simulated from
-    the best null fit, because knots that vanish under the null make its chi-square law wrong.
+    `null` picks candidates out of Knots: `never_rise` or `never_fall`; `noise` (M, J) holds draws of the observation
+    errors. The likelihood ratio's null distribution is simulated from the best null fit, because knots that vanish
+    under the null make its chi-square law wrong.
     """
     chi2, lower, upper = (part[:, 0] for part in solve(task, task.y[None]))
-    best = int(np.flatnonzero(null)[np.argmin(chi2[null])])
+    rows = np.flatnonzero(null(task.knots))
+    best = rows[chi2[rows].argmin()]
     centre = task.lower[best] * lower[best] + task.upper[best] * upper[best]
-    rows = near(task, centre)
-    simulated = solve(task.take(rows), centre + noise)[0]
-    ratios = simulated[null[rows]].min(0) - simulated.min(0)
+    few = near(task, centre, rng)
+    simulated = solve(few, centre + noise)[0]
+    ratios = simulated[null(few.knots)].min(0) - simulated.min(0)
     return float((1 + np.sum(ratios >= chi2[best] - chi2.min())) / (1 + len(noise)))

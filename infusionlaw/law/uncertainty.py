@@ -35,7 +35,7 @@ def run_error(value: float, given: float | None, facts: float | None, least: flo
 
 
 def excess_squares(doses: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
-    """Squares between seeds beyond the error over facts, and their degrees of freedom, over (values, errors) by dose."""
+    """Squares between seeds beyond what the error over facts explains, and their degrees of freedom; by dose."""
     squares, dof = 0.0, 0.0
     for values, errors in doses:
         free = len(values) - 1

@@ -1,0 +1,231 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from infusionlaw.errors import InputError
+from infusionlaw.law.collapse import find_points, fitted_line, isotonic
+from infusionlaw.law.points import Kind, Point, read_points, write_points
+from infusionlaw.law.simulate import TrueLaw, World, simulate
+from infusionlaw.records import RunRecord
+
+SHARES = (0.1, 0.3, 0.6, 0.85, 0.92, 0.97)
+TWO_FALLS = (0.95, 0.9, 0.9, 0.5, 0.9, 0.3)
+LARGEST = np.log10(0.97 / 0.03)
+
+
+def table(values, zero=0.2, shares=SHARES, seeds=2, se=0.04, score="recall", noise=0.0, **common):  # type: ignore
+    """Rows of one (N, D) with given mean scores by share."""
+    rng = np.random.default_rng(3)
+    doses = ([(0.0, zero)] if zero is not None else []) + list(zip(shares, values, strict=True))
+    row = RunRecord(**{"size": 3e4, "tokens": 1.5e6, "facts": 128, "unseen_recall": 0.2, "recall": 0.5, **common})
+    return [
+        replace(row, share=share, seed=seed, **{score: value and value + noise * rng.normal(), f"{score}_se": se})
+        for share, value in doses
+        for seed in range(seeds)
+    ]
+
+
+def recall_only(rows: list[RunRecord]) -> list[RunRecord]:
+    return [replace(row, retention=None, general_loss=None) for row in rows]
+
+
+def point(rows: list[RunRecord], kind: Kind = "collapse", **options: float) -> Point:
+    return next(p for p in find_points(rows, **options) if p.kind == kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", ["trapezoid", "logistic"])
+def test_collapse_and_acquisition_are_recovered(shape: str) -> None:
+    world = World(shape=shape, spread=0.02)  # type: ignore[arg-type]
+    rows, truth = simulate(world, [1.4e4, 5.5e4], [1.5e6], (0, *SHARES), 2, np.random.default_rng(0))
+    for p in find_points(rows):
+        if p.kind == "tolerance":
+            continue
+        x = truth[(p.kind, p.size, p.tokens)]
+        assert p.status == "found"
+        assert x is not None and p.x.value == pytest.approx(x, abs=0.25)
+
+
+def test_both_units_say_the_same() -> None:
+    p = point(table([0.4, 0.7, 0.95, 0.8, 0.6, 0.3], tokens_per_fact=16.0))
+    assert p.share.value is not None and p.exposures.value is not None
+    assert p.exposures.value == pytest.approx(p.share.value * 1.5e6 / (128 * 16))
+    assert p.share.low is not None and p.share.high is not None and p.share.low < p.share.value < p.share.high < 1
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "acquisition"),
+    [
+        ([0.2, 0.22, 0.18, 0.2, 0.21, 0.2], "not reached", "not reached"),  # flat at guessing
+        ([0.21, 0.25, 0.5, 0.7, 0.8, 0.9], "not reached", "found"),  # still rising
+        ([0.2, 0.5, 0.9, 0.92, 0.9, 0.91], "not reached", "found"),  # plateau
+        ([0.9, 0.9, 0.9, 0.9, 0.91, 0.9], "not reached", "before the grid"),
+        ([0.9, 0.7, 0.5, 0.35, 0.3, 0.2], "before the grid", "before the grid"),  # falls from the first dose
+        ([0.4, 0.7, 0.95, 0.8, 0.6, 0.3], "found", "before the grid"),
+        ([0.2, 0.9, 0.95, 0.95, 0.95, 0.3], "found", "found"),
+    ],
+)
+def test_statuses(values: list[float], status: str, acquisition: str) -> None:
+    rows = table(values)
+    assert (point(rows).status, point(rows, "acquisition").status) == (status, acquisition)
+
+
+def test_bounds_stand_at_the_ends_of_the_grid() -> None:
+    above = point(table([0.21, 0.3, 0.5, 0.7, 0.8, 0.9]))
+    assert (above.x.value, above.x.high) == (None, None)
+    assert above.x.low == pytest.approx(LARGEST)
+    assert above.share.low == pytest.approx(0.97)
+    below = point(table([0.9, 0.7, 0.5, 0.35, 0.3, 0.2]))
+    assert (below.x.value, below.x.low, below.share.high) == (None, None, pytest.approx(0.1))
+    assert np.mean(np.array(below.draws) == -np.inf) >= 0.5
+
+
+def test_never_learned_is_said() -> None:
+    for kind in ("acquisition", "collapse"):
+        assert "nothing was ever learned" in point(table([0.2] * 6, noise=0.05), kind).note  # type: ignore[arg-type]
+
+
+def test_noise_seldom_makes_a_collapse() -> None:
+    rng = np.random.default_rng(5)
+    world = World(collapse=None)
+    found = 0
+    for _ in range(30):
+        rows, _ = simulate(world, [3e4], [1.5e6], (0, *SHARES), 2, rng)
+        found += point(recall_only(rows)).status != "not reached"
+    assert found <= 5
+
+
+def test_two_places_are_ambiguous() -> None:
+    p = point(table(TWO_FALLS, se=0.08))
+    assert p.status == "ambiguous"
+    assert p.share.value is not None and p.share.value > 0.9
+    assert "also support a share of 0.4" in p.note or "also support a share of 0.5" in p.note
+
+
+def test_two_places_in_exposures_are_named_in_exposures() -> None:
+    rows = [
+        replace(row, share=None, exposures=1000 * row.share / (1 - row.share))  # type: ignore[operator]
+        for row in table(TWO_FALLS, se=0.08)
+    ]
+    p = point(rows)
+    assert p.unit == "exposures" and "exposures of" in p.note
+    assert p.share.value is None
+
+
+@pytest.mark.parametrize("se", [0.0, None])
+def test_scores_of_exactly_zero_and_one(se: float | None) -> None:
+    p = point(table([0.0, 1.0, 1.0, 1.0, 0.0, 0.0], zero=0.0, se=se, facts=None, unseen_recall=None))
+    assert p.status == "found"
+    assert p.share.value is not None and 0.8 < p.share.value < 0.92
+
+
+def test_one_seed_is_less_sure_than_two() -> None:
+    one, two = (point(table([0.4, 0.7, 0.95, 0.8, 0.6, 0.3], seeds=n)).x for n in (1, 2))
+    assert one.low is not None and one.high is not None and two.low is not None and two.high is not None
+    assert one.high - one.low > two.high - two.low > 0.1
+
+
+def test_the_rise_does_not_move_the_hinge() -> None:
+    slow = point(table([0.3, 0.6, 0.95, 0.95, 0.7, 0.3])).x.value
+    fast = point(table([0.95, 0.95, 0.95, 0.95, 0.7, 0.3])).x.value
+    assert slow is not None and fast == pytest.approx(slow, abs=0.1)
+
+
+def test_three_doses_and_fewer() -> None:
+    assert point(table([0.9, 0.9, 0.3], shares=(0.2, 0.6, 0.95))).status == "found"
+    single = point(table([0.9], shares=(0.2,)))
+    assert (single.status, single.x.value, single.x.low, single.x.high) == ("ambiguous", None, None, None)
+    assert "fewer than two doses" in single.note
+
+
+def test_diverged_runs_are_left_out_and_counted() -> None:
+    p = point(table([0.4, float("nan"), 0.95, None, 0.6, 0.3]))
+    assert p.status == "found"
+    assert "4 diverged" in p.note
+    assert "every run diverged" in point(table([None] * 6, zero=None)).note
+
+
+def test_retention_rises_first_and_its_fall_is_found_from_the_plateau() -> None:
+    rising = point(table([0.6, 0.8, 0.9, 0.7, 0.5, 0.3], zero=0.55, score="retention"), "retention")
+    assert rising.status == "found"
+    assert rising.share.value is not None and 0.5 < rising.share.value < 0.8
+    early = point(table([0.6, 0.5, 0.4, 0.3, 0.2, 0.2], zero=0.9, score="retention"), "retention")
+    assert early.status == "before the grid"
+    assert point(table([0.6] * 6, zero=0.6, score="retention", noise=0.03), "retention").status == "not reached"
+
+
+def test_tolerance_is_where_loss_has_risen_by_the_stated_amount() -> None:
+    rows = table([2.0, 2.01, 2.04, 2.2, 2.5, 3.0], zero=2.0, score="general_loss", se=0.005)
+    near, far = point(rows, "tolerance"), point(rows, "tolerance", tolerance=0.4)
+    assert near.share.value is not None and 0.6 < near.share.value < 0.85
+    assert far.share.value is not None and 0.85 < far.share.value < 0.92
+    assert point(rows, "tolerance", tolerance=2.0).status == "not reached"
+    steep = table([2.1, 2.2, 2.3, 2.4, 2.5, 3.0], zero=2.0, score="general_loss", se=0.005)
+    assert point(steep, "tolerance").status == "before the grid"
+
+
+def test_isotonic_pools_what_goes_down() -> None:
+    fit = isotonic(np.array([[1.0, 3.0, 2.0, 4.0], [4.0, 3.0, 2.0, 1.0]]), np.array([1.0, 1.0, 3.0, 1.0]))
+    assert fit[0] == pytest.approx([1, 2.25, 2.25, 4])
+    assert fit[1] == pytest.approx([14 / 6] * 4)
+
+
+def test_scores_not_measured_have_no_points() -> None:
+    assert {p.kind for p in find_points(table([0.4, 0.7, 0.95, 0.8, 0.6, 0.3]))} == {"acquisition", "collapse"}
+    with pytest.raises(InputError, match="no rows"):
+        find_points([])
+
+
+def test_points_are_deterministic_and_independent_of_held_out_rows() -> None:
+    rng = np.random.default_rng(2)
+    rows, _ = simulate(World(), [1.4e4, 2.8e4], [1.5e6], (0, *SHARES), 2, rng)
+    more, _ = simulate(World(spread=0.2), [1.1e5], [1.5e6], (0, *SHARES), 2, rng)
+    alone = find_points(rows)
+    assert alone == find_points(rows)
+    both = find_points([*rows, *(replace(row, held_out=True) for row in more)])
+    assert [p for p in both if p.size < 1e5] == alone
+
+
+def test_points_survive_the_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    rows = [*table([0.4, 0.7, 0.95, 0.8, 0.6, 0.3]), *table([0.2] * 6, size=9e4)]
+    points = find_points(rows)
+    write_points(tmp_path / "points.json", points)
+    assert read_points(tmp_path / "points.json") == points
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(InputError, match=r"bad\.json"):
+        read_points(tmp_path / "bad.json")
+
+
+def test_the_fitted_line_passes_through_the_means_and_bends_at_the_point() -> None:
+    values = [0.21, 0.93, 0.95, 0.9, 0.6, 0.25]
+    rows = table(values)
+    line = fitted_line(rows, point(rows), steps=400)
+    assert line is not None and line.unit == "share"
+    assert np.interp(SHARES, line.dose, line.value) == pytest.approx(values, abs=0.06)
+    hinge = point(rows).share.value
+    assert hinge is not None
+    before, after = np.interp([hinge - 0.1, 0.95], line.dose, line.value)
+    assert before == pytest.approx(line.value.max(), abs=0.02) and after < before - 0.2
+    loss = table([2.0, 2.2, 2.1, 2.3, 2.5, 3.0], zero=2.0, score="general_loss", se=0.005)
+    monotone = fitted_line(loss, point(loss, "tolerance"))
+    assert monotone is not None and np.all(np.diff(monotone.value) >= 0)
+
+
+def test_intervals_of_the_collapse_cover() -> None:
+    rng = np.random.default_rng(11)
+    hits = []
+    for _ in range(60):
+        world = World(collapse=TrueLaw(rng.uniform(-0.1, 0.9)), fall=rng.uniform(0.3, 1.2))
+        rows, truth = simulate(world, [3e4], [1.5e6], (0, *SHARES), 2, rng)
+        x, true = point(recall_only(rows), draws=200).x, truth[("collapse", 3e4, 1.5e6)]
+        low, high = -np.inf if x.low is None else x.low, np.inf if x.high is None else x.high
+        hits.append(true is not None and low <= true <= high)
+    assert 0.8 <= np.mean(hits) <= 1.0
+
+
+def test_a_table_of_four_sizes_is_quick() -> None:
+    rows, _ = simulate(World(), [1e4, 2e4, 4e4, 8e4], [1.5e6], (0, *SHARES), 2, np.random.default_rng(0))
+    start = time.process_time()
+    find_points(rows, draws=400)
+    assert time.process_time() - start < 5

@@ -1,0 +1,152 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from infusionlaw.errors import InputError
+from infusionlaw.law.collapse import find_points
+from infusionlaw.law.dose import Interval, share_of
+from infusionlaw.law.fit import Law, fit_law, law_band, read_law, write_law
+from infusionlaw.law.points import Point
+from infusionlaw.law.posterior import Evidence, sample
+from infusionlaw.law.simulate import TrueLaw, World, simulate, true_x
+from infusionlaw.records import RunRecord
+
+SHARES = (0, 0.1, 0.3, 0.6, 0.85, 0.92, 0.97)
+SIZES = (1e4, 2e4, 4e4, 8e4)
+
+
+def at(
+    size: float, x: float | None, tokens: float = 1.5e6, low: float | None = None, high: float | None = None
+) -> Point:
+    """A collapse point, found to within 0.05 dex, or a bound."""
+    found = x is not None
+    interval = Interval(x, x - 0.05, x + 0.05) if x is not None else Interval(None, low, high)
+    status = "found" if found else "not reached" if low is not None else "before the grid"
+    return Point("collapse", size, tokens, status, "share", interval, Interval(), Interval(), "")  # type: ignore[arg-type]
+
+
+def law_of(points: Sequence[Point]) -> Law:
+    rows = [RunRecord(size=p.size, tokens=p.tokens, share=s, recall=0.5) for p in points for s in (0.0, 0.5)]
+    return fit_law(rows, points)
+
+
+@pytest.mark.parametrize("exponent", [-0.5, 0.5])
+def test_the_exponent_is_recovered_with_either_sign_from_runs(exponent: float) -> None:
+    world = World(collapse=TrueLaw(0.4, exponent), size0=3e4, spread=0.02, facts=400)
+    rows, _ = simulate(world, SIZES, [1.5e6], SHARES, 3, np.random.default_rng(1))
+    law = fit_law(rows, find_points(rows))
+    size = law.of("collapse").coefficients["size"]
+    assert size.low is not None and size.high is not None and size.value is not None
+    assert size.low < exponent < size.high
+    assert size.value * exponent > 0
+    x = law.predict_point("collapse", 1.6e5, 1.5e6).x
+    true = true_x(world.collapse, world, 1.6e5, 1.5e6)
+    assert x.low is not None and x.high is not None and true is not None and x.low < true < x.high
+
+
+def test_both_exponents_are_recovered_and_none_is_said_to_be_none() -> None:
+    rng = np.random.default_rng(0)
+    points = [at(n, 0.3 - 0.4 * np.log10(n / 3e4) + rng.normal(0, 0.03), d) for n in SIZES for d in (1e6, 4e6)]
+    coefficients = law_of(points).of("collapse").coefficients
+    size, tokens = coefficients["size"], coefficients["tokens"]
+    assert size.value == pytest.approx(-0.4, abs=0.12)
+    assert tokens.low is not None and tokens.high is not None and tokens.low < 0 < tokens.high
+    assert size.low is not None and size.high is not None and size.low < -0.4 < size.high < 0
+
+
+def test_a_bound_pulls_the_law_up_and_a_weak_one_does_nothing() -> None:
+    found = [at(1e4, 0.3), at(2e4, 0.35)]
+    free, weak, strong = (
+        law_of([*found, *bound]).of("collapse").coefficients["size"].value
+        for bound in ([], [at(8e4, None, low=-2.0)], [at(8e4, None, low=1.2)])
+    )
+    assert free is not None and strong is not None
+    assert weak == pytest.approx(free, abs=0.15)
+    assert strong > free + 0.3
+
+
+def test_a_bound_from_below_pulls_the_law_down() -> None:
+    law = law_of([at(1e4, 0.3), at(2e4, 0.3), at(8e4, None, high=-0.9)])
+    slope = law.of("collapse").coefficients["size"]
+    assert slope.high is not None and slope.high < 0
+
+
+def test_scatter_grows_with_what_the_points_show() -> None:
+    line = [at(n, 0.5 * np.log10(n / 3e4)) for n in np.geomspace(1e4, 1e6, 8)]
+    rough = [at(p.size, (p.x.value or 0) + 0.4 * (-1) ** i) for i, p in enumerate(line)]
+    smooth_law, rough_law = (law_of(points).of("collapse").coefficients["scatter"] for points in (line, rough))
+    assert smooth_law.value is not None and rough_law.value is not None
+    assert smooth_law.value < 0.06
+    assert rough_law.value == pytest.approx(0.4, abs=0.15)
+
+
+def test_extrapolating_widens_the_interval_and_three_sizes_are_less_sure_than_six() -> None:
+    def width(count: int, size: float) -> float:
+        x = law_of([at(n, 0.3) for n in np.geomspace(1e4, 8e4, count)]).predict_point("collapse", size, 1.5e6).x
+        assert x.low is not None and x.high is not None
+        return x.high - x.low
+
+    assert width(3, 8e5) > 1.5 * width(3, 3e4)
+    assert width(3, 8e5) > 1.2 * width(6, 8e5)
+
+
+def test_fewer_than_two_points_are_not_fitted_and_the_reason_is_given() -> None:
+    law = law_of([at(1e4, 0.3), at(2e4, None, low=1.5)])
+    kind = law.of("collapse")
+    assert kind.status == "not fitted"
+    assert "at least two collapse points" in kind.reason and "not reached at size 20000" in kind.reason
+    assert law.predict_point("collapse", 1e5, 1.5e6).x == Interval()
+    assert "no scores" in law.of("retention").reason
+    assert law_band(law, "collapse", 1.5e6, [1e4, 1e5]) is None
+
+
+def test_what_did_not_vary_is_not_identified_and_flagged() -> None:
+    law = law_of([at(n, 0.3) for n in SIZES])
+    assert law.of("collapse").coefficients["tokens"] == Interval()
+    assert law.predict_point("collapse", 1e5, 1.5e6).flags == ()
+    assert "only one budget" in law.predict_point("collapse", 1e5, 6e6).flags[0]
+    budgets = law_of([at(3e4, 0.3, d) for d in (1e6, 2e6, 4e6)])
+    assert "only one size" in budgets.predict_point("collapse", 1e5, 2e6).flags[0]
+
+
+def test_a_law_read_back_says_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    rows, _ = simulate(World(), SIZES[:3], [1.5e6], SHARES, 2, np.random.default_rng(4))
+    law = fit_law(rows, find_points(rows))
+    write_law(tmp_path / "law.json", law)
+    back = read_law(tmp_path / "law.json")
+    assert back == law
+    assert back.predict_point("collapse", 3e5, 3e6) == law.predict_point("collapse", 3e5, 3e6)
+    assert '"budgets varied": "no"' in (tmp_path / "law.json").read_text()
+    for text in ("[]", '{"version": 1, "kinds": {}}', "{"):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(InputError, match=r"bad\.json"):
+            read_law(tmp_path / "bad.json")
+
+
+def test_held_out_runs_do_not_reach_the_law() -> None:
+    rows, _ = simulate(World(), SIZES, [1.5e6], SHARES, 2, np.random.default_rng(4))
+    small = [row for row in rows if row.size < 8e4]
+    marked = [replace(row, held_out=row.size == 8e4) for row in rows]
+    assert fit_law(marked, find_points(marked)) == fit_law(small, find_points(small))
+    with pytest.raises(InputError, match="held out"):
+        fit_law([replace(row, held_out=True) for row in rows], [])
+
+
+def test_the_band_is_the_prediction_at_each_size() -> None:
+    law = law_of([at(n, 0.3 + 0.2 * np.log10(n / 1e4)) for n in SIZES])
+    band = law_band(law, "collapse", 1.5e6, [3e4, 3e5])
+    assert band is not None
+    x = law.predict_point("collapse", 3e5, 1.5e6).x
+    assert [band.median[1], band.low[1], band.high[1]] == pytest.approx(
+        [float(share_of(end)) for end in (x.value, x.low, x.high) if end is not None], rel=1e-3
+    )
+    assert band.high[1] < 1
+
+
+def test_draws_agree_with_the_exact_posterior_of_a_mean() -> None:
+    data = Evidence(np.ones((5, 1)), np.array([0.1, 0.2, 0.3, 0.2, 0.2]), np.full(5, 0.5), np.zeros(5))
+    beta, sigma = sample(data, 4000, np.random.default_rng(0))
+    assert beta.mean() == pytest.approx(0.2, abs=0.02)
+    assert beta.std() == pytest.approx(np.sqrt((0.5**2 + np.mean(sigma**2)) / 5), rel=0.07)

@@ -1,0 +1,165 @@
+"""What figures show, computed from simulated studies with known points, and the files that are drawn."""
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infusionlaw.chain import fit
+from infusionlaw.figures import write_figures
+from infusionlaw.law.collapse import find_points
+from infusionlaw.law.dose import Interval, log_odds
+from infusionlaw.law.fit import Law
+from infusionlaw.law.points import Point
+from infusionlaw.law.simulate import World, simulate
+from infusionlaw.plotdata import Mark, Panel, by_budget, collapse_note, coordinate, dose_axis, law_panels, panels
+from infusionlaw.records import RunRecord
+
+SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
+SIZES, HELD, BUDGET = (14_000, 28_000, 55_000), 110_000, 1_500_000
+Results = tuple[list[RunRecord], list[Point], Law, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    rng = np.random.default_rng(1)
+    fitted, _ = simulate(World(), SIZES, [BUDGET], SHARES, 2, rng)
+    held, _ = simulate(World(), [HELD], [BUDGET], SHARES, 2, rng)
+    held = [replace(row, held_out=True) for row in held]
+    points, law = fit(fitted, 0.05, 60)
+    held_points = find_points(held, draws=60)
+    seen = next(point for point in held_points if point.kind == "collapse")
+    predicted = law.predict_point("collapse", HELD, BUDGET)
+    row = {
+        "kind": "collapse",
+        "size": HELD,
+        "tokens": BUDGET,
+        "unit": "share",
+        "predicted": predicted.share.as_dict(),
+        "observed": {"status": seen.status, **seen.share.as_dict()},
+    }
+    return [*fitted, *held], [*points, *held_points], law, {"held_out_runs_already_known": 0, "points": [row]}
+
+
+@pytest.fixture(scope="module")
+def items(results: Results) -> list[Panel]:
+    return panels(results[0], results[1])
+
+
+def test_panels_come_in_order_of_size_with_the_held_out_last(items: list[Panel]) -> None:
+    assert [(panel.size, panel.held_out) for panel in items] == [*((size, False) for size in SIZES), (HELD, True)]
+
+
+def test_a_panel_shows_means_over_seeds_at_their_coordinates(results: Results, items: list[Panel]) -> None:
+    panel, rows = items[0], [row for row in results[0] if row.size == SIZES[0]]
+    assert panel.recall.x == pytest.approx([-np.inf, *log_odds(SHARES[1:])])
+    for score, series in (("recall", panel.recall), ("retention", panel.retention), ("unseen_recall", panel.unseen)):
+        means = [np.mean([getattr(row, score) for row in rows if row.share == share]) for share in SHARES]
+        assert series.mean == pytest.approx(means)
+    assert len(panel.seeds) == len(rows) and all(half > 0 for half in panel.recall.half)
+    assert panel.surface.x == ()  # it was not measured
+
+
+def test_a_panel_holds_the_fitted_shape_and_its_points(results: Results, items: list[Panel]) -> None:
+    for panel in items:
+        x, recall = (np.array(part) for part in panel.line)
+        assert x[0] == pytest.approx(panel.recall.x[1]) and x[-1] == pytest.approx(panel.recall.x[-1])
+        assert np.interp(panel.recall.x[1:], x, recall) == pytest.approx(panel.recall.mean[1:], abs=0.15)
+        here = [point for point in results[1] if point.size == panel.size]
+        assert {mark.kind: mark.x for mark in panel.marks} == {point.kind: point.x for point in here}
+
+
+def test_a_place_both_fitted_and_held_out_keeps_its_own_points(results: Results) -> None:
+    rows, points, *_ = results
+    mine = [row for row in rows if row.size == SIZES[0]]
+    first = next(point for point in points if point.kind == "collapse" and point.size == SIZES[0])
+    second = replace(first, x=Interval(1.0, 0.9, 1.1))
+    fitted, held = panels([*mine, *(replace(row, held_out=True) for row in mine)], [first, second])
+    assert fitted.mark("collapse") == Mark("collapse", SIZES[0], first.x, first.status)
+    assert held.mark("collapse") == Mark("collapse", SIZES[0], second.x, first.status)
+
+
+def test_a_panel_says_in_words_where_collapse_is(items: list[Panel]) -> None:
+    def note(status: Any, x: Interval) -> str:
+        return collapse_note(replace(items[0], marks=(Mark("collapse", 1e4, x, status),)))
+
+    assert note("found", Interval(0.0, float(log_odds(0.4)), None)) == "collapse at 0.50 [0.40, open]"
+    assert note("ambiguous", Interval(0.0, 0.0, 0.0)).endswith("(ambiguous)")
+    assert note("not reached", Interval(low=float(log_odds(0.98)))) == "collapse not reached: above 0.98"
+    assert collapse_note(replace(items[0], marks=())) == ""
+
+
+def test_budgets_that_differ_by_rounding_are_one(items: list[Panel]) -> None:
+    tokens = (1.50e6, 1.52e6, 6.0e6, 6.1e6)
+    sets = by_budget([replace(items[0], tokens=t) for t in tokens])
+    assert [[panel.tokens for panel in members] for members in sets] == [[1.50e6, 1.52e6], [6.0e6, 6.1e6]]
+    assert by_budget([]) == []
+
+
+@pytest.mark.parametrize("unit", ["share", "exposures"])
+def test_an_axis_holds_all_doses_and_labels_round_ones(unit: Any) -> None:
+    doses = [0.1, 0.5, 0.98] if unit == "share" else [3, 40, 5000]
+    axis = dose_axis([-np.inf, *coordinate(doses, unit)], unit, 0.1)
+    at = [x for x, _ in axis.ticks]
+    assert all(axis.low < x < axis.high for x in coordinate(doses, unit))
+    assert axis.zero is not None and axis.place([-np.inf, 0.5]) == [axis.zero, 0.5] and axis.zero < axis.low
+    assert len(at) >= 4 and min(np.diff(at)) >= 0.1 * (axis.high - axis.low) - 1e-9
+    labels = {label: x for x, label in axis.ticks}
+    assert labels["0.9" if unit == "share" else "100"] == pytest.approx(float(log_odds(0.9)) if unit == "share" else 2)
+    assert dose_axis(coordinate(doses, unit), unit).zero is None
+
+
+def test_coordinates_stay_finite_at_the_ends_of_a_share() -> None:
+    assert np.isfinite(coordinate([0.0, 1.0], "share")).all()
+    assert coordinate([100.0], "exposures") == (2.0,)
+
+
+def test_the_law_is_shown_up_to_the_held_out_size_with_what_was_predicted(results: Results) -> None:
+    _, points, law, comparison = results
+    collapse, retention = law_panels(law, comparison, BUDGET)
+    assert (collapse.kind, retention.kind) == ("collapse", "retention")
+    assert [mark.size for mark in collapse.points] == [*SIZES]  # the held-out point is no part of the law
+    assert collapse.sizes[0] < SIZES[0] and collapse.sizes[-1] > HELD
+    (predicted,), (observed,) = collapse.predicted, collapse.observed
+    band = [float(np.interp(HELD, collapse.sizes, end)) for end in (collapse.low, collapse.median, collapse.high)]
+    assert [predicted.x.low, predicted.x.value, predicted.x.high] == pytest.approx(band, abs=0.03)
+    seen = next(point for point in points if point.kind == "collapse" and point.size == HELD)
+    assert observed.x.value == pytest.approx(seen.x.value) and observed.status == seen.status
+    assert law_panels(law, comparison, 9e9) == []
+
+
+def test_figures_are_written_as_png_and_svg_with_text_as_text(
+    tmp_path: Path, items: list[Panel], results: Results
+) -> None:
+    _, _, law, comparison = results
+    drawings = write_figures(tmp_path, items, law, comparison)
+    assert [drawing.path.name for drawing in drawings] == ["dose-response.svg", "law.svg", "general-loss.svg"]
+    for drawing in drawings:
+        png = drawing.path.with_suffix(".png").read_bytes()
+        assert png[:4] == b"\x89PNG" and int.from_bytes(png[16:20], "big") == 1200
+        assert ElementTree.parse(drawing.path).getroot().tag.endswith("svg")
+    first = drawings[0].path.read_text()
+    assert ">14k parameters<" in first and ">110k parameters (held out, predicted first)<" in first
+    assert ">0.95<" in first and ">collapse at " in first
+    again = write_figures(tmp_path / "again", items, law, comparison)
+    assert [drawing.path.read_bytes() for drawing in again] == [drawing.path.read_bytes() for drawing in drawings]
+
+
+def test_bounds_and_a_missing_law_are_drawn(tmp_path: Path) -> None:
+    rows, _ = simulate(World(collapse=None), [14_000, 28_000], [BUDGET], SHARES, 1, np.random.default_rng(0))
+    points, law = fit(rows, 0.05, 60)
+    comparison = {"held_out_runs_already_known": 0, "points": []}
+    drawings = write_figures(tmp_path, panels(rows, points), law, comparison)
+    text = {drawing.name: drawing.path.read_text() for drawing in drawings}
+    assert ">collapse of recall: no law<" in text["law"] and "90 % band" not in text["law"]
+    assert ">collapse not reached: above 0.98<" in text["dose-response"]
+
+
+def test_curves_that_were_not_measured_leave_no_figure(tmp_path: Path, results: Results) -> None:
+    rows = [replace(row, retention=None, general_loss=None, unseen_recall=None) for row in results[0]]
+    recall_only = [point for point in results[1] if point.kind in ("acquisition", "collapse")]
+    drawings = write_figures(tmp_path, panels(rows, recall_only), results[2], results[3])
+    assert [drawing.name for drawing in drawings] == ["dose-response", "law"]

@@ -1,0 +1,214 @@
+"""Words: numbers for people, points, plans, the verdict, and the state of a study."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import write_json
+from infusionlaw.law.dose import Interval, Scale, log_odds
+from infusionlaw.law.fit import Law, fit_law
+from infusionlaw.law.points import Kind, Point
+from infusionlaw.plan import predict
+from infusionlaw.records import RunRecord
+from infusionlaw.study import Study
+from infusionlaw.studyfile import StudyFile
+from infusionlaw.words import bracket, contrast, count, number, plan_text, points_text, share, status_text, verdict
+
+SIZES = (14_000, 28_000, 55_000)
+NO_COMPARISON = {"written": "2025-01-02T03:04:05+00:00", "held_out_runs_already_known": 0, "points": []}
+
+
+def point(kind: Kind, size: float, value: float | None, note: str = "") -> Point:
+    """A point found within 0.05 dex at a share, or one not reached up to 0.98."""
+    x = Interval(low=float(log_odds(0.98)))
+    if value is not None:
+        at = float(log_odds(value))
+        x = Interval(at, at - 0.05, at + 0.05)
+    scale = Scale("share", 1000.0)
+    status = "not reached" if value is None else "found"
+    return Point(kind, size, 1.5e6, status, "share", x, scale.share(x), scale.exposures(x), note)
+
+
+def law_of(*collapses: float | None, acquisition: float = 0.1) -> Law:
+    rows = [
+        RunRecord(size=size, tokens=1.5e6, share=dose, recall=0.5, facts=100, tokens_per_fact=15)
+        for size in SIZES
+        for dose in (0.1, 0.98)
+    ]
+    points = [point("collapse", size, at, "no fall") for size, at in zip(SIZES, collapses, strict=True)]
+    return fit_law(rows, points + [point("acquisition", size, acquisition) for size in SIZES])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(55_000, "55k"), (1_500_000, "1.5M"), (7e9, "7B"), (340, "340"), (999_600, "1M"), (2.5, "2.5")],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1, "1"),
+        (0.874, "0.87"),
+        (0.9, "0.90"),
+        (0.975, "0.975"),
+        (0.97, "0.97"),
+        (0.9964, "0.9964"),
+        (0.0034, "0.0034"),
+    ],
+)
+def test_shares_get_more_digits_near_their_ends(value: float, text: str) -> None:
+    assert share(value) == text
+
+
+def test_exposures_are_written_out() -> None:
+    assert [count(value) for value in (0, 4.23, 340.4, 2168)] == ["0", "4.23", "340", "2,170"]
+
+
+def test_brackets_say_what_the_data_do_not_set() -> None:
+    assert bracket(Interval(0.8, 0.7, 0.9), share) == "0.80 [0.70, 0.90]"
+    assert bracket(Interval(0.8, None, 0.9), share) == "0.80 [open, 0.90]"
+    assert bracket(Interval(low=0.98), share) == "above 0.98"
+    assert bracket(Interval(high=0.1), share) == "below 0.10"
+    assert bracket(Interval(), share) == "-"
+
+
+def test_points_make_an_aligned_table() -> None:
+    lines = points_text([point("acquisition", 14_000, 0.5), point("collapse", 110_000, None)]).split("\n")
+    assert lines[0].split() == ["kind", "size", "tokens", "status", "share", "exposures"]
+    assert " ".join(lines[1].split()) == "acquisition 14k 1.5M found 0.50 [0.47, 0.53] 500 [471, 529]"
+    assert " ".join(lines[2].split()) == "collapse 110k 1.5M not reached above 0.98 above 980"
+    assert lines[2].index("not reached") == lines[1].index("found") == lines[0].index("status")
+    assert points_text([]) == "no points"
+
+
+def test_a_plan_is_told_in_sentences() -> None:
+    law = law_of(0.7, 0.8, 0.87)
+    plan = predict(law, 110_000, 1.5e6)
+    text = plan_text(plan)
+    assert text.startswith("Plan for 110k parameters, 1.5M tokens and 100 facts (status: outside support")
+    assert f"Advised dose: a share of {bracket(plan.dose.share, share)}, " in text
+    assert f"{bracket(plan.dose.exposures, count)} exposures of each fact" in text
+    assert f"{bracket(plan.dose.tokens, number)} infused tokens" in text
+    assert f"Recall is expected to collapse at a share of {bracket(plan.collapse.share, share)}" in text
+    assert "Note: the target's size is 2 times the largest tried." in text
+
+
+def test_a_plan_without_a_law_or_a_safe_dose_says_why() -> None:
+    none = plan_text(predict(law_of(None, None, 0.9), 110_000, 1.5e6))
+    assert "No dose can be advised." in none and "at least two collapse points" in none and "Advised" not in none
+    unsafe = plan_text(predict(law_of(0.5, 0.5, 0.5, acquisition=0.9), 55_000, 1.5e6))
+    assert "no safe dose" in unsafe and "The largest dose safe from collapse would be" in unsafe
+
+
+@pytest.mark.parametrize(
+    ("collapses", "words"),
+    [
+        ((0.5, 0.8, 0.94), "Larger models collapse at larger doses"),
+        ((0.94, 0.8, 0.5), "Larger models collapse at smaller doses"),
+        ((0.8, 0.8, 0.8), "not settled by these runs"),
+        ((None, None, 0.8), "No law of the collapse point was fitted"),
+    ],
+)
+def test_the_verdict_names_the_direction_or_says_that_it_is_open(
+    collapses: tuple[float | None, ...], words: str
+) -> None:
+    law = law_of(*collapses)
+    text = " ".join(verdict(law, NO_COMPARISON, predict(law, 110_000, 1.5e6)))
+    assert words in text
+    assert ("for 14k parameters and 28k parameters (not reached: no fall)" in text) == (collapses[0] is None)
+    assert "No held-out model was compared with a prediction." in text
+
+
+def compared(status: str, value: float | None, low: float | None, error: float | None, inside: bool | None) -> str:
+    row = {
+        "kind": "collapse",
+        "size": 110_000,
+        "tokens": 1.5e6,
+        "unit": "share",
+        "predicted": {"value": 0.9, "low": 0.8, "high": 0.95},
+        "observed": {"status": status, "value": value, "low": low, "high": None},
+        "error_dex": error,
+        "inside": inside,
+    }
+    law = law_of(0.7, 0.8, 0.87)
+    return " ".join(verdict(law, NO_COMPARISON | {"points": [row]}, predict(law, 110_000, 1.5e6)))
+
+
+def test_the_verdict_calls_hits_misses_and_neither() -> None:
+    assert "A hit, 0.10 dex below the prediction." in compared("found", 0.88, 0.85, -0.1, True)
+    miss = compared("found", 0.99, 0.97, 1.04, False)
+    assert "A miss, 1.04 dex above the prediction and outside its interval." in miss
+    assert "written 2025-01-02 03:04:05 UTC, before any of its runs was trained" in miss
+    bound = compared("not reached", None, 0.98, None, False)
+    assert "not reached: a share above 0.98" in bound and "A miss: the bound excludes it." in bound
+    assert "Neither hit nor miss" in compared("ambiguous", None, None, None, None)
+
+
+def test_the_contrast_is_taken_at_the_largest_dose_of_the_fitted_runs() -> None:
+    def run(dose: float, recall: float, held: bool = False) -> RunRecord:
+        return RunRecord(
+            size=1e4, tokens=1e6, share=dose, recall=recall, surface_recall=1.0, unseen_recall=0.2, held_out=held
+        )
+
+    text = contrast([run(0.5, 0.9), run(0.95, 0.3), run(0.95, 0.4), run(0.99, 0.8, held=True)])
+    assert text.endswith("the mean surface recall is 1.00 and the mean recall 0.35; guessing gives 0.20.")
+    assert contrast([RunRecord(size=1e4, tokens=1e6, share=0.5, recall=0.5)]) == ""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """A study of two sizes, two doses and two seeds, and one held-out size, with no run done."""
+    file = StudyFile.model_validate(
+        {
+            "name": "small",
+            "design": {"sizes": [14_000, 28_000], "budgets": [1_500_000], "shares": [0.9]},
+            "held_out": {"sizes": [55_000], "seeds": [1]},
+        }
+    )
+    write_json(tmp_path / "study.json", {"data": "abc", "file": file.model_dump(mode="json")})
+    return Study(file, tmp_path, "abc")
+
+
+def finish(study: Study, number: int, status: str = "ok") -> None:
+    spec = study.fitted[number]
+    record = RunRecord(size=spec.size, tokens=spec.tokens, share=spec.dose, status=status, run=spec.id)
+    write_json(study.folder / "runs" / spec.id / "record.json", asdict(record))
+
+
+def test_status_counts_runs_and_says_how_far_they_are(study: Study) -> None:
+    finish(study, 0)
+    finish(study, 1, "diverged")
+    begun, fresh = (study.folder / "runs" / study.fitted[number].id for number in (2, 3))
+    write_json(begun / "checkpoint.json", {"step": 500, "file": "checkpoint-500.safetensors"})
+    lines = [f'{{"step": {step}, "tokens": {step * 1024}}}' for step in (25, 500, 525)]
+    (begun / "metrics.jsonl").write_text("\n".join(lines))
+    write_json(fresh / "spec.json", {})
+    text = status_text(study.folder)
+    assert "fitted: 8 runs, 1 done, 2 in training, 4 missing, 1 diverged" in text
+    assert "14k   1.5M    +x       ~~" in text and "28k   1.5M    ..       .." in text
+    assert "held out: 2 runs, 2 missing" in text
+    assert "seed 1: in training, 500 steps done (34%)" in text
+    assert "seed 2: begun, no checkpoint yet" in text
+    assert "seed 2: diverged" in text
+    assert "prediction: not yet\nlaw: not yet" in text
+
+
+def test_status_shows_what_results_are_there(study: Study) -> None:
+    write_json(study.folder / "law.json", {})
+    write_json(study.folder / "predictions" / "abc.json", {"written": "2025-01-02T03:04:05+00:00"})
+    text = status_text(study.folder)
+    assert "prediction: written 2025-01-02 03:04:05 UTC\nlaw: there\ntable: not yet\nreport: not yet" in text
+
+
+def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no study.json here; name the folder of a study"):
+        status_text(tmp_path)
+    write_json(tmp_path / "study.json", {"data": "x"})
+    with pytest.raises(InputError, match=r"not a study's settings; run the study file again"):
+        status_text(tmp_path)
