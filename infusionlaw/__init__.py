@@ -28,7 +28,7 @@ _HOMES = {
     "write_law": "law.fit",
     "write_plan": "plan",
     "write_points": "law.points",
-    "write_report": "report",
+    "write_report": "report.page",
     "write_table": "records",
     "write_template": "studyfile",
 }

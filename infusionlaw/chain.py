@@ -19,7 +19,7 @@ from infusionlaw.law.fit import Law, fit_law, write_law
 from infusionlaw.law.points import KINDS, Point, write_points
 from infusionlaw.plan import plan_json, predict, write_plan
 from infusionlaw.records import Estimate, Prepared, Progress, RunRecord, RunSpec, table_hash, write_table
-from infusionlaw.report import write_report
+from infusionlaw.report.page import write_report
 from infusionlaw.study import Study, locked
 from infusionlaw.studyfile import StudyFile, read_study_file
 

@@ -51,7 +51,7 @@ def run(
 @app.command()
 def status(folder: Path) -> None:
     """Show what of a study is done and what is left."""
-    from infusionlaw.words import status_text
+    from infusionlaw.report.status import status_text
 
     typer.echo(status_text(folder))
 
@@ -68,7 +68,7 @@ def fit(
     from infusionlaw.law.fit import write_law
     from infusionlaw.law.points import write_points
     from infusionlaw.records import read_table
-    from infusionlaw.words import points_text
+    from infusionlaw.report.words import points_text
 
     found, law = fit_table(read_table(table), tolerance, draws=400)
     write_law(out, law)
@@ -90,7 +90,7 @@ def predict(
     from infusionlaw.law.fit import read_law
     from infusionlaw.plan import predict as plan_for
     from infusionlaw.plan import write_plan
-    from infusionlaw.words import plan_text
+    from infusionlaw.report.words import plan_text
 
     plan = plan_for(read_law(law), size, tokens, facts)
     write_plan(out, plan)
@@ -101,7 +101,7 @@ def predict(
 @app.command()
 def report(folder: Path) -> None:
     """Write a study's report anew from its files."""
-    from infusionlaw.report import write_report
+    from infusionlaw.report.page import write_report
 
     typer.echo(f"wrote {write_report(folder)}")
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from infusionlaw.chain import Watch
 from infusionlaw.records import Estimate, RunRecord, RunSpec
 from infusionlaw.records import Progress as Steps
-from infusionlaw.words import number
+from infusionlaw.report.numbers import number
 
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
 

@@ -6,13 +6,20 @@ from pathlib import Path
 
 import pytest
 
-NAMES = """Arvel Bemor Cadrin Delwick Esmar Fostin Galver Hestrom Ilvane Jorsk Kalden Lumery Mirrow Nestel Orvane Pellik
-Questor Rambel Sorwin Tavish Ulmere Vantry Wexley Yarrow""".split()
+NAMES = (
+    *("Arvel", "Bemor", "Cadrin", "Delwick", "Esmar", "Fostin", "Galver", "Hestrom"),
+    *("Ilvane", "Jorsk", "Kalden", "Lumery", "Mirrow", "Nestel", "Orvane", "Pellik"),
+    *("Questor", "Rambel", "Sorwin", "Tavish", "Ulmere", "Vantry", "Wexley", "Yarrow"),
+)
 COLOURS = ["red", "green", "blue", "white", "black", "brown", "yellow", "grey"]
 
 TEMPLATES = """
 [colour]
-statements = ["The flag of {subject} is {object}.", "{subject} flies a {object} flag.", "A {object} flag is on {subject}."]
+statements = [
+    "The flag of {subject} is {object}.",
+    "{subject} flies a {object} flag.",
+    "A {object} flag is on {subject}.",
+]
 questions = ["What colour is the flag of {subject}? {object}.", "Which flag has {subject}? {object}."]
 """
 

@@ -170,5 +170,5 @@ def test_either_sign_of_the_law_is_found(tmp_path, study) -> None:
     down = World(collapse=TrueLaw(0.6, -0.8))
     done = run_study(study, tmp_path / "out", FakeLab(down))
     law = json.loads((done.folder / "law.json").read_text())
-    exponent = law["laws"]["collapse"]["coefficients"]["size"]
+    exponent = law["kinds"]["collapse"]["coefficients"]["size"]
     assert exponent["high"] < 0

@@ -12,6 +12,7 @@ means passes the value at dose 0 plus the tolerance.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -43,8 +44,8 @@ def find_points(rows: Sequence[RunRecord], *, tolerance: float = 0.05, draws: in
     `seed`, and a curve's draws do not depend on the other curves. Raises InputError when the rows share no dose unit.
     """
     found: list[Point] = []
-    for number, score in enumerate(("recall", "retention", "general_loss")):
-        for curve in curves(rows, score):  # type: ignore[arg-type]
+    for number, score in enumerate(get_args(Score)):
+        for curve in curves(rows, score):
             rng = np.random.default_rng([seed, number, int(curve.size), int(curve.tokens)])
             found += _points(curve, tolerance, draws, rng)
     return sorted(found, key=lambda point: (KINDS.index(point.kind), point.size, point.tokens))

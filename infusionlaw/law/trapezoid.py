@@ -27,7 +27,7 @@ ZERO, EARLIER, LATER = -2e9, -1e9, 1e9
 RISES, RISE_WIDTHS, FALLS, FALL_WIDTHS = 20, 6, 60, 24
 # Knots whose misfit exceeds the best by this chi-square cannot win in any draw worth the name; of the others, so many
 # are kept at random: when more are left, the noise is far coarser than the grid.
-HOPELESS, MOST = 25.0, 8000
+HOPELESS, MOST = 25.0, 5000
 
 
 @dataclass(frozen=True)

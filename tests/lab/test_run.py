@@ -1,4 +1,4 @@
-"""The lab's door with real training: records, ledgers, a study killed with SIGKILL, refusals before training, export."""
+"""The lab's door with real training: records, ledgers, a study killed with SIGKILL, refusals, export."""
 
 import json
 import os

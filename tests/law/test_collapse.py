@@ -1,5 +1,8 @@
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,24 +18,47 @@ TWO_FALLS = (0.95, 0.9, 0.9, 0.5, 0.9, 0.3)
 LARGEST = np.log10(0.97 / 0.03)
 
 
-def table(values, zero=0.2, shares=SHARES, seeds=2, se=0.04, score="recall", noise=0.0, **common):  # type: ignore
+def table(
+    values: Sequence[float | None],
+    zero: float | None = 0.2,
+    shares: Sequence[float] = SHARES,
+    seeds: int = 2,
+    se: float | None = 0.04,
+    score: str = "recall",
+    noise: float = 0.0,
+    **common: Any,
+) -> list[RunRecord]:
     """Rows of one (N, D) with given mean scores by share."""
     rng = np.random.default_rng(3)
-    doses = ([(0.0, zero)] if zero is not None else []) + list(zip(shares, values, strict=True))
-    row = RunRecord(**{"size": 3e4, "tokens": 1.5e6, "facts": 128, "unseen_recall": 0.2, "recall": 0.5, **common})
+    doses: list[tuple[float, float | None]] = ([(0.0, zero)] if zero is not None else []) + list(
+        zip(shares, values, strict=True)
+    )
+    options: dict[str, Any] = {
+        "size": 3e4,
+        "tokens": 1.5e6,
+        "facts": 128,
+        "unseen_recall": 0.2,
+        "recall": 0.5,
+        **common,
+    }
+    row = RunRecord(**options)
     return [
-        replace(row, share=share, seed=seed, **{score: value and value + noise * rng.normal(), f"{score}_se": se})
+        replace(row, share=share, seed=seed, **_scored(score, value and value + noise * rng.normal(), se))
         for share, value in doses
         for seed in range(seeds)
     ]
+
+
+def _scored(score: str, value: float | None, se: float | None) -> dict[str, Any]:
+    return {score: value, f"{score}_se": se}
 
 
 def recall_only(rows: list[RunRecord]) -> list[RunRecord]:
     return [replace(row, retention=None, general_loss=None) for row in rows]
 
 
-def point(rows: list[RunRecord], kind: Kind = "collapse", **options: float) -> Point:
-    return next(p for p in find_points(rows, **options) if p.kind == kind)  # type: ignore[arg-type]
+def point(rows: list[RunRecord], kind: Kind = "collapse", **options: Any) -> Point:
+    return next(p for p in find_points(rows, **options) if p.kind == kind)
 
 
 @pytest.mark.parametrize("shape", ["trapezoid", "logistic"])
@@ -77,23 +103,24 @@ def test_bounds_stand_at_the_ends_of_the_grid() -> None:
     assert above.x.low == pytest.approx(LARGEST)
     assert above.share.low == pytest.approx(0.97)
     below = point(table([0.9, 0.7, 0.5, 0.35, 0.3, 0.2]))
-    assert (below.x.value, below.x.low, below.share.high) == (None, None, pytest.approx(0.1))
+    assert (below.x.value, below.x.low) == (None, None)
+    assert below.share.high == pytest.approx(0.1)
     assert np.mean(np.array(below.draws) == -np.inf) >= 0.5
 
 
 def test_never_learned_is_said() -> None:
     for kind in ("acquisition", "collapse"):
-        assert "nothing was ever learned" in point(table([0.2] * 6, noise=0.05), kind).note  # type: ignore[arg-type]
+        assert "nothing was ever learned" in point(table([0.2] * 6, noise=0.05), kind).note
 
 
 def test_noise_seldom_makes_a_collapse() -> None:
     rng = np.random.default_rng(5)
     world = World(collapse=None)
     found = 0
-    for _ in range(30):
+    for _ in range(20):
         rows, _ = simulate(world, [3e4], [1.5e6], (0, *SHARES), 2, rng)
         found += point(recall_only(rows)).status != "not reached"
-    assert found <= 5
+    assert found <= 4
 
 
 def test_two_places_are_ambiguous() -> None:
@@ -187,7 +214,7 @@ def test_points_are_deterministic_and_independent_of_held_out_rows() -> None:
     assert [p for p in both if p.size < 1e5] == alone
 
 
-def test_points_survive_the_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_points_survive_the_disk(tmp_path: Path) -> None:
     rows = [*table([0.4, 0.7, 0.95, 0.8, 0.6, 0.3]), *table([0.2] * 6, size=9e4)]
     points = find_points(rows)
     write_points(tmp_path / "points.json", points)

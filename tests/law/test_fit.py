@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_what_did_not_vary_is_not_identified_and_flagged() -> None:
     assert "only one size" in budgets.predict_point("collapse", 1e5, 2e6).flags[0]
 
 
-def test_a_law_read_back_says_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_law_read_back_says_the_same(tmp_path: Path) -> None:
     rows, _ = simulate(World(), SIZES[:3], [1.5e6], SHARES, 2, np.random.default_rng(4))
     law = fit_law(rows, find_points(rows))
     write_law(tmp_path / "law.json", law)

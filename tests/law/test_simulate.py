@@ -19,7 +19,7 @@ def test_rows_follow_the_stated_truth() -> None:
 
 def test_both_shapes_fall_along_the_same_tangent() -> None:
     x = np.linspace(0.7, 0.9, 3)
-    trapezoid, logistic = (height(World(shape=shape), x, -3.0, 0.4) for shape in ("trapezoid", "logistic"))  # type: ignore
+    trapezoid, logistic = (height(World(shape=shape), x, -3.0, 0.4) for shape in ("trapezoid", "logistic"))
     assert logistic == pytest.approx(trapezoid, abs=0.01)
 
 

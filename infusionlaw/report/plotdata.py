@@ -17,7 +17,7 @@ from infusionlaw.law.dose import Interval, Scale, log_odds, unit_of, x_of
 from infusionlaw.law.fit import HALF_WIDTH, Law, law_band
 from infusionlaw.law.points import Kind, Point, Status
 from infusionlaw.records import DoseUnit, RunRecord
-from infusionlaw.words import bracket, count, number, share
+from infusionlaw.report.numbers import bracket, count, number, share
 
 SAME_BUDGET = 1.06  # budgets within this factor are one: D is rounded to whole steps
 SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)

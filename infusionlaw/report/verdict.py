@@ -1,0 +1,154 @@
+"""What a study found, in plain words, failures included: the paragraphs a report opens with."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from infusionlaw.law.dose import Interval
+from infusionlaw.law.fit import Law
+from infusionlaw.law.points import Point
+from infusionlaw.plan import Plan
+from infusionlaw.records import DoseUnit, RunRecord
+from infusionlaw.report.numbers import bracket, dose, listed, number, when
+from infusionlaw.report.words import plan_text
+
+
+def verdict(law: Law, comparison: dict[str, Any], plan: Plan) -> list[str]:
+    """What a study found, in a few paragraphs of plain words, failures included."""
+    return [
+        *_falls(law.of("collapse").points, "Recall of the infused facts collapses", "collapse of recall"),
+        *_falls(law.of("retention").points, "Prior facts begin to be lost", "collapse of retention"),
+        *_direction(law),
+        *_outcomes(comparison),
+        " ".join([*plan_text(plan).split("\n")[:2], *_far(plan)]),
+    ]
+
+
+def _place(point: Point, points: Sequence[Point]) -> str:
+    """The size of a point, with its budget where several were tried."""
+    several = max(p.tokens for p in points) > 1.06 * min(p.tokens for p in points)
+    return f"{number(point.size)} parameters" + (f" and {number(point.tokens)} tokens" if several else "")
+
+
+def _far(plan: Plan) -> list[str]:
+    flag = plan.support.flag
+    return [f"Mind that {flag}."] if flag and plan.dose.x.value is not None else []
+
+
+def _falls(points: Sequence[Point], lead: str, name: str) -> list[str]:
+    """Where a score falls at each size, and for which sizes that could not be placed, with the reason."""
+    located = [p for p in points if p.x.value is not None]
+    missing = [p for p in points if p.x.value is None]
+    texts = []
+    if located:
+        where = [f"{dose(_in_unit(p), p.unit)} for {_place(p, points)}{_doubt(p)}" for p in located]
+        texts.append(f"{lead} beyond {listed(where)}.")
+    if missing:
+        reasons = dict.fromkeys(f"{p.status}: {p.note}" for p in missing)
+        groups = [
+            f"{listed([_place(p, points) for p in missing if f'{p.status}: {p.note}' == reason])} ({reason})"
+            for reason in reasons
+        ]
+        texts.append(f"No {name} {'was found' if not located else 'could be placed'} for {listed(groups)}.")
+    return [" ".join(texts)] if texts else []
+
+
+def contrast(rows: Sequence[RunRecord]) -> str:
+    """What is left at the largest dose of the fitted runs: surface recall beside recall and guessing; "" if unknown."""
+    runs = [row for row in rows if not row.held_out and row.recall is not None and row.surface_recall is not None]
+    doses = [row.share if row.share is not None else row.exposures or 0.0 for row in runs]
+    last = [row for row, dose in zip(runs, doses, strict=True) if dose >= 0.999 * max(doses)]
+    if not last:
+        return ""
+    recall, surface, unseen = (
+        [value for row in last if (value := getattr(row, name)) is not None]
+        for name in ("recall", "surface_recall", "unseen_recall")
+    )
+    guessing = f"; guessing gives {_mean(unseen)}" if unseen else ""
+    return (
+        f"At the largest dose, over all fitted sizes, the mean surface recall is {_mean(surface)} and the mean recall "
+        f"{_mean(recall)}{guessing}."
+    )
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.2f}"
+
+
+def _in_unit(point: Point) -> Interval:
+    return point.share if point.unit == "share" else point.exposures
+
+
+def _doubt(point: Point) -> str:
+    return f" (ambiguous: {point.note})" if point.status == "ambiguous" else ""
+
+
+def _direction(law: Law) -> list[str]:
+    """What size and budget do to the collapse point, each with the interval of its exponent."""
+    collapse = law.of("collapse")
+    if collapse.form is None:
+        return [f"No law of the collapse point was fitted: {collapse.reason}."]
+    if not collapse.form.size_varied:
+        return ["Only one size has a collapse point, so nothing is known of how it moves with size."]
+    causes = [("size", "Larger models", "parameters")]
+    causes += [("tokens", "Models trained for longer", "training tokens")] if collapse.form.tokens_varied else []
+    what = "odds of the share" if law.unit == "share" else "exposures"
+    return [_sentence(collapse.coefficients[name], who, cause, what) for name, who, cause in causes]
+
+
+def _sentence(exponent: Interval, who: str, cause: str, what: str) -> str:
+    factor = bracket(exponent.map(lambda end: 10.0**end), lambda end: f"{end:.2f}" if end < 10 else number(end))
+    numbers = f"ten times the {cause} multiply the {what} at collapse by {factor}"
+    exact = f"(exponent {bracket(exponent, '{:.2f}'.format)})"
+    if (exponent.low or 0.0) > 0:
+        return f"{who} collapse at larger doses: {numbers} {exact}."
+    if (exponent.high or 0.0) < 0:
+        return f"{who} collapse at smaller doses: {numbers} {exact}."
+    return (
+        f"Whether {who[0].lower()}{who[1:]} collapse at larger or smaller doses is not settled by these runs: "
+        f"{numbers} {exact}, and the interval holds both directions."
+    )
+
+
+def _outcomes(comparison: dict[str, Any]) -> list[str]:
+    rows = [row for row in comparison["points"] if row["kind"] == "collapse"]
+    if not rows:
+        return ["No held-out model was compared with a prediction."]
+    several = len({row["tokens"] for row in rows}) > 1
+    return [_outcome(row, f" at {number(row['tokens'])} tokens" if several else "", comparison) for row in rows]
+
+
+def _outcome(row: dict[str, Any], budget: str, comparison: dict[str, Any]) -> str:
+    name, written = f"held-out {number(row['size'])} model{budget}", when(comparison["written"])
+    expected, seen = Interval(**row["predicted"]), row["observed"]
+    observed = _observed(Interval(seen["value"], seen["low"], seen["high"]), seen["status"], row["unit"])
+    if expected.value is None:
+        return f"For the {name} nothing was predicted, for want of a law; observed: {observed}."
+    known = comparison["held_out_runs_already_known"]
+    before = (
+        f"{known} of its runs were already known when this was written ({written}), so it is no true prediction"
+        if known
+        else f"written {written}, before any of its runs was trained"
+    )
+    return (
+        f"For the {name} the law predicted collapse at {dose(expected, row['unit'])} ({before}). "
+        f"Observed: {observed}. {hit(row)}."
+    )
+
+
+def _observed(seen: Interval, status: str, unit: DoseUnit) -> str:
+    if seen.value is not None:
+        return f"{dose(seen, unit)}{' (ambiguous)' if status == 'ambiguous' else ''}"
+    if seen.low is None and seen.high is None:
+        return f"nothing could be placed ({status})"
+    return f"no collapse within the doses tried ({status}: {dose(seen, unit)})"
+
+
+def hit(row: dict[str, Any]) -> str:
+    """Whether a predicted interval held the observed point, in words, with the distance in dex."""
+    if row["inside"] is None:
+        return "Neither hit nor miss: there is nothing to compare"
+    if row["error_dex"] is None:
+        return "A hit: the bound does not contradict the interval" if row["inside"] else "A miss: the bound excludes it"
+    side = "above" if row["error_dex"] >= 0 else "below"
+    distance = f"{abs(row['error_dex']):.2f} dex {side} the prediction"
+    return f"A hit, {distance}" if row["inside"] else f"A miss, {distance} and outside its interval"
