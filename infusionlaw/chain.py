@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, write_json, write_text
+from infusionlaw.files import read_json, remove_leftovers, write_json, write_text
 from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import log_odds
 from infusionlaw.law.fit import Law, fit_law, write_law
@@ -63,6 +63,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     file = read_study_file(path)
     folder = Path(folder) if folder is not None else Path(file.name)
     with locked(folder):
+        remove_leftovers(folder)
         prepared = lab.prepare(file, folder)
         study = Study(file, folder, prepared.id)
         lab.check(folder, [*study.fitted, *study.held_out])

@@ -36,6 +36,12 @@ def _disk_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in full or any(f"(os error {code})" in str(error) for code in full)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process left half-written under `folder`."""
+    for part in folder.rglob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file atomically."""
     with atomic_path(path) as part:

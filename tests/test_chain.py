@@ -141,6 +141,14 @@ def test_a_hit_and_a_miss(done) -> None:
     assert row["error_dex"] > 1
 
 
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path, study) -> None:
+    half = tmp_path / "out" / "corpus" / ".train.bin.123.part"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    run_study(study, tmp_path / "out", FakeLab())
+    assert not half.exists()
+
+
 def test_one_process_at_a_time(tmp_path, study) -> None:
     with locked(tmp_path / "out"), pytest.raises(InputError, match="another process"):
         run_study(study, tmp_path / "out", FakeLab())

