@@ -1,7 +1,7 @@
 """infusionlaw: how much domain knowledge a language model can take in pre-training before its memory collapses.
 
 The names below are the public ones; each is loaded when first used, so `import infusionlaw` costs nothing and the law
-half never needs torch. The lab's door is `infusionlaw.lab.run.Lab`.
+half never needs torch. Only `Lab` and `export_run` do.
 """
 
 from importlib import import_module
@@ -9,6 +9,7 @@ from typing import Any
 
 _HOMES = {
     "InputError": "errors",
+    "Lab": "lab.run",
     "Law": "law.fit",
     "Plan": "plan",
     "Point": "law.points",
@@ -17,14 +18,19 @@ _HOMES = {
     "Study": "study",
     "StudyFile": "studyfile",
     "dry_run": "chain",
+    "export_run": "lab.execute",
     "find_points": "law.collapse",
     "fit_law": "law.fit",
+    "plan_text": "report.words",
+    "points_text": "report.words",
     "predict": "plan",
     "read_law": "law.fit",
     "read_points": "law.points",
     "read_study_file": "studyfile",
     "read_table": "records",
     "run_study": "chain",
+    "status_text": "report.status",
+    "verdict_text": "report.page",
     "write_law": "law.fit",
     "write_plan": "plan",
     "write_points": "law.points",

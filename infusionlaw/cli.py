@@ -42,10 +42,11 @@ def run(
         _dry_run(study, out)
         return
     from infusionlaw.chain import run_study
+    from infusionlaw.report.page import verdict_text
 
     with ConsoleWatch() as watch:
         done = run_study(study, out, lab, watch)
-    typer.echo(f"done; open {done.folder / 'report.html'}")
+    typer.echo(f"\n{verdict_text(done.folder)}\n\nopen {done.folder / 'report.html'}")
 
 
 @app.command()

@@ -94,6 +94,12 @@ def write_report(folder: str | Path) -> Path:
     return folder / "report.html"
 
 
+def verdict_text(folder: str | Path) -> str:
+    """What a finished study found, as the paragraphs that its report opens with."""
+    material = read_material(Path(folder))
+    return "\n".join(verdict(material.law, material.comparison, material.plan))
+
+
 def page(material: Material, drawings: Sequence[Drawing]) -> str:
     """The whole page as HTML."""
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf8"))
