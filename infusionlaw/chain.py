@@ -49,7 +49,7 @@ class Watch:
         """A step of the chain begins or has something to say."""
 
     def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
-        """Training begins: all the runs asked for, and those of them that are missing."""
+        """Before any training: all the runs that the study asks for, and those of them that are missing."""
 
     def progress(self, progress: Progress) -> None:
         """A run has done some of its steps."""
@@ -78,6 +78,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     watch.stage("preparing facts and text")
     study = open_study(path, folder, lab)
     with locked(study.folder):
+        everything = [*study.fitted, *study.held_out]
+        watch.runs(everything, study.missing(everything))
         watch.stage(f"training the runs that the law is fitted to ({len(study.fitted)})")
         _train(study, study.fitted, lab, watch)
         rows = study.records(study.fitted)
@@ -119,7 +121,6 @@ def fit(rows: Sequence[RunRecord], tolerance: float, draws: int) -> tuple[list[P
 def _train(study: Study, specs: Sequence[RunSpec], lab: Lab, watch: Watch) -> None:
     missing = study.missing(specs)
     by_id = {spec.id: spec for spec in missing}
-    watch.runs(specs, missing)
     for record in lab.execute(study.file, study.folder, missing, watch.progress):
         watch.finished(by_id[record.run], record)
 

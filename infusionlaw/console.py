@@ -51,9 +51,7 @@ class ConsoleWatch(Watch):
         """Start the study's bar."""
         self._specs = {spec.id: spec for spec in missing}
         self._asked, self._done = len(specs), len(specs) - len(missing)
-        if self._study is not None:
-            self._bars.remove_task(self._study)
-        self._study = self._bars.add_task("all runs", total=sum(_work(spec) for spec in missing) or 1)
+        self._study = self._bars.add_task("the study", total=sum(_work(spec) for spec in missing) or 1)
 
     def progress(self, progress: Steps) -> None:
         """Move the run's bar and the study's."""

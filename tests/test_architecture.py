@@ -65,7 +65,7 @@ def test_the_law_half_and_the_command_line_run_where_torch_is_not() -> None:
     block = f"import sys; sys.modules.update(dict.fromkeys({sorted(LAB_ONLY)!r})); "
     names = [f"infusionlaw.{m}" for m in MODULES if room(m) not in ("lab", "__init__")]
     code = block + "; ".join(f"import {name}" for name in names if not name.endswith("__init__"))
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
