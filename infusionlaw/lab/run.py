@@ -101,7 +101,8 @@ class Lab:
 def _processes(study: StudyFile) -> int:
     if best_device().type == "cuda":
         return 1
-    return study.training.processes or len(os.sched_getaffinity(0))
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return study.training.processes or mine
 
 
 @contextmanager
