@@ -93,10 +93,11 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
             watch.stage(f"prediction written to {prediction}; training the held-out runs ({len(study.held_out)})")
             _train(study, study.held_out, lab, watch)
         held = study.records(study.held_out)
-        held_points = find_points(held, tolerance=study.file.law.tolerance, draws=study.file.law.draws) if held else []
-        write_table(study.folder / "table.csv", [*rows, *held])
-        write_points(study.folder / "points.json", [*points, *held_points])
-        write_json(study.folder / "comparison.json", compare(read_json(prediction), held_points))
+        table = [*rows, *held]
+        points = find_points(table, tolerance=study.file.law.tolerance, draws=study.file.law.draws) if held else points
+        write_table(study.folder / "table.csv", table)
+        write_points(study.folder / "points.json", points)
+        write_json(study.folder / "comparison.json", compare(read_json(prediction), points))
         target = max([*targets] or [(int(row.size), int(row.tokens)) for row in rows])
         write_plan(study.folder / "plan.json", predict(law, *target))
         watch.stage("writing the report")
@@ -142,7 +143,7 @@ def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Sequenc
     return path
 
 
-def compare(prediction: dict[str, Any], held_points: Sequence[Point]) -> dict[str, Any]:
+def compare(prediction: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
     """Predicted and observed points of the held-out runs: error in dex, and whether the interval held the point.
 
     A bound (not reached, before the grid) has no error; it is a hit when it does not contradict the interval.
@@ -153,7 +154,7 @@ def compare(prediction: dict[str, Any], held_points: Sequence[Point]) -> dict[st
         for kind in KINDS:
             if kind not in plan:
                 continue
-            for point in held_points:
+            for point in points:
                 if (point.kind, point.size, point.tokens) == (kind, target["size"], target["tokens"]):
                     rows.append(_compared(kind, plan[kind], point))
     return {

@@ -44,8 +44,12 @@ def run(
     from infusionlaw.chain import run_study
     from infusionlaw.report.page import verdict_text
 
-    with ConsoleWatch() as watch:
-        done = run_study(study, out, lab, watch)
+    try:
+        with ConsoleWatch() as watch:
+            done = run_study(study, out, lab, watch)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on where it was", err=True)
+        raise typer.Exit(130) from None
     typer.echo(f"\n{verdict_text(done.folder)}\n\nopen {done.folder / 'report.html'}")
 
 
@@ -76,6 +80,9 @@ def fit(
     if points is not None:
         write_points(points, found)
     typer.echo(points_text(found))
+    for kind in law.kinds:
+        if kind.form is None:
+            typer.echo(f"no law of {kind.kind}: {kind.reason}")
     typer.echo(f"wrote {out}")
 
 
@@ -123,6 +130,7 @@ def _dry_run(study: Path, out: Path | None) -> None:
     from infusionlaw.chain import dry_run
     from infusionlaw.console import estimate_table
 
+    typer.echo("preparing facts and text, then timing a few steps of each size", err=True)
     estimates = dry_run(study, out, _lab())
     Console(width=140).print(estimate_table(estimates))
     minutes = sum(run.seconds for run in estimates) / 60 / estimates[0].processes
@@ -148,9 +156,6 @@ def main() -> None:
     except OSError as error:
         sys.stderr.write(f"error: {error}; mend that and run the same command again\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on where it was\n")
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,8 @@ def read_table(path: str | Path) -> list[RunRecord]:
     header, rows = _raw_rows(path)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
-        raise InputError(f'{path}: column "{missing[0]}" is missing; a table needs {", ".join(REQUIRED)}')
+        needs, has = ", ".join(REQUIRED), ", ".join(header[:8])
+        raise InputError(f'{path}: column "{missing[0]}" is missing; a table needs {needs}, this one has {has}')
     if "share" not in header and "exposures" not in header:
         raise InputError(f'{path}: neither column "share" nor "exposures" is there; add the dose of each run')
     if not rows:

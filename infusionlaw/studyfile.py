@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from infusionlaw.errors import InputError, nearest
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]  # at 1 no general text is left, and the odds are infinite
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
@@ -122,6 +122,8 @@ def read_study_file(path: str | Path) -> StudyFile:
         content = tomllib.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; `infusionlaw init {path}` writes one to start from") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder; name a study file, such as {path / 'study.toml'}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
     try:
@@ -143,7 +145,8 @@ def _sentence(error: ValidationError) -> str:
         return f'"{key}" is missing {where}; add it'
     if first["type"] == "value_error":
         return f"[{'.'.join(place)}]: {first['ctx']['error']}"
-    return f'"{".".join(place)}" is {first["input"]!r}: {first["msg"][0].lower()}{first["msg"][1:]}'
+    message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")
+    return f'"{".".join(place)}" is {first["input"]!r}: {message[0].lower()}{message[1:]}'
 
 
 def _known(sections: list[str]) -> list[str]:

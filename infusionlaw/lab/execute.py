@@ -53,7 +53,7 @@ def recipe_of(spec: RunSpec, corpus: Corpus) -> Recipe:
 def doses_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> tuple[float, float]:
     """Share and exposures of a run, k = share·D / (S · tokens per statement); InputError when it cannot be infused.
 
-    Refused: a share above 1, more exposures than the study's cap, and a positive dose that cannot state every fact
+    Refused: a share of 1 or more, more exposures than the study's cap, and a positive dose that cannot state every fact
     once.
     """
     facts = len(corpus.facts.domain)
@@ -61,10 +61,10 @@ def doses_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> tuple[float, floa
     share = spec.dose if spec.unit == "share" else spec.dose * once / recipe.tokens
     exposures = share * recipe.tokens / once
     cap = dict(spec.options)["max_exposures"]
-    if share > 1:
+    if share >= 1:
         raise InputError(
-            f"{spec.dose:g} exposures of {facts} facts take {spec.dose * once:,.0f} tokens, more than the budget of "
-            f"{recipe.tokens:,}; lower the exposures or raise the budget"
+            f"a dose of {spec.dose:g} ({spec.unit}) takes {share * recipe.tokens:,.0f} tokens of the budget of "
+            f"{recipe.tokens:,}, which leaves no general text; lower the dose or raise the budget"
         )
     if exposures > float(cap):
         raise InputError(

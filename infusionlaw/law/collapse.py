@@ -91,7 +91,8 @@ def _recall_points(curve: Curve, draws: int, rng: np.random.Generator) -> list[P
     noise = perturbed(np.zeros(len(task.y)), task.sd, curve.dof, NULL_DRAWS, rng)
     if not retention and p_value(task, lambda knots: knots.never_rise, noise, rng) > SIGNIFICANCE:
         note = "recall never leaves guessing: nothing was ever learned"
-        return [_beyond(curve, kind, note, draws) for kind in ("acquisition", "collapse")]
+        nowhere = _point(curve, "collapse", "ambiguous", Interval(), note, np.array([]))  # no bound on the collapse
+        return [_beyond(curve, "acquisition", note, draws), nowhere]
     knots = draw_knots(task, perturbed(task.y, task.sd, curve.dof, draws, rng), rng)
     points = []
     if not retention:

@@ -9,6 +9,7 @@ import pytest
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.collapse import find_points, fitted_line, isotonic
+from infusionlaw.law.dose import Interval
 from infusionlaw.law.points import Kind, Point, read_points, write_points
 from infusionlaw.law.simulate import TrueLaw, World, simulate
 from infusionlaw.records import RunRecord
@@ -83,7 +84,7 @@ def test_both_units_say_the_same() -> None:
 @pytest.mark.parametrize(
     ("values", "status", "acquisition"),
     [
-        ([0.2, 0.22, 0.18, 0.2, 0.21, 0.2], "not reached", "not reached"),  # flat at guessing
+        ([0.2, 0.22, 0.18, 0.2, 0.21, 0.2], "ambiguous", "not reached"),  # flat at guessing
         ([0.21, 0.25, 0.5, 0.7, 0.8, 0.9], "not reached", "found"),  # still rising
         ([0.2, 0.5, 0.9, 0.92, 0.9, 0.91], "not reached", "found"),  # plateau
         ([0.9, 0.9, 0.9, 0.9, 0.91, 0.9], "not reached", "before the grid"),
@@ -111,6 +112,9 @@ def test_bounds_stand_at_the_ends_of_the_grid() -> None:
 def test_never_learned_is_said() -> None:
     for kind in ("acquisition", "collapse"):
         assert "nothing was ever learned" in point(table([0.2] * 6, noise=0.05), kind).note
+    unlearned = point(table([0.2] * 6, noise=0.05), "collapse")
+    assert unlearned.status == "ambiguous"
+    assert unlearned.x == Interval()  # it bounds nothing, so the law leaves it out
 
 
 def test_noise_seldom_makes_a_collapse() -> None:
