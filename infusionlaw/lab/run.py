@@ -5,6 +5,7 @@ itself when the process that started it is gone, so a killed study leaves nothin
 """
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -143,6 +144,7 @@ class _Worker:
 
 
 def _start_worker(folder: Path, queue: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the process that serves the study; it ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
