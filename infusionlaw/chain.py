@@ -18,7 +18,7 @@ from infusionlaw.law.dose import log_odds
 from infusionlaw.law.fit import Law, fit_law, write_law
 from infusionlaw.law.points import KINDS, Point, write_points
 from infusionlaw.plan import plan_json, predict, write_plan
-from infusionlaw.records import Estimate, Prepared, Progress, RunRecord, RunSpec, table_hash, write_table
+from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec, table_hash, write_table
 from infusionlaw.report.page import write_report
 from infusionlaw.study import Study, locked
 from infusionlaw.studyfile import StudyFile, read_study_file
@@ -27,7 +27,7 @@ from infusionlaw.studyfile import StudyFile, read_study_file
 class Lab(Protocol):
     """What a study needs of a lab; `infusionlaw.lab.run.Lab` is ours, tests and clusters may bring their own."""
 
-    def prepare(self, study: StudyFile, folder: Path) -> Prepared: ...
+    def prepare(self, study: StudyFile, folder: Path) -> str: ...
 
     def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]: ...
 
@@ -64,11 +64,10 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     folder = Path(folder) if folder is not None else Path(file.name)
     with locked(folder):
         remove_leftovers(folder)
-        prepared = lab.prepare(file, folder)
-        study = Study(file, folder, prepared.id)
+        study = Study(file, folder, lab.prepare(file, folder))
         lab.check(folder, [*study.fitted, *study.held_out])
         write_text(folder / "study.toml", Path(path).read_text(encoding="utf8"))
-        write_json(folder / "study.json", {"data": prepared.id, "file": file.model_dump(mode="json")})
+        write_json(folder / "study.json", {"data": study.data, "file": file.model_dump(mode="json")})
     return study
 
 

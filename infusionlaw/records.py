@@ -90,16 +90,6 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A corpus made ready: its id, S, mean tokens of a statement, and the counts a report shows."""
-
-    id: str
-    facts: int
-    tokens_per_fact: float
-    counts: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Estimate:
     """What a run will hold and take. memory: bytes; seconds: of one process, `processes` of which work at once."""
 

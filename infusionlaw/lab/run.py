@@ -25,17 +25,16 @@ from infusionlaw.lab.execute import best_device, doses_of, execute_one, recipe_o
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, build_probes, measure
 from infusionlaw.lab.train import time_steps
-from infusionlaw.records import Estimate, Prepared, Progress, RunRecord, RunSpec
+from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.studyfile import StudyFile
 
 
 class Lab:
     """Prepares, estimates and executes runs on this machine; what a study is handed."""
 
-    def prepare(self, study: StudyFile, folder: Path) -> Prepared:
-        """The study's corpus, prepared under `folder`/corpus or found there."""
-        corpus = prepare(study, folder / "corpus")
-        return Prepared(corpus.id, len(corpus.facts.domain), corpus.statement_tokens, dict(corpus.counts))
+    def prepare(self, study: StudyFile, folder: Path) -> str:
+        """The id of the study's corpus, prepared under `folder`/corpus or found there."""
+        return prepare(study, folder / "corpus").id
 
     def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:
         """The (N, D) that each run will really have; InputError for the first one that cannot be done."""

@@ -18,12 +18,10 @@ import numpy as np
 
 from infusionlaw.law.curves import Curve, Score, curves
 from infusionlaw.law.dose import Array, Interval
-from infusionlaw.law.points import KINDS, Kind, Point, Status, read_points, write_points
+from infusionlaw.law.points import KINDS, Kind, Point, Status
 from infusionlaw.law.trapezoid import LATER, ZERO, Mask, Problem, bases, candidates, draw_knots, p_value, problem, solve
 from infusionlaw.law.uncertainty import clusters, interval_of, perturbed
 from infusionlaw.records import RunRecord
-
-__all__ = ["Line", "find_points", "fitted_line", "isotonic", "read_points", "write_points"]
 
 SIGNIFICANCE = 0.05
 NULL_DRAWS = 200
