@@ -1,0 +1,94 @@
+"""One cell of a person's table as a typed value: what may stand in each column, and how people write it.
+
+Counts may be written as "1.3B", "160M", "25k", "1e9" or "1,300,000", parts of one as "30%". A cell that cannot be used
+is an InputError that names the column and the mend; the reader of the table adds file and row.
+"""
+
+import math
+import re
+from typing import Any
+
+from infusionlaw.errors import InputError
+from infusionlaw.tabular import has_decimal_comma
+
+MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
+TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
+_TEXT = {"status", "run"}
+_COUNTS = {"size", "tokens", "facts", "total_size", "exposures"}
+_POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
+_UNIT_INTERVAL = {"share", "recall", "surface_recall", "retention", "cloze", "unseen_recall", "chance"}
+_POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
+_NUMBER = re.compile(r"([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbt%]?)", re.IGNORECASE)
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
+
+
+def cell_value(column: str, raw: Any, name: str) -> Any:
+    """One cell as its type, None when it is missing; `name` is the column's name in the file."""
+    label = f'"{name}"' if name == column else f'"{name}" ({column})'
+    if raw is None or (isinstance(raw, str) and not raw.strip()):
+        return None
+    if column in _TEXT:
+        return str(raw).strip()
+    if str(raw).strip().casefold() in MISSING:
+        return None
+    if column == "held_out":
+        return _truth(raw, label)
+    number = _number(column, raw, label)
+    complaint = _out_of_range(column, number)
+    if complaint:
+        raise InputError(f"{label} is {number:g}, which {complaint}")
+    return _whole(raw, number) if column == "seed" else number
+
+
+def _whole(raw: Any, number: float) -> int:
+    """The number as an int, from its digits where it has only those: 64 bits do not survive being a float."""
+    return int(raw) if str(raw).strip().removeprefix("-").isdecimal() else int(number)
+
+
+def _truth(raw: Any, label: str) -> bool:
+    word = str(raw).strip().casefold().removesuffix(".0")
+    if word not in TRUE + FALSE:
+        raise InputError(f"{label} is {raw!r}, which is neither true nor false; write true or false, yes or no, 1 or 0")
+    return word in TRUE
+
+
+def _number(column: str, raw: Any, label: str) -> float:
+    """A cell as a number: counts may be written as "1.3B" or "1,300,000", parts of one as "30%"."""
+    try:
+        number = _written(column, raw) if isinstance(raw, str) else float(raw)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or isinstance(raw, bool):
+        comma = isinstance(raw, str) and has_decimal_comma(raw)
+        why = "has a decimal comma; write it with a point" if comma else "is not a number; mend or empty that cell"
+        raise InputError(f"{label} is {raw!r}, which {why}")
+    return number
+
+
+def _written(column: str, text: str) -> float | None:
+    text = text.strip()
+    if column in _COUNTS and _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    match = _NUMBER.fullmatch(text)
+    if not match:
+        return None
+    digits, unit = match.group(1), match.group(2).casefold()
+    if not unit:
+        return float(digits)
+    if unit == "%":
+        return float(f"{digits}e-2") if column.removesuffix("_se") in _UNIT_INTERVAL else None
+    return float(f"{digits}e{_POWERS[unit]}") if column in _COUNTS else None
+
+
+def _out_of_range(column: str, number: float) -> str | None:
+    """Why a number cannot stand in its column, and the mend."""
+    if math.isinf(number):
+        return "is not finite; mend or empty that cell"
+    if column in _POSITIVE and number <= 0:
+        return "must be above 0"
+    if column in _UNIT_INTERVAL and not 0 <= number <= 1:
+        hint = f"; if it is percent, write it as {number:g}%" if 1 < number <= 100 else ""
+        return f"must lie between 0 and 1{hint}"
+    if (column == "exposures" or column.endswith("_se")) and number < 0:
+        return "must not be negative"
+    return "must be a whole number" if column == "seed" and not number.is_integer() else None

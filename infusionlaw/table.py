@@ -1,0 +1,221 @@
+"""The table of runs, from file to RunRecords and back.
+
+Writing is exact: equal records give equal bytes, and what is read back equals what was written. Reading takes anybody's
+table: usual names of columns (`ALIASES`), sizes as "1.3B", shares as "30%". Every row is checked before anything is
+fitted; a bad one is named. With S facts of t tokens a statement the dose units must agree:
+
+    exposures = share · tokens / (S · t)
+"""
+
+import csv
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from infusionlaw.cells import cell_value
+from infusionlaw.errors import InputError
+from infusionlaw.files import write_text
+from infusionlaw.records import RunRecord
+from infusionlaw.tabular import read_rows
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(RunRecord))
+REQUIRED = ("size", "tokens", "recall")
+# Other names that a column may have. Case, spaces, hyphens and underscores do not matter. A loss in nats is left out on
+# purpose: general_loss is in bits per byte, and a column that may be in another unit must not be taken for it.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "size": (
+        *("params", "n_params", "num_params", "parameters", "n_parameters", "num_parameters", "model_size", "N"),
+        *("model_params", "non_embedding_params", "non_embedding_parameters", "params_non_embedding"),
+    ),
+    "tokens": (
+        *("n_tokens", "num_tokens", "train_tokens", "training_tokens", "total_tokens", "tokens_seen"),
+        *("token_budget", "budget", "D"),
+    ),
+    "share": (
+        *("domain_share", "infusion_share", "infused_share", "domain_ratio", "infusion_ratio", "domain_fraction"),
+        *("infusion_fraction", "domain_proportion", "mix", "mix_ratio", "mixing_ratio", "mixture_ratio", "ratio", "r"),
+    ),
+    "exposures": (
+        *("n_exposures", "num_exposures", "repetitions", "n_repetitions", "repeats", "duplicates", "n_duplicates"),
+        *("duplications", "insertions", "n_insertions", "frequency", "infusion_frequency", "epochs", "k"),
+    ),
+    "recall": (
+        *("accuracy", "acc", "domain_recall", "domain_accuracy", "fact_recall", "exact_match", "em"),
+        *("memorization", "memorisation"),
+    ),
+    "facts": ("n_facts", "num_facts", "domain_facts", "number_of_facts", "S"),
+    "tokens_per_fact": ("tokens_per_statement", "fact_tokens", "statement_tokens"),
+    "surface_recall": ("surface_accuracy", "statement_recall"),
+    "retention": ("prior_recall", "prior_accuracy", "retention_rate"),
+    "general_loss": ("bpb", "val_bpb", "validation_bpb", "general_bpb", "bits_per_byte"),
+    "margin": ("log_prob_margin", "answer_margin"),
+    "cloze": ("cloze_recall", "cloze_accuracy"),
+    "unseen_recall": ("unseen_accuracy",),
+    "chance": ("chance_level", "chance_accuracy", "guessing", "guess_rate", "random_baseline"),
+    "seed": ("random_seed", "rng_seed"),
+    "total_size": ("total_params", "total_parameters", "params_total", "n_params_total"),
+    "held_out": ("holdout", "is_held_out", "is_holdout"),
+    "run": ("run_id",),
+}
+SE_ENDINGS = ("_se", "_stderr", "_sem", "_standard_error")  # behind any name of the score
+SCORES = tuple(name for name in COLUMNS if name.endswith("_se") or f"{name}_se" in COLUMNS)
+
+
+def table_text(records: Iterable[RunRecord]) -> str:
+    """The table as CSV text: fixed columns, floats by `repr`, so that equal records give equal bytes."""
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for record in records:
+        writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def write_table(path: Path, records: Sequence[RunRecord]) -> None:
+    """Write the table atomically as CSV."""
+    write_text(path, table_text(records))
+
+
+def table_hash(records: Iterable[RunRecord]) -> str:
+    """SHA-256 of the table's CSV text, in hex."""
+    return hashlib.sha256(table_text(records).encode()).hexdigest()
+
+
+def names_of(column: str) -> tuple[str, ...]:
+    """All names that a column of the table may have in a file, its own first."""
+    if column.endswith("_se"):
+        return tuple(name + ending for name in names_of(column.removesuffix("_se")) for ending in SE_ENDINGS)
+    return (column, *ALIASES.get(column, ()))
+
+
+def read_table(path: str | Path) -> list[RunRecord]:
+    """Read and check a table of runs, text or Parquet; the columns and checks are in docs/table.md.
+
+    Required columns: size, tokens, recall, and share or exposures; unknown columns are ignored. Missing scores of a
+    row are None. With facts and tokens_per_fact, a missing dose unit is filled from the other.
+    Raises InputError with file and the first bad row, and how many more there are.
+    """
+    header, rows = read_rows(path)
+    columns = _columns(header, path)
+    records: list[tuple[int, RunRecord]] = []
+    bad: list[tuple[int, InputError]] = []
+    for number, row in enumerate(rows, start=2):
+        if all(cell is None for cell in row.values()):
+            continue
+        try:
+            records.append((number, _record(row, columns)))
+        except InputError as error:
+            bad.append((number, error))
+    bad = sorted(bad + list(_repeated(records)), key=lambda item: item[0])
+    if bad:
+        more = f" (and {len(bad) - 1} more row{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ""
+        raise InputError(f"{path}, row {bad[0][0]}: {bad[0][1]}{more}")
+    if not records:
+        raise InputError(f"{path}: the table has no rows")
+    return [record for _, record in records]
+
+
+def _columns(header: Sequence[str], path: str | Path) -> dict[str, str]:
+    """Which column of the file holds which of ours; InputError when one is missing or given twice."""
+    columns: dict[str, str] = {}
+    for name in header:
+        column = _KNOWN.get(_plain(name))
+        if column in columns:
+            both = f'"{columns[column]}" and "{name}"'
+            raise InputError(f"{path}: columns {both} both mean {column}; rename or remove one")
+        if column:
+            columns[column] = name
+    for column in REQUIRED:
+        if column not in columns:
+            needs, mend = ", ".join(REQUIRED), _meant(column, header) or f"this one has {', '.join(header[:8])}"
+            raise InputError(f'{path}: column "{column}" is missing; a table needs {needs}; {mend}')
+    if "share" not in columns and "exposures" not in columns:
+        mend = _meant("share", header) or _meant("exposures", header) or "add the dose of each run"
+        raise InputError(f'{path}: neither column "share" nor "exposures" is there; {mend}')
+    return columns
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).casefold()
+
+
+_KNOWN = {_plain(name): column for column in COLUMNS for name in names_of(column)}
+
+
+def _meant(column: str, header: Sequence[str]) -> str | None:
+    """A question whether a misspelt column was meant for a missing one."""
+    names = {_plain(name): name for name in names_of(column)}
+    for given in (name for name in header if _plain(name) not in _KNOWN):
+        near = get_close_matches(_plain(given), names, n=1, cutoff=0.75)
+        if near:
+            return f'by "{given}", did you mean "{names[near[0]]}"?'
+    return None
+
+
+def _record(row: dict[str, Any], columns: dict[str, str]) -> RunRecord:
+    """One row as a record; InputError, without file and row, when it cannot be."""
+    values = {column: cell_value(column, row[name], name) for column, name in columns.items()}
+    values = {column: value for column, value in values.items() if value is not None}
+    for column in ("size", "tokens"):
+        if column not in values:
+            raise InputError(f'"{columns[column]}" is empty; every run needs it')
+    if "share" not in values and "exposures" not in values:
+        raise InputError("neither share nor exposures is given; every run needs its dose")
+    if values.get("facts") and values.get("tokens_per_fact"):
+        values |= _both_units(
+            values["tokens"], values["facts"], values["tokens_per_fact"], values.get("share"), values.get("exposures")
+        )
+    if values.get("share") == 1:
+        raise InputError("the share is 1, which leaves no general text and has infinite odds; take the row out")
+    return RunRecord(**values)
+
+
+def _both_units(
+    tokens: float, facts: float, tokens_per_fact: float, share: float | None, exposures: float | None
+) -> dict[str, float]:
+    """Share and exposures, one filled from the other; InputError when they disagree or leave no general text."""
+    per_share = tokens / (facts * tokens_per_fact)
+    implied = exposures / per_share if exposures is not None else 0
+    if share is None:
+        if implied >= 1:
+            raise InputError(
+                f"{exposures:g} exposures of {facts:g} facts of {tokens_per_fact:g} tokens take a share of "
+                f"{implied:.4g} of {tokens:g} tokens, and it must stay below 1; mend one of the four"
+            )
+        return {"share": implied}
+    if exposures is None:
+        return {"exposures": share * per_share}
+    if abs(share * per_share - exposures) > 0.1 * max(share * per_share, exposures):
+        raise InputError(
+            f"the share {share:g} makes {share * per_share:.4g} exposures of each fact (share · tokens / (facts · "
+            f"tokens_per_fact)), but {exposures:g} are given; mend one of them or leave one empty"
+        )
+    return {}
+
+
+def _repeated(records: Iterable[tuple[int, RunRecord]]) -> Iterator[tuple[int, InputError]]:
+    """Rows that give a run again: the same seed, or no seed and the same scores and standard errors as well."""
+    first: dict[tuple[Any, ...], int] = {}
+    for number, row in records:
+        dose = tuple(None if unit is None else f"{unit:.9g}" for unit in (row.share, row.exposures))
+        scores = tuple(getattr(row, name) for name in SCORES) if row.seed is None else ()
+        before = first.setdefault((row.size, row.tokens, dose, row.facts, row.seed, scores), number)
+        if before != number:
+            same = f"scores as row {before}, and no seed" if row.seed is None else f"seed as row {before}"
+            mend = "take one out, or give each its own seed"
+            yield number, InputError(f"the same size, tokens, dose, facts and {same}; {mend}")
