@@ -1,0 +1,179 @@
+"""The minimisation behind a surface fit: residuals, a robust objective, starts and descent.
+
+Minimised is the sum over runs of Huber's rho of the residual z, log loss (or loss) observed minus fitted:
+
+    rho(z) = z^2 / 2 for |z| <= delta, delta (|z| - delta / 2) beyond
+
+Variable projection finds the starts: over a grid of the shape parameters the coefficients solve a linear problem. The
+best starts descend by robust least squares and then by L-BFGS with the exact gradient. Nothing is random.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import least_squares, lsq_linear, minimize
+
+from infusionlaw.law.conditions import Conditions
+from infusionlaw.law.dose import Array
+from infusionlaw.law.surfaces import Parameter, Surface, Theta
+
+Scale = Literal["log", "linear"]
+# A small delta makes many local minima, so several starts descend; another round mends a poor scaling of the first.
+LEAST_STARTS, DESCENTS, POLISHED, ROUNDS = 30, 10, 3, 4
+TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A surface and the losses (n,) it is fitted to; x below is the vector of the free parameters."""
+
+    surface: Surface
+    conditions: Conditions
+    loss: Array
+    fixed: Mapping[str, float]
+    delta: float
+    scale: Scale
+
+    @property
+    def free(self) -> list[Parameter]:
+        """The parameters that are not fixed, in the order of x."""
+        return [p for p in (*self.surface.coefficients, *self.surface.shapes) if p.name not in self.fixed]
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest x."""
+        return np.array([p.low for p in self.free]), np.array([p.high for p in self.free])
+
+    def theta(self, x: ArrayLike) -> dict[str, float]:
+        """All parameters by name, in the surface's order."""
+        found = dict(zip((p.name for p in self.free), np.asarray(x, dtype=float).tolist(), strict=True))
+        return {name: float({**found, **self.fixed}[name]) for name in self.surface.parameters}
+
+    def residuals(self, x: ArrayLike) -> Array:
+        """Observed minus fitted, (n,)."""
+        fitted = self.surface.loss(self.theta(x), self.conditions)
+        return np.asarray(
+            self.loss - fitted if self.scale == "linear" else np.log(self.loss / np.maximum(fitted, TINY))
+        )
+
+    def jacobian(self, x: ArrayLike) -> Array:
+        """d residual / d x, (n, free)."""
+        theta = self.theta(x)
+        free = [name not in self.fixed for name in self.surface.parameters]
+        slopes = -self.surface.gradient(theta, self.conditions)[:, free]
+        if self.scale == "linear":
+            return slopes
+        return np.asarray(slopes / np.maximum(self.surface.loss(theta, self.conditions), TINY)[:, None])
+
+    def influence(self, x: ArrayLike) -> Array:
+        """rho'(z): the residuals, clipped at delta, (n,)."""
+        return np.clip(self.residuals(x), -self.delta, self.delta)
+
+    def objective(self, x: ArrayLike) -> float:
+        """The sum of rho."""
+        size = np.abs(self.residuals(x))
+        near = np.minimum(size, self.delta)
+        return float((near**2 / 2 + near * (size - near)).sum())
+
+    def gradient(self, x: ArrayLike) -> Array:
+        """d objective / d x, (free,)."""
+        return np.asarray(self.influence(x) @ self.jacobian(x))
+
+
+def starts_of(problem: Problem) -> list[Array]:
+    """The most promising x on the grid of free shapes, each with its best coefficients."""
+    shapes = [p for p in problem.surface.shapes if p.name not in problem.fixed]
+    names = [p.name for p in shapes]
+    axes = [p.grid for p in shapes]
+    while shapes and math.prod(map(len, axes)) < LEAST_STARTS:
+        axes = [_finer(axis) for axis in axes]
+    grid = [dict(zip(names, values, strict=True)) for values in product(*axes)]
+    return sorted((_projected(problem, values) for values in grid), key=problem.objective)[:DESCENTS]
+
+
+def _finer(axis: tuple[float, ...]) -> tuple[float, ...]:
+    """An axis with one more value within each gap."""
+    return tuple(sorted((*axis, *((low + high) / 2 for low, high in pairwise(axis)))))
+
+
+def _projected(problem: Problem, shapes: Theta) -> Array:
+    """x at these shapes, with the coefficients of least (relative) squares."""
+    surface, fixed = problem.surface, problem.fixed
+    nothing = -np.inf if surface.logged else 0.0
+    # The exponents of a form may depend on coefficients that are still unknown; one of 1 is as good as any to start.
+    theta = {p.name: 0.0 if surface.logged else 1.0 for p in surface.coefficients} | dict(shapes) | dict(fixed)
+    terms = surface.terms(theta, problem.conditions)
+    given = np.array([fixed.get(p.name, nothing) for p in surface.coefficients])
+    rest = problem.loss - terms @ (np.exp(given) if surface.logged else given)
+    weight = 1 / problem.loss if problem.scale == "log" else np.ones_like(rest)
+    free = [p.name not in fixed for p in surface.coefficients]
+    if any(free):
+        lows = np.array([0.0 if surface.logged else p.low for p in surface.coefficients])[free]
+        amounts = _coefficients(terms[:, free] * weight[:, None], rest * weight, lows, surface.logged)
+        names = [p.name for p in surface.coefficients if p.name not in fixed]
+        theta |= dict(zip(names, amounts.tolist(), strict=True))
+    return np.clip([theta[p.name] for p in problem.free], *problem.bounds)
+
+
+def _coefficients(columns: Array, target: Array, lows: Array, logged: bool) -> Array:
+    """Least-squares coefficients above their lower bounds, as logarithms where `logged`."""
+    length = np.maximum(np.linalg.norm(columns, axis=0), TINY)
+    limits = (lows * length, np.full(len(lows), np.inf))
+    solved = lsq_linear(columns / length, target, bounds=limits).x
+    if not logged:
+        return np.asarray(solved / length)
+    # A coefficient of nothing has no logarithm: its term starts at about a thousandth of the loss.
+    least = 1e-3 * float(np.linalg.norm(target))
+    return np.asarray(np.log(np.maximum(solved, max(least, TINY)) / length))
+
+
+def descend(problem: Problem, found: list[Array]) -> Array:
+    """The lowest minimum reached from any start: all by robust least squares, the best of them on by L-BFGS."""
+    low, high = problem.bounds
+    robust = {} if np.isinf(problem.delta) else {"loss": "huber", "f_scale": problem.delta}
+    ends = [
+        least_squares(
+            problem.residuals,
+            np.clip(start, low, high),
+            problem.jacobian,
+            bounds=(low, high),
+            x_scale="jac",
+            xtol=1e-12,
+            ftol=1e-12,
+            gtol=1e-12,
+            max_nfev=200,
+            **robust,
+        ).x
+        for start in found
+    ]
+    best = sorted(ends, key=problem.objective)[:POLISHED]
+    return min((_polished(problem, x) for x in best), key=problem.objective)
+
+
+def _polished(problem: Problem, x: Array) -> Array:
+    """L-BFGS in steps that move the residuals alike whichever parameter is moved; begun anew until nothing is won."""
+    low, high = problem.bounds
+    for _ in range(ROUNDS):
+        here, unit = x, max(problem.objective(x), TINY)
+        length = np.linalg.norm(problem.jacobian(here), axis=0)
+        step = 1 / np.where(length > 0, length, 1.0)
+
+        def at(u: Array, here: Array = here, step: Array = step) -> Array:
+            return np.clip(here + u * step, low, high)
+
+        def fall(u: Array, unit: float = unit, step: Array = step) -> tuple[float, Array]:
+            return problem.objective(at(u)) / unit, problem.gradient(at(u)) * step / unit
+
+        limits = list(zip((low - here) / step, (high - here) / step, strict=True))
+        options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 300, "maxcor": 20, "maxls": 50}
+        u = minimize(fall, np.zeros_like(here), jac=True, method="L-BFGS-B", bounds=limits, options=options).x
+        won = unit - problem.objective(at(u))
+        x = at(u) if won > 0 else here
+        if won <= 1e-12 * unit:
+            break
+    return x

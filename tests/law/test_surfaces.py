@@ -1,0 +1,297 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infusionlaw.errors import InputError
+from infusionlaw.law.conditions import Conditions
+from infusionlaw.law.surface_fit import SurfaceFit, fit_surface, tolerated_share
+from infusionlaw.law.surfaces import (
+    CHINCHILLA,
+    CRITICAL_SHARE,
+    DATA_CONSTRAINED,
+    MIXTURE,
+    OVER_TRAINING,
+    SHARE_CURVE,
+    SURFACES,
+    Chinchilla,
+    Exponents,
+    Theta,
+)
+from infusionlaw.losses import read_losses
+
+TRUTHS: dict[str, dict[str, float]] = {
+    "chinchilla": {"e": 0.52, "a": 6.0, "b": 6.02, "alpha": 0.34, "beta": 0.28},
+    "data-constrained": {
+        **{"e": 0.63, "a": 6.26, "b": 7.3, "alpha": 0.35, "beta": 0.36},
+        **{"rn_star": 5.3, "rd_star": 15.4},
+    },
+    "over-training": {"E": 1.8, "a": 210.0, "b": 370.0, "eta": 0.136},
+    "d-cpt": {
+        **{"E": 1.5, "A": 300.0, "B": 500.0, "C": 0.2, "alpha": 0.3, "beta": 0.33},
+        **{"eta": 0.4, "gamma": 0.5, "epsilon": 0.05},
+    },
+    "loss by share": {"alpha": -0.4, "beta": 1.9, "s": 0.18},
+    "critical share by tokens": {"alpha": -2.4, "beta": 1.6, "s": -0.15},
+}
+
+
+def runs(n: int = 60, seed: int = 0) -> Conditions:
+    rng = np.random.default_rng(seed)
+    tokens = np.exp(rng.uniform(np.log(1e9), np.log(1e12), n))
+    unique = tokens * np.exp(rng.uniform(np.log(0.01), 0, n))
+    return Conditions(np.exp(rng.uniform(np.log(1e7), np.log(1e10), n)), tokens, unique, rng.uniform(0.05, 1, n))
+
+
+def measured(name: str, conditions: Conditions, noise: float = 0.0, seed: int = 1) -> np.ndarray:
+    spread = np.exp(np.random.default_rng(seed).normal(0, noise, len(conditions)))
+    return np.asarray(SURFACES[name].loss(TRUTHS[name], conditions) * spread)
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_gradients_agree_with_finite_differences(name: str) -> None:
+    surface, theta, conditions = SURFACES[name], TRUTHS[name], runs()
+    gradient = surface.gradient(theta, conditions)
+    for column, parameter in enumerate(surface.parameters):
+        h = 1e-6 * abs(theta[parameter])
+        up, down = (surface.loss({**theta, parameter: theta[parameter] + sign * h}, conditions) for sign in (1, -1))
+        assert gradient[:, column] == pytest.approx((up - down) / (2 * h), rel=1e-4, abs=1e-8), parameter
+
+
+def test_the_forms_are_the_published_ones() -> None:
+    at = Conditions(size=1e9, tokens=2e10, unique_tokens=1e10, share=0.3)
+    t = TRUTHS["chinchilla"]
+    chinchilla = np.exp(t["e"]) + np.exp(t["a"]) / 1e9 ** t["alpha"] + np.exp(t["b"]) / 2e10 ** t["beta"]
+    assert CHINCHILLA.loss(t, at)[0] == pytest.approx(chinchilla)
+    t = TRUTHS["over-training"]
+    compute, multiplier = 6 * 1e9 * 2e10, 20.0
+    over = t["E"] + (t["a"] * multiplier ** t["eta"] + t["b"] * multiplier ** -t["eta"]) * compute ** -t["eta"]
+    assert OVER_TRAINING.loss(t, at)[0] == pytest.approx(over)
+    t = TRUTHS["d-cpt"]
+    mixture = t["E"] + t["A"] / 1e9 ** t["alpha"] + t["B"] * 0.3 ** t["eta"] / 2e10 ** t["beta"]
+    assert MIXTURE.loss(t, at)[0] == pytest.approx(mixture + t["C"] / (0.3 + t["epsilon"]) ** t["gamma"])
+    t = TRUTHS["critical share by tokens"]
+    assert CRITICAL_SHARE.loss(t, at)[0] == pytest.approx(t["alpha"] * 100 ** t["s"] + t["beta"])
+
+
+def test_repetition_is_worth_less_than_new_tokens_and_nothing_is_lost_without_decay() -> None:
+    theta, free = TRUTHS["data-constrained"], {"rn_star": np.inf, "rd_star": np.inf}
+    once, often = (Conditions(1e9, 4e10, unique) for unique in (4e10, 1e9))
+    assert DATA_CONSTRAINED.loss(theta, often)[0] > DATA_CONSTRAINED.loss(theta, once)[0] + 0.05
+    assert DATA_CONSTRAINED.loss(theta | free, often)[0] == pytest.approx(CHINCHILLA.loss(theta, often)[0])
+    # 30 epochs of 1e9 tokens, of a model small enough for them: D' = U (1 + R (1 - exp(-39 / R))).
+    data = 1e9 * (1 + 15.4 * (1 - np.exp(-39 / 15.4)))
+    assert DATA_CONSTRAINED.loss(theta, Conditions(1e7, 4e10, 1e9)) == pytest.approx(
+        CHINCHILLA.loss(theta, Conditions(1e7, data))
+    )
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_a_surface_is_recovered_from_exact_losses(name: str) -> None:
+    conditions = runs()
+    fit = fit_surface(SURFACES[name], conditions, measured(name, conditions), on="linear")
+    assert fit.status == "converged", fit.reason
+    assert fit.theta == pytest.approx(TRUTHS[name], rel=1e-3)
+    assert fit.objective < 1e-12 and fit.r2 == pytest.approx(1)
+    other = runs(5, seed=9)
+    assert fit.predict(other) == pytest.approx(measured(name, other), rel=1e-5)
+
+
+@pytest.mark.parametrize("delta", [1e-3, np.inf])
+def test_standard_errors_are_what_the_noise_does(delta: float) -> None:
+    conditions = runs(40)
+    given = {"rn_star": 5.3, "rd_star": 15.4, "alpha": 0.35, "beta": 0.36}
+    fits = [
+        fit_surface(
+            DATA_CONSTRAINED, conditions, measured("data-constrained", conditions, 0.01, i), fixed=given, delta=delta
+        )
+        for i in range(25)
+    ]
+    for name in ("e", "a", "b"):
+        spread = np.std([fit.theta[name] for fit in fits])
+        errors = [error for fit in fits if (error := fit.standard_errors[name]) is not None]
+        assert len(errors) == len(fits)
+        assert np.mean(errors) == pytest.approx(spread, rel=0.4), name
+
+
+def test_a_wild_loss_moves_a_robust_fit_less_than_least_squares() -> None:
+    conditions = runs()
+    losses = measured("chinchilla", conditions, 0.002)
+    losses[:3] *= 1.4
+    robust, plain = (fit_surface(CHINCHILLA, conditions, losses, delta=delta) for delta in (1e-3, np.inf))
+    assert abs(robust.theta["alpha"] - 0.34) < 0.01 < abs(plain.theta["alpha"] - 0.34)
+    assert abs(robust.residuals[:3]).min() > 0.3
+
+
+def test_given_parameters_stay_and_a_fit_may_be_all_given() -> None:
+    conditions = runs()
+    losses = measured("chinchilla", conditions, 0.01)
+    fit = fit_surface(CHINCHILLA, conditions, losses, fixed={"alpha": 0.4})
+    assert fit.theta["alpha"] == 0.4 and "alpha" not in fit.standard_errors
+    given = fit_surface(CHINCHILLA, conditions, losses, fixed=TRUTHS["chinchilla"])
+    assert given.status == "given" and given.standard_errors == {}
+    assert given.objective == pytest.approx(
+        np.where(abs(z := given.residuals) < 1e-3, z**2 / 2, 1e-3 * abs(z) - 5e-7).sum()
+    )
+
+
+def test_the_same_losses_give_the_same_fit() -> None:
+    conditions = runs()
+    losses = measured("chinchilla", conditions, 0.02)
+    assert fit_surface(CHINCHILLA, conditions, losses).theta == fit_surface(CHINCHILLA, conditions, losses).theta
+
+
+@pytest.mark.parametrize(("held", "tied", "told"), [("tokens", "e, b and beta", "a"), ("size", "e, a and alpha", "b")])
+def test_what_did_not_vary_is_not_identified(held: str, tied: str, told: str) -> None:
+    both = runs()
+    one = {"size": both.size, "tokens": both.tokens} | {held: 1e9}
+    conditions = Conditions(**one)
+    fit = fit_surface(CHINCHILLA, conditions, measured("chinchilla", conditions, 0.005))
+    assert fit.status == "not identified"
+    assert tied in fit.reason
+    assert all((fit.standard_errors[name] is not None) == (name in (told, *_shape(told))) for name in fit.theta)
+
+
+def _shape(coefficient: str) -> tuple[str, ...]:
+    return {"a": ("alpha",), "b": ("beta",)}[coefficient]
+
+
+def test_fewer_runs_than_parameters_are_not_identified_and_as_many_have_no_errors() -> None:
+    few, just = runs(4), runs(5)
+    assert fit_surface(CHINCHILLA, few, measured("chinchilla", few)).status == "not identified"
+    fit = fit_surface(CHINCHILLA, just, measured("chinchilla", just))
+    assert "no more runs than parameters" in fit.reason
+    assert set(fit.standard_errors.values()) == {None}
+
+
+def test_a_parameter_at_its_limit_is_named() -> None:
+    conditions = runs()
+    theta = TRUTHS["over-training"] | {"E": 0.0, "a": 0.0}
+    fit = fit_surface(OVER_TRAINING, conditions, OVER_TRAINING.loss(theta, conditions) - 0.02, on="linear")
+    assert fit.status == "at a bound" and "E at 0" in fit.reason
+    assert fit.standard_errors["E"] is None
+
+
+@dataclass(frozen=True)
+class Misled(Chinchilla):
+    """A form whose slope in alpha points the wrong way, so that no descent can arrive."""
+
+    def exponents(self, theta: Theta, conditions: Conditions) -> Exponents:
+        exponents, slopes = super().exponents(theta, conditions)
+        return exponents, slopes | {"alpha": [-1.0 * np.asarray(slope) for slope in slopes["alpha"]]}
+
+
+def test_a_fit_that_did_not_arrive_says_so() -> None:
+    conditions = runs()
+    fit = fit_surface(Misled(), conditions, measured("chinchilla", conditions, 0.01), starts=[TRUTHS["chinchilla"]])
+    assert fit.status == "not converged"
+    assert "start" in fit.reason and set(fit.standard_errors.values()) == {None}
+
+
+def test_losses_and_names_that_cannot_be_fitted_are_named() -> None:
+    conditions, losses = runs(6), np.full(6, 3.0)
+    with pytest.raises(InputError, match="5 losses for 6 runs"):
+        fit_surface(CHINCHILLA, conditions, losses[:5])
+    with pytest.raises(InputError, match=r"loss 3 is -1"):
+        fit_surface(CHINCHILLA, conditions, np.where(np.arange(6) == 2, -1, losses))
+    with pytest.raises(InputError, match=r'"alhpa" is no parameter.*did you mean "alpha"'):
+        fit_surface(CHINCHILLA, conditions, losses, fixed={"alhpa": 0.3})
+    with pytest.raises(InputError, match='"unique_tokens" is not known'):
+        fit_surface(DATA_CONSTRAINED, Conditions(1e9, conditions.tokens), losses)
+    with pytest.raises(InputError, match="delta is 0"):
+        fit_surface(CHINCHILLA, conditions, losses, delta=0)
+    with pytest.raises(InputError, match='a start lacks "b"'):
+        fit_surface(CHINCHILLA, conditions, losses, starts=[{"e": 0.5, "a": 6.0}])
+    with pytest.raises(InputError, match="differ in length"):
+        Conditions([1e9, 2e9], [1e9, 2e9, 3e9])
+    with pytest.raises(InputError, match='"share" is 30'):
+        Conditions(share=[0.2, 30])
+    with pytest.raises(InputError, match="more unique tokens"):
+        Conditions(1e9, 1e9, 2e9)
+
+
+def general_loss() -> SurfaceFit:
+    """A general loss of 2.5 + 0.05 / (share + 0.02)^0.6, whatever size and tokens."""
+    given = {"E": 2.5, "A": 0.0, "B": 0.0, "C": 0.05, "alpha": 1.0, "beta": 0.0, "eta": 1.0, "gamma": 0.6}
+    return fit_surface(MIXTURE, Conditions(1, 1, share=[0.1, 0.5]), [2.7, 2.6], fixed=given | {"epsilon": 0.02})
+
+
+def test_bad_shares_of_a_mixture_are_refused() -> None:
+    with pytest.raises(InputError, match=r'"share" is 1\.5'):
+        general_loss().predict(Conditions(1, 1, share=1.5))
+
+
+def test_the_tolerated_share_is_where_the_loss_passes_the_limit() -> None:
+    fit = general_loss()
+    found = tolerated_share(fit, 2.65)
+    assert found.share == pytest.approx((0.05 / 0.15) ** (1 / 0.6) - 0.02)
+    assert tolerated_share(fit, 9.0).share == 0
+    none = tolerated_share(fit, 2.5)
+    assert none.share is None and "even at a share of 1" in none.reason
+
+
+def test_a_fit_of_shares_over_tokens_returns_the_published_coefficients() -> None:
+    conditions = Conditions(tokens=np.geomspace(2e9, 6e10, 12))
+    truth = TRUTHS["critical share by tokens"]
+    fit = fit_surface(CRITICAL_SHARE, conditions, CRITICAL_SHARE.loss(truth, conditions), on="linear")
+    assert fit.theta == pytest.approx(truth, rel=1e-4)
+    assert SHARE_CURVE.needs == ("share",)
+
+
+def table(folder: Path, text: str) -> Path:
+    path = folder / "losses.csv"
+    path.write_text(text)
+    return path
+
+
+def test_losses_are_read_under_usual_names_and_epochs_give_unique_tokens(tmp_path: Path) -> None:
+    path = table(tmp_path, "Params,D,epochs,Val Loss,set\n10M,1e9,4,3.5,a\n1.3B,2e10,1,2.5,b\n")
+    conditions, loss = read_losses(path)
+    assert conditions.column("size").tolist() == [1e7, 1.3e9]
+    assert conditions.column("unique_tokens").tolist() == [2.5e8, 2e10]
+    assert conditions.share is None
+    assert loss.tolist() == [3.5, 2.5]
+    assert read_losses(path, where={"set": "b"})[1].tolist() == [2.5]
+
+
+def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
+    path = table(tmp_path, "r_d,general_loss,domain_loss\n25%,2.9,1.7\n0.5,3.1,1.6\n")
+    with pytest.raises(InputError, match=r'"general_loss" and "domain_loss" may both be the loss; say loss='):
+        read_losses(path, share="r_d")
+    conditions, loss = read_losses(path, "domain_loss", share="r_d")
+    assert conditions.column("share").tolist() == [0.25, 0.5]
+    assert loss.tolist() == [1.7, 1.6]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("N,D,loss\n1e7,1e9,3.5\n1e7,,3.4\n", r'losses.csv, row 3: "D" is empty; fill it in or remove the row'),
+        ("N,D,loss\n1e7,1e9,high\n", r"row 2: \"loss\" is 'high', which is not a number"),
+        ("N,D,loss\n1e7,1e9,-2\n", r'row 2: "loss" is -2, which must be above 0'),
+        ("N,D,loss\n-1,1e9,3\n", r"row 2: .*above 0"),
+        ("N,D,epochs,loss\n1e7,1e9,0.5,3\n", r"row 2: epochs is 0.5, which must be 1 or more"),
+        ("N,D,U,loss\n1e7,1e9,1e9,3\n1e7,1e9,2e9,3\n", r"row 3: there are more unique tokens than tokens"),
+        (
+            "N,D,U,epochs,loss\n1e7,1e9,5e8,4,3\n",
+            r"row 2: 4 epochs of 1e\+09 tokens are 2.5e\+08 unique tokens and not",
+        ),
+        ("N,D,lss\n1e7,1e9,3\n", r"no column is known as the loss.*did you mean \"lss\""),
+        ("name,loss\na,3\n", r"no column is known as size, tokens, unique tokens or share"),
+        ("N,D,loss\n", r"no row is left to read"),
+    ],
+)
+def test_bad_tables_are_told_with_row_and_mend(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_losses(table(tmp_path, text))
+
+
+def test_a_wrong_rename_or_filter_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path, "N,D,loss\n1e7,1e9,3\n")
+    with pytest.raises(InputError, match=r'no column "Tokens".*did you mean|no column "Tokens"'):
+        read_losses(path, tokens="Tokens")
+    with pytest.raises(InputError, match=r'"budget" is nothing a loss depends on'):
+        read_losses(path, budget="D")
+    with pytest.raises(InputError, match='no column "set"'):
+        read_losses(path, where={"set": "a"})
