@@ -27,11 +27,13 @@ OTHER_FACTS = 0.05
 
 @dataclass(frozen=True)
 class Curve:
-    """One score of one (N, D) by dose. x, mean, sd: (J,), seeds: runs a dose; (mean, sd) at dose 0 and of guessing."""
+    """One score of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; zero, guessing: (mean, sd)."""
 
     score: Score
     size: float
     tokens: float
+    facts: float | None
+    tokens_per_fact: float | None
     scale: Scale
     x: Array
     mean: Array
@@ -55,26 +57,23 @@ class _Doses:
 
 
 def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
-    """The curves of one score, by size and budget.
+    """The curves of one score, by size, budget and number of facts.
 
-    Runs without a recall count as diverged; an (N, D) whose every run diverged has an empty recall curve, and one
+    Runs without a recall count as diverged; a place whose every run diverged has an empty recall curve, and one
     without a single value of another score has no curve of it. Held-out rows get curves but do not inform the noise of
     the others.
     """
     doses = _by_size_and_budget(rows, score)
     seen = [d for d in doses if not all(row.held_out for row in d.rows)] or doses
-    squares, dof = excess_squares([dose for d in seen for dose in d.runs])
-    least = (SPREAD[score] / 5) ** 2
-    table = shrunk_variance(squares, dof, SPREAD[score] ** 2, PRIOR_DOF, least)
-    return [_curve(d, score, table, least) for d in doses]
+    return [_curve(mine, [other for other in seen if other is not mine], score) for mine in doses]
 
 
 def _by_size_and_budget(rows: Sequence[RunRecord], score: Score) -> list[_Doses]:
-    """The runs that have the score, by (size, tokens) and, within, by dose in ascending order."""
+    """The runs that have the score, by (size, tokens, facts) and, within, by dose in ascending order."""
     unit = unit_of(rows)
 
-    def place(row: RunRecord) -> tuple[float, float]:
-        return row.size, row.tokens
+    def place(row: RunRecord) -> tuple[float, float, float]:
+        return row.size, row.tokens, row.facts or 0.0
 
     def dose(row: RunRecord) -> float:
         return x_of(row, unit)
@@ -116,9 +115,14 @@ def _values(rows: Sequence[RunRecord], score: Score) -> tuple[Array, Array]:
     return values, np.array(errors)
 
 
-def _curve(doses: _Doses, score: Score, table: float, least: float) -> Curve:
+def _curve(doses: _Doses, others: Sequence[_Doses], score: Score) -> Curve:
+    """The curve of one place; its noise between seeds is shrunk towards that of the others, theirs towards a prior."""
+    least = (SPREAD[score] / 5) ** 2
+    squares, dof = excess_squares([dose for other in others for dose in other.runs])
+    table = shrunk_variance(squares, dof, SPREAD[score] ** 2, PRIOR_DOF, least)
+    weight = min(PRIOR_DOF + dof, TABLE_DOF)
     squares, dof = excess_squares(doses.runs)
-    variance = shrunk_variance(squares, dof, table, TABLE_DOF, least)
+    variance = shrunk_variance(squares, dof, table, weight, least)
     mean = np.array([values.mean() for values, _ in doses.runs])
     sd = np.array([np.sqrt(((errors**2).mean() + variance) / len(errors)) for _, errors in doses.runs])
     x = np.array(doses.x)
@@ -128,6 +132,8 @@ def _curve(doses: _Doses, score: Score, table: float, least: float) -> Curve:
         score=score,
         size=first.size,
         tokens=first.tokens,
+        facts=first.facts,
+        tokens_per_fact=first.tokens_per_fact,
         scale=doses.scale,
         x=x[on],
         mean=mean[on],
@@ -135,7 +141,7 @@ def _curve(doses: _Doses, score: Score, table: float, least: float) -> Curve:
         seeds=tuple(len(values) for (values, _), keep in zip(doses.runs, on, strict=True) if keep),
         zero=None if on.all() else (float(mean[~on][0]), float(sd[~on][0])),
         guessing=_guessing(doses.rows),
-        dof=TABLE_DOF + dof,
+        dof=weight + dof,
         diverged=doses.diverged,
     )
 

@@ -1,28 +1,33 @@
 """Points: the doses where a curve changes, each with an interval, a status and a word of explanation; and points.json.
 
 A point that was not found is a bound, not a gap: `not reached` lies above the largest dose tried, `before the grid`
-below the smallest. Its draws are then inf or -inf.
+below the smallest. What the data say of the place is kept whole, as a likelihood: the law is fitted to that.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
+from infusionlaw.law.detect import Level, Response
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
+from infusionlaw.law.likelihood import STEP, Likelihood
 from infusionlaw.records import DoseUnit
 
 Kind = Literal["acquisition", "collapse", "retention", "tolerance"]
-Status = Literal["found", "not reached", "before the grid", "ambiguous"]
+Status = Literal["found", "not reached", "before the grid", "no effect", "ambiguous"]
 KINDS: tuple[Kind, ...] = ("acquisition", "collapse", "retention", "tolerance")
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of one (N, D). x: in the dose coordinate of `unit`; share, exposures: the same; draws: of x."""
+    """One point of one (N, D, S). x: in the dose coordinate of `unit`; share, exposures: the same in other words.
+
+    likelihood: what the data say of x, None when nothing; response: height and widths of the curve the point is on.
+    """
 
     kind: Kind
     size: float
@@ -33,7 +38,10 @@ class Point:
     share: Interval
     exposures: Interval
     note: str
-    draws: tuple[float, ...] = ()
+    facts: float | None = None
+    tokens_per_fact: float | None = None
+    likelihood: Likelihood | None = None
+    response: Response | None = None
 
 
 def points_json(points: Sequence[Point]) -> dict[str, Any]:
@@ -45,27 +53,32 @@ def points_json(points: Sequence[Point]) -> dict[str, Any]:
         "level": LEVEL,
         "unit": unit,
         "coordinate": COORDINATES[unit],
+        "step": STEP,
         "points": [point_json(point) for point in points],
     }
 
 
-def point_json(point: Point, draws: bool = True) -> dict[str, Any]:
-    """One point for JSON; infinite draws as text, which JSON numbers cannot say."""
-    content: dict[str, Any] = {
+def point_json(point: Point) -> dict[str, Any]:
+    """One point for JSON."""
+    return {
         "kind": point.kind,
         "size": point.size,
         "tokens": point.tokens,
+        "facts": point.facts,
+        "tokens_per_fact": point.tokens_per_fact,
         "status": point.status,
         "share": point.share.as_dict(),
         "exposures": point.exposures.as_dict(),
         "x": point.x.as_dict(),
         "note": point.note,
+        "likelihood": asdict(point.likelihood) if point.likelihood else None,
+        "response": asdict(point.response) if point.response else None,
     }
-    return content | {"draws": [x if abs(x) < float("inf") else str(x) for x in point.draws]} if draws else content
 
 
 def point_from(content: dict[str, Any], unit: DoseUnit) -> Point:
     """A point back from `point_json`."""
+    place, shape = content["likelihood"], content["response"]
     return Point(
         kind=content["kind"],
         size=content["size"],
@@ -76,7 +89,10 @@ def point_from(content: dict[str, Any], unit: DoseUnit) -> Point:
         share=Interval(**content["share"]),
         exposures=Interval(**content["exposures"]),
         note=content["note"],
-        draws=tuple(float(x) for x in content.get("draws", ())),
+        facts=content["facts"],
+        tokens_per_fact=content["tokens_per_fact"],
+        likelihood=Likelihood(**{**place, "inside": tuple(place["inside"])}) if place else None,
+        response=Response(**{name: Level(**level) for name, level in shape.items()}) if shape else None,
     )
 
 

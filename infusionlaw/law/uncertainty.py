@@ -59,20 +59,3 @@ def interval_of(draws: Array) -> Interval:
     """Median and 90 % interval of draws that may hold -inf and inf; an infinite end is None."""
     low, value, high = np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], method="inverted_cdf")
     return Interval(*(float(end) if np.isfinite(end) else None for end in (value, low, high)))
-
-
-def clusters(draws: Array, gap: float, least: float, sparse: float = 0.05) -> list[Array]:
-    """The finite draws in ascending order, as two clusters if they have a valley between them, else as one.
-
-    A valley is a stretch as wide as `gap` that holds at most the share `sparse` of the draws, with at least the share
-    `least` of them on either side; the emptiest one counts, and its draws go with the upper cluster.
-    """
-    ordered = np.sort(draws[np.isfinite(draws)])
-    below = np.arange(1, len(ordered) + 1)
-    inside = np.searchsorted(ordered, ordered + gap) - below
-    above = len(ordered) - below - inside
-    valley = (np.minimum(below, above) >= least * len(draws)) & (inside <= sparse * len(draws))
-    if not valley.any():
-        return [ordered]
-    cut = int(below[valley][np.argmin(inside[valley])])
-    return [ordered[:cut], ordered[cut:]]

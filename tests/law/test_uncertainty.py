@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from infusionlaw.law.uncertainty import clusters, excess_squares, interval_of, perturbed, run_error, shrunk_variance
+from infusionlaw.law.uncertainty import excess_squares, interval_of, perturbed, run_error, shrunk_variance
 
 
 def test_a_perfect_score_still_has_an_error() -> None:
@@ -31,12 +31,3 @@ def test_draws_have_the_stated_spread_and_heavier_tails_when_little_is_known() -
 def test_an_infinite_end_is_none() -> None:
     x = interval_of(np.array([-np.inf] * 10 + [1.0] * 80 + [2.0] * 10))
     assert (x.value, x.low, x.high) == (1.0, None, 2.0)
-
-
-def test_clusters_splits_only_where_draws_leave_a_valley() -> None:
-    rng = np.random.default_rng(0)
-    one, far = rng.normal(0, 0.1, 300), rng.normal(1, 0.1, 100)
-    low, high = clusters(np.concatenate([one, far]), 0.25, 0.15)
-    assert (len(low), len(high)) == pytest.approx((300, 100), abs=2)
-    assert len(clusters(rng.uniform(0, 1, 400), 0.25, 0.15)) == 1
-    assert len(clusters(np.concatenate([one, far[:10]]), 0.25, 0.15)) == 1

@@ -1,0 +1,68 @@
+"""Is there a rise, is there a fall? A likelihood-ratio test whose null distribution is simulated.
+
+Knots that vanish under the null make its chi-square law wrong, so the noise is drawn again and again around the best
+shape without a rise (or a fall), and the p-value is how often noise alone gains as much as the data do.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from infusionlaw.law.detect import Fitted, fitted
+from infusionlaw.law.dose import Array
+from infusionlaw.law.levels import Observed, bases
+from infusionlaw.law.shapes import COARSE, NEVER, falls, rises
+
+NULL_DRAWS = 200
+# Of the shapes that fit the null nearly as well as itself (chi2), at most so many compete in each draw.
+RIVAL, MOST = 25.0, 2500
+
+
+def p_value(data: Observed, which: Literal["rise", "fall"], noise: Array, rng: np.random.Generator) -> float:
+    """How often noise alone makes shapes with a rise (or a fall) beat those without by what they do here.
+
+    noise (M, J): draws of the observations' errors. The likelihood ratio's null distribution is simulated from the best
+    fit without, because knots that vanish under the null make its chi-square law wrong.
+    """
+    rise, fall = rises(data.x, "hinge", COARSE, data.retention), falls(data.x, "hinge", COARSE)
+    fit = fitted(data, rise, fall)
+    own = _misfit(fit)
+    null = np.zeros(own.shape, dtype=bool)
+    null[(-1, -1) if which == "rise" else (slice(None), -1)] = True
+    without = np.where(null, own, np.inf)
+    best = np.unravel_index(without.argmin(), own.shape)
+    centre = fit.levels.mean[:, best[0], best[1]] @ np.stack(bases(rise.height[best[0]], fall.height[best[1]]))
+    near = _misfit(fitted(replace(data, y=centre), rise, fall))
+    rivals = np.flatnonzero((near <= near[best] + RIVAL) & ~null)
+    if not len(rivals):
+        return 1.0  # no shape with a rise (or fall) comes near
+    if len(rivals) > MOST:
+        rivals = rng.choice(rivals, MOST, replace=False)
+    simulated = [
+        _chi2(data, rise.height[i], fall.height[j], centre + noise).min(0)
+        for i, j in (np.nonzero(null), np.unravel_index(rivals, own.shape))
+    ]
+    ratios = np.maximum(simulated[0] - simulated[1], 0.0)
+    return float((1 + np.sum(ratios >= max(without.min() - own.min(), 1e-9))) / (1 + len(noise)))
+
+
+def _misfit(fit: Fitted) -> Array:
+    """chi2 of every pair; inf where the knots overlap or the plateau is not the highest level."""
+    first, plateau, floor = fit.levels.mean
+    flat, stays = fit.rises.knot[:, None] == NEVER, fit.falls.knot[None] == NEVER
+    ordered = ((plateau >= first) | flat) & ((plateau >= floor) | stays | flat)
+    return np.where(fit.allowed & ordered, fit.levels.chi2, np.inf)
+
+
+def _chi2(data: Observed, rise: Array, fall: Array, y: Array) -> Array:
+    """chi2 of K paired rises and falls (K, J) for M sets of observations (M, J): (K, M); inf where out of order."""
+    weight, w = np.stack(bases(rise, fall), axis=1), data.sd**-2
+    mean, precision = data.priors
+    inverse = np.linalg.inv((weight * w) @ weight.transpose(0, 2, 1) + np.diag(precision))
+    right = weight @ (w * y).T + (precision * mean)[:, None]
+    levels = inverse @ right
+    chi2 = (w * y**2).sum(1) + float((precision * mean**2).sum()) - (levels * right).sum(1)
+    rising, falling = np.any(rise, axis=1, keepdims=True), np.any(rise * (1 - fall), axis=1, keepdims=True)
+    ordered = ((levels[:, 1] >= levels[:, 0]) | ~rising) & ((levels[:, 1] >= levels[:, 2]) | ~falling)
+    return np.where(ordered, chi2, np.inf)

@@ -1,0 +1,46 @@
+"""The tolerance point: where general loss has risen by a stated amount over dose 0.
+
+General loss does not fall with the dose. Its means are made monotone (isotonic regression) and joined by a monotone
+cubic, which follows the bend that straight lines would cut; the point is where the line passes its value at dose 0
+(without dose 0: at the smallest dose) plus the tolerance. The likelihood is how often bootstrap draws cross in a bin.
+"""
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from infusionlaw.law.dose import Array
+from infusionlaw.law.likelihood import STEP, Likelihood, aligned, scaled
+
+
+def rise_of_loss(x: Array, loss: Array, weight: Array, tolerance: float) -> Likelihood:
+    """Where draws of general loss cross. x (J,): doses above 0; loss (M, J or J + 1), dose 0 first; weight alike."""
+    level = isotonic(loss, weight)
+    limit, line = level[:, :1] + tolerance, level[:, level.shape[1] - len(x) :]
+    start, count = aligned(x[0], x[-1])
+    edges = np.clip(start + STEP * np.arange(count + 1), x[0], x[-1])
+    above = PchipInterpolator(x, line, axis=1)(edges) >= limit
+    crossed = np.where(above.any(1), above.argmax(1), count + 1)
+    inside = np.bincount(crossed, minlength=count + 2)[1 : count + 1] / (len(loss) * STEP)
+    return scaled(start, _smoothed(inside), float(np.mean(crossed == 0)), float(np.mean(crossed == count + 1)))
+
+
+def _smoothed(inside: Array) -> Array:
+    """Counts evened out over neighbouring bins, so that few draws leave no holes."""
+    kernel = np.array([1.0, 4.0, 6.0, 4.0, 1.0])
+    weight = np.convolve(np.ones(len(inside)), kernel, mode="full")[2:-2]
+    return np.asarray(np.convolve(inside, kernel, mode="full")[2:-2] / weight)
+
+
+def isotonic(y: Array, weight: Array) -> Array:
+    """Weighted least-squares non-decreasing fit of each row of y (M, J): max over i of min over k of means i..k."""
+    count = y.shape[1]
+    totals = np.concatenate([np.zeros((len(y), 1)), (y * weight).cumsum(1)], axis=1)
+    weights = np.concatenate([[0.0], weight.cumsum()])
+    out = np.empty_like(y)
+    for j in range(count):
+        means = [
+            np.min([(totals[:, k + 1] - totals[:, i]) / (weights[k + 1] - weights[i]) for k in range(j, count)], axis=0)
+            for i in range(j + 1)
+        ]
+        out[:, j] = np.max(means, axis=0)
+    return out
