@@ -1,47 +1,347 @@
-"""Candidate laws: what x of a point does as size and budget grow. Each is a frozen dataclass, linear in its numbers.
+"""Candidate laws: where a point lies, x, as a function of size N, budget D and number of facts S.
 
-The power law in size and budget,  dose = A * (N / N0)^beta * (D / D0)^gamma,  is a plane in the dose coordinate:
+Each is a frozen dataclass with its formula, gradient, inverse, priors (the bounds of what is believed) and source.
+Logs are to base 10; N0, D0, S0 are the geometric means of the points it is fitted to, only to keep numbers small.
+Either sign of every exponent is as welcome as the other. An exponent whose cause did not vary keeps its prior: a
+prediction then is as uncertain as that.
 
-    x = alpha + beta * log10(N / N0) + gamma * log10(D / D0)
+A form of your own: one file with such a class and, in its package, an entry point
 
-(in odds of the share, or in exposures). Either sign of either exponent is as welcome as the other. An exponent whose
-cause did not vary in the table is not identified: it is held at 0, and `varies` says so.
+    [project.entry-points."infusionlaw.forms"]
+    mine = "my_package.my_module:MyForm"
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
-from infusionlaw.law.dose import Array
+from infusionlaw.law.dose import Array, log_odds
+from infusionlaw.records import DoseUnit
 
-COEFFICIENTS = ("intercept", "size", "tokens")
+INTERCEPT, EXPONENT = (0.0, 10.0), (0.0, 1.0)
+# A share this near 1 leaves no general text to speak of; forms in exposures may ask for more than there is room for.
+FULL = 1 - 1e-4
 
 
 @dataclass(frozen=True)
-class PowerLaw:
-    """The power law around (size0, tokens0), which are only where the intercept is read."""
+class Places:
+    """Where a law is asked for: arrays (n,) of sizes, budgets, facts and statement lengths (1 where unknown)."""
+
+    unit: DoseUnit
+    size: Array
+    tokens: Array
+    facts: Array
+    tokens_per_fact: Array
+
+    @property
+    def log_per_share(self) -> Array:
+        """log10 of the exposures at a share of 1: D / (S * tokens_per_fact)."""
+        return np.asarray(np.log10(self.tokens / (self.facts * self.tokens_per_fact)))
+
+    def take(self, keep: NDArray[np.bool_]) -> "Places":
+        """Those that a mask (n,) keeps."""
+        columns = (self.size, self.tokens, self.facts, self.tokens_per_fact)
+        return Places(self.unit, *(column[keep] for column in columns))
+
+    def varied(self, name: str) -> bool:
+        """Whether a cause takes more than one value (beyond 1 %)."""
+        values = getattr(self, name)
+        return bool(values.max() > 1.01 * values.min())
+
+
+def places(unit: DoseUnit, size: Any, tokens: Any, facts: Any = None, tokens_per_fact: Any = None) -> Places:
+    """Places from numbers or sequences of one length; None is unknown."""
+    known = [np.asarray(1.0 if v is None else v, dtype=float) for v in (size, tokens, facts, tokens_per_fact)]
+    return Places(unit, *(np.atleast_1d(value).astype(float) for value in np.broadcast_arrays(*known)))
+
+
+class Form(Protocol):
+    """What a candidate law is. theta is always (M, p): M sets of parameters."""
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    source: ClassVar[str]
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        """The form for points at these conditions; None where they cannot tell it from a simpler one."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the p parameters."""
+
+    @property
+    def prior(self) -> tuple[tuple[float, float], ...]:
+        """Normal prior (mean, deviation) of each parameter."""
+
+    def x(self, theta: Array, at: Places) -> Array:
+        """x (M, n)."""
+
+    def gradient(self, theta: Array, at: Places) -> Array:
+        """Derivatives of x by theta: (M, n, p)."""
+
+    def inverse(self, theta: Array, x: float, at: Places) -> Array:
+        """The size at which the law gives x at the budget and facts of `at` (one condition): (M,), NaN if none."""
+
+
+class _Linear:
+    """x = sum of theta times causes, where the causes are logs of N, D, S."""
+
+    def causes(self, at: Places) -> Array:
+        raise NotImplementedError
+
+    def offset(self, at: Places) -> Array:
+        return np.zeros(len(at.size))
+
+    def x(self, theta: Array, at: Places) -> Array:
+        return np.asarray(theta @ self.causes(at).T + self.offset(at))
+
+    def gradient(self, theta: Array, at: Places) -> Array:
+        causes = self.causes(at)
+        return np.broadcast_to(causes, (len(theta), *causes.shape))
+
+    def inverse(self, theta: Array, x: float, at: Places) -> Array:
+        """Solved in log N, in which x is linear."""
+        ends = [self.x(theta, replace(at, size=np.array([size])))[:, 0] for size in (1.0, 10.0)]
+        slope = ends[1] - ends[0]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.asarray(np.where(slope != 0, 10 ** ((x - ends[0]) / slope), np.nan))
+
+
+def _log_mean(values: Array) -> float:
+    return float(f"{10 ** np.log10(values).mean():.6g}")
+
+
+@dataclass(frozen=True)
+class PowerLaw(_Linear):
+    """A power of size, of budget and, where it varied, of the number of facts."""
 
     size0: float
     tokens0: float
-    size_varied: bool
-    tokens_varied: bool
-    name: str = "power law in size and budget"
+    facts0: float
+    facts_varied: bool = False
+    name: ClassVar[str] = "power law in size and budget"
+    formula: ClassVar[str] = "x = alpha + beta log(N/N0) + gamma log(D/D0) [+ delta log(S/S0)]"
+    source: ClassVar[str] = "the usual form of scaling laws, 2001.08361; as a critical point in size, 2509.19371"
+
+    @classmethod
+    def around(cls, at: Places) -> Self:
+        return cls(_log_mean(at.size), _log_mean(at.tokens), _log_mean(at.facts), at.varied("facts"))
 
     @property
-    def varies(self) -> tuple[bool, bool, bool]:
-        """Which of COEFFICIENTS the table identifies."""
-        return True, self.size_varied, self.tokens_varied
+    def parameters(self) -> tuple[str, ...]:
+        return ("intercept", "size", "tokens", *(("facts",) if self.facts_varied else ()))
 
-    def design(self, size: ArrayLike, tokens: ArrayLike) -> Array:
-        """Columns (n, 3) that the coefficients multiply."""
-        size, tokens = np.broadcast_arrays(np.asarray(size, dtype=float), np.asarray(tokens, dtype=float))
-        columns = [np.ones(size.shape), np.log10(size / self.size0), np.log10(tokens / self.tokens0)]
-        return np.stack(columns, axis=-1)
+    @property
+    def prior(self) -> tuple[tuple[float, float], ...]:
+        return (INTERCEPT, *[EXPONENT] * (len(self.parameters) - 1))
+
+    def causes(self, at: Places) -> Array:
+        logs = [np.log10(at.size / self.size0), np.log10(at.tokens / self.tokens0)]
+        logs += [np.log10(at.facts / self.facts0)] if self.facts_varied else []
+        return np.stack([np.ones(len(at.size)), *logs], axis=-1)
 
 
-def power_law(sizes: ArrayLike, tokens: ArrayLike) -> PowerLaw:
-    """The power law centred on the geometric means of the points' sizes and budgets."""
-    sizes, tokens = np.asarray(sizes, dtype=float), np.asarray(tokens, dtype=float)
-    size0, tokens0 = (float(f"{10 ** np.log10(values).mean():.6g}") for values in (sizes, tokens))
-    return PowerLaw(size0, tokens0, size_varied=len(np.unique(sizes)) > 1, tokens_varied=len(np.unique(tokens)) > 1)
+@dataclass(frozen=True)
+class SizeLaw(_Linear):
+    """A power of size alone."""
+
+    size0: float
+    name: ClassVar[str] = "power law in size"
+    formula: ClassVar[str] = "x = alpha + beta log(N/N0)"
+    source: ClassVar[str] = "2509.19371, as its readers state it"
+    parameters: ClassVar[tuple[str, ...]] = ("intercept", "size")
+    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, EXPONENT)
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        return cls(_log_mean(at.size)) if at.varied("size") and at.varied("tokens") else None
+
+    def causes(self, at: Places) -> Array:
+        return np.stack([np.ones(len(at.size)), np.log10(at.size / self.size0)], axis=-1)
+
+
+@dataclass(frozen=True)
+class BudgetLaw(_Linear):
+    """A power of the budget alone."""
+
+    tokens0: float
+    name: ClassVar[str] = "power law in budget"
+    formula: ClassVar[str] = "x = alpha + gamma log(D/D0)"
+    source: ClassVar[str] = "2407.17467 writes its critical mixture ratio so"
+    parameters: ClassVar[tuple[str, ...]] = ("intercept", "tokens")
+    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, EXPONENT)
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        return cls(_log_mean(at.tokens)) if at.varied("tokens") else None
+
+    def causes(self, at: Places) -> Array:
+        return np.stack([np.ones(len(at.size)), np.log10(at.tokens / self.tokens0)], axis=-1)
+
+
+@dataclass(frozen=True)
+class ComputeLaw(_Linear):
+    """A power of compute, 6 N D."""
+
+    compute0: float
+    name: ClassVar[str] = "power law in compute"
+    formula: ClassVar[str] = "x = alpha + beta log(N D / (N0 D0))"
+    source: ClassVar[str] = "compute as the one cause, as in 2001.08361 and 2403.08540"
+    parameters: ClassVar[tuple[str, ...]] = ("intercept", "compute")
+    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, EXPONENT)
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        return cls(_log_mean(at.size * at.tokens)) if at.varied("size") and at.varied("tokens") else None
+
+    def causes(self, at: Places) -> Array:
+        return np.stack([np.ones(len(at.size)), np.log10(at.size * at.tokens / self.compute0)], axis=-1)
+
+
+@dataclass(frozen=True)
+class ShiftedPowerLaw:
+    """A power of size that levels off at an asymptote, from above or from below."""
+
+    size0: float
+    name: ClassVar[str] = "power law in size with an asymptote"
+    formula: ClassVar[str] = "x = asymptote + gap (N/N0)^-kappa,  kappa = 10^log_rate"
+    source: ClassVar[str] = "the shifted power law of loss curves, 2203.15556, in the dose coordinate"
+    parameters: ClassVar[tuple[str, ...]] = ("asymptote", "gap", "log_rate")
+    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, (0.0, 1.0), (-0.5, 0.3))
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        return cls(_log_mean(at.size)) if len(np.unique(at.size)) >= 4 else None
+
+    def _decay(self, theta: Array, at: Places) -> Array:
+        log_decay = -(10.0 ** np.minimum(theta[:, 2:3], 2.0)) * np.log10(at.size / self.size0)
+        return np.asarray(10.0 ** np.minimum(log_decay, 10.0))
+
+    def x(self, theta: Array, at: Places) -> Array:
+        return np.asarray(theta[:, :1] + theta[:, 1:2] * self._decay(theta, at))
+
+    def gradient(self, theta: Array, at: Places) -> Array:
+        decay, rate = self._decay(theta, at), 10.0 ** theta[:, 2:3]
+        by_rate = -theta[:, 1:2] * decay * rate * np.log(at.size / self.size0) * np.log(10)
+        return np.stack([np.ones_like(decay), decay, by_rate], axis=-1)
+
+    def inverse(self, theta: Array, x: float, at: Places) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = (x - theta[:, 0]) / theta[:, 1]
+            return np.asarray(np.where(ratio > 0, self.size0 * ratio ** (-1 / 10.0 ** theta[:, 2]), np.nan))
+
+
+class _Amount:
+    """One number: a log amount that fixes the dose. `exposures` gives log10 exposures, `share` log10 share."""
+
+    parameters: ClassVar[tuple[str, ...]] = ("intercept",)
+    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT,)
+
+    def log_exposures(self, theta: Array, at: Places) -> Array:
+        raise NotImplementedError
+
+    def x(self, theta: Array, at: Places) -> Array:
+        exposures = self.log_exposures(theta, at)
+        if at.unit == "exposures":
+            return exposures
+        return log_odds(np.minimum(10.0 ** np.minimum(exposures - at.log_per_share, 0.0), FULL))
+
+    def gradient(self, theta: Array, at: Places) -> Array:
+        if at.unit == "exposures":
+            return np.ones((len(theta), len(at.size), 1))
+        share = 10.0 ** np.minimum(self.log_exposures(theta, at) - at.log_per_share, 0.0)
+        return np.where(share < FULL, 1 / (1 - np.minimum(share, FULL)), 0.0)[..., None]
+
+    def inverse(self, theta: Array, x: float, at: Places) -> Array:
+        return np.full(len(theta), np.nan)
+
+
+@dataclass(frozen=True)
+class ConstantExposures(_Amount):
+    """The point is a number of exposures, whatever the size and the budget."""
+
+    name: ClassVar[str] = "constant exposures"
+    formula: ClassVar[str] = "k = 10^alpha"
+    source: ClassVar[str] = "the simplest reading of a critical infusion frequency, 2509.19371"
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        return cls()
+
+    def log_exposures(self, theta: Array, at: Places) -> Array:
+        return np.broadcast_to(theta[:, :1], (len(theta), len(at.size)))
+
+
+@dataclass(frozen=True)
+class ConstantShare(_Linear):
+    """The point is a share, whatever the size and the budget."""
+
+    name: ClassVar[str] = "constant share"
+    formula: ClassVar[str] = "x = alpha in log odds; k = r D / (S t) with odds of r = 10^alpha"
+    source: ClassVar[str] = "rules of thumb for replay, 2403.08763"
+    parameters: ClassVar[tuple[str, ...]] = ("intercept",)
+    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT,)
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        return cls()
+
+    def causes(self, at: Places) -> Array:
+        return np.ones((len(at.size), 1))
+
+    def offset(self, at: Places) -> Array:
+        return at.log_per_share if at.unit == "exposures" else np.zeros(len(at.size))
+
+
+@dataclass(frozen=True)
+class CapacityBound(_Amount):
+    """Room for so many statements: (bits per parameter * N) / bits per statement; S k of them are stated."""
+
+    name: ClassVar[str] = "capacity bound"
+    formula: ClassVar[str] = "S k = 10^alpha N,  10^alpha = bits per parameter / bits per statement"
+    source: ClassVar[str] = "two bits a parameter, 2404.05405"
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        return cls() if at.varied("size") else None
+
+    def log_exposures(self, theta: Array, at: Places) -> Array:
+        return np.asarray(theta[:, :1] + np.log10(at.size / at.facts))
+
+    def inverse(self, theta: Array, x: float, at: Places) -> Array:
+        exposures = x if at.unit == "exposures" else np.log10(1 / (1 + 10.0**-x)) + at.log_per_share[0]
+        return np.asarray(10 ** (exposures - theta[:, 0]) * at.facts[0])
+
+
+BUILT_IN: tuple[type[Any], ...] = (
+    PowerLaw,
+    SizeLaw,
+    BudgetLaw,
+    ComputeLaw,
+    ShiftedPowerLaw,
+    ConstantExposures,
+    ConstantShare,
+    CapacityBound,
+)
+
+
+@cache
+def known_forms() -> dict[str, type[Any]]:
+    """All forms by name: the built-in ones, and those of installed packages (entry points `infusionlaw.forms`)."""
+    ours = {form.name: form for form in BUILT_IN}
+    return ours | {form.name: form for form in (found.load() for found in entry_points(group="infusionlaw.forms"))}
+
+
+def candidates(at: Places, names: Sequence[str] | None = None) -> Iterator[Form]:
+    """The forms that points at these conditions can be fitted with, the power law first."""
+    for name, form in known_forms().items():
+        if names is None or name in names:
+            found = form.around(at)
+            if found is not None:
+                yield found

@@ -1,99 +1,147 @@
-"""Fitting a plane to points with errors, bounds and scatter: draws of its coefficients.
+"""Fitting a form to points: draws of its parameters and of the scatter around it.
 
-A point i lies off the law by scatter of standard deviation sigma, and is measured with its own error s_i:
+Each point enters with its whole likelihood L_i (`likelihood`), so bounds are bounds, two places stay two places, and
+skew is kept. The law places point i at mu_i = x(theta) with scatter sigma:
 
-    found:            x_i ~ N(z_i . beta, sigma^2 + s_i^2)
-    not reached:      P(x_i > bound) = Phi((z_i . beta - bound) / sqrt(sigma^2 + s_i^2))
-    before the grid:  P(x_i < bound) = Phi((bound - z_i . beta) / sqrt(sigma^2 + s_i^2))
+    log p(theta, sigma) = sum_i log integral L_i(x) N(x; mu_i, sigma^2) dx + log prior(theta) + log prior(sigma)
 
-beta is given an all but flat prior (exponents N(0, 2), far wider than any published slope). Three sizes hardly tell
-sigma, so it has a weak prior, half a Student t with 4 degrees of freedom and scale 0.1 dex; averaging over what the
-points and the prior leave open widens a prediction as a t distribution with few degrees of freedom would. For each
-sigma on a grid the likelihood is log-concave in beta: Newton finds its mode, and draws around the modes are weighted by
-the true posterior (sampling, importance, resampling), so that the skew which bounds bring is kept.
+Few sizes hardly tell sigma, so it has a weak prior, half a Student t with 4 degrees of freedom and scale SCATTER;
+averaging over what points and prior leave open widens a prediction as a t distribution with few degrees of freedom
+would. Sampling is by adaptive importance (population Monte Carlo, Cappe et al. 2004): a Student t is fitted to the
+weighted draws, drawn from again, and after some rounds the draws are taken in proportion to their weight. It starts
+from least squares, linearised with the form's gradient, from several starts.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from scipy.special import log_ndtr
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from scipy.special import gammaln
 
 from infusionlaw.law.dose import Array
+from infusionlaw.law.forms import Form, Places
+from infusionlaw.law.likelihood import Likelihood, table
 
-PRIOR_SCATTER, PRIOR_SCATTER_DOF, PRIOR_EXPONENT = 0.1, 4.0, 2.0
-PRIOR_INTERCEPT = 10.0
-SIGMAS = np.geomspace(0.005, 5.0, 70)
-PROPOSALS, PROPOSAL_DOF = 20, 5
+SCATTER, SCATTER_DOF = 0.1, 4.0
+SIGMAS = np.geomspace(0.01, 3.0, 24)
+MU_STEP, BEYOND = 0.05, 4.0
+ROUNDS, SAMPLES, FINAL, DOF = 4, 3000, 12000, 5.0
+STARTS = 5
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """n points: design (n, p), x (value or bound) and error (n,), side: 0 found, 1 above the bound, -1 below it."""
+    """Points at their conditions: values of log likelihood (n, S, M) over SIGMAS and the places mu (M,)."""
 
-    design: Array
-    x: Array
-    error: Array
-    side: Array
+    at: Places
+    mu: Array
+    values: Array
+    middle: Array
+    spread: Array
 
+    @classmethod
+    def of(cls, at: Places, likelihoods: list[Likelihood]) -> Self:
+        """Tables of the likelihoods of n points, and their medians and spreads for starting values."""
+        low = min(item.start for item in likelihoods) - BEYOND
+        high = max(float(item.edges[-1]) for item in likelihoods) + BEYOND
+        mu = np.arange(low, high + MU_STEP, MU_STEP)
+        ends = np.array([[np.clip(item.quantile(p), low, high) for p in (0.16, 0.5, 0.84)] for item in likelihoods])
+        spread = np.maximum((ends[:, 2] - ends[:, 0]) / 2, 0.02)
+        return cls(at, mu, table(likelihoods, mu, SIGMAS), ends[:, 1], spread)
 
-def log_posterior(data: Evidence, beta: Array, sigma: Array) -> Array:
-    """Log posterior density of beta (..., p) and log sigma (...), up to a constant."""
-    width = np.sqrt(sigma[..., None] ** 2 + data.error**2)
-    z = (beta @ data.design.T - data.x) / width
-    points = np.where(
-        data.side == 0, -0.5 * z**2 - np.log(width), log_ndtr(np.where(data.side == 0, 1.0, data.side) * z)
-    )
-    tail = np.log1p((sigma / PRIOR_SCATTER) ** 2 / PRIOR_SCATTER_DOF)
-    scatter = np.log(sigma) - (PRIOR_SCATTER_DOF + 1) / 2 * tail
-    prior = -0.5 * ((beta / _prior(beta.shape[-1])) ** 2).sum(-1)
-    return np.asarray(points.sum(-1) + scatter + prior)
+    def take(self, keep: Mask) -> "Evidence":
+        """The points that a mask (n,) keeps."""
+        return Evidence(self.at.take(keep), self.mu, self.values[keep], self.middle[keep], self.spread[keep])
 
-
-def _prior(count: int) -> Array:
-    return np.array([PRIOR_INTERCEPT] + [PRIOR_EXPONENT] * (count - 1))
-
-
-def modes(data: Evidence, sigma: Array) -> tuple[Array, Array]:
-    """For each sigma (g,): the best beta (g, p) and the curvature there (g, p, p), by damped Newton steps."""
-    count = data.design.shape[1]
-    beta = np.zeros((len(sigma), count))
-    beta[:, 0] = data.x.mean()
-    ridge = np.diag(_prior(count) ** -2)
-    width = np.sqrt(sigma[:, None] ** 2 + data.error**2)
-    for _ in range(40):
-        slope, bend = _derivatives(data, beta, width)
-        gradient = slope @ data.design - beta @ ridge
-        curvature = np.einsum("gn,np,nq->gpq", bend, data.design, data.design) + ridge
-        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        beta += step / np.maximum(1, np.abs(step).max(-1, keepdims=True))
-    return beta, curvature
+    def log_likelihood(self, x: Array, log_sigma: Array) -> Array:
+        """log likelihood of each point (M, n) where the law places it at x (M, n) with scatter exp(log_sigma) (M,)."""
+        i, u = _cell(np.clip(x, self.mu[0], self.mu[-1]), self.mu[0], MU_STEP, len(self.mu))
+        step = np.log(SIGMAS[1] / SIGMAS[0])
+        j, v = _cell(np.clip(log_sigma, np.log(SIGMAS[0]), np.log(SIGMAS[-1])), np.log(SIGMAS[0]), step, len(SIGMAS))
+        n, j, v = np.arange(x.shape[1]), j[:, None], v[:, None]
+        low = (1 - u) * self.values[n, j, i] + u * self.values[n, j, i + 1]
+        high = (1 - u) * self.values[n, j + 1, i] + u * self.values[n, j + 1, i + 1]
+        return np.asarray((1 - v) * low + v * high)
 
 
-def _derivatives(data: Evidence, beta: Array, width: Array) -> tuple[Array, Array]:
-    """First and minus second derivative of each point's log likelihood by its predicted x: (g, n) each."""
-    z = (beta @ data.design.T - data.x) / width
-    side = np.where(data.side == 0, 1.0, data.side)
-    hazard = np.exp(-0.5 * z**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(side * z))
-    found = data.side == 0
-    slope = np.where(found, -z, side * hazard) / width
-    bend = np.where(found, 1.0, np.maximum(hazard * (hazard + side * z), 1e-9)) / width**2
-    return slope, bend
+def _cell(value: Array, start: float, step: float, count: int) -> tuple[Array, Array]:
+    """Index of the grid cell and the position in it, 0..1."""
+    place = (value - start) / step
+    index = np.clip(np.floor(place).astype(int), 0, count - 2)
+    return index, place - index
 
 
-def sample(data: Evidence, draws: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Posterior draws of beta (draws, p) and sigma (draws,)."""
-    count = data.design.shape[1]
-    best, curvature = modes(data, SIGMAS)
-    root = np.linalg.cholesky(np.linalg.inv(curvature))
-    half_log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(-1)
-    height = log_posterior(data, best, SIGMAS) + half_log_det
-    share = np.exp(height - height.max())
-    at = rng.choice(len(SIGMAS), size=PROPOSALS * draws, p=share / share.sum())
-    normal = rng.standard_normal((len(at), count))
-    t = normal * np.sqrt(PROPOSAL_DOF / rng.chisquare(PROPOSAL_DOF, size=(len(at), 1)))
-    beta = best[at] + np.einsum("gpq,gq->gp", root[at], t)
-    log_t = -0.5 * (PROPOSAL_DOF + count) * np.log1p((t**2).sum(-1) / PROPOSAL_DOF)
-    weight = log_posterior(data, beta, SIGMAS[at]) - (height[at] - half_log_det[at] + log_t)
-    odds = np.exp(weight - weight.max()).cumsum()
-    pick = np.searchsorted(odds, (np.arange(draws) + rng.random()) / draws * odds[-1])
-    return beta[pick], SIGMAS[at][pick]
+def log_prior(form: Form, theta: Array, log_sigma: Array) -> Array:
+    """Log prior density of theta (M, p) and log sigma (M,), up to a constant."""
+    mean, sd = np.array(form.prior).T
+    tail = np.log1p((np.exp(log_sigma) / SCATTER) ** 2 / SCATTER_DOF)
+    bounds = np.where((log_sigma < np.log(SIGMAS[0])) | (log_sigma > np.log(SIGMAS[-1])), -np.inf, 0.0)
+    return np.asarray(-0.5 * (((theta - mean) / sd) ** 2).sum(1) + log_sigma - (SCATTER_DOF + 1) / 2 * tail + bounds)
+
+
+def sample(form: Form, data: Evidence, draws: int, rng: np.random.Generator) -> Array:
+    """Posterior draws (draws, p + 1): the parameters, then the scatter sigma."""
+    centre, root = _start(form, data)
+    kept: list[tuple[Array, Array]] = []
+    for count in (*[SAMPLES] * ROUNDS, FINAL):
+        z = _student(centre, root, count, rng)
+        log_w = _target(form, data, z) - _student_density(z, centre, root)
+        kept = [*kept[-1:], (z, log_w)] if count == SAMPLES else [(z, log_w)]
+        every, weight = np.concatenate([z for z, _ in kept]), _weights(np.concatenate([w for _, w in kept]))
+        centre = weight @ every
+        spread = (every - centre) * np.sqrt(weight)[:, None]
+        root = np.linalg.cholesky(spread.T @ spread * 1.2 + 1e-8 * np.eye(len(centre)))
+    weight = _weights(log_w).cumsum()
+    pick = np.searchsorted(weight, (np.arange(draws) + rng.random()) / draws * weight[-1])
+    found = z[rng.permutation(pick)]
+    return np.column_stack([found[:, :-1], np.exp(found[:, -1])])
+
+
+def _target(form: Form, data: Evidence, z: Array) -> Array:
+    theta, log_sigma = z[:, :-1], z[:, -1]
+    return np.asarray(data.log_likelihood(form.x(theta, data.at), log_sigma).sum(1) + log_prior(form, theta, log_sigma))
+
+
+def _weights(log_w: Array) -> Array:
+    """Normalised weights, the few largest cut so that no draw carries the rest (truncated importance, Ionides 2008)."""
+    weight = np.exp(log_w - log_w.max())
+    weight = np.minimum(weight, weight.mean() * np.sqrt(len(weight)))
+    return np.asarray(weight / weight.sum())
+
+
+def _student(centre: Array, root: Array, count: int, rng: np.random.Generator) -> Array:
+    normal = rng.standard_normal((count, len(centre))) @ root.T
+    return np.asarray(centre + normal * np.sqrt(DOF / rng.chisquare(DOF, size=(count, 1))))
+
+
+def _student_density(z: Array, centre: Array, root: Array) -> Array:
+    squares = (np.linalg.solve(root, (z - centre).T) ** 2).sum(0)
+    p = len(centre)
+    constant = gammaln((DOF + p) / 2) - gammaln(DOF / 2) - p / 2 * np.log(DOF * np.pi)
+    return np.asarray(constant - np.log(np.diagonal(root)).sum() - (DOF + p) / 2 * np.log1p(squares / DOF))
+
+
+def _start(form: Form, data: Evidence) -> tuple[Array, Array]:
+    """Centre and root of the first draws: least squares on the points' medians, from several starts, made wide."""
+    mean, sd = np.array(form.prior).T
+    weight = 1 / np.hypot(data.spread, SCATTER)
+
+    def misfit(theta: Array) -> Array:
+        return np.concatenate([(form.x(theta[None], data.at)[0] - data.middle) * weight, (theta - mean) / sd])
+
+    def slope(theta: Array) -> Array:
+        return np.concatenate([form.gradient(theta[None], data.at)[0] * weight[:, None], np.diag(1 / sd)])
+
+    first = mean.copy()
+    first[0] = data.middle.mean() - (form.x(mean[None], data.at)[0] - mean[0]).mean()
+    rng = np.random.default_rng(0)
+    starts = [first, *(first + rng.standard_normal((STARTS - 1, len(mean))) * np.minimum(sd, 1.0))]
+    best = min((least_squares(misfit, start, jac=slope) for start in starts), key=lambda fit: fit.cost)
+    covariance = np.linalg.inv(best.jac.T @ best.jac)
+    p = len(mean)
+    wide = np.zeros((p + 1, p + 1))
+    wide[:p, :p], wide[p, p] = 2.0 * covariance, 1.0
+    return np.append(best.x, np.log(SCATTER)), np.asarray(np.linalg.cholesky(wide))

@@ -8,13 +8,14 @@ import pytest
 from infusionlaw.errors import InputError
 from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import Interval, share_of
-from infusionlaw.law.fit import Law, fit_law, law_band, read_law, write_law
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.law import Law, law_band
+from infusionlaw.law.lawfile import read_law, write_law
 from infusionlaw.law.points import Point
-from infusionlaw.law.posterior import Evidence, sample
 from infusionlaw.law.simulate import TrueLaw, World, simulate, true_x
 from infusionlaw.records import RunRecord
 
-SHARES = (0, 0.1, 0.3, 0.6, 0.85, 0.92, 0.97)
+SHARES = (0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.92, 0.97)
 SIZES = (1e4, 2e4, 4e4, 8e4)
 
 
@@ -89,7 +90,7 @@ def test_extrapolating_widens_the_interval_and_three_sizes_are_less_sure_than_si
         assert x.low is not None and x.high is not None
         return x.high - x.low
 
-    assert width(3, 8e5) > 1.5 * width(3, 3e4)
+    assert width(3, 8e5) > 1.3 * width(3, 3e4)
     assert width(3, 8e5) > 1.2 * width(6, 8e5)
 
 
@@ -119,8 +120,7 @@ def test_a_law_read_back_says_the_same(tmp_path: Path) -> None:
     back = read_law(tmp_path / "law.json")
     assert back == law
     assert back.predict_point("collapse", 3e5, 3e6) == law.predict_point("collapse", 3e5, 3e6)
-    assert '"budgets varied": "no"' in (tmp_path / "law.json").read_text()
-    for text in ("[]", '{"version": 1, "kinds": {}}', "{"):
+    for text in ("[]", '{"version": 2, "kinds": {}}', "{"):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError, match=r"bad\.json"):
             read_law(tmp_path / "bad.json")
@@ -144,10 +144,3 @@ def test_the_band_is_the_prediction_at_each_size() -> None:
         [float(share_of(end)) for end in (x.value, x.low, x.high) if end is not None], rel=1e-3
     )
     assert band.high[1] < 1
-
-
-def test_draws_agree_with_the_exact_posterior_of_a_mean() -> None:
-    data = Evidence(np.ones((5, 1)), np.array([0.1, 0.2, 0.3, 0.2, 0.2]), np.full(5, 0.5), np.zeros(5))
-    beta, sigma = sample(data, 4000, np.random.default_rng(0))
-    assert beta.mean() == pytest.approx(0.2, abs=0.02)
-    assert beta.std() == pytest.approx(np.sqrt((0.5**2 + np.mean(sigma**2)) / 5), rel=0.07)

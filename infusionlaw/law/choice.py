@@ -1,0 +1,47 @@
+"""Which form of law to believe: by what each says of the largest models when fitted without them.
+
+A form is fitted to the points without the largest size (and, where several were tried, without the largest budget) and
+scored by the log predictive density of the points left out, jointly. Those scores add up to the form's weight,
+
+    weight ~ exp(sum over what was left out of log p(left out | rest, form)),
+
+and predictions are mixtures over forms, so not knowing the form is part of every interval. This is extrapolation, which
+is what a law is for; fit within the range hardly tells forms apart.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import logsumexp
+
+from infusionlaw.law.dose import Array
+from infusionlaw.law.forms import Form
+from infusionlaw.law.posterior import Evidence, Mask, sample
+
+DRAWS = 1000
+
+
+def weights(forms: Sequence[Form], data: Evidence, rng: np.random.Generator) -> Array:
+    """Weight of each form (F,), adding up to 1; equal where nothing can be left out."""
+    total = np.zeros(len(forms))
+    if len(forms) > 1:
+        for out in left_out(data):
+            total += [score(form, data, out, rng) for form in forms]
+    weight = np.exp(total - total.max())
+    return np.asarray(weight / weight.sum())
+
+
+def left_out(data: Evidence) -> list[Mask]:
+    """Masks (n,) of points to leave out: the largest size, the largest budget, where two or more others remain."""
+    found = []
+    for values in (data.at.size, data.at.tokens):
+        if len(np.unique(values)) >= 3:
+            found.append(values == values.max())
+    return found
+
+
+def score(form: Form, data: Evidence, out: Mask, rng: np.random.Generator) -> float:
+    """Log predictive density of the points in `out`, by a fit of the form to the others."""
+    draws, rest = sample(form, data.take(~out), DRAWS, rng), data.take(out)
+    each = rest.log_likelihood(form.x(draws[:, :-1], rest.at), np.log(draws[:, -1])).sum(1)
+    return float(logsumexp(each) - np.log(len(each)))

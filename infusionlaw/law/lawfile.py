@@ -1,0 +1,127 @@
+"""law.json: a law on disk. Reading it back gives the same predictions to the last digit."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import read_json, write_json
+from infusionlaw.law.cost import Cost
+from infusionlaw.law.detect import Level
+from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
+from infusionlaw.law.forms import known_forms
+from infusionlaw.law.heights import Heights
+from infusionlaw.law.law import FittedForm, KindLaw, Law
+from infusionlaw.law.points import point_from, point_json
+from infusionlaw.records import DoseUnit
+
+VERSION = 2
+
+
+def law_json(law: Law) -> dict[str, Any]:
+    """The content of law.json."""
+    return {
+        "version": VERSION,
+        "level": LEVEL,
+        "unit": law.unit,
+        "coordinate": COORDINATES[law.unit],
+        "support": {"sizes": law.sizes, "budgets": law.budgets, "doses": law.doses},
+        "facts": law.facts,
+        "tokens_per_fact": law.tokens_per_fact,
+        "table": law.table,
+        "kinds": {kind.kind: _kind_json(kind) for kind in law.kinds},
+        "heights": asdict(law.heights) if law.heights else None,
+        "cost": asdict(law.cost) if law.cost else None,
+    }
+
+
+def _kind_json(law: KindLaw) -> dict[str, Any]:
+    return {
+        "status": law.status,
+        "reason": law.reason,
+        "varied": law.varied,
+        "coefficients": {name: value.as_dict() for name, value in law.coefficients.items()},
+        "forms": [_form_json(fitted) for fitted in law.forms],
+        "points": [point_json(point) for point in law.points],
+    }
+
+
+def _form_json(fitted: FittedForm) -> dict[str, Any]:
+    form = fitted.form
+    return {
+        "name": form.name,
+        "formula": form.formula,
+        "source": form.source,
+        "weight": fitted.weight,
+        "constants": asdict(form),  # type: ignore[call-overload]
+        "coefficients": {name: value.as_dict() for name, value in fitted.coefficients.items()},
+        "draws": fitted.draws,
+    }
+
+
+def write_law(path: str | Path, law: Law) -> None:
+    """Write law.json atomically."""
+    write_json(Path(path), law_json(law))
+
+
+def read_law(path: str | Path) -> Law:
+    """Read law.json; InputError when it is not one of this version, or needs a form that is not installed."""
+    content = read_json(Path(path))
+    if not isinstance(content, dict) or content.get("version") != VERSION or "kinds" not in content:
+        raise InputError(f"{path}: not a law file of version {VERSION}; fit it anew from its table")
+    try:
+        return _law_from(content, path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: the law lacks or garbles {error}; fit it anew from its table") from error
+
+
+def _law_from(content: dict[str, Any], path: str | Path) -> Law:
+    unit: DoseUnit = content["unit"]
+    support, heights = content["support"], content["heights"]
+    kinds = tuple(
+        KindLaw(
+            kind=kind,
+            status=law["status"],
+            reason=law["reason"],
+            forms=tuple(_form_from(form, path) for form in law["forms"]),
+            points=tuple(point_from(point, unit) for point in law["points"]),
+            varied=tuple(law["varied"]),
+        )
+        for kind, law in content["kinds"].items()
+    )
+    sizes, budgets, doses = (tuple(support[name]) for name in ("sizes", "budgets", "doses"))
+    return Law(
+        unit,
+        kinds,
+        sizes,
+        budgets,
+        (doses[0], doses[1]),
+        content["facts"],
+        content["tokens_per_fact"],
+        content["table"],
+        _heights_from(heights) if heights else None,
+        _cost_from(content["cost"]) if content["cost"] else None,
+    )
+
+
+def _form_from(content: dict[str, Any], path: str | Path) -> FittedForm:
+    known = known_forms()
+    if content["name"] not in known:
+        raise InputError(f'{path}: the form "{content["name"]}" is not installed; install the package that has it')
+    return FittedForm(
+        form=known[content["name"]](**content["constants"]),
+        weight=content["weight"],
+        coefficients={name: Interval(**value) for name, value in content["coefficients"].items()},
+        draws=tuple(tuple(row) for row in content["draws"]),
+    )
+
+
+def _heights_from(content: dict[str, Any]) -> Heights:
+    levels = {name: Level(**content[name]) for name in ("floor", "rise", "fall")}
+    covariance = tuple(tuple(row) for row in content["covariance"])
+    return Heights(**{**content, **levels, "mean": tuple(content["mean"]), "covariance": covariance})
+
+
+def _cost_from(content: dict[str, Any]) -> Cost:
+    covariance = tuple(tuple(row) for row in content["covariance"])
+    return Cost(**{**content, "theta": tuple(content["theta"]), "covariance": covariance})
