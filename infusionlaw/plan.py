@@ -1,25 +1,28 @@
-"""From a law and a target to a plan: the dose to give a large model, how sure that is, and what it rests on.
+"""From a law and a target to a plan: the dose to give a large model, what it buys, what it costs, what it rests on.
 
-The advised dose is the largest with at most a 5 % probability of lying beyond the collapse of recall: the 5 % quantile
-c05 of the predictive distribution of the collapse point. What the same rule would advise were the study repeated varies
-as the collapse point does, so its interval in x is [c05 - (c50 - c05), c05 + (c95 - c50)].
+The advised dose is the one of highest expected recall among those allowed (`law.advice`, `law.limits`): a risk of
+lying beyond the collapse of recall and of retention, and an expected rise of general loss. Where no allowed dose lies
+beyond acquisition, the plan says what would have to change (`law.remedies`).
 
-The share is taken as the unit that carries over from one number of facts to another: a plan for other facts keeps the
-share, and the exposures of each fact follow from k = share * D / (S * tokens_per_fact).
+Acquisition carries over to another number of facts in exposures, the rest in share, and a plan beyond FARTHEST times
+the sizes and budgets tried is given only to those who ask for it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import write_json
-from infusionlaw.law.dose import LEVEL, Interval
-from infusionlaw.law.fit import Law, Prediction
+from infusionlaw.law.advice import Advice, advise
+from infusionlaw.law.dose import Interval
+from infusionlaw.law.law import Law, Prediction
+from infusionlaw.law.limits import Limit, Target, text_of
+from infusionlaw.law.points import Kind
+from infusionlaw.law.remedies import Remedy, remedies, room
+from infusionlaw.law.uncertainty import interval_of
 
-VERSION = 1
-INVARIANT = "the share is taken as the unit that carries over to another number of facts"
+FARTHEST = 30.0
+CARRIED = "the study had another number of facts: acquisition is taken to carry over in exposures, the rest in share"
+UNBOUND = "none: highest expected recall"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,16 @@ class Dose:
     share: Interval
     exposures: Interval
     tokens: Interval
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The largest dose that one constraint allows; None with the reason why it is not checked."""
+
+    name: str
+    share: float | None
+    exposures: float | None
     reason: str = ""
 
 
@@ -51,139 +64,173 @@ class Support:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan for one target. status: `ok`, `outside support`, `no safe dose` or `no law`; notes say why."""
+    """The plan for one target. status: `ok`, `outside support`, `no dose works` or `no law`; notes say why.
+
+    target: with the risk and the tolerance asked for; binding: the constraint that holds the dose back; at the advised
+    dose, recall: expected; rise: of general loss; known: how many of the facts; room: for how many as much infused text
+    is enough to begin to teach them. remedies: what would make a dose work.
+    """
 
     status: str
     notes: tuple[str, ...]
-    size: float
-    tokens: float
-    facts: float | None
+    target: Target
     collapse: Prediction
     acquisition: Prediction
     retention: Prediction
     tolerance: Prediction
     dose: Dose
+    binding: str
+    constraints: tuple[Constraint, ...]
+    recall: Interval
+    rise: Interval
+    known: Interval
+    room: Interval
+    remedies: tuple[Remedy, ...]
     support: Support
 
 
-def predict(law: Law, size: float, tokens: float, facts: float | None = None) -> Plan:
+def predict(
+    law: Law,
+    size: float,
+    tokens: float,
+    facts: float | None = None,
+    *,
+    risk: float = 0.05,
+    tolerance: float | None = 0.05,
+    extrapolate: bool = False,
+) -> Plan:
     """The plan for a model of `size` parameters, `tokens` of training and `facts` (default: as many as in the study).
 
-    InputError for a target that is not positive.
+    risk: the most that the dose may be likely to lie beyond a collapse; tolerance: the most that general loss may be
+    expected to rise, bits per byte, None for any rise. InputError for a target or a bound that cannot be, and past
+    FARTHEST times the sizes or budgets tried unless `extrapolate`.
     """
-    for name, value in (("size", size), ("tokens", tokens), ("facts", 1.0 if facts is None else facts)):
-        if not 0 < value < float("inf"):
-            raise InputError(f"the target's {name} is {value:g}, which must be a number above 0")
-    known = facts if facts is not None else law.facts
-    collapse, acquisition, retention, tolerance = (
-        law.predict_point(kind, size, tokens, known) for kind in ("collapse", "acquisition", "retention", "tolerance")
-    )
-    dose, support = _dose(law, collapse, known), _support(law, size, tokens)
-    status, why = _status(collapse, acquisition, dose, support)
-    notes = [why, support.flag, *collapse.flags, _unchecked(dose, acquisition), _unknown_exposures(law, known, dose)]
-    if known != law.facts and law.unit == "share":
-        notes.append(INVARIANT)
-    return Plan(
+    target = _target(law, size, tokens, facts, risk, tolerance)
+    support = _support(law, size, tokens)
+    if not extrapolate and max(support.size_factor, support.tokens_factor) > FARTHEST:
+        raise InputError(
+            f"{support.flag} ({_range('sizes', law.sizes)}, {_range('budgets', law.budgets)}), and plans end at "
+            f"{FARTHEST:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
+        )
+    advice = advise(law, target)
+    points = {kind: law.predict_point(kind, size, tokens, target.facts) for kind in _KINDS}
+    recall, x = advice.recall, advice.x.value
+    status = "outside support" if advice.status == "ok" and not support.inside else advice.status
+    plan = Plan(
         status=status,
-        notes=tuple(note for note in dict.fromkeys(notes) if note),
-        size=size,
-        tokens=tokens,
-        facts=known,
-        collapse=collapse,
-        acquisition=acquisition,
-        retention=retention,
-        tolerance=tolerance,
-        dose=dose,
+        notes=(),
+        target=target,
+        **points,
+        dose=_dose(law, target, advice),
+        binding=advice.binding or (UNBOUND if x is not None else ""),
+        constraints=tuple(_constraint(law, target, limit) for limit in advice.limits),
+        recall=recall,
+        rise=Interval() if x is None else _rise(law, target, x),
+        known=_known(law, target, recall),
+        room=Interval() if x is None else room(law, target, x),
+        remedies=remedies(law, target) if status == "no dose works" else (),
         support=support,
     )
+    return replace(plan, notes=_notes(law, plan))
 
 
-def _dose(law: Law, collapse: Prediction, facts: float | None) -> Dose:
-    """The 5 % quantile of the predicted collapse point, and how it would vary."""
-    c05, c50, c95 = collapse.x.low, collapse.x.value, collapse.x.high
-    if c05 is None or c50 is None or c95 is None:
-        nothing = Interval()
-        return Dose(nothing, nothing, nothing, nothing, collapse.reason)
-    x = Interval(c05, c05 - (c50 - c05), c05 + (c95 - c50))
-    scale = law.scale(collapse.tokens, facts)
+_KINDS: tuple[Kind, ...] = ("collapse", "acquisition", "retention", "tolerance")
+
+
+def _target(law: Law, size: float, tokens: float, facts: float | None, risk: float, tolerance: float | None) -> Target:
+    for name, value in (("size", size), ("tokens", tokens), ("facts", facts), ("tolerance", tolerance)):
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"the target's {name} is {value:g}, which must be a number above 0")
+    if not 0 < risk < 1:
+        raise InputError(f"the risk is {risk:g}, which must be a probability between 0 and 1")
+    if facts is None and any("facts" in kind.varied for kind in law.kinds):
+        raise InputError("the study varied the number of facts, so a plan needs one; give the target's with --facts")
+    return Target(size, tokens, facts if facts is not None else law.facts, law.tokens_per_fact, risk, tolerance)
+
+
+def _dose(law: Law, target: Target, advice: Advice) -> Dose:
+    x, scale = advice.x, law.scale(target.tokens, target.facts)
+    reasons = {
+        "ok": "",
+        "no dose works": f"the largest dose that {advice.binding} allows lies below acquisition",
+        "no law": f"neither collapse of recall nor acquisition has a law: {law.of('collapse').reason}",
+    }
     share = scale.share(x)
-    return Dose(x, share, scale.exposures(x), share.map(lambda end: end * collapse.tokens))
+    return Dose(x, share, scale.exposures(x), share.map(lambda end: end * target.tokens), reasons[advice.status])
 
 
-def _status(collapse: Prediction, acquisition: Prediction, dose: Dose, support: Support) -> tuple[str, str]:
-    if dose.x.value is None:
-        return "no law", f"no law of collapse: {collapse.reason}"
-    if acquisition.x.value is not None and dose.x.value < acquisition.x.value:
-        return "no safe dose", (
-            "the largest dose that is safe from collapse lies below the acquisition point, so no dose is known that "
-            "both teaches the facts and keeps them; fewer or shorter facts, or a larger study, may show one"
-        )
-    return ("ok" if support.inside else "outside support"), ""
+def _constraint(law: Law, target: Target, limit: Limit) -> Constraint:
+    x = Interval(None if limit.reason else limit.x)
+    scale = law.scale(target.tokens, target.facts)
+    return Constraint(limit.name, scale.share(x).value, scale.exposures(x).value, limit.reason)
 
 
-def _unchecked(dose: Dose, acquisition: Prediction) -> str:
-    if dose.x.value is None or not acquisition.reason:
+def _rise(law: Law, target: Target, x: float) -> Interval:
+    """Expected rise of general loss at a dose, with its 90 % interval; all None where it was not measured."""
+    if law.cost is None:
+        return Interval()
+    draws = law.cost.rise(target.size, target.tokens, text_of(law, target, x))[:, 0]
+    return replace(interval_of(draws), value=float(draws.mean()))
+
+
+def _known(law: Law, target: Target, recall: Interval) -> Interval:
+    """How many of the facts are known beyond guessing at a recall."""
+    if target.facts is None or law.heights is None:
+        return Interval()
+    facts, guessing = target.facts, law.heights.guessing
+    return recall.map(lambda end: facts * max(end - guessing, 0.0) / (1 - guessing))
+
+
+def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
+    fitted = plan.collapse if plan.collapse.x.value is not None else plan.acquisition
+    notes = [*fitted.flags]
+    if plan.dose.x.value is not None:
+        notes += [_no_recall(law, plan), _unknown_exposures(law, plan)]
+    if law.facts is not None and plan.target.facts != law.facts:
+        notes.append(CARRIED)
+    return tuple(note for note in dict.fromkeys(notes) if note)
+
+
+def _no_recall(law: Law, plan: Plan) -> str:
+    if plan.acquisition.reason:
+        return f"whether the dose is enough to teach the facts is not known: {plan.acquisition.reason}"
+    return "" if law.heights else "how high recall gets is not known: the points of the law carry no curves"
+
+
+def _unknown_exposures(law: Law, plan: Plan) -> str:
+    if plan.dose.exposures.value is not None and plan.dose.share.value is not None:
         return ""
-    return f"whether the dose is enough to teach the facts is not known: {acquisition.reason}"
-
-
-def _unknown_exposures(law: Law, facts: float | None, dose: Dose) -> str:
-    if dose.x.value is None or (dose.exposures.value is not None and dose.share.value is not None):
-        return ""
-    missing = [name for name, value in (("facts", facts), ("tokens_per_fact", law.tokens_per_fact)) if not value]
+    known = (("facts", plan.target.facts), ("tokens_per_fact", law.tokens_per_fact))
     other = "exposures are" if law.unit == "share" else "the share is"
-    return f"{other} unknown, because {' and '.join(missing)} are not given"
+    return f"{other} unknown, because {' and '.join(name for name, value in known if not value)} are not given"
 
 
 def _support(law: Law, size: float, tokens: float) -> Support:
     by_size, by_tokens = _beyond(size, law.sizes), _beyond(tokens, law.budgets)
     parts = [
-        f"the target's {name} is {target / max(tried):.3g} times the largest tried"
+        f"{name} is {_plain(target / max(tried))} times the largest tried"
         if target > max(tried)
-        else f"the smallest {name} tried is {min(tried) / target:.3g} times the target's"
+        else f"{name} is {_plain(min(tried) / target)} times below the smallest tried"
         for name, factor, target, tried in (
             ("size", by_size, size, law.sizes),
             ("budget", by_tokens, tokens, law.budgets),
         )
         if factor > 1
     ]
-    return Support(law.sizes, law.budgets, by_size, by_tokens, "; ".join(parts))
+    flag = f"the target's {' and its '.join(parts)}" if parts else ""
+    return Support(law.sizes, law.budgets, by_size, by_tokens, flag)
+
+
+def _range(name: str, tried: Sequence[float]) -> str:
+    ends = dict.fromkeys(_plain(end) for end in (min(tried), max(tried)))
+    return f"{name} tried: {' to '.join(ends)}"
+
+
+def _plain(value: float) -> str:
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def _beyond(value: float, tried: Sequence[float]) -> float:
     """The factor by which a value lies beyond the range tried; 1 inside it (and within 1 % of its ends)."""
     factor = max(value / max(tried), min(tried) / value, 1.0)
     return factor if factor > 1.01 else 1.0
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The content of plan.json; unknown numbers are null, with the reason beside them."""
-    content: dict[str, Any] = {
-        "version": VERSION,
-        "status": plan.status,
-        "notes": list(plan.notes),
-        "level": LEVEL,
-        "target": {"size": plan.size, "tokens": plan.tokens, "facts": plan.facts},
-        "collapse": _dose_json(plan.collapse),
-        "acquisition": _dose_json(plan.acquisition),
-        "dose": _dose_json(plan.dose),
-        "tokens": plan.dose.tokens.as_dict(),
-        "support": {
-            "sizes": list(plan.support.sizes),
-            "budgets": list(plan.support.budgets),
-            "distance": {"size": plan.support.size_factor, "tokens": plan.support.tokens_factor},
-            "flag": plan.support.flag,
-        },
-    }
-    extra = {"retention": plan.retention, "tolerance": plan.tolerance}
-    return content | {name: _dose_json(point) for name, point in extra.items() if point.x.value is not None}
-
-
-def _dose_json(dose: Prediction | Dose) -> dict[str, Any]:
-    content: dict[str, Any] = {"share": dose.share.as_dict(), "exposures": dose.exposures.as_dict()}
-    return content | ({"reason": dose.reason} if dose.reason else {})
-
-
-def write_plan(path: str | Path, plan: Plan) -> None:
-    """Write plan.json atomically."""
-    write_json(Path(path), plan_json(plan))

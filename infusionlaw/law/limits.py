@@ -1,0 +1,100 @@
+"""What a dose is held against: the largest that each constraint allows at a target.
+
+    P(x beyond collapse of recall) <= risk,  P(x beyond collapse of retention) <= risk,  E[rise of loss] <= tolerance
+
+The first two are quantiles of the law's predictive distributions, the third follows from the law of the cost.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from infusionlaw.law.dose import Array, log_odds
+from infusionlaw.law.law import Law, carried_over
+from infusionlaw.law.points import Kind
+
+Constraint = Literal["collapse of recall", "collapse of retention", "general loss", "largest dose tried"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked for, and what is held against a dose. tolerance: bits per byte, None for any rise."""
+
+    size: float
+    tokens: float
+    facts: float | None
+    tokens_per_fact: float | None
+    risk: float
+    tolerance: float | None
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The largest dose x that one constraint allows, and draws of it less their median.
+
+    A constraint that cannot be checked allows any dose: x is inf, and reason says why.
+    """
+
+    name: Constraint
+    x: float
+    shifts: Array
+    reason: str = ""
+
+
+def draws(law: Law, kind: Kind, target: Target) -> Array:
+    """Predictive draws of x of a point at a target (M,); M = 0 when not fitted."""
+    x = law.draws_at(kind, target.size, target.tokens, target.facts)[0]
+    # A statement twice as long takes as much text as two: exposures and share carry over as for twice the facts.
+    known = target.tokens_per_fact is not None and law.tokens_per_fact is not None
+    factor = (target.tokens_per_fact or 1.0) / (law.tokens_per_fact or 1.0) if known else 1.0
+    return np.asarray(carried_over(x, kind, law.unit, factor))
+
+
+def text_of(law: Law, target: Target, x: float) -> float:
+    """x of the dose with as much infused text for the table's own facts: what crowds out the rest."""
+    if law.unit == "share":
+        return x
+    pairs = ((target.facts, law.facts), (target.tokens_per_fact, law.tokens_per_fact))
+    return x + float(sum(np.log10(mine / own) for mine, own in pairs if mine and own))
+
+
+def limits(law: Law, target: Target) -> tuple[Limit, ...]:
+    """What each constraint allows at a target. Without a law of collapse, no dose beyond those tried is allowed."""
+    found = [
+        _beyond(law, target, "collapse", "collapse of recall"),
+        _beyond(law, target, "retention", "collapse of retention"),
+    ]
+    if target.tolerance is not None:
+        found.append(_cost(law, target, target.tolerance))
+    if found[0].reason and law.doses[1] > 0:
+        tried = float(log_odds(law.doses[1]) if law.unit == "share" else np.log10(law.doses[1]))
+        found.append(Limit("largest dose tried", tried - text_of(law, target, 0.0), np.zeros(1)))
+    return tuple(found)
+
+
+def _beyond(law: Law, target: Target, kind: Kind, name: Constraint) -> Limit:
+    x = draws(law, kind, target)
+    if not len(x):
+        return Limit(name, np.inf, np.zeros(1), law.of(kind).reason)
+    return Limit(name, float(np.quantile(x, target.risk)), x - np.median(x))
+
+
+def _cost(law: Law, target: Target, tolerance: float) -> Limit:
+    if law.cost is None:
+        reason = "the table has no general loss at dose 0 and at three doses above it"
+        return Limit("general loss", np.inf, np.zeros(1), reason)
+    x = law.cost.dose_of(tolerance, target.size, target.tokens)
+    allowed = law.cost.allowed(tolerance, target.size, target.tokens)
+    return Limit("general loss", allowed - text_of(law, target, 0.0), x - np.median(x))
+
+
+def tightest(found: Sequence[Limit]) -> Limit:
+    """The limit that allows least."""
+    return min(found, key=lambda limit: limit.x)
+
+
+def works(law: Law, target: Target) -> bool:
+    """Whether some dose that is allowed lies beyond the median of acquisition, from which facts begin to be learned."""
+    return float(np.median(draws(law, "acquisition", target))) <= tightest(limits(law, target)).x
