@@ -1,0 +1,53 @@
+"""The power of a study's design: worked out from its study file, and as plain text for the terminal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from infusionlaw.law.power import Place, Power, power
+from infusionlaw.records import Estimate
+from infusionlaw.report.numbers import aligned, count, number, share
+from infusionlaw.study import Study
+from infusionlaw.studyfile import StudyFile
+
+
+def study_power(file: StudyFile, estimates: Sequence[Estimate] = ()) -> Power:
+    """The power of a study file's design. `estimates` (of a dry run) tell the shares of a design in exposures.
+
+    A domain subject is taken to have one fact of each relation that the file lists, and one when it lists none.
+    """
+    study = Study(file, Path(), "")  # the runs it asks for do not depend on the corpus
+    facts = file.facts.domain * max(1, len(file.facts.relations))
+    lengths = [run.share * run.tokens / (run.exposures * facts) for run in estimates if run.exposures]
+    return power([*study.fitted, *study.held_out], facts, lengths[0] if lengths else None)
+
+
+def power_text(power: Power) -> str:
+    """A row for each place, what the law would say, and the warnings, one a line."""
+    header = (power.unit, "found", "half-width", "error")
+    rows = [header, *(_cells(place, power) for place in power.places)]
+    lines = [
+        "Power, by simulation: if recall collapsed at a dose, in how many curves would that be found, how precisely?",
+        aligned(rows),
+        f"Where nothing collapses, a collapse is claimed in {_of(power.claimed, power)}.",
+    ]
+    if power.exponent is not None:
+        lines.append(f"The exponent of the size is expected to have a 90 % interval {power.exponent:.2f} wide.")
+    for reach in power.reaches:
+        if reach.width is not None:
+            target = f"{number(reach.size)} parameters and {number(reach.tokens)} tokens"
+            lines.append(f"The collapse predicted at {target} is expected to be {_dex(reach.width)} wide.")
+    return "\n".join([*lines, *(f"Warning: {warning}." for warning in power.warnings)])
+
+
+def _cells(place: Place, power: Power) -> tuple[str, ...]:
+    dose = share(place.dose) if power.unit == "share" else count(place.dose)
+    half_width = "open" if place.half_width is None and place.found else _dex(place.half_width)
+    return (dose, _of(place.found, power), half_width, _dex(place.error))
+
+
+def _of(part: float, power: Power) -> str:
+    return f"{round(part * power.curves)} of {power.curves}"
+
+
+def _dex(width: float | None) -> str:
+    return "-" if width is None else f"{width:.2f} dex"
