@@ -15,13 +15,17 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, remove_leftovers, write_json, write_text
 from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import log_odds
-from infusionlaw.law.fit import Law, fit_law, write_law
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.law import Law
+from infusionlaw.law.lawfile import write_law
 from infusionlaw.law.points import KINDS, Point, write_points
-from infusionlaw.plan import plan_json, predict, write_plan
-from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec, table_hash, write_table
+from infusionlaw.plan import Plan, predict
+from infusionlaw.planfile import plan_json, write_plan
+from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.report.page import write_report
 from infusionlaw.study import Study, locked
 from infusionlaw.studyfile import StudyFile, read_study_file
+from infusionlaw.table import table_hash, write_table
 
 
 class Lab(Protocol):
@@ -98,7 +102,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         write_points(study.folder / "points.json", points)
         write_json(study.folder / "comparison.json", compare(read_json(prediction), points))
         target = max([*targets] or [(int(row.size), int(row.tokens)) for row in rows])
-        write_plan(study.folder / "plan.json", predict(law, *target))
+        write_plan(study.folder / "plan.json", _plan(study, law, *target))
         watch.stage("writing the report")
         write_report(study.folder)
     return study
@@ -136,10 +140,15 @@ def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Sequenc
             "table": "fitted.csv",
             "table_sha256": table,
             "held_out_runs_already_known": len(study.records(study.held_out)),
-            "predictions": [plan_json(predict(law, size, tokens)) for size, tokens in targets],
+            "predictions": [plan_json(_plan(study, law, size, tokens)) for size, tokens in targets],
         }
         write_json(path, content)
     return path
+
+
+def _plan(study: Study, law: Law, size: int, tokens: int) -> Plan:
+    """The plan for a model that the study file asks for, however far beyond the others it lies."""
+    return predict(law, size, tokens, tolerance=study.file.law.tolerance, extrapolate=True)
 
 
 def compare(prediction: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:

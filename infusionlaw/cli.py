@@ -54,6 +54,15 @@ def run(
 
 
 @app.command()
+def power(study: Path) -> None:
+    """Tell by simulation how precisely a study would locate a collapse, before it is run; needs no torch."""
+    from infusionlaw.report.power import power_text, study_power
+    from infusionlaw.studyfile import read_study_file
+
+    typer.echo(power_text(study_power(read_study_file(study))))
+
+
+@app.command()
 def status(folder: Path) -> None:
     """Show what of a study is done and what is left."""
     from infusionlaw.report.status import status_text
@@ -70,10 +79,10 @@ def fit(
 ) -> None:
     """Find points in a table of runs (CSV or Parquet) and fit the law; needs no torch."""
     from infusionlaw.chain import fit as fit_table
-    from infusionlaw.law.fit import write_law
+    from infusionlaw.law.lawfile import write_law
     from infusionlaw.law.points import write_points
-    from infusionlaw.records import read_table
     from infusionlaw.report.words import points_text
+    from infusionlaw.table import read_table
 
     found, law = fit_table(read_table(table), tolerance, draws=400)
     write_law(out, law)
@@ -81,7 +90,7 @@ def fit(
         write_points(points, found)
     typer.echo(points_text(found))
     for kind in law.kinds:
-        if kind.form is None:
+        if not kind.forms:
             typer.echo(f"no law of {kind.kind}: {kind.reason}")
     typer.echo(f"wrote {out}")
 
@@ -92,15 +101,19 @@ def predict(
     size: Annotated[float, typer.Option(help="non-embedding parameters of the target")],
     tokens: Annotated[float, typer.Option(help="its training tokens")],
     facts: Annotated[float | None, typer.Option(help="its number of domain facts; default: the study's")] = None,
+    risk: Annotated[float, typer.Option(help="most the dose may be likely to lie beyond a collapse")] = 0.05,
+    tolerance: Annotated[str, typer.Option(help="most general loss may rise, bits per byte; none: any rise")] = "0.05",
+    extrapolate: Annotated[bool, typer.Option("--extrapolate", help="answer however far the target lies")] = False,
     out: Annotated[Path, typer.Option(help="where to write the plan")] = Path("plan.json"),
 ) -> None:
     """Say what dose a larger model can take, with its interval; needs no torch."""
-    from infusionlaw.law.fit import read_law
+    from infusionlaw.law.lawfile import read_law
     from infusionlaw.plan import predict as plan_for
-    from infusionlaw.plan import write_plan
+    from infusionlaw.planfile import write_plan
     from infusionlaw.report.words import plan_text
 
-    plan = plan_for(read_law(law), size, tokens, facts)
+    most = _tolerance(tolerance)
+    plan = plan_for(read_law(law), size, tokens, facts, risk=risk, tolerance=most, extrapolate=extrapolate)
     write_plan(out, plan)
     typer.echo(plan_text(plan))
     typer.echo(f"wrote {out}")
@@ -124,17 +137,31 @@ def export(run: Path, out: Path) -> None:
     typer.echo(f"wrote {out}")
 
 
+def _tolerance(text: str) -> float | None:
+    """A number of bits per byte, or None for "none"."""
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f'--tolerance is "{text}"; give a number of bits per byte, or none') from None
+
+
 def _dry_run(study: Path, out: Path | None) -> None:
     from rich.console import Console
 
     from infusionlaw.chain import dry_run
     from infusionlaw.console import estimate_table
+    from infusionlaw.report.power import power_text, study_power
+    from infusionlaw.studyfile import read_study_file
 
     typer.echo("preparing facts and text, then timing a few steps of each size", err=True)
     estimates = dry_run(study, out, _lab())
     Console(width=140).print(estimate_table(estimates))
     minutes = sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
+    typer.echo("simulating the design to tell its power", err=True)
+    typer.echo(power_text(study_power(read_study_file(study), estimates)))
 
 
 def _lab() -> "Lab":

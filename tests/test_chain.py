@@ -11,8 +11,8 @@ from infusionlaw.chain import Watch, compare, dry_run, run_study
 from infusionlaw.errors import InputError
 from infusionlaw.law.points import read_points
 from infusionlaw.law.simulate import TrueLaw, World
-from infusionlaw.records import read_table
 from infusionlaw.study import locked
+from infusionlaw.table import read_table
 
 STUDY = """
 name = "simulated"
@@ -122,12 +122,13 @@ def test_all_runs_diverged_is_one_sentence(tmp_path, study) -> None:
 
 
 def test_a_world_without_collapse_is_told_as_such(tmp_path, study) -> None:
-    done = run_study(study, tmp_path / "out", FakeLab(World(collapse=None)))
+    done = run_study(study, tmp_path / "out", FakeLab(World(collapse=None, spread=0.0)))
     points = [p for p in read_points(done.folder / "points.json") if p.kind == "collapse"]
-    assert {point.status for point in points} <= {"not reached", "ambiguous"}
+    assert {point.status for point in points} == {"not reached"}
     plan = json.loads((done.folder / "plan.json").read_text())
-    assert plan["status"] == "no law"
-    assert plan["dose"]["share"]["value"] is None
+    assert plan["constraints"][0]["name"] == "collapse of recall" and plan["constraints"][0]["share"] is None
+    assert "at least two collapse points" in plan["constraints"][0]["reason"]
+    assert plan["dose"]["share"]["value"] <= 0.98
 
 
 def test_a_hit_and_a_miss(done) -> None:

@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 from fakelab import FakeLab
+from planlaws import known_law
 
 from infusionlaw.chain import run_study
+from infusionlaw.law.lawfile import write_law
 from infusionlaw.law.simulate import World, simulate
-from infusionlaw.records import write_table
+from infusionlaw.table import write_table
 
 
 def infusionlaw(*args, cwd=None):
@@ -44,6 +46,21 @@ def test_fit_then_predict(table, tmp_path) -> None:
             assert part["low"] <= part["value"] <= part["high"]
     assert plan["support"]["distance"]["size"] == pytest.approx(2)
     assert plan["status"] == "outside support"
+    assert plan["most_rise"] == plan["risk"] == 0.05
+
+
+def test_predict_takes_bounds_and_refuses_to_go_far_unless_told_to(tmp_path) -> None:
+    write_law(tmp_path / "law.json", known_law())
+    asked = ("predict", tmp_path / "law.json", "--tokens", "1.5e6", "--out", tmp_path / "plan.json", "--size")
+    far = infusionlaw(*asked, "7e9")
+    assert far.returncode == 2 and far.stderr.count("\n") == 1 and "--extrapolate" in far.stderr
+    assert not (tmp_path / "plan.json").exists()
+    told = infusionlaw(*asked, "7e9", "--extrapolate", "--tolerance", "none", "--risk", "0.1", "--facts", "50")
+    assert told.returncode == 0, told.stderr
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert (plan["most_rise"], plan["risk"], plan["target"]["facts"]) == (None, 0.1, 50)
+    assert "175,000 times the largest tried" in told.stdout
+    assert "give a number of bits per byte, or none" in infusionlaw(*asked, "2e4", "--tolerance", "little").stderr
 
 
 def test_a_bad_table_is_one_sentence_and_status_two(tmp_path) -> None:
@@ -65,6 +82,17 @@ def test_init_writes_a_study_that_is_found_valid_and_status_shows_it(tmp_path) -
     bad = infusionlaw("run", tmp_path / "mine.toml")
     assert bad.returncode == 2
     assert 'did you mean "budgets"?' in bad.stderr
+
+
+def test_power_needs_only_a_study_file(tmp_path) -> None:
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\n[design]\nsizes = [14_000]\nbudgets = [1_500_000]\nshares = [0.3]\nseeds = [1]\n'
+    )
+    told = infusionlaw("power", tmp_path / "s.toml", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "Warning: no collapse can be seen by this design" in told.stdout
+    assert "its largest dose, a share of 0.3, is too small" in told.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
 
 
 def test_status_of_a_finished_study_and_of_no_study(tmp_path) -> None:
@@ -90,4 +118,4 @@ def test_report_can_be_written_anew(tmp_path) -> None:
 
 def test_help_lists_the_commands() -> None:
     out = infusionlaw("--help").stdout
-    assert all(name in out for name in ("init", "run", "status", "fit", "predict", "report", "export"))
+    assert all(name in out for name in ("init", "run", "power", "status", "fit", "predict", "report", "export"))

@@ -14,7 +14,7 @@ import numpy as np
 
 from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.fit import Law
+from infusionlaw.law.law import Law
 from infusionlaw.records import DoseUnit
 from infusionlaw.report.numbers import number
 from infusionlaw.report.plotdata import (

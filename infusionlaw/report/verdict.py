@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.fit import Law
+from infusionlaw.law.law import Law
 from infusionlaw.law.points import Point
 from infusionlaw.plan import Plan
 from infusionlaw.records import DoseUnit, RunRecord
@@ -19,7 +19,7 @@ def verdict(law: Law, comparison: dict[str, Any], plan: Plan) -> list[str]:
         *_falls(law.of("retention").points, "Prior facts begin to be lost", "collapse of retention"),
         *_direction(law),
         *_outcomes(comparison),
-        " ".join([*plan_text(plan).split("\n")[:2], *_far(plan)]),
+        " ".join([*plan_text(plan).split("\n")[:3], *_far(plan)]),
     ]
 
 
@@ -85,12 +85,12 @@ def _doubt(point: Point) -> str:
 def _direction(law: Law) -> list[str]:
     """What size and budget do to the collapse point, each with the interval of its exponent."""
     collapse = law.of("collapse")
-    if collapse.form is None:
+    if not collapse.forms:
         return [f"No law of the collapse point was fitted: {collapse.reason}."]
-    if not collapse.form.size_varied:
+    if "size" not in collapse.varied:
         return ["Only one size has a collapse point, so nothing is known of how it moves with size."]
     causes = [("size", "Larger models", "parameters")]
-    causes += [("tokens", "Models trained for longer", "training tokens")] if collapse.form.tokens_varied else []
+    causes += [("tokens", "Models trained for longer", "training tokens")] if "tokens" in collapse.varied else []
     what = "odds of the share" if law.unit == "share" else "exposures"
     return [_sentence(collapse.coefficients[name], who, cause, what) for name, who, cause in causes]
 

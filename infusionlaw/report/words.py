@@ -1,10 +1,11 @@
 """Points and plans as plain text for the terminal and the page; a page escapes it."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from infusionlaw.law.law import Prediction
 from infusionlaw.law.points import Point
-from infusionlaw.plan import Plan
+from infusionlaw.law.remedies import MOST, Remedy
+from infusionlaw.plan import UNBOUND, Plan
 from infusionlaw.report.numbers import aligned, bracket, count, listed, number, share
 
 
@@ -21,22 +22,28 @@ def point_cells(point: Point) -> tuple[str, ...]:
 
 
 def plan_text(plan: Plan) -> str:
-    """A plan in a few sentences, one a line: the dose, the points it rests on, its status and its flags."""
-    facts = [f"{number(plan.facts)} facts"] if plan.facts else []
-    target = listed([f"{number(plan.size)} parameters", f"{number(plan.tokens)} tokens", *facts])
-    lines = [f"Plan for {target} (status: {plan.status}; intervals are 90 %).", _dose_sentence(plan)]
-    if plan.dose.x.value is not None:
-        lines.append(f"Recall is expected to collapse at {_both_units(plan.collapse)}.")
-        if plan.acquisition.x.value is not None:
-            lines.append(f"The facts are expected to be learned from {_both_units(plan.acquisition)} on.")
-        lines += _retention_sentence(plan)
-    return "\n".join([*lines, *(f"Note: {note}." for note in plan.notes)])
+    """A plan in short sentences, one a line: the dose, what it buys and costs, the points, and what it rests on."""
+    target = plan.target
+    facts = [f"{number(target.facts)} facts"] if target.facts else []
+    wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
+    lines = [f"Plan for {wanted} (status: {plan.status}; intervals are 90 %).", _dose_sentence(plan)]
+    lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *_remedy_sentences(plan)]
+    points = (
+        ("Recall is expected to collapse at", plan.collapse),
+        ("The facts are expected to be learned from", plan.acquisition),
+        ("Prior facts are expected to be lost from", plan.retention),
+    )
+    lines += [f"{lead} {_both_units(point)}." for lead, point in points if point.x.value is not None]
+    lines += [f"Not checked, {c.name}: {c.reason}." for c in plan.constraints if c.reason and plan.status != "no law"]
+    return "\n".join(line for line in [*lines, _support_sentence(plan), *(f"Note: {n}." for n in plan.notes)] if line)
 
 
 def _dose_sentence(plan: Plan) -> str:
     advised = plan.dose
+    if plan.status == "no dose works":
+        return f"No dose works: {advised.reason}."
     if advised.x.value is None:
-        return "No dose can be advised."
+        return f"No dose can be advised: {advised.reason}."
     units = [
         text
         for known, text in (
@@ -46,19 +53,74 @@ def _dose_sentence(plan: Plan) -> str:
         )
         if known.value is not None
     ]
-    lead = "The largest dose safe from collapse would be" if plan.status == "no safe dose" else "Advised dose:"
-    return f"{lead} {', '.join(units)}; it has at most a 5 % probability of lying beyond the collapse of recall."
+    return f"Advised dose: {', '.join(units)}."
 
 
-def _both_units(point: Any) -> str:
+def _constraint_sentence(plan: Plan) -> str:
+    """The largest dose that each constraint allows, and which of them binds."""
+    known = [c for c in plan.constraints if c.share is not None or c.exposures is not None]
+    unit = "share" if all(c.share is not None for c in known) else "exposures"
+    show = share if unit == "share" else count
+    allowed = [f"{show(dose)} by {c.name}" for c in known if (dose := getattr(c, unit)) is not None]
+    binding = f"What binds is {plan.binding}. " if plan.dose.x.value is not None else ""
+    if plan.binding == UNBOUND:
+        binding = "No constraint binds: more would not raise recall. "
+    return f"{binding}Largest {unit} allowed: {listed(allowed)}." if allowed else ""
+
+
+def _outcome_sentence(plan: Plan) -> str:
+    parts = [f"recall {bracket(plan.recall, '{:.2f}'.format)}"] if plan.recall.value is not None else []
+    if plan.rise.value is not None:
+        parts.append(f"general loss up by {bracket(plan.rise, '{:.2g}'.format)} bits per byte")
+    return f"Expected there: {'; '.join(parts)}." if parts else ""
+
+
+def _facts_sentence(plan: Plan) -> str:
+    parts = []
+    if plan.known.value is not None and plan.target.facts is not None:
+        parts.append(f"{bracket(plan.known, _whole)} of the {number(plan.target.facts)} facts should be known")
+    if plan.room.value is not None:
+        parts.append(f"beyond {bracket(plan.room, _whole)} facts each is stated too rarely to be learned")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _remedy_sentences(plan: Plan) -> list[str]:
+    """What would make a dose work, and what would not however much there were of it."""
+    would = [_remedy(plan, remedy) for remedy in plan.remedies if remedy.value is not None]
+    never = [remedy.change for remedy in plan.remedies if remedy.value is None]
+    sentences = [f"What would make one work: {'; or '.join(would)}."] if would else []
+    return sentences + ([f"What would not, up to {MOST:,.0f} times as much: {' or '.join(never)}."] if never else [])
+
+
+def _remedy(plan: Plan, remedy: Remedy) -> str:
+    value, support = remedy.value or 0.0, plan.support
+    if remedy.change == "fewer facts":
+        return f"at most {_whole(value)} fact{'s' if value > 1 else ''}"
+    if remedy.change == "shorter statements":
+        return f"statements of at most {count(value)} tokens"
+    if remedy.change == "a higher tolerance":
+        return f"a tolerance of {value:g} bits per byte"
+    what, tried = ("tokens", support.budgets) if remedy.change == "more tokens" else ("parameters", support.sizes)
+    beyond = f" ({count(value / max(tried))} times the largest tried)" if value > max(tried) else ""
+    return f"{number(value)} {what}{beyond}"
+
+
+def _whole(value: float) -> str:
+    """A count of facts, to three digits."""
+    return f"{float(f'{value:.3g}'):,.0f}"
+
+
+def _support_sentence(plan: Plan) -> str:
+    support = plan.support
+    sizes, budgets = (
+        " to ".join(dict.fromkeys(number(end) for end in (min(tried), max(tried))))
+        for tried in (support.sizes, support.budgets)
+    )
+    return f"It rests on sizes of {sizes} and budgets of {budgets}: {support.flag or 'the target lies within them'}."
+
+
+def _both_units(point: Prediction) -> str:
     texts = [f"a share of {bracket(point.share, share)}"] if point.share.value is not None else []
     texts += [f"{bracket(point.exposures, count)} exposures"] if point.exposures.value is not None else []
     return f"{texts[0]} ({texts[1]})" if len(texts) == 2 else "".join(texts)
-
-
-def _retention_sentence(plan: Plan) -> list[str]:
-    if plan.retention.x.value is None or plan.dose.x.value is None:
-        return []
-    beyond = plan.dose.x.value > plan.retention.x.value
-    warning = ", which is below the advised dose: expect to lose some of them" if beyond else ""
-    return [f"Retention of prior facts is expected to fall from {_both_units(plan.retention)} on{warning}."]

@@ -16,7 +16,7 @@ from infusionlaw.lab.corpus import open_corpus
 from infusionlaw.lab.execute import export_run, recipe_of
 from infusionlaw.lab.mixture import PAGE
 from infusionlaw.lab.run import Lab
-from infusionlaw.records import read_table
+from infusionlaw.table import read_table
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from infusionlaw.chain import fit
 from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import Interval, log_odds
-from infusionlaw.law.fit import Law
+from infusionlaw.law.law import Law
 from infusionlaw.law.points import Point
 from infusionlaw.law.simulate import World, simulate
 from infusionlaw.records import RunRecord
@@ -149,13 +149,15 @@ def test_figures_are_written_as_png_and_svg_with_text_as_text(
 
 
 def test_bounds_and_a_missing_law_are_drawn(tmp_path: Path) -> None:
-    rows, _ = simulate(World(collapse=None), [14_000, 28_000], [BUDGET], SHARES, 1, np.random.default_rng(0))
+    rows, _ = simulate(
+        World(collapse=None, spread=0.0), [14_000, 28_000], [BUDGET], SHARES, 1, np.random.default_rng(0)
+    )
     points, law = fit(rows, 0.05, 60)
     comparison = {"held_out_runs_already_known": 0, "points": []}
     drawings = write_figures(tmp_path, panels(rows, points), law, comparison)
     text = {drawing.name: drawing.path.read_text() for drawing in drawings}
     assert ">collapse of recall: no law<" in text["law"] and "90 % band" not in text["law"]
-    assert ">collapse not reached: above 0.98<" in text["dose-response"]
+    assert ">collapse not reached: above 0.97" in text["dose-response"]
 
 
 def test_curves_that_were_not_measured_leave_no_figure(tmp_path: Path, results: Results) -> None:

@@ -4,11 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from planlaws import NEVER, known_cost, known_law
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
 from infusionlaw.law.dose import Interval, Scale, log_odds
-from infusionlaw.law.fit import Law, fit_law
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.law import Law
 from infusionlaw.law.points import Kind, Point
 from infusionlaw.plan import predict
 from infusionlaw.records import RunRecord
@@ -90,23 +92,53 @@ def test_points_make_an_aligned_table() -> None:
     assert points_text([]) == "no points"
 
 
-def test_a_plan_is_told_in_sentences() -> None:
-    law = law_of(0.7, 0.8, 0.87)
-    plan = predict(law, 110_000, 1.5e6)
+def test_a_plan_is_told_in_short_sentences() -> None:
+    plan = predict(known_law(retention=(0.5, 0.1, 0, 0), cost=known_cost(4.0)), 8e4, 1.5e6)
     text = plan_text(plan)
-    assert text.startswith("Plan for 110k parameters, 1.5M tokens and 100 facts (status: outside support")
-    assert f"Advised dose: a share of {bracket(plan.dose.share, share)}, " in text
-    assert f"{bracket(plan.dose.exposures, count)} exposures of each fact" in text
-    assert f"{bracket(plan.dose.tokens, number)} infused tokens" in text
+    lines = text.split("\n")
+    assert (
+        lines[0] == "Plan for 80k parameters, 1.5M tokens and 100 facts (status: outside support; intervals are 90 %)."
+    )
+    assert lines[1] == (
+        f"Advised dose: a share of {bracket(plan.dose.share, share)}, {bracket(plan.dose.exposures, count)} exposures "
+        f"of each fact, {bracket(plan.dose.tokens, number)} infused tokens."
+    )
+    assert lines[2].startswith("What binds is general loss. Largest share allowed: ")
+    assert f"Expected there: recall {bracket(plan.recall, '{:.2f}'.format)}; general loss up by 0.05 [" in lines[3]
+    assert "of the 100 facts should be known; beyond " in lines[4]
     assert f"Recall is expected to collapse at a share of {bracket(plan.collapse.share, share)}" in text
-    assert "Note: the target's size is 2 times the largest tried." in text
+    assert "Prior facts are expected to be lost from a share of" in text
+    rests = "It rests on sizes of 10k to 40k and budgets of 750k to 3M: the target's size is 2 times the largest tried."
+    assert lines[-1] == rests
+    assert len(lines) <= 12 and max(len(line) for line in lines) < 160
 
 
-def test_a_plan_without_a_law_or_a_safe_dose_says_why() -> None:
-    none = plan_text(predict(law_of(None, None, 0.9), 110_000, 1.5e6))
-    assert "No dose can be advised." in none and "at least two collapse points" in none and "Advised" not in none
-    unsafe = plan_text(predict(law_of(0.5, 0.5, 0.5, acquisition=0.9), 55_000, 1.5e6))
-    assert "no safe dose" in unsafe and "The largest dose safe from collapse would be" in unsafe
+def test_a_plan_that_nothing_binds_or_that_is_not_checked_says_so() -> None:
+    text = plan_text(predict(known_law(), 2e4, 1.5e6))
+    assert "No constraint binds: more would not raise recall." in text
+    assert f"Not checked, collapse of retention: {NEVER}." in text
+    assert "Not checked, general loss: the table has no general loss at dose 0" in text
+    assert "the target lies within them" in text
+
+
+def test_a_plan_without_a_law_or_a_dose_that_works_says_why_and_what_would() -> None:
+    none = plan_text(predict(known_law(None, None), 2e4, 1.5e6))
+    assert "No dose can be advised: neither collapse of recall nor acquisition has a law" in none
+    assert NEVER in none and "Advised" not in none
+    text = plan_text(predict(known_law((0.3, 0.05, 0.0, -1.0), (0.1, 0.05, 0, 0)), 2e4, 1.5e6))
+    assert "No dose works: the largest dose that collapse of recall allows lies below acquisition." in text
+    assert "What would make one work: at most 76 facts; or statements of at most 11.4 tokens; or 2.88M tokens." in text
+    assert "What would not, up to 1,000 times as much: a larger model." in text
+    assert len(text.split("\n")) <= 12
+    dear = plan_text(predict(known_law(cost=known_cost(20.0)), 2e4, 1.5e6, tolerance=0.02))
+    assert "or a tolerance of 0.193 bits per byte" in dear
+
+
+def test_a_plan_far_out_stays_short() -> None:
+    plan = predict(known_law((-1, 0.1, -0.5, -1), (1, 0.5, 1, 1), cost=known_cost(1.0)), 7e9, 1e12, extrapolate=True)
+    lines = plan_text(plan).split("\n")
+    assert len(lines) <= 12 and max(len(line) for line in lines) < 180
+    assert "size is 175,000 times the largest tried and its budget is 333,000 times the largest tried." in lines[-1]
 
 
 @pytest.mark.parametrize(
