@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, remove_leftovers, write_json, write_text
-from infusionlaw.law.collapse import find_points
+from infusionlaw.law.collapse import Acquisition, find_points
 from infusionlaw.law.dose import log_odds
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
@@ -114,11 +114,13 @@ def dry_run(path: str | Path, folder: str | Path | None, lab: Lab) -> list[Estim
     return lab.estimate(study.file, study.folder, [*study.fitted, *study.held_out])
 
 
-def fit(rows: Sequence[RunRecord], tolerance: float, draws: int) -> tuple[list[Point], Law]:
+def fit(
+    rows: Sequence[RunRecord], tolerance: float, draws: int, acquisition: Acquisition = "onset"
+) -> tuple[list[Point], Law]:
     """Points and law of a table's rows; InputError when no run has a score."""
     if not any(row.recall is not None for row in rows):
         raise InputError("no run of the table has a recall; every run diverged or none was measured")
-    points = find_points(rows, tolerance=tolerance, draws=draws)
+    points = find_points(rows, tolerance=tolerance, acquisition=acquisition, draws=draws)
     return points, fit_law(rows, points)
 
 

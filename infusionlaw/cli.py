@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -10,6 +10,7 @@ from infusionlaw.errors import InputError
 
 if TYPE_CHECKING:
     from infusionlaw.chain import Lab
+    from infusionlaw.law.collapse import Acquisition
 
 app = typer.Typer(
     help="Find how much domain knowledge a language model can take in pre-training before its memory collapses.",
@@ -76,6 +77,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="where to write the law")] = Path("law.json"),
     points: Annotated[Path | None, typer.Option(help="also write the points here")] = None,
     tolerance: Annotated[float, typer.Option(help="rise of general loss that counts, bits per byte")] = 0.05,
+    acquisition: Annotated[str, typer.Option(help="onset: where recall leaves guessing; half: half way up")] = "onset",
 ) -> None:
     """Find points in a table of runs (CSV or Parquet) and fit the law; needs no torch."""
     from infusionlaw.chain import fit as fit_table
@@ -84,7 +86,7 @@ def fit(
     from infusionlaw.report.words import points_text
     from infusionlaw.table import read_table
 
-    found, law = fit_table(read_table(table), tolerance, draws=400)
+    found, law = fit_table(read_table(table), tolerance, draws=1000, acquisition=cast("Acquisition", acquisition))
     write_law(out, law)
     if points is not None:
         write_points(points, found)

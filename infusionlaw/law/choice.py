@@ -6,7 +6,9 @@ scored by the log predictive density of the points left out, jointly. Those scor
     weight ~ exp(sum over what was left out of log p(left out | rest, form)),
 
 and predictions are mixtures over forms, so not knowing the form is part of every interval. This is extrapolation, which
-is what a law is for; fit within the range hardly tells forms apart.
+is what a law is for; fit within the range hardly tells forms apart. Where nothing can be left out, because no
+more than two sizes and two budgets were tried, the weight is the form's marginal likelihood: what its priors predict of
+all points.
 """
 
 from collections.abc import Sequence
@@ -16,17 +18,20 @@ from scipy.special import logsumexp
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.forms import Form
-from infusionlaw.law.posterior import Evidence, Mask, sample
+from infusionlaw.law.posterior import Evidence, Mask, log_evidence, sample
 
 DRAWS = 1000
 
 
 def weights(forms: Sequence[Form], data: Evidence, rng: np.random.Generator) -> Array:
-    """Weight of each form (F,), adding up to 1; equal where nothing can be left out."""
+    """Weight of each form (F,), adding up to 1."""
+    if len(forms) == 1:
+        return np.ones(1)
     total = np.zeros(len(forms))
-    if len(forms) > 1:
-        for out in left_out(data):
-            total += [score(form, data, out, rng) for form in forms]
+    for out in (masks := left_out(data)):
+        total += [score(form, data, out, rng) for form in forms]
+    if not masks:
+        total += [log_evidence(form, data, rng) for form in forms]
     weight = np.exp(total - total.max())
     return np.asarray(weight / weight.sum())
 

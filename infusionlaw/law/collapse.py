@@ -11,10 +11,11 @@ General loss only rises: `tolerance` has its own detector.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 
+from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.curves import Curve, Score, curves
 from infusionlaw.law.detect import locate, response
 from infusionlaw.law.dose import LEVEL, Array, Interval
@@ -27,6 +28,7 @@ from infusionlaw.law.tolerance import rise_of_loss
 from infusionlaw.law.uncertainty import perturbed
 from infusionlaw.records import RunRecord
 
+Acquisition = Literal["onset", "half"]
 SIGNIFICANCE = 0.05
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
 SCORES: dict[Kind, Score] = {
@@ -38,23 +40,41 @@ SCORES: dict[Kind, Score] = {
 
 
 def find_points(
-    rows: Sequence[RunRecord], *, tolerance: float = 0.05, detector: Detector = "both", draws: int = 1000, seed: int = 0
+    rows: Sequence[RunRecord],
+    *,
+    tolerance: float = 0.05,
+    detector: Detector = "both",
+    acquisition: Acquisition = "onset",
+    draws: int = 1000,
+    seed: int = 0,
 ) -> list[Point]:
     """All points of a table, by kind, size, budget and facts; a kind whose score was not measured has none.
 
     tolerance: rise of general loss over its dose-0 value, bits per byte; detector: the shapes recall and retention are
-    fitted with; draws: bootstrap draws of general loss. Deterministic in `seed`, and no curve depends on how many
-    others there are, but for the noise between seeds, which all share. Raises InputError when the rows share no unit.
+    fitted with; acquisition: where on the rise of recall its point is taken, where recall leaves guessing (`onset`) or
+    `half` way up to the plateau; draws: bootstrap draws of general loss. Deterministic in `seed`, and no curve depends
+    on how many others there are, but for the noise between seeds, which all share. Raises InputError when the rows
+    share no unit, or for an option that is none of these.
     """
+    for name, value, known in (("detector", detector, Detector), ("acquisition", acquisition, Acquisition)):
+        if value not in get_args(known):
+            raise InputError(f'{name} is "{value}"; {nearest(value, get_args(known))}')
     found: list[Point] = []
     for number, score in enumerate(get_args(Score)):
         for curve in curves(rows, score):
             rng = np.random.default_rng([seed, number, int(curve.size), int(curve.tokens), int(curve.facts or 0)])
-            found += _points(curve, tolerance, detector, draws, rng)
+            found += _points(curve, tolerance, detector, acquisition, draws, rng)
     return sorted(found, key=lambda point: (KINDS.index(point.kind), point.size, point.tokens, point.facts or 0))
 
 
-def _points(curve: Curve, tolerance: float, detector: Detector, draws: int, rng: np.random.Generator) -> list[Point]:
+def _points(
+    curve: Curve,
+    tolerance: float,
+    detector: Detector,
+    acquisition: Acquisition,
+    draws: int,
+    rng: np.random.Generator,
+) -> list[Point]:
     if len(curve.x) < 2:
         kinds = [kind for kind, score in SCORES.items() if score == curve.score]
         few = (
@@ -72,8 +92,7 @@ def _points(curve: Curve, tolerance: float, detector: Detector, draws: int, rng:
     if p_value(data, "rise", noise, rng) > SIGNIFICANCE:
         note = "recall never leaves guessing: nothing was ever learned"
         return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]
-    rise = _decided(curve, "acquisition", locate(data, detector, "rise"), "already above guessing at the smallest dose")
-    return [rise, _fall(curve, "collapse", data, detector, noise, rng)]
+    return [_rise(curve, data, detector, acquisition), _fall(curve, "collapse", data, detector, noise, rng)]
 
 
 def observed(curve: Curve) -> Observed:
@@ -85,6 +104,14 @@ def observed(curve: Curve) -> Observed:
     sd = np.concatenate([[sd for _, sd in extra], curve.sd])
     x = np.concatenate([np.full(len(extra), -np.inf), curve.x])
     return Observed(x, y, sd, curve.dof, curve.guessing[0], curve.score == "retention")
+
+
+def _rise(curve: Curve, data: Observed, detector: Detector, acquisition: Acquisition) -> Point:
+    """The acquisition point of a curve that rises."""
+    if acquisition == "half":
+        half = "half way from guessing to the plateau"
+        return _decided(curve, "acquisition", locate(data, detector, "half"), f"{half} before the smallest dose", half)
+    return _decided(curve, "acquisition", locate(data, detector, "rise"), "already above guessing at the smallest dose")
 
 
 def _retention(curve: Curve, data: Observed, detector: Detector, noise: Array, rng: np.random.Generator) -> Point:

@@ -10,6 +10,7 @@ Nothing is searched for, so nothing gets stuck, and the likelihood shows all pla
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +76,9 @@ class Response:
     fall: Level
 
 
-def locate(data: Observed, detector: Detector, which: str) -> Likelihood:
-    """The likelihood of the acquisition (`which` = "rise") or of the collapse ("fall") of a curve."""
-    fine_rise = which == "rise"
+def locate(data: Observed, detector: Detector, which: Literal["rise", "half", "fall"]) -> Likelihood:
+    """The likelihood of where a curve begins to rise, is half way up, or begins to fall."""
+    fine_rise = which != "fall"
     parts, peak = [], -np.inf
     for form in FORMS[detector]:
         rise = rises(data.x, form, FINE if fine_rise else COARSE, data.retention)
@@ -86,31 +87,28 @@ def locate(data: Observed, detector: Detector, which: str) -> Likelihood:
         parts.append(fit)
         peak = max(peak, float(fit.log_likelihood.max()))
     curves = [_along(fit, peak, fine_rise) for fit in parts]
-    knot, value = curves[0][0], np.mean([value for _, value in curves], axis=0)
-    return _binned(data, knot, value)
+    edges = parts[0].rises if fine_rise else parts[0].falls
+    place = edges.knot + np.nan_to_num(edges.width) / 2 if which == "half" else edges.knot
+    return _binned(data, place, np.mean(curves, axis=0))
 
 
-def _along(fit: Fitted, peak: float, rise: bool) -> tuple[Array, Array]:
-    """Mean likelihood of each rise (or fall) over its partners; knots and values, one for each width."""
+def _along(fit: Fitted, peak: float, rise: bool) -> Array:
+    """Mean likelihood of each rise (or fall) over its partners: one value for each knot and width."""
     chance = np.exp(fit.log_likelihood - peak)
     if rise:
         weight = fit.allowed * fit.falls.weight
-        return fit.rises.knot, (chance * weight).sum(1) / np.maximum(weight.sum(1), 1e-300)
+        return np.asarray((chance * weight).sum(1) / np.maximum(weight.sum(1), 1e-300))
     weight = (fit.allowed * fit.rises.weight[:, None])[:-1]  # the last rise is none at all: it says nothing of a fall
-    return fit.falls.knot, (chance[:-1] * weight).sum(0) / np.maximum(weight.sum(0), 1e-300)
+    return np.asarray((chance[:-1] * weight).sum(0) / np.maximum(weight.sum(0), 1e-300))
 
 
-def _binned(data: Observed, knot: Array, value: Array) -> Likelihood:
-    """Values by knot as a likelihood over the doses tried; all knots below the smallest are one, and all beyond."""
+def _binned(data: Observed, place: Array, value: Array) -> Likelihood:
+    """Values by place as a likelihood over the doses tried; all places below the smallest are one, and all beyond."""
     doses = data.x[np.isfinite(data.x)]
     start, count = aligned(doses[0], doses[-1])
-    places = np.unique(knot[np.isfinite(knot)])
-    means = np.array([value[knot == place].mean() for place in places])
-    index = np.floor((places - start) / STEP).astype(int)
-    below = float(means[index < 0].mean())
-    inside = np.full(count, np.nan)
-    inside[index[index >= 0]] = means[index >= 0]
-    return scaled(start, inside, below, float(value[knot == NEVER].mean()))
+    bins = np.clip(np.floor((np.clip(place, -1e6, 1e6) - start) / STEP + 1e-9), -1, count).astype(int)
+    means = np.array([value[bins == k].mean() for k in range(-1, count + 1)])
+    return scaled(start, means[1:-1], float(means[0]), float(means[-1]))
 
 
 def response(data: Observed, detector: Detector) -> Response:

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from infusionlaw.errors import InputError
+from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.choice import weights
 from infusionlaw.law.cost import fit_cost
 from infusionlaw.law.dose import Array, Interval, unit_of
-from infusionlaw.law.forms import Form, Places, candidates, places
+from infusionlaw.law.forms import Form, Places, candidates, known_forms, places
 from infusionlaw.law.heights import fit_heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law, located
 from infusionlaw.law.likelihood import from_interval
@@ -39,8 +39,11 @@ def fit_law(
 
     forms: names of the forms to consider (`known_forms`), all by default. Held-out runs and their points are left out,
     as is their hash. A kind with fewer than two located points is `not fitted`. Deterministic in `seed`. Raises
-    InputError when no run is left.
+    InputError when no run is left, or for a form that is not known.
     """
+    for name in forms or ():
+        if name not in known_forms():
+            raise InputError(f'"{name}" is no form of law; {nearest(name, known_forms())}')
     used = [row for row in rows if not row.held_out]
     if not used:
         raise InputError("every run of the table is held out; a law needs runs that are not")
@@ -82,6 +85,8 @@ def _fit_kind(
     at = _places(unit, [p for p, _ in usable])
     data = Evidence.of(at, [place for _, place in usable])
     forms = list(candidates(at, names))
+    if not forms:
+        return KindLaw(kind, "not fitted", "no form asked for can be told from a simpler one by these points", (), kept)
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     weight = weights(forms, data, rng)
     weight = np.where(weight < NEGLIGIBLE, 0.0, weight)

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.special import gammaln
+from scipy.special import gammaln, logsumexp
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.forms import Form, Places
@@ -75,15 +75,32 @@ def _cell(value: Array, start: float, step: float, count: int) -> tuple[Array, A
 
 
 def log_prior(form: Form, theta: Array, log_sigma: Array) -> Array:
-    """Log prior density of theta (M, p) and log sigma (M,), up to a constant."""
+    """Log prior density of theta (M, p) and log sigma (M,), up to a constant that all forms share."""
     mean, sd = np.array(form.prior).T
+    constant = -(np.log(sd) + 0.5 * np.log(2 * np.pi)).sum()
     tail = np.log1p((np.exp(log_sigma) / SCATTER) ** 2 / SCATTER_DOF)
     bounds = np.where((log_sigma < np.log(SIGMAS[0])) | (log_sigma > np.log(SIGMAS[-1])), -np.inf, 0.0)
-    return np.asarray(-0.5 * (((theta - mean) / sd) ** 2).sum(1) + log_sigma - (SCATTER_DOF + 1) / 2 * tail + bounds)
+    squares = (((theta - mean) / sd) ** 2).sum(1)
+    return np.asarray(constant - squares / 2 + log_sigma - (SCATTER_DOF + 1) / 2 * tail + bounds)
 
 
 def sample(form: Form, data: Evidence, draws: int, rng: np.random.Generator) -> Array:
     """Posterior draws (draws, p + 1): the parameters, then the scatter sigma."""
+    z, log_w = _population(form, data, rng)
+    weight = _weights(log_w).cumsum()
+    pick = np.searchsorted(weight, (np.arange(draws) + rng.random()) / draws * weight[-1])
+    found = z[rng.permutation(pick)]
+    return np.column_stack([found[:, :-1], np.exp(found[:, -1])])
+
+
+def log_evidence(form: Form, data: Evidence, rng: np.random.Generator) -> float:
+    """Log marginal likelihood of the points under a form, up to a constant that all forms share."""
+    _, log_w = _population(form, data, rng)
+    return float(logsumexp(log_w) - np.log(len(log_w)))
+
+
+def _population(form: Form, data: Evidence, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draws (FINAL, p + 1) of the parameters and log sigma, and their log importance weights (FINAL,)."""
     centre, root = _start(form, data)
     kept: list[tuple[Array, Array]] = []
     for count in (*[SAMPLES] * ROUNDS, FINAL):
@@ -94,10 +111,7 @@ def sample(form: Form, data: Evidence, draws: int, rng: np.random.Generator) -> 
         centre = weight @ every
         spread = (every - centre) * np.sqrt(weight)[:, None]
         root = np.linalg.cholesky(spread.T @ spread * 1.2 + 1e-8 * np.eye(len(centre)))
-    weight = _weights(log_w).cumsum()
-    pick = np.searchsorted(weight, (np.arange(draws) + rng.random()) / draws * weight[-1])
-    found = z[rng.permutation(pick)]
-    return np.column_stack([found[:, :-1], np.exp(found[:, -1])])
+    return z, log_w
 
 
 def _target(form: Form, data: Evidence, z: Array) -> Array:

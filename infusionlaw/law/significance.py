@@ -1,7 +1,12 @@
 """Is there a rise, is there a fall? A likelihood-ratio test whose null distribution is simulated.
 
-Knots that vanish under the null make its chi-square law wrong, so the noise is drawn again and again around the best
-shape without a rise (or a fall), and the p-value is how often noise alone gains as much as the data do.
+The noise is Student's t with nu degrees of freedom and one scale for a whole curve, so the likelihood ratio grows with
+
+    (nu + chi2 of the best shape without) / (nu + chi2 of the best shape at all)
+
+and a curve that follows its shape closely tells that its noise is small, however few its seeds. Knots that vanish under
+the null make the ratio's chi-square law wrong, so the noise is drawn again and again around the best shape without a
+rise (or a fall), and the p-value is how often noise alone gains as much as the data do.
 """
 
 from dataclasses import replace
@@ -22,8 +27,7 @@ RIVAL, MOST = 25.0, 2500
 def p_value(data: Observed, which: Literal["rise", "fall"], noise: Array, rng: np.random.Generator) -> float:
     """How often noise alone makes shapes with a rise (or a fall) beat those without by what they do here.
 
-    noise (M, J): draws of the observations' errors. The likelihood ratio's null distribution is simulated from the best
-    fit without, because knots that vanish under the null make its chi-square law wrong.
+    noise (M, J): draws of the observations' errors.
     """
     rise, fall = rises(data.x, "hinge", COARSE, data.retention), falls(data.x, "hinge", COARSE)
     fit = fitted(data, rise, fall)
@@ -43,8 +47,9 @@ def p_value(data: Observed, which: Literal["rise", "fall"], noise: Array, rng: n
         _chi2(data, rise.height[i], fall.height[j], centre + noise).min(0)
         for i, j in (np.nonzero(null), np.unravel_index(rivals, own.shape))
     ]
-    ratios = np.maximum(simulated[0] - simulated[1], 0.0)
-    return float((1 + np.sum(ratios >= max(without.min() - own.min(), 1e-9))) / (1 + len(noise)))
+    ratios = (data.dof + simulated[0]) / (data.dof + np.minimum(*simulated))
+    ratio = (data.dof + without.min()) / (data.dof + own.min())
+    return float((1 + np.sum(ratios >= max(ratio, 1 + 1e-9))) / (1 + len(noise)))
 
 
 def _misfit(fit: Fitted) -> Array:
