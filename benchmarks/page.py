@@ -155,8 +155,8 @@ Every other number is drawn evenly, on a log scale for facts and in log odds for
 - widths of rise and of fall: {_range(drawn.WIDTHS)} dex
 - plateaus of recall and of retention: {_range(drawn.PLATEAU)}; guessing: {_range(drawn.GUESSING)}
 - floor, in kind d: {_range(drawn.FLOOR)} of the way from guessing to the plateau
-- deviation between seeds: {_range(drawn.SPREAD)}; of difficulty between facts, in standard normal deviates:
-  {_range(drawn.DIFFICULTY)}
+- deviation between seeds: {_range(drawn.SPREAD)}; of general loss: {_range(drawn.LOSS_SPREAD)} bits per byte
+- deviation of difficulty between facts, in standard normal deviates: {_range(drawn.DIFFICULTY)}
 - facts: {_range(drawn.FACTS)}
 - acquisition: before the collapse by the rise and a plateau, which is half as long as the wider of rise and fall is
   wide, at least {drawn.LEAST_PLATEAU:g} dex, and {_range(drawn.EXTRA_PLATEAU)} dex more; in kind l at shares

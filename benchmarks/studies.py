@@ -26,6 +26,7 @@ PLATEAU: Range = (0.6, 1.0)
 GUESSING: Range = (0.1, 0.25)
 FLOOR: Range = (0.3, 0.7)  # of the way from guessing to the plateau
 SPREAD: Range = (0.01, 0.08)
+LOSS_SPREAD: Range = (0.003, 0.03)  # bits per byte; .015 to .024 were measured at 14 k to 111 k parameters
 DIFFICULTY: Range = (0.0, 1.0)
 FACTS: Range = (64, 256)
 BEYOND: Range = (-0.3, 0.3)  # dex from the end of the doses, in censored studies
@@ -118,6 +119,7 @@ def _world(design: Design, shares: tuple[float, ...], rng: np.random.Generator) 
         floor=guessing + rng.uniform(*FLOOR) * (plateau - guessing) if design.floor else None,
         kept=kept,
         spread=rng.uniform(*SPREAD),
+        loss_spread=rng.uniform(*LOSS_SPREAD),
         knot_spread=design.knot_spread,
         difficulty=rng.uniform(*DIFFICULTY),
         facts=round(float(np.exp(rng.uniform(*np.log(FACTS))))),

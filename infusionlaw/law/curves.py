@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from infusionlaw.law.dose import Array, Scale, scale_of, unit_of, x_of
-from infusionlaw.law.uncertainty import PRIOR_DOF, TABLE_DOF, excess_squares, run_error, shrunk_variance
+from infusionlaw.law.uncertainty import PRIOR_DOF, TABLE_DOF, effective_dof, excess_squares, run_error, shrunk_variance
 from infusionlaw.records import RunRecord
 
 Score = Literal["recall", "retention", "general_loss"]
@@ -103,16 +103,15 @@ def _same_doses(x: Sequence[float]) -> list[list[int]]:
 
 def _values(rows: Sequence[RunRecord], score: Score) -> tuple[Array, Array]:
     values = np.array([getattr(row, score) for row in rows], dtype=float)
-    errors = [
-        run_error(
-            getattr(row, score),
-            getattr(row, f"{score}_se"),
-            row.facts if score == "recall" else None,
-            LEAST_ERROR[score],
-        )
-        for row in rows
-    ]
-    return values, np.array(errors)
+    return values, np.array([_run_error(row, score) for row in rows])
+
+
+def _run_error(row: RunRecord, score: Score) -> float:
+    """The error of one run's score that is its own: all runs read the same general text, so its errors cancel."""
+    if score == "general_loss":
+        return LEAST_ERROR[score]
+    facts = row.facts if score == "recall" else None
+    return run_error(getattr(row, score), getattr(row, f"{score}_se"), facts, LEAST_ERROR[score])
 
 
 def _curve(doses: _Doses, others: Sequence[_Doses], score: Score) -> Curve:
@@ -124,7 +123,8 @@ def _curve(doses: _Doses, others: Sequence[_Doses], score: Score) -> Curve:
     squares, dof = excess_squares(doses.runs)
     variance = shrunk_variance(squares, dof, table, weight, least)
     mean = np.array([values.mean() for values, _ in doses.runs])
-    sd = np.array([np.sqrt(((errors**2).mean() + variance) / len(errors)) for _, errors in doses.runs])
+    known = np.array([(errors**2).mean() for _, errors in doses.runs])
+    sd = np.sqrt((known + variance) / [len(errors) for _, errors in doses.runs])
     x = np.array(doses.x)
     on = np.isfinite(x)
     first = doses.rows[0]
@@ -141,7 +141,7 @@ def _curve(doses: _Doses, others: Sequence[_Doses], score: Score) -> Curve:
         seeds=tuple(len(values) for (values, _), keep in zip(doses.runs, on, strict=True) if keep),
         zero=None if on.all() else (float(mean[~on][0]), float(sd[~on][0])),
         guessing=_guessing(doses.rows),
-        dof=weight + dof,
+        dof=effective_dof(weight + dof, known, variance),
         diverged=doses.diverged,
     )
 

@@ -272,7 +272,7 @@ class ConstantExposures(_Amount):
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls()
+        return cls() if at.unit == "exposures" or at.varied("tokens") or at.varied("facts") else None
 
     def log_exposures(self, theta: Array, at: Places) -> Array:
         return np.broadcast_to(theta[:, :1], (len(theta), len(at.size)))

@@ -50,8 +50,9 @@ class World:
 
     retention: its own law, or "collapse": where recall collapses. plateau, floor: of recall (floor None: guessing);
     kept: plateau of retention, which falls to guessing. spread: standard deviation between seeds of a score;
-    knot_spread: between seeds of the points (dex); difficulty: between facts, in standard normal deviates, the same
-    facts in every run of a study.
+    loss_spread: of general loss (bits per byte), beside an error over blocks of text that all runs share; knot_spread:
+    between seeds of the points (dex); difficulty: between facts, in standard normal deviates, the same facts in every
+    run of a study.
     """
 
     collapse: TrueLaw | None = field(default_factory=lambda: TrueLaw(0.6, 0.4))
@@ -66,6 +67,7 @@ class World:
     floor: float | None = None
     kept: float = 0.9
     spread: float = 0.03
+    loss_spread: float = 0.005
     knot_spread: float = 0.0
     difficulty: float = 0.0
     facts: int = 128
@@ -90,12 +92,13 @@ def simulate(
     truth: Truth = {}
     rows: list[RunRecord] = []
     hardness = world.difficulty * rng.standard_normal((3, world.facts))
+    text = rng.normal(0, LOSS_ERROR)
     for size, budget in product(sizes, tokens):
         knots = true_points(world, size, budget, rng)
         truth |= {(kind, size, budget): x for kind, x in knots.items()}
         own = [_moved(knots, world.knot_spread, rng) for _ in range(seeds)]
         rows += [
-            _run(world, size, budget, share, seed, own[seed], hardness, rng)
+            _run(world, size, budget, share, seed, own[seed], hardness, text, rng)
             for share in shares
             for seed in range(seeds)
         ]
@@ -171,9 +174,10 @@ def _run(
     seed: int,
     knots: Knots,
     hardness: Array,
+    text: float,
     rng: np.random.Generator,
 ) -> RunRecord:
-    """One row; hardness (3, facts): of domain, prior and unseen facts."""
+    """One row; hardness (3, facts): of domain, prior and unseen facts; text: how hard the general text is."""
     x = log_odds(share)
     recall = (world.plateau - world.guessing) * height(world, x, knots["acquisition"], knots["collapse"])
     kept = (world.kept - world.guessing) * fallen(world.shape, x, knots["retention"], world.fall)
@@ -191,7 +195,7 @@ def _run(
         tokens_per_fact=world.tokens_per_fact,
         retention=retained,
         retention_se=float(np.sqrt(retained * (1 - retained) / world.facts)),
-        general_loss=general_loss(share, knots["tolerance"]) + rng.normal(0, LOSS_ERROR),
+        general_loss=general_loss(share, knots["tolerance"]) + text + rng.normal(0, world.loss_spread),
         general_loss_se=LOSS_ERROR,
         unseen_recall=unseen,
         seed=seed,

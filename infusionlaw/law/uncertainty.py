@@ -18,6 +18,7 @@ from infusionlaw.law.dose import LEVEL, Array, Interval
 
 PRIOR_DOF = 2.0
 TABLE_DOF = 4.0
+MOST_DOF = 100.0
 
 
 def run_error(value: float, given: float | None, facts: float | None, least: float) -> float:
@@ -47,6 +48,15 @@ def excess_squares(doses: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
 def shrunk_variance(squares: float, dof: float, prior: float, prior_dof: float, least: float) -> float:
     """The between-seed variance: the prior variance and the squares seen, weighted by degrees of freedom."""
     return max((prior_dof * prior + squares) / (prior_dof + dof), least)
+
+
+def effective_dof(dof: float, known: Array, between: float) -> float:
+    """Degrees of freedom of variances known + between (J,), of which only `between` is estimated, with `dof`.
+
+    Satterthwaite (1946), averaged over doses: the more of a variance is known, the less its estimate can be wrong.
+    """
+    estimated = between / (known + between)
+    return min(dof / float(np.mean(estimated**2)), MOST_DOF) if len(estimated) else dof
 
 
 def perturbed(mean: Array, sd: Array, dof: float, draws: int, rng: np.random.Generator) -> Array:

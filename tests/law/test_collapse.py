@@ -254,15 +254,16 @@ def test_the_fitted_line_passes_through_the_means_and_bends_at_the_point() -> No
 
 
 def test_intervals_of_the_collapse_cover() -> None:
+    """A dose at least lies on each plateau: where none does, the height of the plateau is anybody's guess."""
     rng = np.random.default_rng(11)
     hits = []
     for _ in range(60):
-        world = World(collapse=TrueLaw(rng.uniform(-0.1, 0.9)), fall=rng.uniform(0.3, 1.2))
+        world = World(collapse=TrueLaw(rng.uniform(0.2, 0.95)), fall=rng.uniform(0.3, 1.2))
         rows, truth = simulate(world, [3e4], [1.5e6], (0, *SHARES), 2, rng)
         x, true = point(recall_only(rows)).x, truth[("collapse", 3e4, 1.5e6)]
         low, high = -np.inf if x.low is None else x.low, np.inf if x.high is None else x.high
         hits.append(true is not None and low <= true <= high)
-    assert 0.8 <= np.mean(hits) <= 1.0
+    assert 0.82 <= np.mean(hits) <= 1.0
 
 
 def test_a_table_of_four_sizes_is_quick() -> None:
