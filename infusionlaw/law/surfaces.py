@@ -83,6 +83,8 @@ class Surface:
 
 
 _LOG_COEFFICIENTS = (Parameter("e", -12.0, 5.0), Parameter("a", -12.0, 40.0), Parameter("b", -12.0, 40.0))
+# Logs of ratios beyond this are as good as infinite, and their exponentials still numbers.
+FARTHEST = 300.0
 _EXPONENT_GRID = (0.1, 0.2, 0.3, 0.4, 0.55, 0.75)
 
 
@@ -142,11 +144,12 @@ class DataConstrained(Surface):
         best = (ratio + beta * unique) / alpha
         surplus = best < size
         used = np.where(surplus, best, size)
-        n_gain, n_slope, n_decay = _decayed(np.expm1(size - used), theta["rn_star"])
+        over = np.minimum(size - used, FARTHEST)
+        n_gain, n_slope, n_decay = _decayed(np.expm1(over), theta["rn_star"])
         d_gain, _, d_decay = _decayed(conditions.column("tokens") / np.exp(unique) - 1, theta["rd_star"])
         worth, data = used + n_gain, unique + d_gain
         # d l / d log U_N: more parameters are counted in full, and fewer as surplus.
-        pull = -alpha * np.where(surplus, 1 - np.exp(size - used) * n_slope, 0.0)
+        pull = -alpha * np.where(surplus, 1 - np.exp(over) * n_slope, 0.0)
         return (
             [np.zeros_like(size), -alpha * worth, -beta * data],
             {

@@ -6,12 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infusionlaw.law.collapse import find_points
+from infusionlaw import Point, RunRecord, find_points, fit_law
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import KindLaw
-from infusionlaw.law.points import Point
-from infusionlaw.records import RunRecord
 from infusionlaw.tabular import read_rows
 
 TABLE = Path(__file__).parents[2].parent / "shared" / "data" / "hubble" / "hubble_dose_response.csv"

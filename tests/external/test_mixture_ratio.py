@@ -5,10 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infusionlaw.law.conditions import Conditions
-from infusionlaw.law.surface_fit import fit_surface, tolerated_share
-from infusionlaw.law.surfaces import CRITICAL_SHARE, MIXTURE, SHARE_CURVE
-from infusionlaw.losses import read_losses
+from infusionlaw import SURFACES, Conditions, fit_surface, read_losses, tolerated_share
 from infusionlaw.tabular import read_rows
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "data" / "cpt_critical_ratio_tables"
@@ -29,7 +26,7 @@ def test_the_published_curves_give_the_published_critical_shares() -> None:
     found = {}
     for row in rows:
         theta = {"alpha": float(row["alpha4"]), "s": float(row["s4"]), "beta": float(row["beta3"])}
-        found[row["model"]] = f"{100 * CRITICAL_SHARE.loss(theta, twenty_billion)[0]:.2f}"
+        found[row["model"]] = f"{100 * SURFACES['critical share by tokens'].loss(theta, twenty_billion)[0]:.2f}"
     assert found == SHARES
 
 
@@ -38,7 +35,7 @@ def test_the_loss_at_a_quarter_follows_from_the_other_shares(model: str) -> None
     """Within .0009 of the published predictions, whose fit the paper's tables do not fix, and nearer to the outcome."""
     conditions, loss = read_losses(FOLDER / "cmr_table2_domain_loss_vs_ratio.csv", where={"model": model})
     quarter = conditions.column("share") == 0.25
-    fit = fit_surface(SHARE_CURVE, conditions.take(~quarter), loss[~quarter])
+    fit = fit_surface(SURFACES["loss by share"], conditions.take(~quarter), loss[~quarter])
     ours = float(fit.predict(conditions.take(quarter))[0])
     measured, published, expected = AT_A_QUARTER[model]
     assert loss[quarter].tolist() == [measured]
@@ -55,7 +52,7 @@ def test_three_percent_of_general_loss_tolerate_a_domain_share_of_924() -> None:
     # depends on them is in E, and seven losses do not tell the term in B from the one in C.
     general = Conditions(1.8e9, 1e9, share=1 - conditions.column("share"))
     given = {"A": 0.0, "B": 0.0, "alpha": 1.0, "beta": 1.0, "eta": 1.0}
-    fit = fit_surface(MIXTURE, general, loss, fixed=given)
+    fit = fit_surface(SURFACES["d-cpt"], general, loss, fixed=given)
     tolerated = tolerated_share(fit, 1.03 * 2.8602, size=1.8e9, tokens=1e9)
     assert tolerated.share is not None
     assert f"{1 - tolerated.share:.3f}" == "0.924"

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infusionlaw.law.surface_fit import SurfaceFit, fit_surface
-from infusionlaw.law.surfaces import OVER_TRAINING
-from infusionlaw.losses import read_losses
+from infusionlaw import SURFACES, fit_surface, read_losses
+from infusionlaw.law.surface_fit import SurfaceFit
 
 TABLE = Path(__file__).parents[2].parent / "shared" / "data" / "overtraining_scaling" / "models104.csv"
 pytestmark = pytest.mark.skipif(not TABLE.exists(), reason=f"needs {TABLE.name} of mlfoundations/scaling")
@@ -25,7 +24,7 @@ def predicted(
     multiplier = np.round(conditions.column("tokens") / conditions.column("size"))
     runs = list(zip(millions, multiplier, strict=True))
     small, large = ([runs.index(run) for run in chosen] for chosen in (SMALL, LARGE))
-    fit = fit_surface(OVER_TRAINING, conditions.take(small), losses[small], delta=delta, on="linear")
+    fit = fit_surface(SURFACES["over-training"], conditions.take(small), losses[small], delta=delta, on="linear")
     return fit, (100 * (fit.predict(conditions.take(large)) / losses[large] - 1)).tolist()
 
 

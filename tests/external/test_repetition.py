@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infusionlaw.law.conditions import Conditions
+from infusionlaw import SURFACES, Conditions, fit_surface, read_losses
 from infusionlaw.law.dose import Array
-from infusionlaw.law.surface_fit import SurfaceFit, fit_surface
-from infusionlaw.law.surfaces import DATA_CONSTRAINED
-from infusionlaw.losses import read_losses
+from infusionlaw.law.surface_fit import SurfaceFit
 
 TABLE = Path(__file__).parents[2].parent / "shared" / "data" / "datablations_repetition" / "fit_182runs_cell25.csv"
 pytestmark = pytest.mark.skipif(not TABLE.exists(), reason=f"needs {TABLE.name} of huggingface/datablations")
@@ -25,7 +23,7 @@ def read() -> tuple[Conditions, Array]:
 
 
 def fit(starts: list[dict[str, float]] | None = None, **fixed: float) -> SurfaceFit:
-    return fit_surface(DATA_CONSTRAINED, *read(), fixed=BASE | fixed, starts=starts)
+    return fit_surface(SURFACES["data-constrained"], *read(), fixed=BASE | fixed, starts=starts)
 
 
 def test_the_published_decays_give_the_published_figures() -> None:
@@ -72,7 +70,7 @@ def test_the_fit_of_surplus_parameters_alone_is_far_better_than_published() -> N
 
 def test_freeing_the_base_law_fits_these_runs_much_better() -> None:
     conditions, loss = read()
-    free = fit_surface(DATA_CONSTRAINED, conditions, loss)
+    free = fit_surface(SURFACES["data-constrained"], conditions, loss)
     assert free.objective == pytest.approx(0.0065899, abs=1e-6)
     assert free.r2 is not None and free.r2 > 0.93
     # Surplus parameters then keep their worth, and only repetition costs.
