@@ -24,6 +24,7 @@ _HOMES = {
     "find_points": "law.collapse",
     "fit_law": "law.fit",
     "fit_surface": "law.surface_fit",
+    "law_text": "report.words",
     "plan_text": "report.words",
     "points_text": "report.words",
     "power": "law.power",

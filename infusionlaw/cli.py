@@ -83,17 +83,14 @@ def fit(
     from infusionlaw.chain import fit as fit_table
     from infusionlaw.law.lawfile import write_law
     from infusionlaw.law.points import write_points
-    from infusionlaw.report.words import points_text
+    from infusionlaw.report.words import law_text, points_text
     from infusionlaw.table import read_table
 
     found, law = fit_table(read_table(table), tolerance, draws=1000, acquisition=cast("Acquisition", acquisition))
     write_law(out, law)
     if points is not None:
         write_points(points, found)
-    typer.echo(points_text(found))
-    for kind in law.kinds:
-        if not kind.forms:
-            typer.echo(f"no law of {kind.kind}: {kind.reason}")
+    typer.echo(f"{points_text(found)}\n\n{law_text(law)}")
     typer.echo(f"wrote {out}")
 
 

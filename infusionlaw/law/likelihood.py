@@ -17,6 +17,8 @@ from scipy.special import ndtr
 from infusionlaw.law.dose import LEVEL, Array, Interval
 
 STEP, REACH = 0.025, 1.0
+# Beyond the doses of all curves a law looks at TAILS steps of TAIL_STEP dex.
+TAIL_STEP, TAILS = 0.25, 16
 # No place is ruled out by more than this: curves go wrong for reasons that no noise model knows.
 FLOOR = 1e-5
 # Two stretches of likelihood are two places when they lie this far apart (dex) and hold this part of it each.
@@ -123,15 +125,26 @@ def table(likelihoods: list[Likelihood], mu: Array, sigma: Array) -> Array:
     low = min(item.start for item in likelihoods)
     high = max(item.start + STEP * len(item.inside) for item in likelihoods)
     start, count = aligned(low, high)
-    edges = start + STEP * np.arange(count + 1)
-    density = np.empty((count + 2, len(likelihoods)))
-    for i, item in enumerate(likelihoods):
-        first = round((item.start - start) / STEP)
-        density[: first + 1, i], density[first + 1 + len(item.inside) :, i] = item.below, item.above
-        density[first + 1 : first + 1 + len(item.inside), i] = item.inside
+    inner, outer = start + STEP * np.arange(count + 1), TAIL_STEP * np.arange(1, TAILS + 1)
+    edges = np.concatenate([inner[0] - outer[::-1], inner, inner[-1] + outer])
+    middle = np.concatenate([[edges[0]], (edges[1:] + edges[:-1]) / 2, [edges[-1]]])
+    density = np.stack([_density(item, middle) for item in likelihoods], axis=1)
     out = np.empty((len(likelihoods), len(sigma), len(mu)))
     for s, width in enumerate(sigma):
         below = ndtr((edges - mu[:, None]) / width)
         kernel = np.diff(below, axis=1, prepend=0.0, append=1.0)
         out[:, s] = np.log(np.maximum(kernel @ density, 1e-300)).T
     return out
+
+
+def _density(item: Likelihood, x: Array) -> Array:
+    """A likelihood at x (n,), as a law sees it: beyond its bins it falls off as 1 / (1 + (distance / REACH)^2).
+
+    Without that, a law that lies nowhere near the doses, where every curve says the same little, would win by the sheer
+    room that there is.
+    """
+    first, last = item.start, item.start + STEP * len(item.inside)
+    index = np.clip(np.floor((x - first) / STEP + 1e-9).astype(int), 0, len(item.inside) - 1)
+    value = np.where(x < first, item.below, np.where(x > last, item.above, np.array(item.inside)[index]))
+    distance = np.maximum(np.maximum(first - x, x - last), 0.0) / REACH
+    return np.asarray(value / (1 + distance**2))

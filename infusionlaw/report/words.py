@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from infusionlaw.law.law import Prediction
+from infusionlaw.law.law import KindLaw, Law, Prediction
 from infusionlaw.law.points import Point
 from infusionlaw.law.remedies import MOST, Remedy
 from infusionlaw.plan import UNBOUND, Plan
@@ -19,6 +19,32 @@ def point_cells(point: Point) -> tuple[str, ...]:
     """One point as the cells of a table: kind, size, tokens, status, share, exposures."""
     where = (number(point.size), number(point.tokens))
     return (point.kind, *where, point.status, bracket(point.share, share), bracket(point.exposures, count))
+
+
+def law_text(law: Law) -> str:
+    """A line for each kind of point: the forms of its law by weight, exponents and scatter; or why there is none."""
+    return "\n".join(f"law of {kind.kind}: {_forms(kind)}" for kind in law.kinds)
+
+
+def _forms(kind: KindLaw) -> str:
+    if not kind.forms:
+        return f"none: {kind.reason}"
+    believed = sorted((form for form in kind.forms if form.weight > 0), key=lambda form: -form.weight)
+    weights = listed([f"{form.form.name} ({100 * form.weight:.0f} %)" for form in believed])
+    found = [
+        f"{_COEFFICIENTS[name]} {bracket(x, '{:.2f}'.format)}"
+        for name, x in kind.coefficients.items()
+        if name in _COEFFICIENTS and x.value is not None
+    ]
+    return f"{weights}; {listed(found)}" if found else weights
+
+
+_COEFFICIENTS = {
+    "size": "exponent of size",
+    "tokens": "exponent of budget",
+    "facts": "exponent of facts",
+    "scatter": "scatter in dex",
+}
 
 
 def plan_text(plan: Plan) -> str:
