@@ -11,6 +11,7 @@ fall where it leaves the plateau; w is its width.
 In both, the knot is where the tangent at half height meets the level that is left, so they locate the same point.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +38,11 @@ class Edges:
     width: Array
     weight: Array
     height: Array
+
+    def take(self, index: Sequence[int]) -> "Edges":
+        """Those at some indices."""
+        at = np.asarray(index)
+        return Edges(self.knot[at], self.width[at], self.weight[at], self.height[at])
 
 
 def rises(x: Array, form: Form, grid: tuple[float, int], retention: bool) -> Edges:

@@ -19,11 +19,14 @@ import numpy as np
 from infusionlaw.law.detect import Fitted, fitted
 from infusionlaw.law.dose import Array
 from infusionlaw.law.levels import Observed, bases
+from infusionlaw.law.likelihood import STEP
 from infusionlaw.law.shapes import COARSE, NEVER, falls, rises
 
 NULL_DRAWS = 200
 # Of the shapes that fit the null nearly as well as itself (chi2), at most so many compete in each draw.
 RIVAL, MOST = 25.0, 2500
+# Rises without a fall are tried on a finer lattice, lest a fall be claimed for what is only a rise between two widths.
+PLAIN = (2 * STEP, 10)
 
 
 def p_value(data: Observed, which: Literal["rise", "fall"], noise: Array, rng: np.random.Generator) -> float:
@@ -32,26 +35,27 @@ def p_value(data: Observed, which: Literal["rise", "fall"], noise: Array, rng: n
     noise (M, J): draws of the observations' errors.
     """
     rise, fall = rises(data.x, "hinge", COARSE, data.retention), falls(data.x, "hinge", COARSE)
-    fit = fitted(data, rise, fall)
-    own = _misfit(fit)
-    null = np.zeros(own.shape, dtype=bool)
-    null[(-1, -1) if which == "rise" else (slice(None), -1)] = True
-    without = np.where(null, own, np.inf)
-    best = np.unravel_index(without.argmin(), own.shape)
-    centre = fit.levels.mean[:, best[0], best[1]] @ np.stack(bases(rise.height[best[0]], fall.height[best[1]]))
+    plain = rises(data.x, "hinge", PLAIN, data.retention) if which == "fall" else rise.take([-1])
+    flat = fall.take([-1])
+    null, every = fitted(data, plain, flat), fitted(data, rise, fall)
+    without, own = _misfit(null)[:, 0], _misfit(every)
+    best = int(without.argmin())
+    centre = null.levels.mean[:, best, 0] @ np.stack(bases(plain.height[best], flat.height[0]))
     near = _misfit(fitted(replace(data, y=centre), rise, fall))
-    rivals = np.flatnonzero((near <= near[best] + RIVAL) & ~null)
+    near[:, -1] = np.inf if which == "fall" else near[:, -1]
+    rivals = np.flatnonzero(near <= _misfit(fitted(replace(data, y=centre), plain, flat)).min() + RIVAL)
     if not len(rivals):
         return 1.0  # no shape with a rise (or fall) comes near
     if len(rivals) > MOST:
         rivals = rng.choice(rivals, MOST, replace=False)
+    i, j = np.unravel_index(rivals, own.shape)
     simulated = [
-        _chi2(data, rise.height[i], fall.height[j], centre + noise).min(0)
-        for i, j in (np.nonzero(null), np.unravel_index(rivals, own.shape))
+        _chi2(data, plain.height, np.broadcast_to(flat.height, plain.height.shape), centre + noise).min(0),
+        _chi2(data, rise.height[i], fall.height[j], centre + noise).min(0),
     ]
     drawn = _statistics(simulated[0], np.minimum(*simulated), data.dof)
-    seen = _statistics(np.array([without.min()]), np.array([own.min()]), data.dof)
-    return _least(drawn, seen[:, 0])
+    least = without.min(keepdims=True)
+    return _least(drawn, _statistics(least, np.minimum(least, own.min()), data.dof)[:, 0])
 
 
 def _statistics(without: Array, best: Array, dof: float) -> Array:

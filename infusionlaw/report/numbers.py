@@ -10,7 +10,7 @@ from infusionlaw.records import DoseUnit
 def number(value: float) -> str:
     """A count for people: 28 000 is "28k", 1 500 000 "1.5M"."""
     value = float(f"{value:.3g}")
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:g}{letter}"
     return f"{value:g}"
