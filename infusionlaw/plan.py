@@ -186,6 +186,12 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
     notes = [*fitted.flags]
     if plan.dose.x.value is not None:
         notes += [_no_recall(law, plan), _unknown_exposures(law, plan)]
+    if plan.status == "no dose works":
+        notes += [
+            f"what {change} would do is not known, because only one {word} was tried"
+            for name, change, word in (("tokens", "more tokens", "budget"), ("size", "a larger model", "size"))
+            if name not in law.of("acquisition").varied
+        ]
     if law.facts is not None and plan.target.facts != law.facts:
         notes.append(CARRIED)
     return tuple(note for note in dict.fromkeys(notes) if note)

@@ -146,6 +146,14 @@ def test_where_no_dose_works_every_remedy_named_does_and_a_little_less_does_not(
     assert tokens == pytest.approx(TOKENS0 * 10 ** (0.3 - (0.1 - 1.645 * 0.05)), rel=0.05)
 
 
+def test_what_a_study_did_not_vary_is_no_remedy_and_said_to_be_unknown() -> None:
+    kinds = tuple(replace(kind, varied=("size",)) for kind in NO_DOSE.kinds)
+    plan = plan_for(replace(NO_DOSE, kinds=kinds))
+    assert "more tokens" not in {remedy.change for remedy in plan.remedies}
+    assert "what more tokens would do is not known, because only one budget was tried" in plan.notes
+    assert not any("not known" in note for note in plan_for(NO_DOSE).notes)
+
+
 def test_where_general_loss_is_in_the_way_the_tolerance_it_takes_is_named() -> None:
     law = known_law(cost=known_cost(20.0))
     plan = plan_for(law, tolerance=0.02)

@@ -29,17 +29,24 @@ class Remedy:
 
 
 def remedies(law: Law, target: Target) -> tuple[Remedy, ...]:
-    """What would make a dose work where none does; a change that would not is left out, but for tokens and size."""
-    facts, length = target.facts, target.tokens_per_fact
-    found = [
+    """What would make a dose work where none does.
+
+    A change that would not is left out, but for tokens and size; of those, one that the study did not vary is left out,
+    because nothing is known of what it does.
+    """
+    facts, length, varied = target.facts, target.tokens_per_fact, law.of("acquisition").varied
+    less = [
         Remedy("fewer facts", _changed(law, target, "facts", facts, 1.0)),
         Remedy("shorter statements", _changed(law, target, "tokens_per_fact", length, 1.0)),
         Remedy("a higher tolerance", _tolerance(law, target)),
     ]
+    more: tuple[tuple[Change, str, float], ...] = (
+        ("more tokens", "tokens", target.tokens),
+        ("a larger model", "size", target.size),
+    )
     return (
-        *(remedy for remedy in found if remedy.value is not None),
-        Remedy("more tokens", _changed(law, target, "tokens", target.tokens, target.tokens * MOST)),
-        Remedy("a larger model", _changed(law, target, "size", target.size, target.size * MOST)),
+        *(remedy for remedy in less if remedy.value is not None),
+        *(Remedy(c, _changed(law, target, name, own, own * MOST)) for c, name, own in more if name in varied),
     )
 
 
