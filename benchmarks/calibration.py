@@ -108,9 +108,9 @@ def outcomes(tasks: Sequence[Task], processes: int) -> Iterator[Outcome]:
 
 
 def code_hash() -> str:
-    """Twelve hex digits over the law half and the benchmark: results of different code do not mix."""
-    folders = (Path(infusionlaw.__file__).parent / "law", Path(__file__).parent)
-    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    """Twelve hex digits over the law half and this benchmark: results of different code do not mix."""
+    law, here = Path(infusionlaw.__file__).parent / "law", Path(__file__).parent
+    files = [*sorted(law.glob("*.py")), *(here / f"{name}.py" for name in ("calibration", "claims", "studies"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 

@@ -14,6 +14,7 @@ from infusionlaw.law.dose import Interval, share_of
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
 from infusionlaw.law.limits import works
+from infusionlaw.law.points import Point
 from infusionlaw.law.simulate import TrueLaw, World, height, simulate, true_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan
@@ -147,7 +148,8 @@ def test_where_no_dose_works_every_remedy_named_does_and_a_little_less_does_not(
 
 
 def test_what_a_study_did_not_vary_is_no_remedy_and_said_to_be_unknown() -> None:
-    kinds = tuple(replace(kind, varied=("size",)) for kind in NO_DOSE.kinds)
+    somewhere = Point("acquisition", 2e4, TOKENS0, "found", "share", Interval(0.3), Interval(), Interval(), "")
+    kinds = tuple(replace(kind, varied=("size",), points=(somewhere,)) for kind in NO_DOSE.kinds)
     plan = plan_for(replace(NO_DOSE, kinds=kinds))
     assert "more tokens" not in {remedy.change for remedy in plan.remedies}
     assert "what more tokens would do is not known, because only one budget was tried" in plan.notes
