@@ -26,12 +26,12 @@ from benchmarks.page import page, tables
 from benchmarks.studies import DESIGNS, FARTHER, Study, draw
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_text
-from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
-from infusionlaw.law.points import Point
-from infusionlaw.law.shapes import Detector
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Point
+from infusionlaw.law.points.shapes import Detector
 from infusionlaw.law.simulate import simulate, true_x
 from infusionlaw.records import RunRecord
 
@@ -110,7 +110,7 @@ def outcomes(tasks: Sequence[Task], processes: int) -> Iterator[Outcome]:
 def code_hash() -> str:
     """Twelve hex digits over the law half and this benchmark: results of different code do not mix."""
     law, here = Path(infusionlaw.__file__).parent / "law", Path(__file__).parent
-    files = [*sorted(law.glob("*.py")), *(here / f"{name}.py" for name in ("calibration", "claims", "studies"))]
+    files = [*sorted(law.rglob("*.py")), *(here / f"{name}.py" for name in ("calibration", "claims", "studies"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 

@@ -13,8 +13,8 @@ import infusionlaw
 from benchmarks import studies as drawn
 from benchmarks.claims import Claim, Rate, Tally, tally
 from benchmarks.studies import DESIGNS, FARTHER, Range
-from infusionlaw.law.points import KINDS
-from infusionlaw.law.shapes import Detector
+from infusionlaw.law.points.point import KINDS
+from infusionlaw.law.points.shapes import Detector
 
 Claims = Mapping[str, Sequence[Claim]]
 NUMBERS = ("claims", "held", "within", "error", "width")

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, remove_leftovers, write_json, write_text
-from infusionlaw.law.collapse import Acquisition, find_points
 from infusionlaw.law.dose import log_odds
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
 from infusionlaw.law.lawfile import write_law
-from infusionlaw.law.points import KINDS, Point, write_points
+from infusionlaw.law.points.find import Acquisition, find_points
+from infusionlaw.law.points.point import KINDS, Point, write_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan
 from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec

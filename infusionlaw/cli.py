@@ -10,7 +10,7 @@ from infusionlaw.errors import InputError
 
 if TYPE_CHECKING:
     from infusionlaw.chain import Lab
-    from infusionlaw.law.collapse import Acquisition
+    from infusionlaw.law.points.find import Acquisition
 
 app = typer.Typer(
     help="Find how much domain knowledge a language model can take in pre-training before its memory collapses.",
@@ -82,7 +82,7 @@ def fit(
     """Find points in a table of runs (CSV or Parquet) and fit the law; needs no torch."""
     from infusionlaw.chain import fit as fit_table
     from infusionlaw.law.lawfile import write_law
-    from infusionlaw.law.points import write_points
+    from infusionlaw.law.points.point import write_points
     from infusionlaw.report.words import law_text, points_text
     from infusionlaw.table import read_table
 

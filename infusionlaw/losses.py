@@ -12,8 +12,8 @@ from typing import Any
 
 from infusionlaw.cells import cell_value
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.law.conditions import Conditions
 from infusionlaw.law.dose import Array
+from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.table import names_of
 from infusionlaw.tabular import read_rows
 

@@ -1,8 +1,8 @@
 """From a law and a target to a plan: the dose to give a large model, what it buys, what it costs, what it rests on.
 
-The advised dose is the one of highest expected recall among those allowed (`law.advice`, `law.limits`): a risk of
-lying beyond the collapse of recall and of retention, and an expected rise of general loss. Where no allowed dose lies
-beyond acquisition, the plan says what would have to change (`law.remedies`).
+The advised dose is the one of highest expected recall among those allowed (`law.advice`): a risk of lying beyond the
+collapse of recall and of retention, and an expected rise of general loss. Where no allowed dose lies beyond
+acquisition, the plan says what would have to change (`law.advice.remedies`).
 
 Acquisition carries over to another number of facts in exposures, the rest in share, and a plan beyond FARTHEST times
 the sizes and budgets tried is given only to those who ask for it.
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.advice import Advice, advise
+from infusionlaw.law.advice.best import Advice, advise
+from infusionlaw.law.advice.limits import Limit, Target, text_of
+from infusionlaw.law.advice.remedies import Remedy, remedies, room
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law, Prediction
-from infusionlaw.law.limits import Limit, Target, text_of
-from infusionlaw.law.points import Kind
-from infusionlaw.law.remedies import Remedy, remedies, room
+from infusionlaw.law.points.point import Kind
 from infusionlaw.law.uncertainty import interval_of
 
 FARTHEST = 30.0

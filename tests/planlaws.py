@@ -3,12 +3,12 @@
 import numpy as np
 
 from infusionlaw.law.cost import Cost
-from infusionlaw.law.detect import Level
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.forms import PowerLaw
 from infusionlaw.law.heights import Heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law
-from infusionlaw.law.points import KINDS
+from infusionlaw.law.points.detect import Level
+from infusionlaw.law.points.point import KINDS
 from infusionlaw.records import DoseUnit
 
 SIZE0, TOKENS0 = 2e4, 1.5e6

@@ -9,7 +9,7 @@ from fakelab import Died, FakeLab
 
 from infusionlaw.chain import Watch, compare, dry_run, run_study
 from infusionlaw.errors import InputError
-from infusionlaw.law.points import read_points
+from infusionlaw.law.points.point import read_points
 from infusionlaw.law.simulate import TrueLaw, World
 from infusionlaw.study import locked
 from infusionlaw.table import read_table

@@ -9,12 +9,12 @@ import pytest
 from planlaws import BUDGETS, NEVER, SIZE0, SIZES, TOKENS0, known_cost, known_law
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.collapse import find_points
+from infusionlaw.law.advice.limits import works
 from infusionlaw.law.dose import Interval, share_of
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
-from infusionlaw.law.limits import works
-from infusionlaw.law.points import Point
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Point
 from infusionlaw.law.simulate import TrueLaw, World, height, simulate, true_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan

@@ -4,10 +4,10 @@ A dose displaces general text, and loss falls as a power of the general tokens, 
 
     rise(N, D, r) = C ((1 - r)^-b - 1)        C = C0 (N / N0)^p (D / D0)^q exp(u),  u ~ N(0, OWN^2)
 
-which is the share term of the D-CPT law (2406.01375; `surfaces.MIXTURE`) for general text, less its value at dose 0.
-Where only exposures k are known, rise = C k^b. Fitted to every run of the places (N, D) that have dose 0, their own
-loss at dose 0 being a parameter too, so that its error is not taken for a rise. Robust (soft l1): one bad run counts
-for little. Published exponents of loss lie between -0.4 and 0, so p and q have priors N(0, 0.3): where only one size or
+which is the share term of the D-CPT law (2406.01375; `surfaces.forms.MIXTURE`) for general text, less its value at
+dose 0. Where only exposures k are known, rise = C k^b. Fitted to every run of the places (N, D) that have dose 0, their
+own loss at dose 0 being a parameter too, so that its error is not taken for a rise. Robust (soft l1): one bad run
+counts for little. Published exponents of loss lie between -0.4 and 0, so p and q have priors N(0, 0.3): where only one size or
 budget was tried its exponent keeps that prior, and the rise at ten times as many is known to a factor of 2.
 """
 

@@ -17,7 +17,7 @@ from infusionlaw.law.forms import Form, Places, candidates, known_forms, places
 from infusionlaw.law.heights import fit_heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law, located
 from infusionlaw.law.likelihood import from_interval
-from infusionlaw.law.points import KINDS, Kind, Point
+from infusionlaw.law.points.point import KINDS, Kind, Point
 from infusionlaw.law.posterior import Evidence, sample
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.records import DoseUnit, RunRecord

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from infusionlaw.law.detect import Level
 from infusionlaw.law.dose import Array
-from infusionlaw.law.points import Point
+from infusionlaw.law.points.detect import Level
+from infusionlaw.law.points.point import Point
 
 SLOPE, INTERCEPT, TAU = 2.0, 5.0, 0.3
 LEAST, MOST = 0.02, 0.98

@@ -20,7 +20,7 @@ from infusionlaw.law.cost import Cost
 from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
 from infusionlaw.law.forms import FULL, Form, Places, places
 from infusionlaw.law.heights import Heights
-from infusionlaw.law.points import KINDS, Kind, Point
+from infusionlaw.law.points.point import KINDS, Kind, Point
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.records import DoseUnit
 

@@ -7,12 +7,12 @@ from typing import Any
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
 from infusionlaw.law.cost import Cost
-from infusionlaw.law.detect import Level
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
 from infusionlaw.law.forms import known_forms
 from infusionlaw.law.heights import Heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law
-from infusionlaw.law.points import point_from, point_json
+from infusionlaw.law.points.detect import Level
+from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.records import DoseUnit
 
 VERSION = 2

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from infusionlaw.law.dose import Array, exposures_per_share, log_odds, share_of
-from infusionlaw.law.points import Kind
+from infusionlaw.law.points.point import Kind
 from infusionlaw.records import RunRecord
 
 Shape = Literal["trapezoid", "logistic", "gompertz", "step"]

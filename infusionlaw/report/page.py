@@ -23,7 +23,7 @@ from infusionlaw.files import read_json, write_text
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law
 from infusionlaw.law.lawfile import read_law
-from infusionlaw.law.points import Point, read_points
+from infusionlaw.law.points.point import Point, read_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.records import RunRecord
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures

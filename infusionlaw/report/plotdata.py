@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from infusionlaw.law.curves import SAME_DOSE, Score, curves
 from infusionlaw.law.dose import Interval, Scale, log_odds, unit_of, x_of
 from infusionlaw.law.law import HALF_WIDTH, Law, law_band
-from infusionlaw.law.lines import fitted_line
-from infusionlaw.law.points import Kind, Point, Status
+from infusionlaw.law.points.curves import SAME_DOSE, Score, curves
+from infusionlaw.law.points.lines import fitted_line
+from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.records import DoseUnit, RunRecord
 from infusionlaw.report.numbers import bracket, count, number, share
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from infusionlaw.law.power import Place, Power, power
+from infusionlaw.law.power.power import Place, Power, power
 from infusionlaw.records import Estimate
 from infusionlaw.report.numbers import aligned, count, number, share
 from infusionlaw.study import Study

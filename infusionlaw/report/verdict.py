@@ -5,7 +5,7 @@ from typing import Any
 
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law
-from infusionlaw.law.points import Point
+from infusionlaw.law.points.point import Point
 from infusionlaw.plan import Plan
 from infusionlaw.records import DoseUnit, RunRecord
 from infusionlaw.report.numbers import bracket, dose, listed, number, when

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from infusionlaw.law.advice.remedies import MOST, Remedy
 from infusionlaw.law.law import KindLaw, Law, Prediction
-from infusionlaw.law.points import Point
-from infusionlaw.law.remedies import MOST, Remedy
+from infusionlaw.law.points.point import Point
 from infusionlaw.plan import UNBOUND, Plan
 from infusionlaw.report.numbers import aligned, bracket, count, listed, number, share
 

@@ -15,7 +15,7 @@ from benchmarks.studies import DESIGNS, draw
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.law import Prediction
-from infusionlaw.law.points import KINDS, Kind, Point, Status
+from infusionlaw.law.points.point import KINDS, Kind, Point, Status
 from infusionlaw.law.simulate import true_points
 from infusionlaw.records import RunRecord
 

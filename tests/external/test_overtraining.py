@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infusionlaw import SURFACES, fit_surface, read_losses
-from infusionlaw.law.surface_fit import SurfaceFit
+from infusionlaw.law.surfaces.fit import SurfaceFit
 
 TABLE = Path(__file__).parents[2].parent / "shared" / "data" / "overtraining_scaling" / "models104.csv"
 pytestmark = pytest.mark.skipif(not TABLE.exists(), reason=f"needs {TABLE.name} of mlfoundations/scaling")

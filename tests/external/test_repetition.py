@@ -7,7 +7,7 @@ import pytest
 
 from infusionlaw import SURFACES, Conditions, fit_surface, read_losses
 from infusionlaw.law.dose import Array
-from infusionlaw.law.surface_fit import SurfaceFit
+from infusionlaw.law.surfaces.fit import SurfaceFit
 
 TABLE = Path(__file__).parents[2].parent / "shared" / "data" / "datablations_repetition" / "fit_182runs_cell25.csv"
 pytestmark = pytest.mark.skipif(not TABLE.exists(), reason=f"needs {TABLE.name} of huggingface/datablations")

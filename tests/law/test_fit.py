@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import Interval, share_of
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law, law_band
 from infusionlaw.law.lawfile import read_law, write_law
-from infusionlaw.law.points import Point
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Point
 from infusionlaw.law.simulate import TrueLaw, World, simulate, true_x
 from infusionlaw.records import RunRecord
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from infusionlaw.chain import fit
-from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.law import Law
-from infusionlaw.law.points import Point
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Point
 from infusionlaw.law.simulate import World, simulate
 from infusionlaw.records import RunRecord
 from infusionlaw.report.figures import write_figures

@@ -1,6 +1,6 @@
 """The power of a study file in words."""
 
-from infusionlaw.law.power import Place, Power, Reach
+from infusionlaw.law.power.power import Place, Power, Reach
 from infusionlaw.records import Estimate
 from infusionlaw.report.power import power_text, study_power
 from infusionlaw.studyfile import StudyFile

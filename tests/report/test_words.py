@@ -11,7 +11,7 @@ from infusionlaw.files import write_json
 from infusionlaw.law.dose import Interval, Scale, log_odds
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
-from infusionlaw.law.points import Kind, Point
+from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.plan import predict
 from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import bracket, count, number, share

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infusionlaw.law.dose import Array
-from infusionlaw.law.levels import Levels, Observed, solve
 from infusionlaw.law.likelihood import STEP, Likelihood, aligned, scaled
-from infusionlaw.law.shapes import COARSE, FINE, FORMS, NEVER, Detector, Edges, falls, rises
+from infusionlaw.law.points.levels import Levels, Observed, solve
+from infusionlaw.law.points.shapes import COARSE, FINE, FORMS, NEVER, Detector, Edges, falls, rises
 
 # Shapes whose log likelihood is this much below the best are not looked at further.
 HOPELESS = 25.0

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares, lsq_linear, minimize
 
-from infusionlaw.law.conditions import Conditions
 from infusionlaw.law.dose import Array
-from infusionlaw.law.surfaces import Parameter, Surface, Theta
+from infusionlaw.law.surfaces.conditions import Conditions
+from infusionlaw.law.surfaces.forms import Parameter, Surface, Theta
 
 Scale = Literal["log", "linear"]
 # A small delta makes many local minima, so several starts descend; another round mends a poor scaling of the first.

@@ -13,7 +13,7 @@ import numpy as np
 
 from infusionlaw.law.dose import Array, log_odds
 from infusionlaw.law.law import Law, carried_over
-from infusionlaw.law.points import Kind
+from infusionlaw.law.points.point import Kind
 
 Constraint = Literal["collapse of recall", "collapse of retention", "general loss", "largest dose tried"]
 

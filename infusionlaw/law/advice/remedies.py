@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from infusionlaw.law.advice.limits import Target, draws, limits, text_of, tightest, works
 from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.law import Law
-from infusionlaw.law.limits import Target, draws, limits, text_of, tightest, works
 
 Change = Literal["fewer facts", "shorter statements", "more tokens", "a larger model", "a higher tolerance"]
 COARSE, FINE, MOST = 0.1, 0.001, 1000.0

@@ -16,15 +16,15 @@ from typing import Literal, get_args
 import numpy as np
 
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.law.curves import Curve, Score, curves
-from infusionlaw.law.detect import locate, response
 from infusionlaw.law.dose import LEVEL, Array, Interval
-from infusionlaw.law.levels import Observed
 from infusionlaw.law.likelihood import Likelihood
-from infusionlaw.law.points import KINDS, Kind, Point, Status
-from infusionlaw.law.shapes import Detector
-from infusionlaw.law.significance import NULL_DRAWS, p_value
-from infusionlaw.law.tolerance import rise_of_loss
+from infusionlaw.law.points.curves import Curve, Score, curves
+from infusionlaw.law.points.detect import locate, response
+from infusionlaw.law.points.levels import Observed
+from infusionlaw.law.points.point import KINDS, Kind, Point, Status
+from infusionlaw.law.points.shapes import Detector
+from infusionlaw.law.points.significance import NULL_DRAWS, p_value
+from infusionlaw.law.points.tolerance import rise_of_loss
 from infusionlaw.law.uncertainty import perturbed
 from infusionlaw.records import RunRecord
 

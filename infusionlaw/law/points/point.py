@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
-from infusionlaw.law.detect import Level, Response
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
 from infusionlaw.law.likelihood import STEP, Likelihood
+from infusionlaw.law.points.detect import Level, Response
 from infusionlaw.records import DoseUnit
 
 Kind = Literal["acquisition", "collapse", "retention", "tolerance"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.layout import layout, missing, on_plateau, places
-from infusionlaw.law.power import Power, power
+from infusionlaw.law.power.layout import layout, missing, on_plateau, places
+from infusionlaw.law.power.power import Power, power
 from infusionlaw.records import DoseUnit, RunSpec
 
 FINE = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99, 0.995)

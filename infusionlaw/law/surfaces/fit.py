@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.law.conditions import Conditions
 from infusionlaw.law.dose import Array
-from infusionlaw.law.surface_problem import Problem, Scale, descend, starts_of
-from infusionlaw.law.surfaces import Surface
+from infusionlaw.law.surfaces.conditions import Conditions
+from infusionlaw.law.surfaces.forms import Surface
+from infusionlaw.law.surfaces.problem import Problem, Scale, descend, starts_of
 
 Status = Literal["converged", "at a bound", "not identified", "not converged", "given"]
 # The angle between the residuals and a parameter's column at which a descent has arrived, as in MINPACK's gtol, and

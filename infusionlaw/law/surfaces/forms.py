@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infusionlaw.law.conditions import Conditions
 from infusionlaw.law.dose import Array
+from infusionlaw.law.surfaces.conditions import Conditions
 
 Theta = Mapping[str, float]
 Exponents = tuple[list[Array], dict[str, list[Array | float]]]

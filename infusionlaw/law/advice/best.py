@@ -18,11 +18,11 @@ from typing import Literal
 
 import numpy as np
 
-from infusionlaw.law.detect import Level
+from infusionlaw.law.advice.limits import Constraint, Limit, Target, draws, limits, tightest, works
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.heights import Heights
 from infusionlaw.law.law import Law
-from infusionlaw.law.limits import Constraint, Limit, Target, draws, limits, tightest, works
+from infusionlaw.law.points.detect import Level
 
 STEP, NEAR = 0.01, 0.005
 KNOTS, REPEATS, DRAWS = 1000, 200, 4000

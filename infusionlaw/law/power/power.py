@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import Array, Interval, share_of
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
-from infusionlaw.law.layout import SHARP, SLOW, Layout, layout, missing, on_plateau, places, plateau, typical
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.power.layout import SHARP, SLOW, Layout, layout, missing, on_plateau, places, plateau, typical
 from infusionlaw.law.simulate import simulate
 from infusionlaw.records import DoseUnit, RunRecord, RunSpec
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infusionlaw.law.collapse import SCORES, observed
-from infusionlaw.law.curves import Curve, curves
-from infusionlaw.law.detect import fitted
 from infusionlaw.law.dose import Array
-from infusionlaw.law.points import Point
-from infusionlaw.law.shapes import COARSE, FORMS, NEVER, Edges, falls, rises
-from infusionlaw.law.tolerance import isotonic
+from infusionlaw.law.points.curves import Curve, curves
+from infusionlaw.law.points.detect import fitted
+from infusionlaw.law.points.find import SCORES, observed
+from infusionlaw.law.points.point import Point
+from infusionlaw.law.points.shapes import COARSE, FORMS, NEVER, Edges, falls, rises
+from infusionlaw.law.points.tolerance import isotonic
 from infusionlaw.records import RunRecord
 
 

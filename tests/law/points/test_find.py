@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.collapse import find_points
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.lines import fitted_line
-from infusionlaw.law.points import Kind, Point, read_points, write_points
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.lines import fitted_line
+from infusionlaw.law.points.point import Kind, Point, read_points, write_points
+from infusionlaw.law.points.tolerance import isotonic
 from infusionlaw.law.simulate import TrueLaw, World, simulate
-from infusionlaw.law.tolerance import isotonic
 from infusionlaw.records import RunRecord
 
 SHARES = (0.1, 0.3, 0.6, 0.85, 0.92, 0.97)

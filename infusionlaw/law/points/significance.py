@@ -16,11 +16,11 @@ from typing import Literal
 
 import numpy as np
 
-from infusionlaw.law.detect import Fitted, fitted
 from infusionlaw.law.dose import Array
-from infusionlaw.law.levels import Observed, bases
 from infusionlaw.law.likelihood import STEP
-from infusionlaw.law.shapes import COARSE, NEVER, falls, rises
+from infusionlaw.law.points.detect import Fitted, fitted
+from infusionlaw.law.points.levels import Observed, bases
+from infusionlaw.law.points.shapes import COARSE, NEVER, falls, rises
 
 NULL_DRAWS = 200
 # Of the shapes that fit the null nearly as well as itself (chi2), at most so many compete in each draw.

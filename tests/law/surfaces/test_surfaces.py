@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.conditions import Conditions
-from infusionlaw.law.surface_fit import SurfaceFit, fit_surface, tolerated_share
-from infusionlaw.law.surfaces import (
+from infusionlaw.law.surfaces.conditions import Conditions
+from infusionlaw.law.surfaces.fit import SurfaceFit, fit_surface, tolerated_share
+from infusionlaw.law.surfaces.forms import (
     CHINCHILLA,
     CRITICAL_SHARE,
     DATA_CONSTRAINED,

@@ -1,0 +1,1 @@
+"""How precisely a design would locate a collapse, told by simulation before it is run."""
