@@ -7,8 +7,8 @@ A dose displaces general text, and loss falls as a power of the general tokens, 
 which is the share term of the D-CPT law (2406.01375; `surfaces.forms.MIXTURE`) for general text, less its value at
 dose 0. Where only exposures k are known, rise = C k^b. Fitted to every run of the places (N, D) that have dose 0, their
 own loss at dose 0 being a parameter too, so that its error is not taken for a rise. Robust (soft l1): one bad run
-counts for little. Published exponents of loss lie between -0.4 and 0, so p and q have priors N(0, 0.3): where only one size or
-budget was tried its exponent keeps that prior, and the rise at ten times as many is known to a factor of 2.
+counts for little. Published exponents of loss lie between -0.4 and 0, so p and q have priors N(0, 0.3): where only one
+size or budget was tried its exponent keeps that prior, and the rise at ten times as many is known to a factor of 2.
 """
 
 from collections.abc import Sequence
