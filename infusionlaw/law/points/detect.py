@@ -9,6 +9,7 @@ and none lies above 1: the probability of the right order is a factor.
 Nothing is searched for, so nothing gets stuck, and the likelihood shows all places that fit, not one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,10 @@ from infusionlaw.law.points.shapes import COARSE, FINE, FORMS, NEVER, Detector, 
 
 # Shapes whose log likelihood is this much below the best are not looked at further.
 HOPELESS = 25.0
+# Of the partners of what is looked for, those this near to the best are tried; the others add e^-PARTNER at most.
+PARTNER = 12.0
+# A dose is on the plateau where rise and fall have come this far, and gone no further.
+REACHED = 0.95
 
 
 @dataclass(frozen=True)
@@ -33,22 +38,44 @@ class Fitted:
 
     rises: Edges
     falls: Edges
-    allowed: NDArray[np.bool_]
     log_likelihood: Array
     levels: Levels
+
+    @property
+    def peak(self) -> float:
+        """The largest log likelihood."""
+        return float(self.log_likelihood.max())
+
+    @property
+    def on_plateau(self) -> int:
+        """How many doses the best shape has on its plateau, between its rise and its fall."""
+        i, j = np.unravel_index(self.log_likelihood.argmax(), self.log_likelihood.shape)
+        return int(((self.rises.height[i] > REACHED) & (self.falls.height[j] > REACHED)).sum())
 
 
 def fitted(data: Observed, rise: Edges, fall: Edges) -> Fitted:
     """Levels and marginal likelihood of every pair of a rise and a fall."""
     levels = solve(data, rise.height, fall.height)
-    end = np.where(np.isfinite(rise.knot), rise.knot + np.nan_to_num(rise.width), -np.inf)
-    allowed = np.asarray(end[:, None] <= fall.knot)
     misfit = -(data.dof + len(data.y)) / 2 * np.log1p(levels.chi2 / data.dof)
-    log_l = np.where(allowed, misfit, -np.inf)
+    log_l = np.where(allowed(rise, fall), misfit, -np.inf)
     at = np.nonzero(log_l >= log_l.max() - HOPELESS)
     log_l[at] = log_l[at] + _log_chance(rise.knot[at[0]], fall.knot[at[1]], levels.take(at))
     log_l[log_l < log_l.max() - HOPELESS] = -np.inf
-    return Fitted(rise, fall, allowed, log_l, levels)
+    return Fitted(rise, fall, log_l, levels)
+
+
+def allowed(rise: Edges, fall: Edges) -> NDArray[np.bool_]:
+    """Which rises end before which falls begin: (A, C)."""
+    end = np.where(np.isfinite(rise.knot), rise.knot + np.nan_to_num(rise.width), -np.inf)
+    return np.asarray(end[:, None] <= fall.knot)
+
+
+def sketch(data: Observed, detector: Detector) -> list[Fitted]:
+    """Every coarse rise with every coarse fall, for each of a detector's forms."""
+    return [
+        fitted(data, rises(data.x, form, COARSE, data.retention), falls(data.x, form, COARSE))
+        for form in FORMS[detector]
+    ]
 
 
 def _log_chance(rise: Array, fall: Array, levels: Levels) -> Array:
@@ -76,48 +103,59 @@ class Response:
     fall: Level
 
 
-def locate(data: Observed, detector: Detector, which: Literal["rise", "half", "fall"]) -> Likelihood:
-    """The likelihood of where a curve begins to rise, is half way up, or begins to fall."""
-    fine_rise = which != "fall"
-    parts, peak = [], -np.inf
-    for form in FORMS[detector]:
-        rise = rises(data.x, form, FINE if fine_rise else COARSE, data.retention)
-        fall = falls(data.x, form, COARSE if fine_rise else FINE)
-        fit = fitted(data, rise, fall)
-        parts.append(fit)
-        peak = max(peak, float(fit.log_likelihood.max()))
-    curves = [_along(fit, peak, fine_rise) for fit in parts]
-    edges = parts[0].rises if fine_rise else parts[0].falls
+def locate(
+    data: Observed, detector: Detector, which: Literal["rise", "half", "fall"], rough: Sequence[Fitted]
+) -> Likelihood:
+    """The likelihood of where a curve begins to rise, is half way up, or begins to fall.
+
+    What is looked for is tried on the fine lattice, with those partners of the `sketch` that came near its best.
+    """
+    fall = which == "fall"
+    parts = []
+    for form, fit in zip(FORMS[detector], rough, strict=True):
+        # The last rise is none at all: it says nothing of a fall.
+        each = fit.log_likelihood[:-1].max(1) if fall else fit.log_likelihood.max(0)
+        near = np.flatnonzero(each >= each.max() - PARTNER)
+        if fall:
+            parts.append(fitted(data, fit.rises.take(near), falls(data.x, form, FINE)))
+        else:
+            parts.append(fitted(data, rises(data.x, form, FINE, data.retention), fit.falls.take(near)))
+    peak = max(fit.peak for fit in parts)
+    along = _over_rises if fall else _over_falls
+    value = np.mean([along(fit, full, peak) for fit, full in zip(parts, rough, strict=True)], axis=0)
+    edges = parts[0].falls if fall else parts[0].rises
     place = edges.knot + np.nan_to_num(edges.width) / 2 if which == "half" else edges.knot
-    return _binned(data, place, np.mean(curves, axis=0))
+    return _binned(data, place, value)
 
 
-def _along(fit: Fitted, peak: float, rise: bool) -> Array:
-    """Mean likelihood of each rise (or fall) over its partners: one value for each knot and width."""
-    chance = np.exp(fit.log_likelihood - peak)
-    if rise:
-        weight = fit.allowed * fit.falls.weight
-        return np.asarray((chance * weight).sum(1) / np.maximum(weight.sum(1), 1e-300))
-    weight = (fit.allowed * fit.rises.weight[:, None])[:-1]  # the last rise is none at all: it says nothing of a fall
-    return np.asarray((chance[:-1] * weight).sum(0) / np.maximum(weight.sum(0), 1e-300))
+def _over_falls(fit: Fitted, rough: Fitted, peak: float) -> Array:
+    """Mean likelihood of each rise over all falls that are allowed with it: one value for each knot and width."""
+    total = np.exp(fit.log_likelihood - peak) @ fit.falls.weight
+    return np.asarray(total / np.maximum(allowed(fit.rises, rough.falls) @ rough.falls.weight, 1e-300))
+
+
+def _over_rises(fit: Fitted, rough: Fitted, peak: float) -> Array:
+    """Mean likelihood of each fall over all rises that are allowed with it: one value for each knot and width."""
+    total = fit.rises.weight @ np.exp(fit.log_likelihood - peak)
+    room = rough.rises.weight[:-1] @ allowed(rough.rises, fit.falls)[:-1]
+    return np.asarray(total / np.maximum(room, 1e-300))
 
 
 def _binned(data: Observed, place: Array, value: Array) -> Likelihood:
-    """Values by place as a likelihood over the doses tried; all places below the smallest are one, and all beyond."""
+    """The likelihood of each place, its width the one that fits best; all below the smallest dose, and beyond, are one.
+
+    A mean over widths would let a place win because many widths are as good there, which says nothing of the place.
+    """
     doses = data.x[np.isfinite(data.x)]
     start, count = aligned(doses[0], doses[-1])
     bins = np.clip(np.floor((np.clip(place, -1e6, 1e6) - start) / STEP + 1e-9), -1, count).astype(int)
-    means = np.array([value[bins == k].mean() for k in range(-1, count + 1)])
-    return scaled(start, means[1:-1], float(means[0]), float(means[-1]))
+    best = np.array([value[bins == k].max() for k in range(-1, count + 1)])
+    return scaled(start, best[1:-1], float(best[0]), float(best[-1]))
 
 
-def response(data: Observed, detector: Detector) -> Response:
-    """Posterior means and deviations of the plateau, the floor and the widths."""
-    fits = [
-        fitted(data, rises(data.x, form, COARSE, data.retention), falls(data.x, form, COARSE))
-        for form in FORMS[detector]
-    ]
-    peak = max(float(fit.log_likelihood.max()) for fit in fits)
+def response(fits: Sequence[Fitted]) -> Response:
+    """Posterior means and deviations of the plateau, the floor and the widths, over all shapes of a sketch."""
+    peak = max(fit.peak for fit in fits)
     weight = np.stack([np.exp(f.log_likelihood - peak) * f.rises.weight[:, None] * f.falls.weight for f in fits])
     shape = weight.shape[1:]
     rise = np.broadcast_to(np.log10(fits[0].rises.width)[:, None], shape)

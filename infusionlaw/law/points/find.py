@@ -19,7 +19,7 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.likelihood import Likelihood
 from infusionlaw.law.points.curves import Curve, Score, curves
-from infusionlaw.law.points.detect import locate, response
+from infusionlaw.law.points.detect import Fitted, locate, response, sketch
 from infusionlaw.law.points.levels import Observed
 from infusionlaw.law.points.point import KINDS, Kind, Point, Status
 from infusionlaw.law.points.shapes import Detector
@@ -30,6 +30,7 @@ from infusionlaw.records import RunRecord
 
 Acquisition = Literal["onset", "half"]
 SIGNIFICANCE = 0.05
+BARE = "fewer than two doses lie on the plateau before it, so its interval is less sure than it says; add doses there"
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
 SCORES: dict[Kind, Score] = {
     "acquisition": "recall",
@@ -92,7 +93,9 @@ def _points(
     if p_value(data, "rise", noise, rng) > SIGNIFICANCE:
         note = "recall never leaves guessing: nothing was ever learned"
         return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]
-    return [_rise(curve, data, detector, acquisition), _fall(curve, "collapse", data, detector, noise, rng)]
+    rough = sketch(data, detector)
+    rise = _rise(curve, data, detector, acquisition, rough)
+    return [rise, _fall(curve, "collapse", data, detector, rough, p_value(data, "fall", noise, rng))]
 
 
 def observed(curve: Curve) -> Observed:
@@ -106,12 +109,14 @@ def observed(curve: Curve) -> Observed:
     return Observed(x, y, sd, curve.dof, curve.guessing[0], curve.score == "retention")
 
 
-def _rise(curve: Curve, data: Observed, detector: Detector, acquisition: Acquisition) -> Point:
+def _rise(curve: Curve, data: Observed, detector: Detector, acquisition: Acquisition, rough: Sequence[Fitted]) -> Point:
     """The acquisition point of a curve that rises."""
     if acquisition == "half":
-        half = "half way from guessing to the plateau"
-        return _decided(curve, "acquisition", locate(data, detector, "half"), f"{half} before the smallest dose", half)
-    return _decided(curve, "acquisition", locate(data, detector, "rise"), "already above guessing at the smallest dose")
+        note = "half way from guessing to the plateau"
+        place = locate(data, detector, "half", rough)
+        return _decided(curve, "acquisition", place, f"{note} before the smallest dose", note)
+    place = locate(data, detector, "rise", rough)
+    return _decided(curve, "acquisition", place, "already above guessing at the smallest dose")
 
 
 def _retention(curve: Curve, data: Observed, detector: Detector, noise: Array, rng: np.random.Generator) -> Point:
@@ -120,19 +125,20 @@ def _retention(curve: Curve, data: Observed, detector: Detector, noise: Array, r
     chi2, null = (((data.y - level) / width) ** 2).sum(), ((noise / data.sd) ** 2).sum(1)
     if np.mean(null >= chi2) > SIGNIFICANCE:
         return _nothing(curve, "retention", "no effect", "retention never leaves guessing: there was nothing to lose")
-    return _fall(curve, "retention", data, detector, noise, rng)
+    return _fall(curve, "retention", data, detector, sketch(data, detector), p_value(data, "fall", noise, rng))
 
 
 def _fall(
-    curve: Curve, kind: Kind, data: Observed, detector: Detector, noise: Array, rng: np.random.Generator
+    curve: Curve, kind: Kind, data: Observed, detector: Detector, rough: Sequence[Fitted], by_noise: float
 ) -> Point:
-    """The collapse of recall or of retention."""
-    place = locate(data, detector, "fall")
-    if p_value(data, "fall", noise, rng) > SIGNIFICANCE:
+    """The collapse of recall or of retention; by_noise: how often noise alone makes such a fall."""
+    place = locate(data, detector, "fall", rough)
+    if by_noise > SIGNIFICANCE:
         point = _beyond(curve, kind, "no fall beyond the noise up to the largest dose", place)
     else:
-        point = _decided(curve, kind, place, "already falling from the smallest dose")
-    return replace(point, response=response(data, detector))
+        bare = max(rough, key=lambda fit: fit.peak).on_plateau < 2
+        point = _decided(curve, kind, place, "already falling from the smallest dose", BARE if bare else "")
+    return replace(point, response=response(rough))
 
 
 def _tolerance(curve: Curve, tolerance: float, draws: int, rng: np.random.Generator) -> Point:

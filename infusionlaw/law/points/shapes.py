@@ -11,11 +11,11 @@ fall where it leaves the plateau; w is its width.
 In both, the knot is where the tangent at half height meets the level that is left, so they locate the same point.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from infusionlaw.law.dose import Array
@@ -26,7 +26,7 @@ Form = Literal["hinge", "smooth"]
 FORMS: dict[Detector, tuple[Form, ...]] = {"hinge": ("hinge",), "smooth": ("smooth",), "both": ("hinge", "smooth")}
 # Widths of rises and falls (dex) that are tried, equally likely on a log scale. What is not looked for is coarser.
 NARROWEST, WIDEST = 0.1, 3.0
-FINE, COARSE = (STEP, 8), (5 * STEP, 5)
+FINE, COARSE = (STEP, 16), (5 * STEP, 5)
 NEVER, BEFORE = np.inf, -np.inf
 
 
@@ -39,9 +39,8 @@ class Edges:
     weight: Array
     height: Array
 
-    def take(self, index: Sequence[int]) -> "Edges":
+    def take(self, at: NDArray[np.intp]) -> "Edges":
         """Those at some indices."""
-        at = np.asarray(index)
         return Edges(self.knot[at], self.width[at], self.weight[at], self.height[at])
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import STEP
-from infusionlaw.law.points.detect import Fitted, fitted
+from infusionlaw.law.points.detect import Fitted, allowed, fitted
 from infusionlaw.law.points.levels import Observed, bases
 from infusionlaw.law.points.shapes import COARSE, NEVER, falls, rises
 
@@ -35,8 +35,8 @@ def p_value(data: Observed, which: Literal["rise", "fall"], noise: Array, rng: n
     noise (M, J): draws of the observations' errors.
     """
     rise, fall = rises(data.x, "hinge", COARSE, data.retention), falls(data.x, "hinge", COARSE)
-    plain = rises(data.x, "hinge", PLAIN, data.retention) if which == "fall" else rise.take([-1])
-    flat = fall.take([-1])
+    plain = rises(data.x, "hinge", PLAIN, data.retention) if which == "fall" else rise.take(np.array([-1]))
+    flat = fall.take(np.array([-1]))
     null, every = fitted(data, plain, flat), fitted(data, rise, fall)
     without, own = _misfit(null)[:, 0], _misfit(every)
     best = int(without.argmin())
@@ -78,7 +78,7 @@ def _misfit(fit: Fitted) -> Array:
     first, plateau, floor = fit.levels.mean
     flat, stays = fit.rises.knot[:, None] == NEVER, fit.falls.knot[None] == NEVER
     ordered = ((plateau >= first) | flat) & ((plateau >= floor) | stays | flat)
-    return np.where(fit.allowed & ordered, fit.levels.chi2, np.inf)
+    return np.where(allowed(fit.rises, fit.falls) & ordered, fit.levels.chi2, np.inf)
 
 
 def _chi2(data: Observed, rise: Array, fall: Array, y: Array) -> Array:

@@ -18,7 +18,7 @@ from infusionlaw.records import RunRecord
 
 SHARES = (0.1, 0.3, 0.6, 0.85, 0.92, 0.97)
 # Recall falls, comes back and falls again: one of the falls is an accident, and one seed does not say which.
-TWO_FALLS = (0.95, 0.95, 0.6, 0.4, 0.3, 0.95, 0.95, 0.95, 0.3, 0.2)
+TWO_FALLS = (0.95, 0.95, 0.5, 0.3, 0.25, 0.95, 0.95, 0.95, 0.3, 0.2)
 TEN_SHARES = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97)
 LARGEST = np.log10(0.97 / 0.03)
 
@@ -75,7 +75,8 @@ def test_collapse_and_acquisition_are_recovered(shape: str) -> None:
             continue
         x = truth[(p.kind, p.size, p.tokens)]
         assert p.status == "found"
-        assert x is not None and p.x.value == pytest.approx(x, abs=0.25)
+        assert x is not None and p.x.value == pytest.approx(x, abs=0.35)
+        assert (p.x.low or -np.inf) < x < (p.x.high or np.inf)
 
 
 def test_both_units_say_the_same() -> None:
@@ -105,8 +106,8 @@ def test_statuses(values: list[float], status: str, acquisition: str) -> None:
 def test_bounds_stand_at_the_ends_of_the_grid() -> None:
     above = point(table([0.21, 0.3, 0.5, 0.7, 0.8, 0.9]))
     assert (above.x.value, above.x.high) == (None, None)
-    assert above.x.low == pytest.approx(LARGEST)
-    assert above.share.low == pytest.approx(0.97)
+    assert above.x.low is not None and 1.1 < above.x.low <= LARGEST  # a slow fall may begin within the doses, unseen
+    assert "could hide one" in above.note
     below = point(table([0.9, 0.7, 0.5, 0.35, 0.3, 0.2]))
     assert (below.x.value, below.x.low) == (None, None)
     assert below.share.high is not None and 0.1 <= below.share.high < 0.15
