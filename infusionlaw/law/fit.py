@@ -38,8 +38,8 @@ def fit_law(
     """The law of a table from its points (`find_points`), each kind with every form that can be fitted to it.
 
     forms: names of the forms to consider (`known_forms`), all by default. Held-out runs and their points are left out,
-    as is their hash. A kind with fewer than two located points is `not fitted`. Deterministic in `seed`. Raises
-    InputError when no run is left, or for a form that is not known.
+    as is their hash. A kind with no located point, or nothing beside it, is `not fitted`. Deterministic in `seed`.
+    Raises InputError when no run is left, or for a form that is not known.
     """
     for name in forms or ():
         if name not in known_forms():
@@ -79,9 +79,9 @@ def _fit_kind(
     kind: Kind, points: Sequence[Point], unit: DoseUnit, names: Sequence[str] | None, draws: int, seed: int
 ) -> KindLaw:
     kept = tuple(replace(point, likelihood=None) for point in points)
-    if located(points) < 2:
-        return KindLaw(kind, "not fitted", _too_few(kind, points), (), kept)
     usable = [(p, place) for p in points if (place := p.likelihood or from_interval(p.x)) is not None]
+    if not located(points) or len(usable) < 2:
+        return KindLaw(kind, "not fitted", _too_few(kind, points), (), kept)
     at = _places(unit, [p for p, _ in usable])
     data = Evidence.of(at, [place for _, place in usable])
     forms = list(candidates(at, names))
@@ -126,4 +126,5 @@ def _too_few(kind: Kind, points: Sequence[Point]) -> str:
         return f"the table has no scores to find a {kind} point from"
     statuses = ", ".join(f"{p.status} at size {p.size:g}" for p in points if p.x.value is None)
     others = statuses or "no other was tried"
-    return f"a law needs at least two {kind} points and {located(points)} was located ({others})"
+    found = located(points)
+    return f"a law needs a {kind} point and another, or a bound, and {found or 'none'} was located ({others})"

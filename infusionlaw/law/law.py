@@ -123,6 +123,10 @@ class Law:
 
     def _flags(self, law: KindLaw, size: float, tokens: float) -> tuple[str, ...]:
         flags = []
+        if located(law.points) == 1:
+            flags.append(
+                f"only one of {len(law.points)} points of {law.kind} was located, so the law rests on bounds and priors"
+            )
         for cause, word, target, tried in (
             ("size", "size", size, [p.size for p in law.points]),
             ("tokens", "budget", tokens, [p.tokens for p in law.points]),

@@ -142,15 +142,23 @@ def _over_rises(fit: Fitted, rough: Fitted, peak: float) -> Array:
 
 
 def _binned(data: Observed, place: Array, value: Array) -> Likelihood:
-    """The likelihood of each place, its width the one that fits best; all below the smallest dose, and beyond, are one.
+    """The likelihood of each place, its width the one that fits best; below the smallest dose, and beyond, the mean.
 
     A mean over widths would let a place win because many widths are as good there, which says nothing of the place.
     """
-    doses = data.x[np.isfinite(data.x)]
+    doses, there = data.x[np.isfinite(data.x)], np.isfinite(place)
     start, count = aligned(doses[0], doses[-1])
-    bins = np.clip(np.floor((np.clip(place, -1e6, 1e6) - start) / STEP + 1e-9), -1, count).astype(int)
-    best = np.array([value[bins == k].max() for k in range(-1, count + 1)])
-    return scaled(start, best[1:-1], float(best[0]), float(best[-1]))
+    bins = np.floor((place[there] - start) / STEP + 1e-9).astype(int)
+    best = np.full(max(int(bins.max()) + 1, count) - bins.min(), -1.0)
+    np.maximum.at(best, bins - bins.min(), value[there])
+    below, inside, beyond = np.split(best, [-bins.min(), count - bins.min()])
+    above = _mean(beyond) if len(beyond) else float(value[place == NEVER].mean())
+    return scaled(start, inside, _mean(below), above)
+
+
+def _mean(best: Array) -> float:
+    """The mean over places that some shape has."""
+    return float(best[best >= 0].mean())
 
 
 def response(fits: Sequence[Fitted]) -> Response:
