@@ -5,7 +5,6 @@ size, tokens, unique tokens or epochs, share. With tokens D and unique tokens U 
 follows from the other. Units are those of the file: the loss in nats, bits, or bits per byte, fitted as it is.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.table import names_of
-from infusionlaw.tabular import read_rows
+from infusionlaw.tabular import bare, read_rows
 
 CONDITIONS = ("size", "tokens", "unique_tokens", "share")
 # Other names of columns; those of size, tokens and share are the names they have in a table of runs.
@@ -65,8 +64,8 @@ def _columns(header: list[str], renames: Mapping[str, str], path: str | Path) ->
             raise InputError(f'{path}: there is no column "{column}"; {nearest(column, header)}')
     found = dict(renames)
     for meaning in (name for name in ALIASES if name not in renames):
-        known = {_plain(alias) for alias in ALIASES[meaning]}
-        mine = [column for column in header if _plain(column) in known and column not in renames.values()]
+        known = {bare(alias) for alias in ALIASES[meaning]}
+        mine = [column for column in header if bare(column) in known and column not in renames.values()]
         if len(mine) > 1:
             raise InputError(f'{path}: "{mine[0]}" and "{mine[1]}" may both be the {meaning}; say {meaning}="..."')
         found |= {meaning: mine[0]} if mine else {}
@@ -77,10 +76,6 @@ def _columns(header: list[str], renames: Mapping[str, str], path: str | Path) ->
     if not set(found) & set(CONDITIONS):
         raise InputError(f"{path}: no column is known as size, tokens, unique tokens or share; rename one or say which")
     return found
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).casefold()
 
 
 def _wanted(row: Mapping[str, Any], header: list[str], where: Mapping[str, str], path: str | Path) -> bool:

@@ -10,7 +10,6 @@ fitted; a bad one is named. With S facts of t tokens a statement the dose units 
 import csv
 import dataclasses
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from io import StringIO
@@ -21,7 +20,7 @@ from infusionlaw.cells import cell_value
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_text
 from infusionlaw.records import RunRecord
-from infusionlaw.tabular import read_rows
+from infusionlaw.tabular import bare, read_rows
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(RunRecord))
 REQUIRED = ("size", "tokens", "recall")
@@ -134,7 +133,7 @@ def _columns(header: Sequence[str], path: str | Path) -> dict[str, str]:
     """Which column of the file holds which of ours; InputError when one is missing or given twice."""
     columns: dict[str, str] = {}
     for name in header:
-        column = _KNOWN.get(_plain(name))
+        column = _KNOWN.get(bare(name))
         if column in columns:
             both = f'"{columns[column]}" and "{name}"'
             raise InputError(f"{path}: columns {both} both mean {column}; rename or remove one")
@@ -150,18 +149,14 @@ def _columns(header: Sequence[str], path: str | Path) -> dict[str, str]:
     return columns
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).casefold()
-
-
-_KNOWN = {_plain(name): column for column in COLUMNS for name in names_of(column)}
+_KNOWN = {bare(name): column for column in COLUMNS for name in names_of(column)}
 
 
 def _meant(column: str, header: Sequence[str]) -> str | None:
     """A question whether a misspelt column was meant for a missing one."""
-    names = {_plain(name): name for name in names_of(column)}
-    for given in (name for name in header if _plain(name) not in _KNOWN):
-        near = get_close_matches(_plain(given), names, n=1, cutoff=0.75)
+    names = {bare(name): name for name in names_of(column)}
+    for given in (name for name in header if bare(name) not in _KNOWN):
+        near = get_close_matches(bare(given), names, n=1, cutoff=0.75)
         if near:
             return f'by "{given}", did you mean "{names[near[0]]}"?'
     return None

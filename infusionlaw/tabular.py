@@ -40,6 +40,11 @@ def read_rows(path: str | Path) -> tuple[list[str], list[dict[str, Any]]]:
     return named, [{name: cell for name, cell in zip(header, row, strict=True) if name} for row in cells]
 
 
+def bare(name: str) -> str:
+    """A column's name without case, spaces, hyphens and underscores: what is compared when columns are looked up."""
+    return re.sub(r"[\s_-]", "", name).casefold()
+
+
 def has_decimal_comma(cell: str) -> bool:
     """Whether a cell reads as a number with a decimal comma; "1,300,000" and "1,300" read as thousands."""
     return bool(_DECIMAL_COMMA.fullmatch(cell))

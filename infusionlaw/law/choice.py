@@ -3,12 +3,14 @@
 A form is fitted to the points without the largest size (and, where several were tried, without the largest budget) and
 scored by the log predictive density of the points left out, jointly. Those scores add up to the form's weight,
 
-    weight ~ exp(sum over what was left out of log p(left out | rest, form)),
+    weight ~ prior * exp(sum over what was left out of log p(left out | rest, form)),
 
-and predictions are mixtures over forms, so not knowing the form is part of every interval. This is extrapolation, which
-is what a law is for; fit within the range hardly tells forms apart. Where nothing can be left out, because no
-more than two sizes and two budgets were tried, the weight is the form's marginal likelihood: what its priors predict of
-all points.
+where the general power law has half of the prior weight: the others are mostly special cases of it, and where the
+points say little (a largest size that is only a bound) they would win by number and be too sure. Predictions are
+mixtures over forms, so not knowing the form is part of every interval. This is extrapolation, which is what a law is
+for; fit within the range hardly tells forms apart. Where nothing can be left out, because no more than two sizes and
+two budgets were tried, the form's marginal likelihood takes the place of the scores: what its priors predict of all
+points.
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from infusionlaw.law.dose import Array
-from infusionlaw.law.forms import Form
+from infusionlaw.law.forms import Form, PowerLaw
 from infusionlaw.law.posterior import Evidence, Mask, log_evidence, sample
 
 DRAWS = 1000
@@ -27,13 +29,19 @@ def weights(forms: Sequence[Form], data: Evidence, rng: np.random.Generator) -> 
     """Weight of each form (F,), adding up to 1."""
     if len(forms) == 1:
         return np.ones(1)
-    total = np.zeros(len(forms))
+    total = log_prior_weight(forms)
     for out in (masks := left_out(data)):
         total += [score(form, data, out, rng) for form in forms]
     if not masks:
         total += [log_evidence(form, data, rng) for form in forms]
     weight = np.exp(total - total.max())
     return np.asarray(weight / weight.sum())
+
+
+def log_prior_weight(forms: Sequence[Form]) -> Array:
+    """Log weight of each form (F,) at the outset: half for the general power law, the rest shared evenly."""
+    general = np.array([isinstance(form, PowerLaw) for form in forms])
+    return np.asarray(np.log(np.where(general, 0.5 / max(general.sum(), 1), 0.5 / max((~general).sum(), 1))))
 
 
 def left_out(data: Evidence) -> list[Mask]:

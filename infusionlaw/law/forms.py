@@ -11,6 +11,7 @@ A form of your own: one file with such a class and, in its package, an entry poi
     mine = "my_package.my_module:MyForm"
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -89,11 +90,12 @@ class Form(Protocol):
         """The size at which the law gives x at the budget and facts of `at` (one condition): (M,), NaN if none."""
 
 
-class _Linear:
+class _Linear(ABC):
     """x = sum of theta times causes, where the causes are logs of N, D, S."""
 
+    @abstractmethod
     def causes(self, at: Places) -> Array:
-        raise NotImplementedError
+        """What theta multiplies (n, p)."""
 
     def offset(self, at: Places) -> Array:
         return np.zeros(len(at.size))
@@ -148,60 +150,73 @@ class PowerLaw(_Linear):
 
 
 @dataclass(frozen=True)
-class SizeLaw(_Linear):
+class _OneCause(_Linear):
+    """A power of one amount. origin: its geometric mean over the points."""
+
+    origin: float
+    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, EXPONENT)
+
+    @staticmethod
+    @abstractmethod
+    def amount(at: Places) -> Array:
+        """The cause (n,)."""
+
+    def causes(self, at: Places) -> Array:
+        return np.stack([np.ones(len(at.size)), np.log10(self.amount(at) / self.origin)], axis=-1)
+
+
+@dataclass(frozen=True)
+class SizeLaw(_OneCause):
     """A power of size alone."""
 
-    size0: float
     name: ClassVar[str] = "power law in size"
     formula: ClassVar[str] = "x = alpha + beta log(N/N0)"
     source: ClassVar[str] = "2509.19371, as its readers state it"
     parameters: ClassVar[tuple[str, ...]] = ("intercept", "size")
-    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, EXPONENT)
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls(_log_mean(at.size)) if at.varied("size") and at.varied("tokens") else None
+        return cls(_log_mean(cls.amount(at))) if at.varied("size") and at.varied("tokens") else None
 
-    def causes(self, at: Places) -> Array:
-        return np.stack([np.ones(len(at.size)), np.log10(at.size / self.size0)], axis=-1)
+    @staticmethod
+    def amount(at: Places) -> Array:
+        return at.size
 
 
 @dataclass(frozen=True)
-class BudgetLaw(_Linear):
+class BudgetLaw(_OneCause):
     """A power of the budget alone."""
 
-    tokens0: float
     name: ClassVar[str] = "power law in budget"
     formula: ClassVar[str] = "x = alpha + gamma log(D/D0)"
     source: ClassVar[str] = "2407.17467 writes its critical mixture ratio so"
     parameters: ClassVar[tuple[str, ...]] = ("intercept", "tokens")
-    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, EXPONENT)
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls(_log_mean(at.tokens)) if at.varied("tokens") else None
+        return cls(_log_mean(cls.amount(at))) if at.varied("tokens") else None
 
-    def causes(self, at: Places) -> Array:
-        return np.stack([np.ones(len(at.size)), np.log10(at.tokens / self.tokens0)], axis=-1)
+    @staticmethod
+    def amount(at: Places) -> Array:
+        return at.tokens
 
 
 @dataclass(frozen=True)
-class ComputeLaw(_Linear):
+class ComputeLaw(_OneCause):
     """A power of compute, 6 N D."""
 
-    compute0: float
     name: ClassVar[str] = "power law in compute"
     formula: ClassVar[str] = "x = alpha + beta log(N D / (N0 D0))"
     source: ClassVar[str] = "compute as the one cause, as in 2001.08361 and 2403.08540"
     parameters: ClassVar[tuple[str, ...]] = ("intercept", "compute")
-    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, EXPONENT)
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls(_log_mean(at.size * at.tokens)) if at.varied("size") and at.varied("tokens") else None
+        return cls(_log_mean(cls.amount(at))) if at.varied("size") and at.varied("tokens") else None
 
-    def causes(self, at: Places) -> Array:
-        return np.stack([np.ones(len(at.size)), np.log10(at.size * at.tokens / self.compute0)], axis=-1)
+    @staticmethod
+    def amount(at: Places) -> Array:
+        return np.asarray(at.size * at.tokens)
 
 
 @dataclass(frozen=True)
@@ -237,14 +252,15 @@ class ShiftedPowerLaw:
             return np.asarray(np.where(ratio > 0, self.size0 * ratio ** (-1 / 10.0 ** theta[:, 2]), np.nan))
 
 
-class _Amount:
+class _Amount(ABC):
     """One number: a log amount that fixes the dose. `exposures` gives log10 exposures, `share` log10 share."""
 
     parameters: ClassVar[tuple[str, ...]] = ("intercept",)
     prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT,)
 
+    @abstractmethod
     def log_exposures(self, theta: Array, at: Places) -> Array:
-        raise NotImplementedError
+        """log10 of the exposures at the point (M, n)."""
 
     def x(self, theta: Array, at: Places) -> Array:
         exposures = self.log_exposures(theta, at)

@@ -15,7 +15,7 @@ from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.records import DoseUnit
 
-VERSION = 2
+VERSION = 3
 
 
 def law_json(law: Law) -> dict[str, Any]:

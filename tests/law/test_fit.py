@@ -131,7 +131,7 @@ def test_a_law_read_back_says_the_same(tmp_path: Path) -> None:
     back = read_law(tmp_path / "law.json")
     assert back == law
     assert back.predict_point("collapse", 3e5, 3e6) == law.predict_point("collapse", 3e5, 3e6)
-    for text in ("[]", '{"version": 2, "kinds": {}}', "{"):
+    for text in ("[]", '{"version": 3, "kinds": {}}', "{"):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError, match=r"bad\.json"):
             read_law(tmp_path / "bad.json")

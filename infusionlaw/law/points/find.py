@@ -2,9 +2,9 @@
 
 Whether recall or retention rises or falls at all is a likelihood-ratio test against the best shape without a rise or a
 fall, its null distribution simulated with the noise present. Where it does is the likelihood over all shapes that fit
-(`detect`), by either detector or by both; the default is both, each counting for half. The likelihood decides the
-status: most of it below the smallest dose is `before the grid`, most above the largest `not reached`, two places apart
-`ambiguous`.
+(`detect`), by either detector or by both; the default is both, each as likely as the other at the outset. The
+likelihood decides the status: most of it below the smallest dose is `before the grid`, most above the largest `not
+reached`, two places apart `ambiguous`.
 
 General loss only rises: `tolerance` has its own detector.
 """

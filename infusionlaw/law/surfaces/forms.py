@@ -8,6 +8,7 @@ so that a form states its exponents l_k and their derivatives, and the loss, its
 when the shapes are given (variable projection) follow. C is training compute, 6 N D, and M tokens per parameter, D / N.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Surface:
+class Surface(ABC):
     """A form. coefficients: one a term, in the order of the terms; logged: theta holds their logarithms."""
 
     name: str
@@ -52,9 +53,9 @@ class Surface:
         """Lowest and highest value of each parameter."""
         return {parameter.name: (parameter.low, parameter.high) for parameter in (*self.coefficients, *self.shapes)}
 
+    @abstractmethod
     def exponents(self, theta: Theta, conditions: Conditions) -> Exponents:
         """The l_k, and for each parameter that moves them d l_k / d parameter; one entry a term."""
-        raise NotImplementedError
 
     def terms(self, theta: Theta, conditions: Conditions) -> Array:
         """What the coefficients multiply, (n, terms)."""
