@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
-from infusionlaw.law.dose import Array, x_of
+from infusionlaw.law.dose import Array, displaced, x_of
 from infusionlaw.records import DoseUnit, RunRecord
 
 # Parameters: log C0, p, q, log b.
@@ -40,7 +40,7 @@ class Cost:
     def rise(self, size: float, tokens: float, x: ArrayLike) -> Array:
         """Draws of the rise (DRAWS, n) at the doses x (n,) of one size and budget; their mean is the expected rise."""
         log_c, power = self._draws(size, tokens)
-        log_x = _log_displaced(np.atleast_1d(np.asarray(x, dtype=float)), self.unit)
+        log_x = displaced(np.atleast_1d(np.asarray(x, dtype=float)), self.unit)
         return _rise(log_c[:, None], power[:, None], log_x, self.unit)
 
     def dose_of(self, rise: float, size: float, tokens: float) -> Array:
@@ -67,11 +67,6 @@ class Cost:
         theta = rng.multivariate_normal(self.theta, self.covariance, DRAWS, method="eigh")
         row = np.array([1.0, np.log(size / self.size0), np.log(tokens / self.tokens0)])
         return theta[:, :3] @ row + OWN * rng.standard_normal(DRAWS), np.exp(theta[:, 3])
-
-
-def _log_displaced(x: Array, unit: DoseUnit) -> Array:
-    """What the power is of: -log(1 - r), or log k."""
-    return np.asarray(np.logaddexp(0, x * np.log(10)) if unit == "share" else x * np.log(10))
 
 
 def _rise(log_c: Array, power: Array, log_x: Array, unit: DoseUnit) -> Array:
@@ -132,7 +127,7 @@ def _runs(
     place = np.array([places.index((row.size, row.tokens)) for row in rows])
     causes = np.array([[1.0, np.log(size / size0), np.log(tokens / tokens0)] for size, tokens in places])
     start = np.array([loss[(place == j) & (x == -np.inf)].mean() for j in range(len(places))])
-    return _Runs(unit, _log_displaced(x, unit), loss, place, causes, start)
+    return _Runs(unit, displaced(x, unit), loss, place, causes, start)
 
 
 def _fit(data: _Runs) -> tuple[Array, Array]:

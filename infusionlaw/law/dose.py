@@ -53,6 +53,12 @@ def share_of(x: ArrayLike) -> Array:
         return np.asarray(1 / (1 + 10.0 ** -np.asarray(x, dtype=float)))
 
 
+def displaced(x: ArrayLike, unit: DoseUnit) -> Array:
+    """What general loss rises exponentially in: -ln(1 - share), the log of general text left, or ln exposures."""
+    x = np.asarray(x, dtype=float) * math.log(10)
+    return np.asarray(np.logaddexp(0, x) if unit == "share" else x)
+
+
 def exposures_per_share(tokens: float, facts: float | None, tokens_per_fact: float | None) -> float | None:
     """Exposures of each fact at a share of 1: D / (S * tokens_per_fact); None when S or the length is unknown."""
     return tokens / (facts * tokens_per_fact) if facts and tokens_per_fact else None

@@ -11,7 +11,7 @@ import pytest
 
 import infusionlaw.law.forms
 from infusionlaw.errors import InputError
-from infusionlaw.law.choice import weights
+from infusionlaw.law.choice import log_prior_weight, weights
 from infusionlaw.law.dose import Array
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.forms import BUILT_IN, Form, Places, candidates, known_forms, places
@@ -109,15 +109,25 @@ def points_of(name: str, rng: np.random.Generator) -> Evidence:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_true_form_gets_weight_and_a_wrong_one_none(name: str) -> None:
+def test_the_true_form_gains_weight_and_a_wrong_one_gets_none(name: str) -> None:
     rng = np.random.default_rng(NAMES.index(name))
     data = points_of(name, rng)
     forms = list(candidates(data.at))
-    weight = dict(zip([form.name for form in forms], weights(forms, data, rng), strict=True))
-    assert sum(weight.values()) == pytest.approx(1)
-    assert weight[name] >= 0.5 * max(weight.values())
+    weight, outset = weights(forms, data, rng), np.exp(log_prior_weight(forms))
+    assert [weight.sum(), outset.sum()] == pytest.approx([1, 1])
+    gain = dict(zip([form.name for form in forms], weight / outset, strict=True))
+    assert gain[name] >= 0.5 * max(gain.values())
     if name != "constant exposures":
-        assert weight["constant exposures"] < 0.05
+        assert gain["constant exposures"] < 0.05
+
+
+def test_where_the_points_say_nothing_the_general_law_has_half_of_the_weight() -> None:
+    at = places("share", [1e4, 2e4, 4e4], 1e6, 100.0, 15.0)
+    data = Evidence.of(at, [normal(0.3, 0.1), normal(0.3, 0.1), normal(0.0, 50.0)])
+    forms = list(candidates(at))
+    weight = weights(forms, data, np.random.default_rng(0))
+    assert weight == pytest.approx([0.5, 0.25, 0.25], abs=0.05)
+    assert weights(forms[1:], data, np.random.default_rng(0)) == pytest.approx([0.5, 0.5], abs=0.05)
 
 
 def test_where_nothing_can_be_left_out_the_marginal_likelihood_decides() -> None:

@@ -1,7 +1,7 @@
 """From rows to dose-response curves: the mean score by dose of one (N, D), each mean with its standard deviation.
 
 A curve holds what the detectors need and what a figure draws: doses in x (ascending, dose 0 apart), means over seeds,
-standard deviations of those means (over facts and seeds, see `uncertainty`), and the guessing level.
+standard deviations of those means (over facts and seeds, see `noise`), and the guessing level.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,17 @@ from typing import Literal
 import numpy as np
 
 from infusionlaw.law.dose import Array, Scale, scale_of, unit_of, x_of
-from infusionlaw.law.uncertainty import PRIOR_DOF, TABLE_DOF, effective_dof, excess_squares, run_error, shrunk_variance
+from infusionlaw.law.points.noise import (
+    Noise,
+    Squares,
+    about_curve,
+    between_seeds,
+    effective_dof,
+    growth,
+    relative_noise,
+    run_error,
+    within_doses,
+)
 from infusionlaw.records import RunRecord
 
 Score = Literal["recall", "retention", "general_loss"]
@@ -63,9 +73,17 @@ def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
     without a single value of another score has no curve of it. Held-out rows get curves but do not inform the noise of
     the others.
     """
-    doses = _by_size_and_budget(rows, score)
-    seen = [d for d in doses if not all(row.held_out for row in d.rows)] or doses
-    return [_curve(mine, [other for other in seen if other is not mine], score) for mine in doses]
+    places = _by_size_and_budget(rows, score)
+    seen = [not all(row.held_out for row in place.rows) for place in places]
+    seen = seen if any(seen) else [True] * len(places)
+    grows = growth([place.runs for place, is_seen in zip(places, seen, strict=True) if is_seen])
+    scales = [relative_noise(place.runs, grows if score == "general_loss" else np.inf) for place in places]
+    squares = [_squares(place, scale, score) for place, scale in zip(places, scales, strict=True)]
+    found = []
+    for i, (place, scale) in enumerate(zip(places, scales, strict=True)):
+        others = [squares[j] for j in range(len(places)) if seen[j] and j != i]
+        found.append(_curve(place, score, scale, between_seeds(squares[i], others, SPREAD[score])))
+    return found
 
 
 def _by_size_and_budget(rows: Sequence[RunRecord], score: Score) -> list[_Doses]:
@@ -114,17 +132,22 @@ def _run_error(row: RunRecord, score: Score) -> float:
     return run_error(getattr(row, score), getattr(row, f"{score}_se"), facts, LEAST_ERROR[score])
 
 
-def _curve(doses: _Doses, others: Sequence[_Doses], score: Score) -> Curve:
-    """The curve of one place; its noise between seeds is shrunk towards that of the others, theirs towards a prior."""
-    least = (SPREAD[score] / 5) ** 2
-    squares, dof = excess_squares([dose for other in others for dose in other.runs])
-    table = shrunk_variance(squares, dof, SPREAD[score] ** 2, PRIOR_DOF, least)
-    weight = min(PRIOR_DOF + dof, TABLE_DOF)
-    squares, dof = excess_squares(doses.runs)
-    variance = shrunk_variance(squares, dof, table, weight, least)
+def _squares(doses: _Doses, scale: Array, score: Score) -> Squares:
+    """What the runs of one place say of the noise between seeds; general loss also says it by how smooth it is."""
+    runs = [(values / unit, errors / unit) for (values, errors), unit in zip(doses.runs, scale, strict=True)]
+    within = within_doses(runs)
+    if score != "general_loss":
+        return within
+    return within + about_curve(np.array(doses.x), runs, doses.scale.unit, scale)
+
+
+def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
+    """The curve of one place. scale: its relative noise by dose (J,)."""
+    counts = np.array([len(values) for values, _ in doses.runs])
     mean = np.array([values.mean() for values, _ in doses.runs])
     known = np.array([(errors**2).mean() for _, errors in doses.runs])
-    sd = np.sqrt((known + variance) / [len(errors) for _, errors in doses.runs])
+    between = noise.variance * scale**2
+    sd = np.sqrt((known + between) / counts)
     x = np.array(doses.x)
     on = np.isfinite(x)
     first = doses.rows[0]
@@ -138,10 +161,10 @@ def _curve(doses: _Doses, others: Sequence[_Doses], score: Score) -> Curve:
         x=x[on],
         mean=mean[on],
         sd=sd[on],
-        seeds=tuple(len(values) for (values, _), keep in zip(doses.runs, on, strict=True) if keep),
+        seeds=tuple(counts[on].tolist()),
         zero=None if on.all() else (float(mean[~on][0]), float(sd[~on][0])),
         guessing=_guessing(doses.rows),
-        dof=effective_dof(weight + dof, known, variance),
+        dof=effective_dof(noise.dof, known, between),
         diverged=doses.diverged,
     )
 
