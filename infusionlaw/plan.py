@@ -143,8 +143,16 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
             raise InputError(f"the target's {name} is {value:g}, which must be a number above 0")
     if not 0 < risk < 1:
         raise InputError(f"the risk is {risk:g}, which must be a probability between 0 and 1")
-    if facts is None and any("facts" in kind.varied for kind in law.kinds):
+    varied = any("facts" in kind.varied for kind in law.kinds)
+    if facts is None and varied:
         raise InputError("the study varied the number of facts, so a plan needs one; give the target's with --facts")
+    if facts is not None and facts < 1:
+        raise InputError(f"the target's facts are {facts:g}, which must be at least 1")
+    if facts is not None and law.facts is None and not varied:
+        raise InputError(
+            f"the table of this law does not say how many facts it infused, so nothing follows for {facts:g}; add the "
+            "columns facts and tokens_per_fact and fit anew, or leave --facts out for as many as were infused"
+        )
     return Target(size, tokens, facts if facts is not None else law.facts, law.tokens_per_fact, risk, tolerance)
 
 
@@ -194,11 +202,17 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
         ]
     if law.facts is not None and plan.target.facts != law.facts:
         notes.append(CARRIED)
+    level, most = plan.tolerance.level, plan.target.tolerance
+    if plan.tolerance.x.value is not None and level is not None and most is not None and level != most:
+        notes.append(
+            f"the tolerance point is that of a rise by {level:g} bits per byte, as the law was fitted, and the limit that "
+            f"of {most:g}"
+        )
     return tuple(note for note in dict.fromkeys(notes) if note)
 
 
 def _no_recall(law: Law, plan: Plan) -> str:
-    if plan.acquisition.reason:
+    if not law.of("acquisition").forms:
         return f"whether the dose is enough to teach the facts is not known: {plan.acquisition.reason}"
     return "" if law.heights else "how high recall gets is not known: the points of the law carry no curves"
 

@@ -35,7 +35,7 @@ def x_of(plan: Plan) -> float:
         (known_law(collapse=(-0.5, 0.3, 0, 0)), "collapse of recall"),
         (known_law(retention=(-0.6, 0.1, 0, 0)), "collapse of retention"),
         (known_law(cost=known_cost(4.0)), "general loss"),
-        (known_law(collapse=None, largest=0.15), "largest dose tried"),
+        (known_law(collapse=None, largest=0.15), "largest dose seen without collapse"),
         (known_law(retention=(0.5, 0.1, 0, 0), cost=known_cost(0.1)), "none: highest expected recall"),
     ],
 )
@@ -198,7 +198,7 @@ def test_what_has_no_law_is_said_to_be_unchecked() -> None:
 
 def test_without_a_law_of_collapse_the_dose_stays_within_those_tried() -> None:
     plan = plan_for(known_law(acquisition=(0.2, 0.1, 0, 0), collapse=None, largest=0.7))
-    assert plan.binding == "largest dose tried" and plan.dose.share.value == pytest.approx(0.7)
+    assert plan.binding == "largest dose seen without collapse" and plan.dose.share.value == pytest.approx(0.7)
     assert plan_for(known_law(acquisition=(1.5, 0.1, 0, 0), collapse=None)).status == "no dose works"
 
 
@@ -214,15 +214,23 @@ def test_no_law_gives_nulls_with_a_reason(tmp_path: Path) -> None:
 
 def test_exposures_alone_are_enough() -> None:
     law = known_law((1.0, 0.1, 0, 0), (3.0, 0.1, 0, 0), facts=None, tokens_per_fact=None, unit="exposures", largest=1e4)
-    plan = plan_for(law, facts=300)
+    plan = plan_for(law)
     assert plan.status == "ok" and plan.dose.share == plan.dose.tokens == Interval()
     assert plan.dose.exposures.value == pytest.approx(10 ** x_of(plan))
     assert 1.3 < x_of(plan) < 3 and plan.recall.value is not None and plan.recall.value > 0.7
-    assert any("the share is unknown, because tokens_per_fact are not given" in note for note in plan.notes)
+    assert any("the share is unknown, because facts and tokens_per_fact are not given" in note for note in plan.notes)
     cost = known_cost(0.005, bend=0.8, unit="exposures")
-    dear = plan_for(replace(law, cost=cost), facts=300)
+    dear = plan_for(replace(law, cost=cost))
     assert dear.binding == "general loss"
     assert dear.dose.exposures.value == pytest.approx((0.05 / 0.005) ** (1 / 0.8), rel=0.05)
+
+
+def test_a_number_of_facts_is_refused_where_the_table_has_none() -> None:
+    law = known_law((1.0, 0.1, 0, 0), (3.0, 0.1, 0, 0), facts=None, tokens_per_fact=None, unit="exposures", largest=1e4)
+    with pytest.raises(InputError, match="does not say how many facts it infused, so nothing follows for 300"):
+        plan_for(law, facts=300)
+    with pytest.raises(InputError, match="must be at least 1"):
+        plan_for(known_law(), facts=0.5)
 
 
 def test_in_exposures_more_facts_crowd_out_more() -> None:
@@ -300,3 +308,59 @@ def test_the_cost_of_a_study_reaches_its_plan() -> None:
     at = truth[("tolerance", SIZES[1], TOKENS0)]
     assert at is not None
     assert law.cost.allowed(0.05, SIZES[1], TOKENS0) == pytest.approx(at, abs=0.15)
+
+
+def test_what_there_is_no_room_for_is_no_dose_and_no_remedy() -> None:
+    law = known_law((-1.0, 0.1, 0, 0))  # a share of .09 for 100 facts
+    plans = {facts: plan_for(law, facts=facts, tolerance=None) for facts in (100, 1000, 10_000, 1e9)}
+    assert [plan.status for plan in plans.values()] == ["ok", "no dose works", "no dose works", "no dose works"]
+    needed = plans[100].acquisition.exposures.value
+    assert plans[1000].acquisition.exposures.value == pytest.approx(needed)
+    assert (
+        plans[10_000].acquisition.x == Interval()
+        and "more often than the whole budget" in plans[10_000].acquisition.reason
+    )
+    shorter = {
+        facts: {r.change: r.value for r in plan.remedies}.get("shorter statements") for facts, plan in plans.items()
+    }
+    assert shorter[1000] == pytest.approx(10 * (shorter[10_000] or 0), rel=0.02) and shorter[1e9] is None
+    # The remedy stands by plain arithmetic: as many statements of so many tokens fit into the largest share allowed.
+    allowed = min(c.share for c in plans[1000].constraints if c.share is not None)
+    assert needed is not None and shorter[1000] is not None
+    assert 1000 * shorter[1000] * needed / TOKENS0 == pytest.approx(allowed, rel=0.02)
+
+
+@pytest.mark.parametrize("facts", [200.0, 1200.0])
+def test_half_recall_and_onset_lead_to_the_same_advice(facts: float) -> None:
+    world = World(collapse=TrueLaw(0.6), acquisition=TrueLaw(-0.9), rise=0.6, facts=200)
+    shares = (0, 0.03, 0.06, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.96)
+    rows, _ = simulate(world, (1e4, 3e4, 9e4), (1.5e6,), shares, 2, np.random.default_rng(1))
+    plans = [
+        plan_for(fit_law(rows, find_points(rows, acquisition=way)), 9e4, facts=facts, tolerance=None)
+        for way in ("onset", "half")
+    ]
+    assert plans[0].status == plans[1].status
+    assert plans[0].recall.value == pytest.approx(plans[1].recall.value, abs=0.1)
+    assert plans[0].acquisition.x.value == pytest.approx((plans[1].acquisition.x.value or 0) - 0.3, abs=0.15)
+
+
+def test_the_tolerance_of_the_law_and_of_the_plan_are_told_apart() -> None:
+    rows, _ = simulate(World(), SIZES, (1.5e6,), (0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.96), 2, np.random.default_rng(1))
+    law = fit_law(rows, find_points(rows, tolerance=0.1))
+    notes = {most: plan_for(law, tolerance=most).notes for most in (0.1, 0.2)}
+    assert not any("tolerance point" in note for note in notes[0.1])
+    assert any(
+        "that of a rise by 0.1 bits per byte, as the law was fitted, and the limit that of 0.2" in note
+        for note in notes[0.2]
+    )
+    with pytest.raises(InputError, match="the tolerance is -1"):
+        find_points(rows, tolerance=-1)
+
+
+def test_guessing_is_what_is_recalled_without_a_dose_where_nothing_else_tells() -> None:
+    rows, _ = simulate(
+        World(guessing=0.25), SIZES, (1.5e6,), (0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.96), 2, np.random.default_rng(1)
+    )
+    bare = [replace(row, unseen_recall=None, chance=None) for row in rows]
+    law = fit_law(bare, find_points(bare))
+    assert law.heights is not None and law.heights.guessing == pytest.approx(0.25, abs=0.05)

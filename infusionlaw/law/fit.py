@@ -50,7 +50,6 @@ def fit_law(
     unit, places = unit_of(list(rows)), {(row.size, row.tokens) for row in used}
     mine = [point for point in points if (point.size, point.tokens) in places]
     doses = [dose for row in used if (dose := row.share if unit == "share" else row.exposures)]
-    guesses = [level for row in used if (level := row.unseen_recall if row.unseen_recall is not None else row.chance)]
     return Law(
         unit=unit,
         kinds=tuple(_fit_kind(kind, [p for p in mine if p.kind == kind], unit, forms, draws, seed) for kind in KINDS),
@@ -60,9 +59,20 @@ def fit_law(
         facts=_common([row.facts for row in used]),
         tokens_per_fact=_median([row.tokens_per_fact for row in used]),
         table=table_hash(used),
-        heights=fit_heights(mine, float(np.mean(guesses)) if guesses else 0.0),
+        heights=fit_heights(mine, _guessing(used)),
         cost=fit_cost(used, unit),
     )
+
+
+def _guessing(rows: Sequence[RunRecord]) -> float:
+    """The level that recall starts from: of unseen facts, else chance, else recall at dose 0, else none."""
+    scores = ([row.unseen_recall for row in rows], [row.chance for row in rows])
+    at_zero = [row.recall for row in rows if not (row.share if row.share is not None else row.exposures)]
+    for values in (*scores, at_zero):
+        known = [value for value in values if value is not None]
+        if known:
+            return float(np.mean(known))
+    return 0.0
 
 
 def _common(values: Sequence[float | None]) -> float | None:
@@ -124,7 +134,8 @@ def _places(unit: DoseUnit, points: Sequence[Point]) -> Places:
 def _too_few(kind: Kind, points: Sequence[Point]) -> str:
     if not points:
         return f"the table has no scores to find a {kind} point from"
-    statuses = ", ".join(f"{p.status} at size {p.size:g}" for p in points if p.x.value is None)
+    statuses = ", ".join(f"{p.status} at size {p.size:g} and {p.tokens:g} tokens" for p in points if p.x.value is None)
     others = statuses or "no other was tried"
     found = located(points)
-    return f"a law needs a {kind} point and another, or a bound, and {found or 'none'} was located ({others})"
+    article = "an" if kind == "acquisition" else "a"
+    return f"a law needs {article} {kind} point and another, or a bound, and {found or 'none'} was located ({others})"

@@ -21,6 +21,7 @@ from infusionlaw.law.points.point import Point
 
 SLOPE, INTERCEPT, TAU = 2.0, 5.0, 0.3
 LEAST, MOST = 0.02, 0.98
+STEP = 0.001
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,10 @@ def _common(levels: Sequence[Level]) -> Level:
     weight = 1 / (sd**2 + 0.05**2)
     centre = float((weight * mean).sum() / weight.sum())
     return Level(round(centre, 6), round(float(np.sqrt(np.mean(sd**2 + (mean - centre) ** 2))), 6))
+
+
+def widths(level: Level | None, seed: int, count: int) -> Array:
+    """Draws (count,) of a width in dex from its log10; next to a step where none is known."""
+    if level is None:
+        return np.full(count, STEP)
+    return np.asarray(10.0 ** (level.mean + level.sd * np.random.default_rng(seed).standard_normal(count)))

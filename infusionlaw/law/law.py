@@ -18,12 +18,13 @@ from scipy.special import ndtri
 from infusionlaw.errors import InputError
 from infusionlaw.law.cost import Cost
 from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
-from infusionlaw.law.forms import FULL, Form, Places, places
+from infusionlaw.law.forms import Form, Places, places
 from infusionlaw.law.heights import Heights
 from infusionlaw.law.points.point import KINDS, Kind, Point
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.records import DoseUnit
 
+NO_ROOM = "to be learned the facts would have to be stated more often than the whole budget has room for"
 HALF_WIDTH = float(ndtri((1 + LEVEL) / 2))
 # Scatter enters a prediction at equally likely quantiles, not at random: the same law always says the same.
 SCATTER_QUANTILES = ndtri((np.arange(25) + 0.5) / 25)
@@ -54,6 +55,11 @@ class KindLaw:
     varied: tuple[str, ...] = ()
 
     @property
+    def level(self) -> float | None:
+        """What the points were taken to be, as in `Point`."""
+        return self.points[0].level if self.points else None
+
+    @property
     def coefficients(self) -> dict[str, Interval]:
         """Median and 90 % interval of the power law's exponents and scatter; all None where not identified."""
         if not self.forms:
@@ -64,7 +70,10 @@ class KindLaw:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A point predicted at (size, tokens): 90 % interval in x, share and exposures; flags in words; why it is None."""
+    """A point predicted at (size, tokens): 90 % interval in x, share and exposures; flags in words; why it is None.
+
+    level: what the point was taken to be, as in `Point`.
+    """
 
     kind: Kind
     size: float
@@ -74,6 +83,7 @@ class Prediction:
     exposures: Interval
     flags: tuple[str, ...] = ()
     reason: str = ""
+    level: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,15 +112,28 @@ class Law:
         """How x reads as share and exposures at a budget, for `facts` (default: the table's)."""
         return Scale(self.unit, exposures_per_share(tokens, facts or self.facts, self.tokens_per_fact))
 
-    def draws_at(self, kind: Kind, size: ArrayLike, tokens: ArrayLike, facts: float | None = None) -> Array:
-        """Predictive draws of x (n, draws) at n sizes and budgets, scatter included; draws = 0 when not fitted."""
+    def draws_at(
+        self,
+        kind: Kind,
+        size: ArrayLike,
+        tokens: ArrayLike,
+        facts: float | None = None,
+        tokens_per_fact: float | None = None,
+    ) -> Array:
+        """Predictive draws of x (n, draws) at n sizes and budgets, scatter included; draws = 0 when not fitted.
+
+        facts, tokens_per_fact: the target's, where not the table's. inf: more than a share of 1 would have room for.
+        """
         law = self.of(kind)
         own = "facts" in law.varied  # else as for the table's own number of facts, and then carried over
         at = places(self.unit, size, tokens, (own and facts) or self.facts, self.tokens_per_fact)
         found = [_predictive(fitted, at) for fitted in law.forms]
         x = np.concatenate(found, axis=1) if found else np.empty((len(at.size), 0))
         factor = facts / self.facts if facts and self.facts and not own else 1.0
-        return carried_over(x, kind, self.unit, factor)
+        # A statement twice as long takes as much text as two: doses carry over as for twice the facts.
+        if tokens_per_fact and self.tokens_per_fact:
+            factor *= tokens_per_fact / self.tokens_per_fact
+        return _carried_over(x, kind, self.unit, factor)
 
     def predict_point(self, kind: Kind, size: float, tokens: float, facts: float | None = None) -> Prediction:
         """The point at (size, tokens) with its predictive 90 % interval; None with a reason when not fitted."""
@@ -119,7 +142,8 @@ class Law:
             return Prediction(kind, size, tokens, Interval(), Interval(), Interval(), (), law.reason)
         x, scale = interval_of(self.draws_at(kind, size, tokens, facts)[0]), self.scale(tokens, facts)
         flags = self._flags(law, size, tokens)
-        return Prediction(kind, size, tokens, x, scale.share(x), scale.exposures(x), flags)
+        reason = "" if x.value is not None else NO_ROOM
+        return Prediction(kind, size, tokens, x, scale.share(x), scale.exposures(x), flags, reason, law.level)
 
     def _flags(self, law: KindLaw, size: float, tokens: float) -> tuple[str, ...]:
         flags = []
@@ -147,13 +171,14 @@ def _predictive(fitted: FittedForm, at: Places) -> Array:
     return np.asarray(x.reshape(len(at.size), -1))
 
 
-def carried_over(x: Array, kind: Kind, unit: DoseUnit, factor: float) -> Array:
+def _carried_over(x: Array, kind: Kind, unit: DoseUnit, factor: float) -> Array:
     """x for `factor` times as many facts: exposures carry over for acquisition, the share for the rest."""
     if factor == 1 or (kind == "acquisition") == (unit == "exposures"):
         return x
     if unit == "exposures":
         return np.asarray(x - np.log10(factor))
-    return log_odds(np.minimum(share_of(x) * factor, FULL))
+    share = share_of(x) * factor
+    return np.where(share < 1, log_odds(np.minimum(share, 1 - 1e-12)), np.inf)
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,10 @@ def plan_text(plan: Plan) -> str:
     wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
     lines = [f"Plan for {wanted} (status: {plan.status}; intervals are 90 %).", _dose_sentence(plan)]
     lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *_remedy_sentences(plan)]
+    half = plan.acquisition.level == 0.5
     points = (
         ("Recall is expected to collapse at", plan.collapse),
-        ("The facts are expected to be learned from", plan.acquisition),
+        (f"The facts are expected to be {'half learned at' if half else 'learned from'}", plan.acquisition),
         ("Prior facts are expected to be lost from", plan.retention),
     )
     lines += [f"{lead} {_both_units(point)}." for lead, point in points if point.x.value is not None]
@@ -106,7 +107,7 @@ def _facts_sentence(plan: Plan) -> str:
     if plan.known.value is not None and plan.target.facts is not None:
         parts.append(f"{bracket(plan.known, _whole)} of the {number(plan.target.facts)} facts should be known")
     if plan.room.value is not None:
-        parts.append(f"beyond {bracket(plan.room, _whole)} facts each is stated too rarely to be learned")
+        parts.append(f"with as much infused text, beyond {bracket(plan.room, _whole)} facts each is stated too rarely")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 

@@ -18,14 +18,14 @@ from typing import Literal
 
 import numpy as np
 
-from infusionlaw.law.advice.limits import Constraint, Limit, Target, draws, limits, tightest, works
+from infusionlaw.law.advice.limits import TRIED, Constraint, Limit, Target, draws, limits, tightest, works
 from infusionlaw.law.dose import LEVEL, Array, Interval
-from infusionlaw.law.heights import Heights
+from infusionlaw.law.heights import Heights, widths
 from infusionlaw.law.law import Law
-from infusionlaw.law.points.detect import Level
 
 STEP, NEAR = 0.01, 0.005
 KNOTS, REPEATS, DRAWS = 1000, 200, 4000
+FAR = 3.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def advise(law: Law, target: Target) -> Advice:
         return Advice("no law", Interval(), "", Interval(), found)
     if not learnable:
         x = Interval(limit.x, *_ends(_shifted(found, _repeats(found))))
-        return Advice("ok", x, limit.name, Interval(), found)
+        return Advice("ok", _bounded(x, limit), limit.name, Interval(), found)
     if not works(law, target):
         return Advice("no dose works", Interval(), limit.name, Interval(), found)
     return _highest(law, target, found)
@@ -58,14 +58,21 @@ def advise(law: Law, target: Target) -> Advice:
 
 def _highest(law: Law, target: Target, found: tuple[Limit, ...]) -> Advice:
     """The allowed dose of highest expected recall."""
-    limit, acquisition = tightest(found), draws(law, "acquisition", target)
+    limit = tightest(found)
+    # What would be learned far beyond the limit, or never, is not learned below it: one as much as the other.
+    acquisition = np.minimum(draws(law, "acquisition", target), limit.x + FAR)
     curve, repeats = _curve(law, target, limit.x, acquisition), _repeats(found)
     best, binds = curve.best(np.zeros(1), np.zeros(1), np.array([limit.x]))
     risen = _picked(acquisition - np.median(acquisition), len(found))
     others, _ = curve.best(risen, repeats["collapse of recall"], _shifted(found, repeats))
-    x = Interval(float(best[0]), *_ends(others))
+    x = _bounded(Interval(float(best[0]), *_ends(others)), limit)
     recall = _recall(law, target, float(best[0]), acquisition)
     return Advice("ok", x, limit.name if binds[0] else "", recall, found)
+
+
+def _bounded(x: Interval, limit: Limit) -> Interval:
+    """The dose without an interval where it is merely the largest one known to be clear: no repeat says how far off."""
+    return Interval(x.value) if limit.name == TRIED and x.value == limit.x else x
 
 
 def _repeats(found: Sequence[Limit]) -> dict[Constraint, Array]:
@@ -119,10 +126,10 @@ def _curve(law: Law, target: Target, limit: float, acquisition: Array) -> _Curve
     collapse, heights = draws(law, "collapse", target), law.heights
     low, high = np.quantile(acquisition, [0.005, 0.995])
     x = np.arange(min(low, limit) - STEP, max(high, limit) + 2.0, STEP)
-    learned = _mean_rise(x, _even(acquisition), _widths(heights.rise if heights else None, 0))
+    learned = _mean_rise(x, _even(acquisition), widths(heights.rise if heights else None, 0, KNOTS))
     kept = np.ones(len(x))
     if len(collapse):
-        kept = 1 - _mean_rise(x, _even(collapse), _widths(heights.fall if heights else None, 1))
+        kept = 1 - _mean_rise(x, _even(collapse), widths(heights.fall if heights else None, 1, KNOTS))
     if heights is None:  # without levels, the part of the way from guessing to the plateau
         return _Curve(x, learned, kept, 0.0, 1.0, 0.0)
     guessing, plateau = heights.guessing, float(_plateau(heights, target).mean())
@@ -138,13 +145,6 @@ def _even(values: Array, count: int = KNOTS) -> Array:
     return np.asarray(np.quantile(values, (np.arange(count) + 0.5) / count))
 
 
-def _widths(level: Level | None, seed: int, count: int = KNOTS) -> Array:
-    """Draws of a width in dex; a step where none is known."""
-    if level is None:
-        return np.full(count, STEP / 10)
-    return np.asarray(10.0 ** (level.mean + level.sd * np.random.default_rng(seed).standard_normal(count)))
-
-
 def _mean_rise(x: Array, knot: Array, width: Array) -> Array:
     """The mean over draws of a rise at x (G,)."""
     return np.asarray(np.clip((x[:, None] - knot) / width, 0, 1).mean(1))
@@ -155,11 +155,11 @@ def _recall(law: Law, target: Target, x: float, acquisition: Array) -> Interval:
     heights, collapse, rng = law.heights, draws(law, "collapse", target), np.random.default_rng(3)
     if heights is None:
         return Interval()
-    width = _widths(heights.rise, 4, DRAWS)
+    width = widths(heights.rise, 4, DRAWS)
     risen = np.clip((x - rng.permutation(_even(acquisition, DRAWS))) / width, 0, 1)
     kept = np.ones(DRAWS)
     if len(collapse):
-        kept = 1 - np.clip((x - rng.permutation(_even(collapse, DRAWS))) / _widths(heights.fall, 5, DRAWS), 0, 1)
+        kept = 1 - np.clip((x - rng.permutation(_even(collapse, DRAWS))) / widths(heights.fall, 5, DRAWS), 0, 1)
     g, plateau = heights.guessing, _plateau(heights, target)
     floor = np.clip(heights.floor.mean + heights.floor.sd * rng.standard_normal(DRAWS), g, plateau)
     recall = g + risen * (floor - g + (plateau - floor) * kept)

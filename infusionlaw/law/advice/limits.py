@@ -12,10 +12,14 @@ from typing import Literal
 import numpy as np
 
 from infusionlaw.law.dose import Array, log_odds
-from infusionlaw.law.law import Law, carried_over
+from infusionlaw.law.heights import widths
+from infusionlaw.law.law import Law
 from infusionlaw.law.points.point import Kind
 
-Constraint = Literal["collapse of recall", "collapse of retention", "general loss", "largest dose tried"]
+Constraint = Literal[
+    "collapse of recall", "collapse of retention", "general loss", "largest dose seen without collapse"
+]
+TRIED: Constraint = "largest dose seen without collapse"
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,14 @@ class Limit:
 
 
 def draws(law: Law, kind: Kind, target: Target) -> Array:
-    """Predictive draws of x of a point at a target (M,); M = 0 when not fitted."""
-    x = law.draws_at(kind, target.size, target.tokens, target.facts)[0]
-    # A statement twice as long takes as much text as two: exposures and share carry over as for twice the facts.
-    known = target.tokens_per_fact is not None and law.tokens_per_fact is not None
-    factor = (target.tokens_per_fact or 1.0) / (law.tokens_per_fact or 1.0) if known else 1.0
-    return np.asarray(carried_over(x, kind, law.unit, factor))
+    """Predictive draws of x of a point at a target (M,); M = 0 when not fitted.
+
+    Acquisition is where recall leaves guessing, whichever part of the way up the law's points are (`Point.level`).
+    """
+    drawn = law.draws_at(kind, target.size, target.tokens, target.facts, target.tokens_per_fact)
+    level = law.of(kind).level if kind == "acquisition" else None
+    rise = widths(law.heights.rise if law.heights else None, 6, drawn.shape[1]) if level else 0.0
+    return np.asarray(drawn[0] - (level or 0.0) * rise)
 
 
 def text_of(law: Law, target: Target, x: float) -> float:
@@ -61,7 +67,10 @@ def text_of(law: Law, target: Target, x: float) -> float:
 
 
 def limits(law: Law, target: Target) -> tuple[Limit, ...]:
-    """What each constraint allows at a target. Without a law of collapse, no dose beyond those tried is allowed."""
+    """What each constraint allows at a target. Without a law of collapse, no dose beyond those tried is allowed.
+
+    Nor is one beyond what any curve was cleared of a collapse up to.
+    """
     found = [
         _beyond(law, target, "collapse", "collapse of recall"),
         _beyond(law, target, "retention", "collapse of retention"),
@@ -69,9 +78,14 @@ def limits(law: Law, target: Target) -> tuple[Limit, ...]:
     if target.tolerance is not None:
         found.append(_cost(law, target, target.tolerance))
     if found[0].reason and law.doses[1] > 0:
-        tried = float(log_odds(law.doses[1]) if law.unit == "share" else np.log10(law.doses[1]))
-        found.append(Limit("largest dose tried", tried - text_of(law, target, 0.0), np.zeros(1)))
+        found.append(Limit(TRIED, _clear(law) - text_of(law, target, 0.0), np.zeros(1)))
     return tuple(found)
+
+
+def _clear(law: Law) -> float:
+    """The largest dose tried, in x, or the least that some curve was cleared of a collapse up to."""
+    tried = float(log_odds(law.doses[1]) if law.unit == "share" else np.log10(law.doses[1]))
+    return min([tried, *(point.x.low for point in law.of("collapse").points if point.x.low is not None)])
 
 
 def _beyond(law: Law, target: Target, kind: Kind, name: Constraint) -> Limit:

@@ -69,6 +69,8 @@ def _tolerance(law: Law, target: Target) -> float | None:
     if law.cost is None or limit.name != "general loss":
         return None
     x = text_of(law, target, float(np.median(draws(law, "acquisition", target))))
+    if x == np.inf:
+        return None
     rise = _rounded(float(law.cost.rise(target.size, target.tokens, x).mean()) * 1.001, up=True)
     return rise if works(law, replace(target, tolerance=rise)) else None
 
@@ -111,7 +113,7 @@ def room(law: Law, target: Target, x: float) -> Interval:
     def taught(count: float, quantile: float) -> bool:
         other = replace(target, facts=count)
         dose = x if law.unit == "share" else x - math.log10(count / facts)
-        return float(np.quantile(draws(law, "acquisition", other), quantile)) <= dose
+        return float(np.quantile(draws(law, "acquisition", other), quantile, method="inverted_cdf")) <= dose
 
     def most(quantile: float) -> float | None:
         found = _first(lambda count: taught(count, quantile), facts * ROOM, facts / ROOM)

@@ -60,11 +60,15 @@ def find_points(
     for name, value, known in (("detector", detector, Detector), ("acquisition", acquisition, Acquisition)):
         if value not in get_args(known):
             raise InputError(f'{name} is "{value}"; {nearest(value, get_args(known))}')
+    if not 0 < tolerance < np.inf:
+        raise InputError(f"the tolerance is {tolerance:g}, which must be a rise of general loss above 0, bits per byte")
     found: list[Point] = []
     for number, score in enumerate(get_args(Score)):
         for curve in curves(rows, score):
             rng = np.random.default_rng([seed, number, int(curve.size), int(curve.tokens), int(curve.facts or 0)])
             found += _points(curve, tolerance, detector, acquisition, draws, rng)
+    levels = {"acquisition": 0.5 if acquisition == "half" else 0.0, "tolerance": tolerance}
+    found = [replace(point, level=levels.get(point.kind)) for point in found]
     return sorted(found, key=lambda point: (KINDS.index(point.kind), point.size, point.tokens, point.facts or 0))
 
 

@@ -19,14 +19,16 @@ from infusionlaw.records import DoseUnit
 Kind = Literal["acquisition", "collapse", "retention", "tolerance"]
 Status = Literal["found", "not reached", "before the grid", "no effect", "ambiguous"]
 KINDS: tuple[Kind, ...] = ("acquisition", "collapse", "retention", "tolerance")
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
 class Point:
     """One point of one (N, D, S). x: in the dose coordinate of `unit`; share, exposures: the same in other words.
 
-    likelihood: what the data say of x, None when nothing; response: height and widths of the curve the point is on.
+    likelihood: what the data say of x, None when nothing; response: height and widths of the curve the point is on;
+    level: what the point is: of acquisition how far up (0: where recall leaves guessing, 0.5: half way), of tolerance
+    the rise of general loss in bits per byte.
     """
 
     kind: Kind
@@ -42,6 +44,7 @@ class Point:
     tokens_per_fact: float | None = None
     likelihood: Likelihood | None = None
     response: Response | None = None
+    level: float | None = None
 
 
 def points_json(points: Sequence[Point]) -> dict[str, Any]:
@@ -66,6 +69,7 @@ def point_json(point: Point) -> dict[str, Any]:
         "tokens": point.tokens,
         "facts": point.facts,
         "tokens_per_fact": point.tokens_per_fact,
+        "level": point.level,
         "status": point.status,
         "share": point.share.as_dict(),
         "exposures": point.exposures.as_dict(),
@@ -93,6 +97,7 @@ def point_from(content: dict[str, Any], unit: DoseUnit) -> Point:
         tokens_per_fact=content["tokens_per_fact"],
         likelihood=Likelihood(**{**place, "inside": tuple(place["inside"])}) if place else None,
         response=Response(**{name: Level(**level) for name, level in shape.items()}) if shape else None,
+        level=content["level"],
     )
 
 
