@@ -205,8 +205,8 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
     level, most = plan.tolerance.level, plan.target.tolerance
     if plan.tolerance.x.value is not None and level is not None and most is not None and level != most:
         notes.append(
-            f"the tolerance point is that of a rise by {level:g} bits per byte, as the law was fitted, and the limit that "
-            f"of {most:g}"
+            f"the tolerance point is that of a rise by {level:g} bits per byte, as the law was fitted, and the limit "
+            f"that of {most:g}"
         )
     return tuple(note for note in dict.fromkeys(notes) if note)
 
