@@ -105,7 +105,7 @@ def test_a_plan_is_told_in_short_sentences() -> None:
     )
     assert lines[2].startswith("What binds is general loss. Largest share allowed: ")
     assert f"Expected there: recall {bracket(plan.recall, '{:.2f}'.format)}; general loss up by 0.05 [" in lines[3]
-    assert "of the 100 facts should be known; beyond " in lines[4]
+    assert "of the 100 facts should be known; with as much infused text, beyond " in lines[4]
     assert f"Recall is expected to collapse at a share of {bracket(plan.collapse.share, share)}" in text
     assert "Prior facts are expected to be lost from a share of" in text
     rests = "It rests on sizes of 10k to 40k and budgets of 750k to 3M: the target's size is 2 times the largest tried."
