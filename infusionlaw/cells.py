@@ -13,10 +13,11 @@ from infusionlaw.tabular import has_decimal_comma
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
-_TEXT = {"status", "run"}
+STATUS = ("ok", "diverged")
 _COUNTS = {"size", "tokens", "facts", "total_size", "exposures"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
 _UNIT_INTERVAL = {"share", "recall", "surface_recall", "retention", "cloze", "unseen_recall", "chance"}
+LARGEST = 1e20
 _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
 _NUMBER = re.compile(r"([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbt%]?)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
@@ -27,7 +28,9 @@ def cell_value(column: str, raw: Any, name: str) -> Any:
     label = f'"{name}"' if name == column else f'"{name}" ({column})'
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return None
-    if column in _TEXT:
+    if column == "status":
+        return _status(raw, label)
+    if column == "run":
         return str(raw).strip()
     if str(raw).strip().casefold() in MISSING:
         return None
@@ -43,6 +46,13 @@ def cell_value(column: str, raw: Any, name: str) -> Any:
 def _whole(raw: Any, number: float) -> int:
     """The number as an int, from its digits where it has only those: 64 bits do not survive being a float."""
     return int(raw) if str(raw).strip().removeprefix("-").isdecimal() else int(number)
+
+
+def _status(raw: Any, label: str) -> str:
+    word = str(raw).strip().casefold()
+    if word not in STATUS:
+        raise InputError(f"{label} is {raw!r}, which is neither ok nor diverged; write one of them, or leave it empty")
+    return word
 
 
 def _truth(raw: Any, label: str) -> bool:
@@ -84,6 +94,8 @@ def _out_of_range(column: str, number: float) -> str | None:
     """Why a number cannot stand in its column, and the mend."""
     if math.isinf(number):
         return "is not finite; mend or empty that cell"
+    if column in _COUNTS and number > LARGEST:
+        return "is more than can be; mend that cell"
     if column in _POSITIVE and number <= 0:
         return "must be above 0"
     if column in _UNIT_INTERVAL and not 0 <= number <= 1:

@@ -83,7 +83,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     with locked(study.folder):
         everything = [*study.fitted, *study.held_out]
         watch.runs(everything, study.missing(everything))
-        watch.stage(f"training the runs that the law is fitted to ({len(study.fitted)})")
+        watch.stage(f"training the runs that the law is fitted to ({_left(study, study.fitted)})")
         _train(study, study.fitted, lab, watch)
         rows = study.records(study.fitted)
         watch.stage("finding points and fitting the law")
@@ -93,7 +93,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         targets = sorted(set(lab.check(study.folder, study.held_out)))
         prediction = _predict(study, law, rows, targets)
         if study.held_out:
-            watch.stage(f"prediction written to {prediction}; training the held-out runs ({len(study.held_out)})")
+            left = _left(study, study.held_out)
+            watch.stage(f"the prediction is in {prediction}; training the held-out runs ({left})")
             _train(study, study.held_out, lab, watch)
         held = study.records(study.held_out)
         table = [*rows, *held]
@@ -122,6 +123,10 @@ def fit(
         raise InputError("no run of the table has a recall; every run diverged or none was measured")
     points = find_points(rows, tolerance=tolerance, acquisition=acquisition, draws=draws)
     return points, fit_law(rows, points)
+
+
+def _left(study: Study, specs: Sequence[RunSpec]) -> str:
+    return f"{len(study.missing(specs))} of {len(specs)} left"
 
 
 def _train(study: Study, specs: Sequence[RunSpec], lab: Lab, watch: Watch) -> None:

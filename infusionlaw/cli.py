@@ -35,7 +35,7 @@ def run(
     out: Folder = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what each run holds and takes")] = False,
 ) -> None:
-    """Do everything a study file asks for; run again to go on after a stop."""
+    """Do everything a study file asks for; run again to go on after a stop; needs the lab (torch)."""
     from infusionlaw.console import ConsoleWatch
 
     lab = _lab()
@@ -86,7 +86,11 @@ def fit(
     from infusionlaw.report.words import law_text, points_text
     from infusionlaw.table import read_table
 
-    found, law = fit_table(read_table(table), tolerance, draws=1000, acquisition=cast("Acquisition", acquisition))
+    rows = read_table(table)
+    try:
+        found, law = fit_table(rows, tolerance, draws=1000, acquisition=cast("Acquisition", acquisition))
+    except InputError as error:
+        raise InputError(f"{table}: {error}") from error
     write_law(out, law)
     if points is not None:
         write_points(points, found)
@@ -128,7 +132,7 @@ def report(folder: Path) -> None:
 
 @app.command()
 def export(run: Path, out: Path) -> None:
-    """Write a finished run (STUDY/runs/ID) as a Hugging Face folder."""
+    """Write a finished run (STUDY/runs/ID) as a Hugging Face folder; needs the lab (torch)."""
     _lab()
     from infusionlaw.lab.execute import export_run
 
@@ -168,7 +172,8 @@ def _lab() -> "Lab":
     try:
         from infusionlaw.lab.run import Lab as OurLab
     except ModuleNotFoundError as error:
-        raise InputError(f'training needs {error.name}; pip install "infusionlaw[lab]"') from error
+        mend = 'install the lab with it, pip install ".[lab]" in the folder of infusionlaw'
+        raise InputError(f"this command needs {error.name}; {mend}") from error
     return OurLab()
 
 

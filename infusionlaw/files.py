@@ -14,6 +14,8 @@ from infusionlaw.errors import InputError
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; it takes the name when the block ends well."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -57,6 +59,8 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; a broken one is an InputError with file and line."""
     try:
         return json.loads(path.read_text(encoding="utf8"))
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder; name a file") from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

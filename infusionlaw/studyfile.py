@@ -97,7 +97,7 @@ class Law(_Section):
 class StudyFile(_Section):
     """A whole study file. `seed` draws the splits; `base` is the folder that relative paths start from."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^\w[\w .-]*$")]
     seed: int = 0
     facts: Facts = Facts()
     text: Text = Text()
@@ -145,6 +145,8 @@ def _sentence(error: ValidationError) -> str:
         return f'"{key}" is missing {where}; add it'
     if first["type"] == "value_error":
         return f"[{'.'.join(place)}]: {first['ctx']['error']}"
+    if first["type"] == "string_pattern_mismatch":
+        return f'"{place[-1]}" is {first["input"]!r}; write it with letters, digits, spaces, dots and hyphens only'
     message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")
     return f'"{".".join(place)}" is {first["input"]!r}: {message[0].lower()}{message[1:]}'
 
@@ -186,7 +188,8 @@ max_exposures = 5000                # refuse doses that would state a fact more 
 [design]
 sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
 budgets = [1_500_000]               # training tokens
-shares = [0.1, 0.3, 0.6, 0.8, 0.9, 0.96]   # infused tokens / budget; dose 0 is added; or: exposures = [...]
+# shares: infused tokens / budget; dose 0 is added; or: exposures = [...]
+shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]
 seeds = [1, 2]
 
 [held_out]                          # predicted first, then trained

@@ -175,6 +175,8 @@ def _record(row: dict[str, Any], columns: dict[str, str]) -> RunRecord:
         values |= _both_units(
             values["tokens"], values["facts"], values["tokens_per_fact"], values.get("share"), values.get("exposures")
         )
+    if values.get("status") == "diverged":  # its scores, if it has any, are not those of a trained model
+        values = {column: value for column, value in values.items() if column not in SCORES}
     if values.get("share") == 1:
         raise InputError("the share is 1, which leaves no general text and has infinite odds; take the row out")
     return RunRecord(**values)

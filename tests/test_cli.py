@@ -100,8 +100,8 @@ def test_status_of_a_finished_study_and_of_no_study(tmp_path) -> None:
     run_study(tmp_path / "mine.toml", tmp_path / "out", FakeLab())
     shown = infusionlaw("status", tmp_path / "out")
     assert shown.returncode == 0, shown.stderr
-    assert "42 runs, 42 done" in shown.stdout
-    assert "7 runs, 7 done" in shown.stdout
+    assert "48 runs, 48 done" in shown.stdout
+    assert "8 runs, 8 done" in shown.stdout
     missing = infusionlaw("status", tmp_path / "nowhere")
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1

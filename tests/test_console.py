@@ -15,9 +15,9 @@ def test_a_study_says_a_line_a_run_and_where_its_prediction_is(tmp_path) -> None
     with ConsoleWatch(Console(file=out, width=200)) as watch:
         run_study(write_template(tmp_path / "mine.toml"), tmp_path / "out", FakeLab(), watch)
     lines = out.getvalue().splitlines()
-    assert sum("recall" in line for line in lines) == 42 + 7
-    assert any("prediction written to" in line for line in lines)
-    assert any(line.lstrip().startswith("49/49") for line in lines)
+    assert sum("recall" in line for line in lines) == 48 + 8
+    assert any("the prediction is in" in line for line in lines)
+    assert any(line.lstrip().startswith("56/56") for line in lines)
 
 
 def test_a_resumed_study_counts_on_from_what_is_done(tmp_path) -> None:
@@ -28,7 +28,7 @@ def test_a_resumed_study_counts_on_from_what_is_done(tmp_path) -> None:
     out = StringIO()
     with ConsoleWatch(Console(file=out, width=200)) as watch:
         run_study(study, tmp_path / "out", FakeLab(), watch)
-    assert "49/49" in out.getvalue()
+    assert "56/56" in out.getvalue()
     assert out.getvalue().count("recall") == 1
 
 
@@ -37,6 +37,6 @@ def test_the_dry_run_table_has_a_row_a_run_with_the_numbers(tmp_path) -> None:
     out = StringIO()
     Console(file=out, width=200).print(estimate_table(estimates))
     text = out.getvalue()
-    assert sum(run.run in text for run in estimates) == 49
+    assert sum(run.run in text for run in estimates) == 56
     assert "1,500,000" in text
-    assert text.count("held out") == 7
+    assert text.count("held out") == 8

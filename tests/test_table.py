@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from infusionlaw.errors import InputError
 from infusionlaw.records import RunRecord
-from infusionlaw.table import ALIASES, COLUMNS, SE_ENDINGS, names_of, read_table, table_hash, table_text, write_table
+from infusionlaw.table import (
+    ALIASES,
+    COLUMNS,
+    SCORES,
+    SE_ENDINGS,
+    names_of,
+    read_table,
+    table_hash,
+    table_text,
+    write_table,
+)
 
 DOCS = Path(__file__).parents[1] / "docs" / "table.md"
 ROW = RunRecord(size=14_000, tokens=1_500_000, share=0.1 + 0.2, recall=1 / 3, recall_se=0.04, seed=1, run="r1")
@@ -30,7 +40,7 @@ RECORDS = st.builds(
     held_out=st.booleans(),
     status=st.sampled_from(["ok", "diverged"]),
     run=st.sampled_from(["", "a,b", 'the "best"', "NaN"]),
-)
+).map(lambda row: row if row.status == "ok" else replace(row, **dict.fromkeys(SCORES)))
 
 
 def read(tmp_path, text: str) -> list[RunRecord]:
@@ -277,3 +287,16 @@ def test_the_examples_in_the_docs_are_tables(tmp_path) -> None:
     first, second = re.findall(r"```\n(.*?)```", DOCS.read_text(encoding="utf8"), re.DOTALL)
     assert [row.share for row in read(tmp_path, first)] == [0, 0.05, 0.3]
     assert read(tmp_path, second)[0].share == pytest.approx(64 * 50_000 * 21.5 / 26e9)
+
+
+def test_the_scores_of_a_diverged_run_do_not_count_and_other_words_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("size,tokens,share,recall,retention,status\n1e4,1e6,.1,.5,.4,ok\n1e4,1e6,.2,0,.1,Diverged\n")
+    rows = read_table(path)
+    assert [row.recall for row in rows] == [0.5, None] and rows[1].retention is None
+    path.write_text("size,tokens,share,recall,status\n1e4,1e6,.1,.5,weird\n")
+    with pytest.raises(InputError, match=r"row 2.*'weird', which is neither ok nor diverged"):
+        read_table(path)
+    path.write_text("size,tokens,share,recall\n1e300,1e6,.1,.5\n")
+    with pytest.raises(InputError, match=r"row 2.*more than can be"):
+        read_table(path)

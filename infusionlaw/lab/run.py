@@ -118,8 +118,9 @@ def _pool(
     try:
         yield pool
     except BaseException:
+        training = list((pool._processes or {}).values())  # forgotten by shutdown
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
+        for process in training:
             process.terminate()
         raise
     finally:

@@ -81,6 +81,26 @@ def test_killed_in_mid_study_it_goes_on_to_the_same_bytes(done, material, tmp_pa
         assert (folder / name).read_bytes() == (done.folder / name).read_bytes(), name
 
 
+@pytest.mark.slow
+def test_interrupted_it_stops_at_once_and_says_how_to_go_on(material, tmp_path) -> None:
+    study = (material / "study.toml").read_text(encoding="utf8").replace("60_000", "3_000_000")
+    for path in material.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "study.toml").write_text(study, encoding="utf8")
+    command = [sys.executable, "-m", "infusionlaw.cli", "run", "study.toml", "--out", "out"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.time() + 120
+    while time.time() < deadline and not list(tmp_path.glob("out/runs/*/checkpoint.json")):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process of the group hears it
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130 and "the same command goes on where it was" in said and "Traceback" not in said
+    assert nobody_left(process.pid)
+    assert list(tmp_path.glob("out/runs/*/checkpoint.json")) and not list(tmp_path.glob("out/runs/*/record.json"))
+
+
 def nobody_left(session: int) -> bool:
     """Whether all processes of a session are gone within some seconds: workers end with the process they serve."""
     for _ in range(100):
