@@ -84,6 +84,7 @@ def test_killed_in_mid_study_it_goes_on_to_the_same_bytes(done, material, tmp_pa
 @pytest.mark.slow
 def test_interrupted_it_stops_at_once_and_says_how_to_go_on(material, tmp_path) -> None:
     study = (material / "study.toml").read_text(encoding="utf8").replace("60_000", "3_000_000")
+    study += "[infusion]\nmax_exposures = 1_000_000\n"
     for path in material.iterdir():
         shutil.copy(path, tmp_path)
     (tmp_path / "study.toml").write_text(study, encoding="utf8")
