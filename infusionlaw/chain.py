@@ -65,6 +65,8 @@ class Watch:
 def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     """Read the study file, prepare its corpus and check every run it asks for; InputError before any training."""
     file = read_study_file(path)
+    if folder is None and (Path(file.name).name != file.name or file.name == ".."):
+        raise InputError(f'{path}: "name" is {file.name!r}, which is no name of a folder; change it, or say --out')
     folder = Path(folder) if folder is not None else Path(file.name)
     with locked(folder):
         remove_leftovers(folder)

@@ -97,7 +97,7 @@ class Law(_Section):
 class StudyFile(_Section):
     """A whole study file. `seed` draws the splits; `base` is the folder that relative paths start from."""
 
-    name: Annotated[str, Field(pattern=r"^\w[\w .-]*$")]
+    name: str
     seed: int = 0
     facts: Facts = Facts()
     text: Text = Text()
@@ -145,8 +145,6 @@ def _sentence(error: ValidationError) -> str:
         return f'"{key}" is missing {where}; add it'
     if first["type"] == "value_error":
         return f"[{'.'.join(place)}]: {first['ctx']['error']}"
-    if first["type"] == "string_pattern_mismatch":
-        return f'"{place[-1]}" is {first["input"]!r}; write it with letters, digits, spaces, dots and hyphens only'
     message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")
     return f'"{".".join(place)}" is {first["input"]!r}: {message[0].lower()}{message[1:]}'
 

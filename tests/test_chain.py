@@ -182,3 +182,14 @@ def test_either_sign_of_the_law_is_found(tmp_path, study) -> None:
     law = json.loads((done.folder / "law.json").read_text())
     exponent = law["kinds"]["collapse"]["coefficients"]["size"]
     assert exponent["high"] < 0
+
+
+def test_a_name_that_is_no_folder_needs_one(tmp_path, study, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = study.read_text(encoding="utf8")
+    name = next(line for line in text.splitlines() if line.startswith("name"))
+    path = tmp_path / "other.toml"
+    path.write_text(text.replace(name, 'name = "../elsewhere"'), encoding="utf8")
+    with pytest.raises(InputError, match="which is no name of a folder; change it, or say --out"):
+        run_study(path, None, FakeLab())
+    assert not (tmp_path.parent / "elsewhere").exists()
