@@ -1,8 +1,9 @@
 """Points and plans as plain text for the terminal and the page; a page escapes it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from infusionlaw.law.advice.remedies import MOST, Remedy
+from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import KindLaw, Law, Prediction
 from infusionlaw.law.points.point import Point
 from infusionlaw.plan import UNBOUND, Plan
@@ -74,13 +75,18 @@ def _dose_sentence(plan: Plan) -> str:
     units = [
         text
         for known, text in (
-            (advised.share, f"a share of {bracket(advised.share, share)}"),
-            (advised.exposures, f"{bracket(advised.exposures, count)} exposures of each fact"),
-            (advised.tokens, f"{bracket(advised.tokens, number)} infused tokens"),
+            (advised.share, f"a share of {_advised(advised.share, share)}"),
+            (advised.exposures, f"{_advised(advised.exposures, count)} exposures of each fact"),
+            (advised.tokens, f"{_advised(advised.tokens, number)} infused tokens"),
         )
         if known.value is not None
     ]
     return f"Advised dose: {', '.join(units)}."
+
+
+def _advised(dose: Interval, show: Callable[[float], str]) -> str:
+    """A dose with its interval; alone where it has none."""
+    return show(dose.value or 0.0) if dose.low is None and dose.high is None else bracket(dose, show)
 
 
 def _constraint_sentence(plan: Plan) -> str:

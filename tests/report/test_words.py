@@ -248,3 +248,8 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", {"data": "x"})
     with pytest.raises(InputError, match=r"not a study's settings; run the study file again"):
         status_text(tmp_path)
+
+
+def test_a_dose_that_is_only_known_to_be_clear_has_no_interval() -> None:
+    plan = predict(known_law(collapse=None, largest=0.15), 2e4, 1.5e6, tolerance=None)
+    assert "Advised dose: a share of 0.15, " in plan_text(plan) and "open" not in plan_text(plan).split("\n")[1]
