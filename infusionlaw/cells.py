@@ -28,12 +28,12 @@ def cell_value(column: str, raw: Any, name: str) -> Any:
     label = f'"{name}"' if name == column else f'"{name}" ({column})'
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return None
-    if column == "status":
-        return _status(raw, label)
     if column == "run":
         return str(raw).strip()
     if str(raw).strip().casefold() in MISSING:
         return None
+    if column == "status":
+        return _status(raw, label)
     if column == "held_out":
         return _truth(raw, label)
     number = _number(column, raw, label)

@@ -294,6 +294,8 @@ def test_the_scores_of_a_diverged_run_do_not_count_and_other_words_are_refused(t
     path.write_text("size,tokens,share,recall,retention,status\n1e4,1e6,.1,.5,.4,ok\n1e4,1e6,.2,0,.1,Diverged\n")
     rows = read_table(path)
     assert [row.recall for row in rows] == [0.5, None] and rows[1].retention is None
+    path.write_text("size,tokens,share,recall,status\n1e4,1e6,.1,.5,NaN\n")
+    assert [(row.status, row.recall) for row in read_table(path)] == [("ok", 0.5)]
     path.write_text("size,tokens,share,recall,status\n1e4,1e6,.1,.5,weird\n")
     with pytest.raises(InputError, match=r"row 2.*'weird', which is neither ok nor diverged"):
         read_table(path)
