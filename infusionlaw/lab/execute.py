@@ -1,11 +1,11 @@
-"""One run from spec to record: the folder of a run and what is written there, in what order.
+"""From specs to records: a cohort of runs trained together, and what is written in each run's folder, in what order.
 
 `spec.json` and `ledger.json` first, then metrics and checkpoints while it trains, then `probes.json` and the weights,
 and `record.json` last and atomically: if it is there, the run is complete.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
+from infusionlaw.lab import checkpoint
 from infusionlaw.lab.corpus import Corpus, open_corpus
 from infusionlaw.lab.export import export
 from infusionlaw.lab.knowledge import Fact
@@ -22,7 +23,7 @@ from infusionlaw.lab.mixture import Ledger
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, measure
 from infusionlaw.lab.recipe import Recipe, recipe_for, shape_for
-from infusionlaw.lab.train import remove_checkpoints, train
+from infusionlaw.lab.train import Status, train
 from infusionlaw.records import RunRecord, RunSpec, read_spec
 
 SCORES = ("recall", "cloze", "margin", "surface_recall", "retention", "unseen_recall", "general_loss")
@@ -79,31 +80,54 @@ def doses_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> tuple[float, floa
     return share, exposures
 
 
-def execute_one(
-    spec: RunSpec,
+def execute_together(
+    specs: Sequence[RunSpec],
     corpus: Corpus,
     probes: Probes,
-    folder: Path,
+    folders: Sequence[Path],
     *,
     checkpoint_every: int,
     on_progress: Callable[[int], None] = lambda step: None,
+) -> Iterator[RunRecord]:
+    """Train, probe and record runs that differ only in dose and seed, going on from their checkpoints if there are any.
+
+    Their checkpoints must be of the same step (`cohorts`). Each record is yielded as it is written.
+    """
+    recipe = recipe_of(specs[0], corpus)
+    doses = [doses_of(spec, recipe, corpus) for spec in specs]
+    mixtures = [
+        corpus.mixture(share, float(dict(spec.options)["prior_share"]), spec.seed)
+        for spec, (share, _) in zip(specs, doses, strict=True)
+    ]
+    for spec, mixture, folder in zip(specs, mixtures, folders, strict=True):
+        write_json(folder / "spec.json", asdict(spec))
+        write_json(folder / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus))
+    model = Model(recipe.shape, [torch.Generator().manual_seed(spec.seed) for spec in specs]).to(best_device())
+    ends = train(model, recipe, mixtures, folders, checkpoint_every=checkpoint_every, on_progress=on_progress)
+    for member, (spec, dose, status, folder) in enumerate(zip(specs, doses, ends, folders, strict=True)):
+        scores: dict[str, Any] = {}
+        if status == "ok":
+            scores = _probed(model.alone(member), corpus, probes, recipe, folder)
+        record = _record(spec, recipe, dose, corpus, status, scores)
+        write_json(folder / "record.json", asdict(record))
+        checkpoint.remove(folder)
+        yield record
+
+
+def _probed(model: Model, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """The scores of one model, written beside its weights."""
+    scores = measure(model, corpus, probes, recipe.block)
+    write_json(folder / "probes.json", scores)
+    with atomic_path(folder / "model.safetensors") as part:
+        save_file({name: weight.cpu() for name, weight in model.weights_of(0).items()}, part)
+    return scores
+
+
+def _record(
+    spec: RunSpec, recipe: Recipe, dose: tuple[float, float], corpus: Corpus, status: Status, scores: dict[str, Any]
 ) -> RunRecord:
-    """Train, probe and record one run in `folder`, going on from its checkpoint if there is one."""
-    options = dict(spec.options)
-    recipe, device = recipe_of(spec, corpus), best_device()
-    share, exposures = doses_of(spec, recipe, corpus)
-    mixture = corpus.mixture(share, float(options["prior_share"]), spec.seed)
-    write_json(folder / "spec.json", asdict(spec))
-    write_json(folder / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus))
-    model = Model(recipe.shape, torch.Generator().manual_seed(spec.seed)).to(device)
-    status = train(model, recipe, mixture, folder, checkpoint_every=checkpoint_every, on_progress=on_progress)
-    scores: dict[str, Any] = {}
-    if status == "ok":
-        scores = measure(model, corpus, probes, recipe.block)
-        write_json(folder / "probes.json", scores)
-        with atomic_path(folder / "model.safetensors") as part:
-            save_file({name: weight.detach().cpu() for name, weight in model.named_parameters()}, part)
-    record = RunRecord(
+    share, exposures = dose
+    return RunRecord(
         run=spec.id,
         size=recipe.shape.size,
         total_size=recipe.shape.total_size,
@@ -118,9 +142,21 @@ def execute_one(
         **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
         chance=scores.get("chance"),
     )
-    write_json(folder / "record.json", asdict(record))
-    remove_checkpoints(folder)
-    return record
+
+
+def cohorts(specs: Sequence[RunSpec], corpus: Corpus, folders: Sequence[Path], room: float) -> list[list[int]]:
+    """Which runs train together, as indices, each run's cohort at its place in order; `room`: bytes for one cohort.
+
+    Together are runs of one size, budget and options whose checkpoints, if any, are of the same step.
+    """
+    groups: dict[Any, list[int]] = {}
+    for i, (spec, folder) in enumerate(zip(specs, folders, strict=True)):
+        groups.setdefault((spec.size, spec.tokens, spec.options, checkpoint.step_of(folder)), []).append(i)
+    found = []
+    for members in groups.values():
+        most = max(1, int(room / recipe_of(specs[members[0]], corpus).memory))
+        found += [members[first : first + most] for first in range(0, len(members), most)]
+    return found
 
 
 def ledger_json(ledger: Ledger, corpus: Corpus) -> dict[str, Any]:
@@ -158,6 +194,5 @@ def export_run(run: Path, out: Path) -> None:
         raise InputError(f"{run}: has no model.safetensors; name the folder of a finished run, such as STUDY/runs/ID")
     spec, corpus = read_spec(run / "spec.json"), open_corpus(run.parent.parent / "corpus")
     shape = shape_for(spec.size, corpus.tokenizer.vocabulary)
-    model = Model(shape, torch.Generator().manual_seed(0))
-    model.load_state_dict(load_file(run / "model.safetensors"))
+    model = Model(shape, [torch.Generator().manual_seed(0)]).load(0, load_file(run / "model.safetensors"))
     export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, int(dict(spec.options)["block"]), out)

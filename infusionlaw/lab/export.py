@@ -26,7 +26,7 @@ def export(model: Model, tokenizer: Path, end_of_text: int, block: int, folder: 
 
 
 def _llama_weights(model: Model) -> dict[str, Tensor]:
-    state = {name: weight.detach().float().cpu() for name, weight in model.named_parameters()}
+    state = {name: weight.float().cpu() for name, weight in model.weights_of(0).items()}
     out = {
         "model.embed_tokens.weight": state["embedding.weight"],
         "model.norm.weight": state["final_norm.weight"],

@@ -155,7 +155,7 @@ def _score(model: Model, rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDAr
             scored[place, rows[i].answer : length] = True
         ids, scored = ids.to(device), scored[:, 1:].to(device)
         where = scored.nonzero()[:, 0]
-        logits = (model.hidden(ids[:, :-1])[scored] @ model.embedding.weight.T).float()
+        logits = (model.hidden(ids[None, :, :-1])[0, scored] @ model.embedding.weight[0].T).float()
         target = ids[:, 1:][scored]
         value = logits.gather(1, target[:, None])[:, 0] - torch.logsumexp(logits, -1)
         missed = torch.zeros(len(batch), device=device).index_add_(0, where, (logits.argmax(-1) != target).float())
@@ -174,7 +174,7 @@ def general_loss(model: Model, corpus: Corpus, block: int) -> tuple[float, float
     blocks = torch.as_strided(ids, (count, block + 1), (block, 1))
     losses = []
     for part in torch.split(blocks, 32):
-        logits = model.logits(part[:, :-1].to(device)).float()
+        logits = model.logits(part[None, :, :-1].to(device))[0].float()
         target = part[:, 1:].to(device)
         nats = torch.logsumexp(logits, -1) - logits.gather(2, target[..., None])[..., 0]
         losses.append(nats.mean(1).double().cpu())

@@ -1,7 +1,8 @@
 """The lab's only door: prepare a study's corpus, estimate its runs, and execute them.
 
-One model per process with one thread each on the CPU, as many processes as cores; one process on a GPU. A worker ends
-itself when the process that started it is gone, so a killed study leaves nothing running.
+One model per process with one thread each on the CPU, as many processes as cores; one process on a GPU, where runs that
+differ only in dose and seed train together, as many as fit into its free memory. A worker ends itself when the process
+that started it is gone, so a killed study leaves nothing running.
 """
 
 import os
@@ -21,7 +22,7 @@ import torch
 
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import Corpus, open_corpus, prepare
-from infusionlaw.lab.execute import best_device, doses_of, execute_one, recipe_of
+from infusionlaw.lab.execute import best_device, cohorts, doses_of, execute_together, recipe_of
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, build_probes, measure
 from infusionlaw.lab.train import time_steps
@@ -85,12 +86,13 @@ class Lab:
         if not specs:
             return
         order = sorted(specs, key=lambda spec: -spec.size * spec.tokens)
-        with _pool(folder, min(_processes(study), len(specs)), on_progress) as pool:
+        groups = cohorts(order, open_corpus(folder / "corpus"), [folder / "runs" / spec.id for spec in order], _room())
+        with _pool(folder, min(_processes(study), len(groups)), on_progress) as pool:
             task = partial(_execute, checkpoint_every=study.training.checkpoint_every)
-            running: list[Future[RunRecord]] = [pool.submit(task, spec) for spec in order]
+            running: list[Future[list[RunRecord]]] = [pool.submit(task, [order[i] for i in group]) for group in groups]
             try:
                 for future in as_completed(running):
-                    yield future.result()
+                    yield from future.result()
             except BrokenProcessPool as error:
                 raise InputError(
                     f"{folder}: a training process was killed from outside (out of memory?); run the same command "
@@ -103,6 +105,11 @@ def _processes(study: StudyFile) -> int:
         return 1
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return study.training.processes or mine
+
+
+def _room() -> float:
+    """Bytes that one cohort may take: most of a GPU's free memory; on the CPU nothing, so that every model is alone."""
+    return 0.8 * torch.cuda.mem_get_info()[0] if best_device().type == "cuda" else 0.0
 
 
 @contextmanager
@@ -160,24 +167,26 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _execute(spec: RunSpec, checkpoint_every: int) -> RunRecord:
-    steps = recipe_of(spec, _Worker.corpus).steps
-    return execute_one(
-        spec,
-        _Worker.corpus,
-        _Worker.probes,
-        _Worker.folder / "runs" / spec.id,
-        checkpoint_every=checkpoint_every,
-        on_progress=lambda step: _Worker.queue.put(Progress(spec.id, step, steps)),
+def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]:
+    steps = recipe_of(specs[0], _Worker.corpus).steps
+
+    def on_progress(step: int) -> None:
+        for spec in specs:
+            _Worker.queue.put(Progress(spec.id, step, steps))
+
+    folders = [_Worker.folder / "runs" / spec.id for spec in specs]
+    done = execute_together(
+        specs, _Worker.corpus, _Worker.probes, folders, checkpoint_every=checkpoint_every, on_progress=on_progress
     )
+    return list(done)
 
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:
     """Seconds a step, and seconds of probing, of a run's shape."""
     recipe = recipe_of(spec, _Worker.corpus)
-    model = Model(recipe.shape, torch.Generator().manual_seed(0)).to(best_device())
+    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).to(best_device())
     mixture = _Worker.corpus.mixture(0.5, float(dict(spec.options)["prior_share"]), 0)
-    step = time_steps(model, recipe, mixture)
+    step = time_steps(model, recipe, [mixture])
     start = time.perf_counter()
     measure(model, _Worker.corpus, _Worker.probes, recipe.block)
     return step, time.perf_counter() - start

@@ -1,145 +1,125 @@
-"""The training loop: one model, one stream, one folder that it can be resumed from.
+"""The training loop: one cohort, a stream and a folder for each member, from which it can be resumed.
 
-A checkpoint is a safetensors file of weights and AdamW moments and a `checkpoint.json` that names it, written last. On
-the CPU a resumed run is bit-for-bit the run that was never stopped: the stream is seekable and nothing else is drawn.
+Members share the recipe and nothing else: each sees its own blocks, its gradient is clipped by its own norm, and one
+that diverges is marked and does not stop the others. On the CPU a resumed run is bit-for-bit the run that was never
+stopped: the stream is seekable and nothing else is drawn.
 """
 
 import json
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
-from infusionlaw.errors import InputError
-from infusionlaw.files import atomic_path, read_json, write_json, write_text
+from infusionlaw.files import write_text
+from infusionlaw.lab.checkpoint import resume, save
 from infusionlaw.lab.mixture import Mixture
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe
 
-REPORT_EVERY = 25  # steps between metrics, progress and the check for a non-finite loss
+# Steps between metrics, progress and the check for a non-finite loss, and steps whose blocks go to the device at once:
+# within them a GPU is never waited for.
+REPORT_EVERY = 25
 Status = Literal["ok", "diverged"]
 
 
 def train(
     model: Model,
     recipe: Recipe,
-    mixture: Mixture,
-    folder: Path,
+    mixtures: Sequence[Mixture],
+    folders: Sequence[Path],
     *,
     checkpoint_every: int,
     on_progress: Callable[[int], None] = lambda step: None,
-) -> Status:
-    """Train in place, from the folder's checkpoint if it has one; "diverged" as soon as the loss is not finite."""
-    device = model.embedding.weight.device
+) -> list[Status]:
+    """Train the members in place, from their folders' checkpoints if they have one, and say how each ended.
+
+    A member is "diverged" as soon as its loss is not finite; training stops early when all are.
+    """
     optimiser = _optimiser(model, recipe)
-    start = _resume(model, optimiser, folder, device)
-    metrics = _Metrics(folder / "metrics.jsonl", start)
-    for step in range(start, recipe.steps):
-        loss, norm = _step(model, optimiser, recipe, mixture, step, device)
+    start = resume(model, optimiser, folders)
+    status: list[Status] = ["ok"] * model.members
+    metrics = [_Metrics(folder / "metrics.jsonl", start) for folder in folders]
+    for step, blocks in enumerate(_feed(mixtures, recipe, start, model.embedding.weight.device), start):
+        losses, norms = _step(model, optimiser, recipe, blocks, step)
         done = step + 1
         if done % REPORT_EVERY == 0 or done == recipe.steps:
-            value = loss.item()
-            if not math.isfinite(value) or not math.isfinite(norm.item()):
-                return "diverged"
-            metrics.add(done, recipe, value, norm.item())
+            for member, values in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
+                if not all(map(math.isfinite, values)):
+                    status[member] = "diverged"
+                if status[member] == "ok":
+                    metrics[member].add(done, recipe, *values)
+            if "ok" not in status:
+                return status
             on_progress(done)
         if done % checkpoint_every == 0 and done < recipe.steps:
-            metrics.flush()
-            _save(model, optimiser, folder, done)
-    metrics.flush()
-    return "ok"
+            for each in metrics:
+                each.flush()
+            save(model, optimiser, folders, done)
+    for each in metrics:
+        each.flush()
+    return status
 
 
-def time_steps(model: Model, recipe: Recipe, mixture: Mixture, seconds: float = 1.0) -> float:
+def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], seconds: float = 1.0) -> float:
     """Seconds a step takes: the median over about `seconds` of them, after two to warm up."""
-    optimiser, device = _optimiser(model, recipe), model.embedding.weight.device
+    optimiser = _optimiser(model, recipe)
     took: list[float] = []
+    feed = _feed(mixtures, recipe, 0, model.embedding.weight.device)
     while len(took) < 5 or sum(took) < seconds:
         start = time.perf_counter()
-        loss, _ = _step(model, optimiser, recipe, mixture, len(took), device)
-        loss.item()
+        losses, _ = _step(model, optimiser, recipe, next(feed), len(took))
+        losses.tolist()
         took.append(time.perf_counter() - start)
     return statistics.median(took[2:])
 
 
+def _feed(mixtures: Sequence[Mixture], recipe: Recipe, start: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """The blocks of each step from `start` on, (M, B, T + 1) on the device."""
+    for first in range(start, recipe.steps, REPORT_EVERY):
+        steps = min(REPORT_EVERY, recipe.steps - first)
+        members = [mixture.blocks(first * recipe.batch, steps * recipe.batch, recipe.block) for mixture in mixtures]
+        tokens = np.stack([blocks.reshape(steps, recipe.batch, -1) for blocks in members], axis=1)
+        yield from torch.from_numpy(tokens).to(device)
+
+
 def _step(
-    model: Model,
-    optimiser: torch.optim.AdamW,
-    recipe: Recipe,
-    mixture: Mixture,
-    step: int,
-    device: torch.device,
+    model: Model, optimiser: torch.optim.AdamW, recipe: Recipe, blocks: torch.Tensor, step: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One step; returns loss (nats a token) and gradient norm, still on the device."""
-    blocks = torch.tensor(mixture.blocks(step * recipe.batch, recipe.batch, recipe.block), device=device)
+    """One step; returns losses (nats a token) and gradient norms (M,), still on the device."""
     for group in optimiser.param_groups:
         group["lr"] = recipe.learning_rate_at(step)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        loss = model.loss(blocks[:, :-1], blocks[:, 1:])
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    with torch.autocast(blocks.device.type, dtype=torch.bfloat16, enabled=blocks.device.type == "cuda"):
+        losses = model.loss(blocks[..., :-1], blocks[..., 1:])
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    norms = _clip(model, recipe.clip)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return loss.detach(), norm
+    return losses.detach(), norms
+
+
+def _clip(model: Model, most: float) -> torch.Tensor:
+    """Scale the gradient of each member whose norm is above `most` down to it; returns the norms (M,)."""
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    each = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
+    norms: torch.Tensor = torch.linalg.vector_norm(each, dim=0)
+    scale = (most / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
+    return norms
 
 
 def _optimiser(model: Model, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only (rule 7)."""
-    matrices = [weight for weight in model.parameters() if weight.dim() > 1]
-    norms = [weight for weight in model.parameters() if weight.dim() == 1]
+    matrices = [weight for weight in model.parameters() if weight.dim() > 2]
+    norms = [weight for weight in model.parameters() if weight.dim() == 2]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": norms, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=1e-8, fused=True)
-
-
-def _save(model: Model, optimiser: torch.optim.AdamW, folder: Path, step: int) -> None:
-    name = f"checkpoint-{step:08d}.safetensors"
-    tensors: dict[str, torch.Tensor] = {}
-    for key, weight in model.named_parameters():
-        state = optimiser.state[weight]
-        tensors |= {
-            key: weight.detach(),
-            f"{key}/exp_avg": state["exp_avg"],
-            f"{key}/exp_avg_sq": state["exp_avg_sq"],
-        }
-    with atomic_path(folder / name) as part:
-        save_file(tensors, part)
-    write_json(folder / "checkpoint.json", {"step": step, "file": name})
-    for old in folder.glob("checkpoint-*.safetensors"):
-        if old.name != name:
-            old.unlink()
-
-
-def _resume(model: Model, optimiser: torch.optim.AdamW, folder: Path, device: torch.device) -> int:
-    """Load the folder's checkpoint, if any; returns the step to go on from."""
-    if not (folder / "checkpoint.json").exists():
-        return 0
-    head = read_json(folder / "checkpoint.json")
-    try:
-        tensors = load_file(folder / head["file"], device=str(device))
-    except Exception as error:
-        raise InputError(
-            f"{folder / head['file']}: not a readable checkpoint; remove {folder} and run again"
-        ) from error
-    with torch.no_grad():
-        for key, weight in model.named_parameters():
-            weight.copy_(tensors[key])
-            optimiser.state[weight] = {
-                "step": torch.tensor(float(head["step"]), device=device),
-                "exp_avg": tensors[f"{key}/exp_avg"],
-                "exp_avg_sq": tensors[f"{key}/exp_avg_sq"],
-            }
-    return int(head["step"])
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Drop what only an unfinished run needs."""
-    for path in [folder / "checkpoint.json", *folder.glob("checkpoint-*.safetensors")]:
-        path.unlink(missing_ok=True)
 
 
 class _Metrics:

@@ -9,14 +9,14 @@ from infusionlaw.lab.train import train
 
 
 def test_bf16_autocast_stays_near_fp32() -> None:
-    model = Model(shape_for(55_000, 512), torch.Generator().manual_seed(1))
+    model = Model(shape_for(55_000, 512), [torch.Generator().manual_seed(1)])
     x = torch.randint(0, 512, (4, 65), generator=torch.Generator().manual_seed(2))
-    exact = model.loss(x[:, :-1], x[:, 1:])
+    exact = model.loss(x[None, :, :-1], x[None, :, 1:]).sum()
     exact.backward()
     gradients = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = model.loss(x[:, :-1], x[:, 1:])
+        loss = model.loss(x[None, :, :-1], x[None, :, 1:]).sum()
     loss.backward()
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(exact.item(), rel=0.01)
@@ -30,10 +30,10 @@ def test_a_gpu_run_learns_what_a_cpu_run_learns_and_resumes(corpus, tmp_path) ->
     recipe = recipe_for(28_000, 200_000, vocabulary=corpus.tokenizer.vocabulary)
     losses = []
     for device in ("cpu", "cuda"):
-        model = Model(recipe.shape, torch.Generator().manual_seed(1)).to(device)
+        model = Model(recipe.shape, [torch.Generator().manual_seed(1)]).to(device)
         mixture = corpus.mixture(0.5, 0.25, 1)
         for _ in range(2):  # the second call finds the checkpoint and does the last steps again
-            train(model, recipe, mixture, tmp_path / device, checkpoint_every=100)
+            train(model, recipe, [mixture], [tmp_path / device], checkpoint_every=100)
         tokens = torch.tensor(mixture.blocks(0, 32, 128), device=device)
-        losses.append(model.loss(tokens[:, :-1], tokens[:, 1:]).item())
+        losses.append(model.loss(tokens[None, :, :-1], tokens[None, :, 1:]).item())
     assert losses[1] == pytest.approx(losses[0], rel=0.05)

@@ -19,22 +19,22 @@ def probes(corpus):
 
 @pytest.fixture(scope="module")
 def ignorant(corpus) -> Model:
-    return Model(shape_for(10_000, corpus.tokenizer.vocabulary), torch.Generator().manual_seed(1))
+    return Model(shape_for(10_000, corpus.tokenizer.vocabulary), [torch.Generator().manual_seed(1)])
 
 
 @pytest.fixture(scope="module")
 def taught(corpus, tmp_path_factory) -> Model:
     torch.set_num_threads(1)
     recipe = recipe_for(28_000, 400_000, vocabulary=corpus.tokenizer.vocabulary)
-    model = Model(recipe.shape, torch.Generator().manual_seed(1))
-    train(model, recipe, corpus.mixture(0.6, 0.4, 1), tmp_path_factory.mktemp("run"), checkpoint_every=10**9)
+    model = Model(recipe.shape, [torch.Generator().manual_seed(1)])
+    train(model, recipe, [corpus.mixture(0.6, 0.4, 1)], [tmp_path_factory.mktemp("run")], checkpoint_every=10**9)
     return model
 
 
 def plain_score(model: Model, ids: list[int], answer: int) -> float:
     """Sum of log p of the tokens from `answer` on, one sequence at a time."""
     with torch.no_grad():
-        log_p = model.logits(torch.tensor([ids]))[0].log_softmax(-1)
+        log_p = model.logits(torch.tensor([[ids]]))[0, 0].log_softmax(-1)
     return sum(log_p[i - 1, ids[i]].item() for i in range(answer, len(ids)))
 
 
@@ -95,13 +95,13 @@ def test_cloze_is_what_greedy_decoding_gives(corpus, taught, probes) -> None:
             ids = list(row.ids[: row.answer])
             with torch.no_grad():
                 for _ in range(len(row.ids) - row.answer):
-                    ids.append(int(taught.logits(torch.tensor([ids]))[0, -1].argmax()))
+                    ids.append(int(taught.logits(torch.tensor([[ids]]))[0, 0, -1].argmax()))
             right[probes.domain.fact[row.question]] += ids == row.ids
     assert answers.cloze.tolist() == (right / 2).tolist()
 
 
 def test_general_loss_is_bits_per_byte(corpus) -> None:
-    model = Model(shape_for(10_000, corpus.tokenizer.vocabulary), torch.Generator().manual_seed(1))
+    model = Model(shape_for(10_000, corpus.tokenizer.vocabulary), [torch.Generator().manual_seed(1)])
     with torch.no_grad():
         model.embedding.weight.zero_()
     value, error = general_loss(model, corpus, 128)

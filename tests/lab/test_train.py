@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from infusionlaw.errors import InputError
+from infusionlaw.lab.checkpoint import remove, resume, step_of
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import recipe_for
-from infusionlaw.lab.train import remove_checkpoints, train
+from infusionlaw.lab.train import _clip, train
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def one_thread():
 
 def start(corpus, seed: int = 1, tokens: int = 120_000):
     recipe = recipe_for(10_000, tokens, vocabulary=corpus.tokenizer.vocabulary, batch_factor=2)
-    return Model(recipe.shape, torch.Generator().manual_seed(seed)), recipe, corpus.mixture(0.5, 0.25, seed)
+    return Model(recipe.shape, [torch.Generator().manual_seed(seed)]), recipe, corpus.mixture(0.5, 0.25, seed)
 
 
 def weights(model: Model) -> dict[str, torch.Tensor]:
@@ -36,7 +37,7 @@ class Stop(Exception):
 def test_training_learns_and_the_schedule_is_in_the_metrics(corpus, tmp_path) -> None:
     model, recipe, mixture = start(corpus)
     seen = []
-    assert train(model, recipe, mixture, tmp_path, checkpoint_every=10**9, on_progress=seen.append) == "ok"
+    assert train(model, recipe, [mixture], [tmp_path], checkpoint_every=10**9, on_progress=seen.append) == ["ok"]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == recipe.steps == seen[-1]
     assert rows[-1]["tokens"] == recipe.tokens
@@ -46,7 +47,7 @@ def test_training_learns_and_the_schedule_is_in_the_metrics(corpus, tmp_path) ->
 
 def test_a_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_path) -> None:
     model, recipe, mixture = start(corpus)
-    train(model, recipe, mixture, tmp_path / "whole", checkpoint_every=50)
+    train(model, recipe, [mixture], [tmp_path / "whole"], checkpoint_every=50)
 
     def stop_at(step: int) -> None:
         if step >= 175:
@@ -54,11 +55,11 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_path) -> No
 
     again, _, _ = start(corpus)
     with pytest.raises(Stop):
-        train(again, recipe, mixture, tmp_path / "cut", checkpoint_every=50, on_progress=stop_at)
+        train(again, recipe, [mixture], [tmp_path / "cut"], checkpoint_every=50, on_progress=stop_at)
     assert json.loads((tmp_path / "cut" / "checkpoint.json").read_text())["step"] == 150
     fresh, _, fresh_mixture = start(corpus)
     steps = []
-    train(fresh, recipe, fresh_mixture, tmp_path / "cut", checkpoint_every=50, on_progress=steps.append)
+    train(fresh, recipe, [fresh_mixture], [tmp_path / "cut"], checkpoint_every=50, on_progress=steps.append)
     assert steps[0] == 175
     assert all(torch.equal(a, b) for a, b in zip(weights(model).values(), weights(fresh).values(), strict=True))
 
@@ -71,28 +72,28 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_path) -> No
 
 def test_checkpoints_are_safetensors_and_only_the_last_is_kept(corpus, tmp_path) -> None:
     model, recipe, mixture = start(corpus)
-    train(model, recipe, mixture, tmp_path, checkpoint_every=50)
+    train(model, recipe, [mixture], [tmp_path], checkpoint_every=50)
     (path,) = tmp_path.glob("checkpoint-*.safetensors")
     assert set(load_file(path)) >= {"embedding.weight", "embedding.weight/exp_avg", "embedding.weight/exp_avg_sq"}
-    remove_checkpoints(tmp_path)
+    remove(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
 def test_a_broken_checkpoint_is_one_sentence(corpus, tmp_path) -> None:
     model, recipe, mixture = start(corpus)
-    train(model, recipe, mixture, tmp_path, checkpoint_every=50)
+    train(model, recipe, [mixture], [tmp_path], checkpoint_every=50)
     (path,) = tmp_path.glob("checkpoint-*.safetensors")
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"checkpoint-\d+\.safetensors: not a readable checkpoint; remove"):
-        train(model, recipe, mixture, tmp_path, checkpoint_every=50)
+        train(model, recipe, [mixture], [tmp_path], checkpoint_every=50)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_a_status(corpus, tmp_path) -> None:
     model, recipe, mixture = start(corpus)
     with torch.no_grad():
-        model.final_norm.weight[0] = float("inf")
+        model.final_norm.weight[0, 0] = float("inf")
     seen = []
-    assert train(model, recipe, mixture, tmp_path, checkpoint_every=50, on_progress=seen.append) == "diverged"
+    assert train(model, recipe, [mixture], [tmp_path], checkpoint_every=50, on_progress=seen.append) == ["diverged"]
     assert not seen
 
 
@@ -100,7 +101,82 @@ def test_same_seed_same_bits_other_seed_other_bits(corpus, tmp_path) -> None:
     results = []
     for place, seed in (("a", 1), ("b", 1), ("c", 2)):
         model, recipe, mixture = start(corpus, seed, tokens=90_000)
-        train(model, recipe, mixture, tmp_path / place, checkpoint_every=10**9)
+        train(model, recipe, [mixture], [tmp_path / place], checkpoint_every=10**9)
         results.append(weights(model)["embedding.weight"])
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
+
+
+def cohort(corpus, seeds: tuple[int, ...], shares: tuple[float, ...]):
+    recipe = recipe_for(10_000, 60_000, vocabulary=corpus.tokenizer.vocabulary, learning_rate_factor=0.2)
+    model = Model(recipe.shape, [torch.Generator().manual_seed(seed) for seed in seeds])
+    return model, recipe, [corpus.mixture(share, 0.25, seed) for share, seed in zip(shares, seeds, strict=True)]
+
+
+SEEDS, SHARES = (1, 2, 3, 1), (0.0, 0.3, 0.6, 0.9)
+
+
+def test_each_member_of_a_cohort_gets_what_it_would_get_alone(corpus, tmp_path) -> None:
+    model, recipe, mixtures = cohort(corpus, SEEDS, SHARES)
+    train(model, recipe, mixtures, [tmp_path / f"{i}" for i in range(4)], checkpoint_every=10**9)
+    for i in range(4):
+        alone, _, own = cohort(corpus, SEEDS[i : i + 1], SHARES[i : i + 1])
+        before = alone.weights_of(0)["embedding.weight"].clone()
+        train(alone, recipe, own, [tmp_path / "alone" / f"{i}"], checkpoint_every=10**9)
+        moved = (alone.weights_of(0)["embedding.weight"] - before).abs().max()
+        for name, weight in alone.weights_of(0).items():
+            assert (model.weights_of(i)[name] - weight).abs().max() < 1e-2 * moved, name
+        together, single = (
+            [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+            for folder in (tmp_path / f"{i}", tmp_path / "alone" / f"{i}")
+        )
+        assert together == pytest.approx(single, abs=1e-3)
+
+
+def test_a_member_that_diverges_does_not_touch_the_others(corpus, tmp_path) -> None:
+    results = []
+    for spoilt in (False, True):
+        model, recipe, mixtures = cohort(corpus, SEEDS[:2], SHARES[:2])
+        if spoilt:
+            with torch.no_grad():
+                model.final_norm.weight[0, 0] = float("nan")
+        folders = [tmp_path / f"{spoilt}" / f"{i}" for i in range(2)]
+        ends = train(model, recipe, mixtures, folders, checkpoint_every=10**9)
+        assert ends == (["diverged", "ok"] if spoilt else ["ok", "ok"])
+        results.append(model.weights_of(1))
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_the_gradient_of_each_member_is_clipped_by_its_own_norm(corpus, tmp_path) -> None:
+    model, _, _ = cohort(corpus, SEEDS[:2], SHARES[:2])
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+        weight.grad[0] *= 1e-6
+    before = [weight.grad.clone() for weight in model.parameters()]
+    norms = _clip(model, 1.0)
+    total = sum(weight[0].numel() for weight in model.parameters()) ** 0.5
+    assert norms.tolist() == pytest.approx([1e-6 * total, total], rel=1e-4)
+    for weight, was in zip(model.parameters(), before, strict=True):
+        assert torch.equal(weight.grad[0], was[0])
+        assert weight.grad[1] == pytest.approx(was[1] / total, rel=1e-4)
+
+
+def test_members_of_a_cohort_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path) -> None:
+    def stop_at(step: int) -> None:
+        if step >= 45:
+            raise Stop
+
+    model, recipe, mixtures = cohort(corpus, SEEDS[:2], SHARES[:2])
+    train(model, recipe, mixtures, [tmp_path / "whole" / f"{i}" for i in range(2)], checkpoint_every=20)
+    cut, _, _ = cohort(corpus, SEEDS[:2], SHARES[:2])
+    folders = [tmp_path / "cut" / f"{i}" for i in range(2)]
+    with pytest.raises(Stop):
+        train(cut, recipe, mixtures, folders, checkpoint_every=20, on_progress=stop_at)
+    assert [step_of(folder) for folder in folders] == [40, 40]
+    alone, _, own = cohort(corpus, SEEDS[1:2], SHARES[1:2])
+    train(alone, recipe, own, folders[1:], checkpoint_every=10**9)
+    for name, weight in alone.weights_of(0).items():
+        torch.testing.assert_close(weight, model.weights_of(1)[name], atol=1e-3, rtol=1e-2)
+    remove(folders[1])
+    with pytest.raises(ValueError, match="different steps"):
+        resume(cut, torch.optim.AdamW(cut.parameters()), folders)
