@@ -6,6 +6,7 @@ the query and key matrices are put in that order within each head, which leaves 
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,7 +21,7 @@ def export(model: Model, tokenizer: Path, end_of_text: int, block: int, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "model.safetensors") as part:
         save_file(_llama_weights(model), part, metadata={"format": "pt"})
-    write_json(folder / "config.json", _llama_config(model.shape, end_of_text, block))
+    write_json(folder / "config.json", llama_config(model.shape, end_of_text, block))
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
 
@@ -56,7 +57,8 @@ def _by_halves(weight: Tensor, shape: Shape) -> Tensor:
     return rows.transpose(1, 2).reshape(shape.d_model, shape.d_model)
 
 
-def _llama_config(shape: Shape, end_of_text: int, block: int) -> dict[str, object]:
+def llama_config(shape: Shape, end_of_text: int, block: int) -> dict[str, Any]:
+    """The fields of a `LlamaConfig` for a shape."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",

@@ -23,6 +23,7 @@ import torch
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import Corpus, open_corpus, prepare
 from infusionlaw.lab.execute import best_device, cohorts, doses_of, execute_together, recipe_of
+from infusionlaw.lab.host import settle
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, build_probes, measure
 from infusionlaw.lab.train import time_steps
@@ -153,8 +154,7 @@ class _Worker:
 def _start_worker(folder: Path, queue: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the process that serves the study; it ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    settle()
     _Worker.folder, _Worker.queue = folder, queue
     _Worker.corpus = open_corpus(folder / "corpus")
     _Worker.probes = build_probes(_Worker.corpus)

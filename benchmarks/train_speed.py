@@ -1,0 +1,190 @@
+"""One core: our loop beside Hugging Face Trainer and a plain compiled PyTorch loop; tokens/s, ratios, share of peak.
+
+Sizes of about 24 k, 147 k and 780 k, vocabulary 1024, blocks of 128, batches of 8 and 32 blocks. All train on the same
+tokens, each in a process of its own, in turn within each repetition; the figures are medians. Ours is the public
+`train` in a process settled as a study's are: it assembles its blocks as it goes and writes its metrics; the others'
+blocks lie ready in memory. The peak is that of a product of two 1024 x 1024 matrices, timed in every repetition. The
+compiled loop needs g++.
+
+    python -m benchmarks.train_speed
+"""
+
+import argparse
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.peers import hugging_face, plain_loop
+from infusionlaw.lab.host import settle
+from infusionlaw.lab.mixture import GeneralText, Mixture, StatementCycle
+from infusionlaw.lab.model import Model
+from infusionlaw.lab.recipe import Recipe, recipe_for
+from infusionlaw.lab.train import train
+
+SIZES, BATCHES = (24_000, 147_000, 780_000), (8, 32)
+VOCABULARY, BLOCK = 1024, 128
+CONTENDERS = ("ours", "Trainer", "compiled")
+CPU = torch.device("cpu")
+WORK = 8e10  # floating-point operations a loop is timed for, about
+Loop = Callable[[Tensor], float]
+
+
+def stream(seed: int = 0, vocabulary: int = VOCABULARY) -> Mixture:
+    """A stream of half general tokens and half statements, all drawn at random."""
+    rng = np.random.default_rng(seed)
+    text = rng.integers(1, vocabulary, 1 << 20).astype(np.uint16)
+    domain, prior = ([[rng.integers(1, vocabulary, 12) for _ in range(4)] for _ in range(64)] for _ in range(2))
+    return Mixture(
+        StatementCycle(domain, [seed, 1]),
+        StatementCycle(prior, [seed, 2]),
+        GeneralText(text, 0, [seed, 3]),
+        share=0.5,
+        prior_share=0.25,
+        end_of_text=0,
+    )
+
+
+def operations(recipe: Recipe) -> float:
+    """Floating-point operations of one training token: 6 a parameter, the output projection's included, and the
+    attention's 6 L d T (half of the scores are masked)."""
+    shape = recipe.shape
+    return 6 * shape.total_size + 6 * shape.layers * shape.d_model * recipe.block
+
+
+def peak() -> float:
+    """Operations a second of a product of two matrices of 1024 x 1024."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    took = []
+    for _ in range(20):
+        start = time.perf_counter()
+        a @ b
+        took.append(time.perf_counter() - start)
+    return 2 * 1024**3 / statistics.median(took)
+
+
+def ours(recipe: Recipe, mixture: Mixture) -> Loop:
+    """Our loop, from `train`'s call to its return."""
+    model = Model(recipe.shape, [torch.Generator().manual_seed(0)])
+
+    def steps(blocks: Tensor) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            train(model, replace(recipe, steps=len(blocks)), [mixture], [Path(folder)], checkpoint_every=1 << 30)
+            return time.perf_counter() - start
+
+    return steps
+
+
+@dataclass(frozen=True)
+class Case:
+    """One shape: a size and a batch."""
+
+    size: int
+    batch: int
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of 1.5 M tokens at this size and batch, with as many steps as are timed."""
+        recipe = replace(recipe_for(self.size, 1_500_000, vocabulary=VOCABULARY, block=BLOCK), batch=self.batch)
+        steps = math.ceil(WORK / (operations(recipe) * self.batch * BLOCK))
+        return replace(recipe, steps=max(10, steps))
+
+
+class _Contender:
+    """What a contender's process keeps: its loop and the blocks, after a few steps to warm up."""
+
+    loop: Loop
+    blocks: Tensor
+
+
+def _enter(name: str, case: Case) -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    recipe, mixture = case.recipe, stream()
+    blocks = mixture.blocks(0, recipe.steps * recipe.batch, BLOCK).astype(np.int64)
+    _Contender.blocks = torch.from_numpy(blocks).view(recipe.steps, recipe.batch, -1)
+    if name == "ours":
+        settle()
+        _Contender.loop = ours(recipe, mixture)
+    elif name == "Trainer":
+        _Contender.loop = hugging_face(recipe, CPU)
+    else:
+        _Contender.loop = plain_loop(recipe, CPU, compiled=True)
+    _Contender.loop(_Contender.blocks[:3])
+
+
+def _run() -> float:
+    """Tokens a second."""
+    return _Contender.blocks[..., 1:].numel() / _Contender.loop(_Contender.blocks)
+
+
+def compare(case: Case, repeats: int) -> list[str]:
+    """One row of the table: N, batch, tokens/s of each, the ratios, and our share of the peak."""
+    peaks: list[float] = []
+    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    with ExitStack() as stack:
+        pools = {
+            name: stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), _enter, (name, case)))
+            for name in CONTENDERS
+        }
+        for pool in pools.values():
+            pool.submit(int).result()
+        for _ in range(repeats):
+            peaks.append(peak())
+            for name, pool in pools.items():
+                rates[name].append(pool.submit(_run).result())
+    mine, trainer, compiled = (statistics.median(rates[name]) for name in CONTENDERS)
+    share = mine * operations(case.recipe) / statistics.median(peaks)
+    return [
+        f"{case.recipe.shape.size:,}",
+        str(case.batch),
+        *(f"{rate:,.0f}" for rate in (mine, trainer, compiled)),
+        f"{mine / trainer:.2f}",
+        f"{mine / compiled:.2f}",
+        f"{share:.0%}",
+        f"{statistics.median(peaks) / 1e9:.0f}",
+    ]
+
+
+HEADINGS = [
+    "N",
+    "batch",
+    "ours",
+    "Trainer",
+    "compiled",
+    "ours / Trainer",
+    "ours / compiled",
+    "of peak",
+    "peak, GFLOP/s",
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    print(f"One core, tokens/s, medians of {given.repeats}.\n")
+    print("| " + " | ".join(HEADINGS) + " |\n|" + "---|" * len(HEADINGS))
+    for size in given.sizes:
+        for batch in given.batches:
+            print("| " + " | ".join(compare(Case(size, batch), given.repeats)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
