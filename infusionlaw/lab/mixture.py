@@ -11,98 +11,22 @@ token. What is due follows from quotas in closed form:
 Only whole statements are placed, in cycles: every fact once a cycle, in an order drawn anew for each, its templates in
 turn. So exposures of two facts never differ by more than one, any prefix of the stream is as evenly infused as the
 whole, and the stream can be entered anywhere: the start of page p is the sum of what the three sources have given.
-Blocks are consecutive slices of the stream.
+Blocks are consecutive slices of the stream. Many pages are put together at once, as arrays of where each document comes
+from and where it goes.
 """
 
 import math
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Tokens = NDArray[np.integer]
+from infusionlaw.lab.statements import Numbers, StatementCycle, Tokens
+
 PAGE = 1024
-
-
-class StatementCycle:
-    """An endless sequence of statements: document j states a fact in one of its forms.
-
-    `forms[f]` lists the token arrays of fact f, each with its end-of-text token. In cycle c fact f uses form
-    (first[f] + c) mod len(forms[f]), first[f] drawn from the seed.
-    """
-
-    def __init__(self, forms: Sequence[Sequence[Tokens]], seed: Sequence[int]) -> None:
-        self.forms = forms
-        self.facts = len(forms)
-        self._seed = tuple(seed)
-        self._first: list[int] = np.random.default_rng(self._seed).integers(1 << 30, size=self.facts).tolist()
-        self._period = math.lcm(*(len(form) for form in forms)) if forms else 1
-        lengths = [sum(len(self._document(f, c)) for f in range(self.facts)) for c in range(self._period)]
-        self._ends = np.cumsum([0, *lengths])
-        self._cycle = lru_cache(maxsize=8)(self._make_cycle)
-
-    @property
-    def tokens_per_statement(self) -> float:
-        """Mean tokens of a statement, end-of-text included."""
-        return float(self._ends[-1]) / (self._period * self.facts)
-
-    def tokens_before(self, document: int) -> int:
-        """Tokens of documents 0 to `document` - 1."""
-        if not self.facts:
-            return 0
-        cycle, within = divmod(document, self.facts)
-        return self._cycle_start(cycle) + int(self._cycle(cycle)[1][within])
-
-    def documents_within(self, tokens: float) -> int:
-        """How many whole documents fit into the first `tokens` tokens of the sequence."""
-        if not self.facts:
-            return 0
-        periods, rest = divmod(int(tokens), int(self._ends[-1]))
-        phase = bisect_right(self._ends, rest) - 1
-        cycle = periods * self._period + phase
-        within = int(np.searchsorted(self._cycle(cycle)[1], rest - self._ends[phase], side="right")) - 1
-        return cycle * self.facts + within
-
-    def document(self, index: int) -> tuple[int, int, Tokens]:
-        """Fact, form and tokens of document `index`."""
-        cycle, within = divmod(index, self.facts)
-        fact = int(self._cycle(cycle)[0][within])
-        return fact, self._form(fact, cycle), self._document(fact, cycle)
-
-    def counts(self, documents: int) -> tuple[NDArray[np.int64], list[Counter[int]]]:
-        """Exposures of each fact, and by fact of each form, in the first `documents` documents."""
-        cycles, rest = divmod(documents, self.facts) if self.facts else (0, 0)
-        exposures = np.full(self.facts, cycles, dtype=np.int64)
-        if rest:
-            exposures[self._cycle(cycles)[0][:rest]] += 1
-        by_form: list[Counter[int]] = []
-        for fact, total in enumerate(exposures):
-            count = len(self.forms[fact])
-            whole, extra = divmod(int(total), count)
-            used = Counter({form: whole for form in range(count) if whole})
-            used.update(self._form(fact, c) for c in range(extra))
-            by_form.append(used)
-        return exposures, by_form
-
-    def _form(self, fact: int, cycle: int) -> int:
-        return (self._first[fact] + cycle) % len(self.forms[fact])
-
-    def _document(self, fact: int, cycle: int) -> Tokens:
-        return self.forms[fact][self._form(fact, cycle)]
-
-    def _cycle_start(self, cycle: int) -> int:
-        periods, phase = divmod(cycle, self._period)
-        return periods * int(self._ends[-1]) + int(self._ends[phase])
-
-    def _make_cycle(self, cycle: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Order of the facts in a cycle, and tokens before each of its documents (one more entry than facts)."""
-        order = np.random.default_rng([*self._seed, cycle]).permutation(self.facts)
-        lengths = [len(self._document(f, cycle)) for f in order.tolist()]
-        return order, np.cumsum([0, *lengths])
+_PIECE = 64 * PAGE  # tokens put together at a time: enough to be quick, few enough to stay in the processor's cache
 
 
 class GeneralText:
@@ -115,26 +39,26 @@ class GeneralText:
         self.chunks = len(tokens) // PAGE
         if self.chunks == 0:
             raise ValueError(f"{len(tokens)} tokens of general text are fewer than one page of {PAGE}")
-        self._tokens, self._end = tokens, end_of_text
+        self._table = np.asarray(tokens)[: self.chunks * PAGE].reshape(self.chunks, PAGE)
+        self._end = end_of_text
         rng = np.random.default_rng([*seed])
         self._offset = int(rng.integers(self.chunks))
         self._stride = int(rng.integers(self.chunks))
         while math.gcd(self._stride, self.chunks) != 1:
             self._stride += 1
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The token file's own."""
+        return self._table.dtype
+
     def read(self, start: int, count: int) -> Tokens:
         """`count` tokens of the stream from position `start`."""
-        out = np.empty(count, dtype=self._tokens.dtype)
-        done = 0
-        while done < count:
-            chunk, within = divmod(start + done, PAGE)
-            piece = min(PAGE - within, count - done)
-            at = (self._stride * chunk + self._offset) % self.chunks * PAGE + within
-            out[done : done + piece] = self._tokens[at : at + piece]
-            if within + piece == PAGE:
-                out[done + piece - 1] = self._end
-            done += piece
-        return out
+        first, last = start // PAGE, -(-(start + count) // PAGE)
+        places = [(self._stride * chunk + self._offset) % self.chunks for chunk in range(first, last)]
+        chunks = self._table[np.array(places, dtype=np.int64)]
+        chunks[:, -1] = self._end
+        return chunks.reshape(-1)[start - first * PAGE :][:count]
 
 
 @dataclass(frozen=True)
@@ -163,13 +87,33 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class _Extent:
-    """Where a page begins: documents and tokens that each source has given before it."""
+class _Pages:
+    """Consecutive pages by where they begin, and the last one ends: documents and tokens given before, (pages + 1,)."""
 
-    domain: int
-    prior: int
-    general: int
-    start: int
+    domain: Numbers
+    prior: Numbers
+    domain_tokens: Numbers
+    prior_tokens: Numbers
+    general: Numbers
+
+    @property
+    def start(self) -> Numbers:
+        """Position in the stream."""
+        return self.domain_tokens + self.prior_tokens + self.general
+
+    def part(self, first: int, last: int) -> "_Pages":
+        """Pages `first` to `last` - 1 of these."""
+        return _Pages(*(getattr(self, name)[first : last + 1] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """The statements of some pages in their order: whether of the domain, form number, tokens, pages' counts."""
+
+    domain: NDArray[np.bool_]
+    form: Numbers
+    size: Numbers
+    by_page: Numbers
 
 
 class Mixture:
@@ -192,14 +136,12 @@ class Mixture:
             PAGE * (1 - share) * (1 - prior_share if prior.facts else 1.0),
         )
         self._end = end_of_text
-        self._page = lru_cache(maxsize=64)(self._make_page)
+        self._behind = domain.longest + prior.longest + 3  # pages start no more than that before PAGE · p
 
     def read(self, start: int, count: int) -> Tokens:
-        """Tokens [start, start + count) of the stream, int64."""
-        first, last = self._page_at(start), self._page_at(start + count - 1)
-        skip = start - self._extent(first).start
-        pages = [self._page(page) for page in range(first, last + 1)]
-        return np.concatenate(pages)[skip : skip + count]
+        """Tokens [start, start + count) of the stream, in the token file's own dtype."""
+        end = start + count
+        return np.concatenate([self._piece(at, min(at + _PIECE, end)) for at in range(start, end, _PIECE)])
 
     def blocks(self, first: int, count: int, block: int) -> Tokens:
         """Blocks `first` to `first` + `count` - 1 as (count, block + 1): inputs, and targets one token later."""
@@ -208,31 +150,20 @@ class Mixture:
 
     def ledger(self, tokens: int) -> Ledger:
         """Count what the first `tokens` tokens hold."""
-        page = self._page_at(tokens)
-        extent = self._extent(page)
-        domain, prior = extent.domain, extent.prior
-        general = extent.general
-        spent = {
-            "domain": self.domain.tokens_before(domain),
-            "prior": self.prior.tokens_before(prior),
-        }
-        left = tokens - extent.start
-        piece = min(left, self._extent(page + 1).general - extent.general)
-        general, left = general + piece, left - piece
-        for source, document in self._statements(page):
-            size = len(document)
-            spent[source] += min(size, left)
-            if size <= left and source == "domain":
-                domain += 1
-            elif size <= left:
-                prior += 1
-            left -= min(size, left)
-        exposures, forms = self.domain.counts(domain)
-        prior_exposures, prior_forms = self.prior.counts(prior)
+        page = self._pages(tokens, tokens + 1)
+        placed = self._placed(page)
+        left = tokens - int(page.start[0])
+        text = min(left, int(page.general[1] - page.general[0]))
+        ends = np.cumsum(placed.size)
+        whole = ends <= left - text
+        spent = np.clip(left - text - (ends - placed.size), 0, placed.size)
+        exposures, forms = self.domain.counts(int(page.domain[0]) + int(whole[placed.domain].sum()))
+        prior_exposures, prior_forms = self.prior.counts(int(page.prior[0]) + int(whole[~placed.domain].sum()))
+        general = int(page.general[0]) + text
         return Ledger(
             tokens=tokens,
-            domain_tokens=spent["domain"],
-            prior_tokens=spent["prior"],
+            domain_tokens=int(page.domain_tokens[0] + spent[placed.domain].sum()),
+            prior_tokens=int(page.prior_tokens[0] + spent[~placed.domain].sum()),
             general_tokens=general,
             general_passes=general / (self.general.chunks * PAGE),
             domain_exposures=tuple(exposures.tolist()),
@@ -241,36 +172,67 @@ class Mixture:
             prior_forms=tuple(dict(sorted(form.items())) for form in prior_forms),
         )
 
-    def _extent(self, page: int) -> _Extent:
-        domain = self.domain.documents_within(self._rate[0] * page) if self._rate[0] else 0
-        prior = self.prior.documents_within(self._rate[1] * page) if self._rate[1] else 0
-        general = math.floor(self._rate[2] * page)
-        start = self.domain.tokens_before(domain) + self.prior.tokens_before(prior) + general
-        return _Extent(domain, prior, general, start)
+    def _pages(self, start: int, end: int) -> _Pages:
+        """The pages that hold positions [start, end); a page starts at or before PAGE · p, and hardly before it."""
+        numbers = np.arange(start // PAGE, (end + self._behind) // PAGE + 2)
+        domain, domain_tokens = self.domain.within(self._rate[0] * numbers)
+        prior, prior_tokens = self.prior.within(self._rate[1] * numbers)
+        general = np.floor(self._rate[2] * numbers).astype(np.int64)
+        pages = _Pages(domain, prior, domain_tokens, prior_tokens, general)
+        first, last = np.searchsorted(pages.start, start, side="right") - 1, np.searchsorted(pages.start, end)
+        return pages.part(int(first), int(last))
 
-    def _page_at(self, position: int) -> int:
-        """The page that holds a position; pages start at or before PAGE · p."""
-        page = position // PAGE
-        while self._extent(page + 1).start <= position:
-            page += 1
-        return page
+    def _placed(self, pages: _Pages) -> _Placed:
+        """Statements of the pages: each source in its own order, the two evenly interleaved."""
+        domain = _of_first(np.diff(pages.domain), np.diff(pages.prior))
+        form, size = np.empty(len(domain), dtype=np.int64), np.empty(len(domain), dtype=np.int64)
+        for cycle, bounds, here in ((self.domain, pages.domain, domain), (self.prior, pages.prior, ~domain)):
+            form[here] = cycle.documents(int(bounds[0]), int(bounds[-1]))
+            size[here] = cycle.statements.sizes[form[here]]
+        return _Placed(domain, form, size, np.diff(pages.domain) + np.diff(pages.prior))
 
-    def _statements(self, page: int) -> list[tuple[str, Tokens]]:
-        """Statements of a page, each source in its own order, the two evenly interleaved."""
-        here, then = self._extent(page), self._extent(page + 1)
-        placed: list[tuple[float, str, Tokens]] = []
-        for source, cycle, first, last in (
-            ("domain", self.domain, here.domain, then.domain),
-            ("prior", self.prior, here.prior, then.prior),
-        ):
-            for i in range(first, last):
-                placed.append(((i - first + 0.5) / (last - first), source, cycle.document(i)[2]))
-        placed.sort(key=lambda item: item[:2])
-        return [(source, tokens) for _, source, tokens in placed]
+    def _piece(self, start: int, end: int) -> Tokens:
+        """Tokens [start, end), with all pages that hold them put together."""
+        pages = self._pages(start, end)
+        begin = int(pages.start[0])
+        out = np.empty(int(pages.start[-1]) - begin, dtype=self.general.dtype)
+        self._put_text(out, pages)
+        placed = self._placed(pages)
+        at = np.cumsum(placed.size) - placed.size + np.repeat(pages.general[1:] - pages.general[0], placed.by_page)
+        for cycle, here in ((self.domain, placed.domain), (self.prior, ~placed.domain)):
+            _put(out, at[here], cycle.statements.tokens, cycle.statements.starts[placed.form[here]], placed.size[here])
+        return out[start - begin : end - begin]
 
-    def _make_page(self, page: int) -> Tokens:
-        here, then = self._extent(page), self._extent(page + 1)
-        text = self.general.read(here.general, then.general - here.general).astype(np.int64)
-        if len(text):
-            text[-1] = self._end
-        return np.concatenate([text, *(tokens for _, tokens in self._statements(page))])
+    def _put_text(self, out: Tokens, pages: _Pages) -> None:
+        """Each page's piece of general text at its beginning, closed by end-of-text."""
+        bounds = pages.general - pages.general[0]
+        text = self.general.read(int(pages.general[0]), int(bounds[-1]))
+        text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
+        starts = (pages.start - pages.start[0]).tolist()
+        for at, first, last in zip(starts, bounds.tolist(), bounds[1:].tolist(), strict=False):
+            out[at : at + last - first] = text[first:last]
+
+
+def _of_first(first: Numbers, second: Numbers) -> NDArray[np.bool_]:
+    """Which documents are of the first of two sources that give `first` and `second` documents to each page.
+
+    Document i of n stands at (i + 1/2) / n of its page, the first source's ahead where two stand at one place. So
+    before it come those j of the other's m with (j + 1/2) / m < (i + 1/2) / n: ceil(((2 i + 1) m - n) / 2 n) of them.
+    """
+    n, m = np.repeat(first, first), np.repeat(second, first)
+    number = np.arange(len(n))
+    i = number - np.repeat(np.cumsum(first) - first, first)
+    ahead = -((n - (2 * i + 1) * m) // (2 * n))
+    out = np.zeros(len(n) + int(second.sum()), dtype=np.bool_)
+    out[number + np.repeat(np.cumsum(second) - second, first) + ahead] = True
+    return out
+
+
+def _put(out: Tokens, at: Numbers, source: Tokens, starts: Numbers, sizes: Numbers) -> None:
+    """Copy the runs source[starts : starts + sizes] to out[at : at + sizes]."""
+    before = np.cumsum(sizes) - sizes
+    run = np.arange(int(sizes.sum()))
+    take, put = np.repeat(starts - before, sizes), np.repeat(at - before, sizes)
+    take += run
+    put += run
+    out[put] = source[take]

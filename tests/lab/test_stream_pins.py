@@ -5,7 +5,8 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from infusionlaw.lab.mixture import GeneralText, Mixture, StatementCycle
+from infusionlaw.lab.mixture import GeneralText, Mixture
+from infusionlaw.lab.statements import StatementCycle, Statements
 
 END = 0
 PLACES = ((0, 3_000), (1_000, 1), (1_023, 2), (1_024, 1_025), (51_234, 10_000), (2_000_001, 777), (10**12 + 5, 3_000))
@@ -15,7 +16,8 @@ def cycle(facts: int, forms: int, longest: int, seed: list[int]) -> StatementCyc
     """Facts of 1 to `forms` forms, 1 to `longest` tokens each and the end-of-text token."""
     rng = np.random.default_rng([facts, forms, longest])
     sizes = [rng.integers(1, longest + 1, size=1 + f % forms).tolist() for f in range(facts)]
-    return StatementCycle([[np.append(rng.integers(1, 60_000, size=n), END) for n in own] for own in sizes], seed)
+    forms = [[np.append(rng.integers(1, 60_000, size=n), END) for n in own] for own in sizes]
+    return StatementCycle(Statements(forms), seed)
 
 
 def mixture(share: float, prior_share: float, facts: int, forms: int, longest: int, seed: int) -> Mixture:
