@@ -107,9 +107,10 @@ class Corpus:
         return self._tokenised(self.facts.prior, self.prior_templates)
 
     def _tokenised(self, facts: tuple[Fact, ...], templates: list[list[str]]) -> Statements:
-        texts = [fill(template, fact) for fact, forms in zip(facts, templates, strict=True) for template in forms]
-        ids, end, dtype = iter(self.tokenizer.encode(texts)), self.tokenizer.end_of_text, self.tokenizer.dtype
-        return Statements([[np.array([*next(ids), end], dtype=dtype) for _ in forms] for forms in templates])
+        texts = [fill(template, fact) for fact, own in zip(facts, templates, strict=True) for template in own]
+        ids = iter(self.tokenizer.encode(texts))
+        forms = [[np.array([*next(ids), self.tokenizer.end_of_text]) for _ in own] for own in templates]
+        return Statements(forms, self.tokenizer.dtype)
 
 
 def probed_questions(index: int, questions: tuple[str, ...]) -> tuple[str, ...]:

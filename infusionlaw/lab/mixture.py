@@ -11,13 +11,16 @@ token. What is due follows from quotas in closed form:
 Only whole statements are placed, in cycles: every fact once a cycle, in an order drawn anew for each, its templates in
 turn. So exposures of two facts never differ by more than one, any prefix of the stream is as evenly infused as the
 whole, and the stream can be entered anywhere: the start of page p is the sum of what the three sources have given.
-Blocks are consecutive slices of the stream. Many pages are put together at once, as arrays of where each document comes
-from and where it goes.
+Blocks are consecutive slices of the stream. It is made in pieces of many pages: what they hold is found at once, as
+arrays, and their tokens are joined as bytes, with no index of every token. The last pieces are kept, so that readers of
+short stretches pay for a piece once; memory does not grow with the stream or with the text.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +29,9 @@ from numpy.typing import NDArray
 from infusionlaw.lab.statements import Numbers, StatementCycle, Tokens
 
 PAGE = 1024
-_PIECE = 64 * PAGE  # tokens put together at a time: enough to be quick, few enough to stay in the processor's cache
+_PIECE = (
+    64 * PAGE
+)  # tokens put together at a time: they bound the memory, and are no more than a few spans of statements
 
 
 class GeneralText:
@@ -106,16 +111,6 @@ class _Pages:
         return _Pages(*(getattr(self, name)[first : last + 1] for name in self.__dataclass_fields__))
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """The statements of some pages in their order: whether of the domain, form number, tokens, pages' counts."""
-
-    domain: NDArray[np.bool_]
-    form: Numbers
-    size: Numbers
-    by_page: Numbers
-
-
 class Mixture:
     """The token stream of one run: seekable, endless, the same bytes for the same arguments."""
 
@@ -129,19 +124,30 @@ class Mixture:
         prior_share: float,
         end_of_text: int,
     ) -> None:
+        told = domain.statements, prior.statements
+        if {each.dtype for each in told} != {general.dtype}:
+            raise ValueError(
+                f"statements are {[each.dtype for each in told]} where the general text is {general.dtype}"
+            )
         self.domain, self.prior, self.general = domain, prior, general
+        self._tokens = [*told[0].tokens, *told[1].tokens]  # a form of a prior fact comes after all domain facts'
+        self._sizes = np.concatenate([each.sizes for each in told])
         self._rate = (
             PAGE * share,
             PAGE * (1 - share) * prior_share if prior.facts else 0.0,
             PAGE * (1 - share) * (1 - prior_share if prior.facts else 1.0),
         )
         self._end = end_of_text
+        self._piece = lru_cache(maxsize=2)(self._make_piece)
         self._behind = domain.longest + prior.longest + 3  # pages start no more than that before PAGE · p
 
     def read(self, start: int, count: int) -> Tokens:
         """Tokens [start, start + count) of the stream, in the token file's own dtype."""
-        end = start + count
-        return np.concatenate([self._piece(at, min(at + _PIECE, end)) for at in range(start, end, _PIECE)])
+        first, last = start // _PIECE, (start + count - 1) // _PIECE
+        pieces = [self._piece(number) for number in range(first, last + 1)]
+        pieces[-1] = pieces[-1][: start + count - last * _PIECE]
+        pieces[0] = pieces[0][start - first * _PIECE :]
+        return np.concatenate(pieces)
 
     def blocks(self, first: int, count: int, block: int) -> Tokens:
         """Blocks `first` to `first` + `count` - 1 as (count, block + 1): inputs, and targets one token later."""
@@ -151,24 +157,25 @@ class Mixture:
     def ledger(self, tokens: int) -> Ledger:
         """Count what the first `tokens` tokens hold."""
         page = self._pages(tokens, tokens + 1)
-        placed = self._placed(page)
+        is_domain, forms = self._placed(page)
+        sizes = self._sizes[forms]
         left = tokens - int(page.start[0])
         text = min(left, int(page.general[1] - page.general[0]))
-        ends = np.cumsum(placed.size)
+        ends = np.cumsum(sizes)
         whole = ends <= left - text
-        spent = np.clip(left - text - (ends - placed.size), 0, placed.size)
-        exposures, forms = self.domain.counts(int(page.domain[0]) + int(whole[placed.domain].sum()))
-        prior_exposures, prior_forms = self.prior.counts(int(page.prior[0]) + int(whole[~placed.domain].sum()))
+        spent = np.clip(left - text - (ends - sizes), 0, sizes)
+        exposures, domain_forms = self.domain.counts(int(page.domain[0] + whole[is_domain].sum()))
+        prior_exposures, prior_forms = self.prior.counts(int(page.prior[0] + whole[~is_domain].sum()))
         general = int(page.general[0]) + text
         return Ledger(
             tokens=tokens,
-            domain_tokens=int(page.domain_tokens[0] + spent[placed.domain].sum()),
-            prior_tokens=int(page.prior_tokens[0] + spent[~placed.domain].sum()),
+            domain_tokens=int(page.domain_tokens[0] + spent[is_domain].sum()),
+            prior_tokens=int(page.prior_tokens[0] + spent[~is_domain].sum()),
             general_tokens=general,
             general_passes=general / (self.general.chunks * PAGE),
             domain_exposures=tuple(exposures.tolist()),
             prior_exposures=tuple(prior_exposures.tolist()),
-            domain_forms=tuple(dict(sorted(form.items())) for form in forms),
+            domain_forms=tuple(dict(sorted(form.items())) for form in domain_forms),
             prior_forms=tuple(dict(sorted(form.items())) for form in prior_forms),
         )
 
@@ -182,35 +189,39 @@ class Mixture:
         first, last = np.searchsorted(pages.start, start, side="right") - 1, np.searchsorted(pages.start, end)
         return pages.part(int(first), int(last))
 
-    def _placed(self, pages: _Pages) -> _Placed:
-        """Statements of the pages: each source in its own order, the two evenly interleaved."""
-        domain = _of_first(np.diff(pages.domain), np.diff(pages.prior))
-        form, size = np.empty(len(domain), dtype=np.int64), np.empty(len(domain), dtype=np.int64)
-        for cycle, bounds, here in ((self.domain, pages.domain, domain), (self.prior, pages.prior, ~domain)):
-            form[here] = cycle.documents(int(bounds[0]), int(bounds[-1]))
-            size[here] = cycle.statements.sizes[form[here]]
-        return _Placed(domain, form, size, np.diff(pages.domain) + np.diff(pages.prior))
+    def _placed(self, pages: _Pages) -> tuple[NDArray[np.bool_], Numbers]:
+        """The statements of the pages in their order, as whether each is of the domain, and its form number.
 
-    def _piece(self, start: int, end: int) -> Tokens:
-        """Tokens [start, end), with all pages that hold them put together."""
-        pages = self._pages(start, end)
-        begin = int(pages.start[0])
-        out = np.empty(int(pages.start[-1]) - begin, dtype=self.general.dtype)
-        self._put_text(out, pages)
-        placed = self._placed(pages)
-        at = np.cumsum(placed.size) - placed.size + np.repeat(pages.general[1:] - pages.general[0], placed.by_page)
-        for cycle, here in ((self.domain, placed.domain), (self.prior, ~placed.domain)):
-            _put(out, at[here], cycle.statements.tokens, cycle.statements.starts[placed.form[here]], placed.size[here])
-        return out[start - begin : end - begin]
+        Each source keeps its own order, and in every page the two are evenly interleaved.
+        """
+        is_domain = _of_first(np.diff(pages.domain), np.diff(pages.prior))
+        forms = np.empty(len(is_domain), dtype=np.int64)
+        forms[is_domain] = self.domain.documents(int(pages.domain[0]), int(pages.domain[-1]))
+        forms[~is_domain] = self.prior.documents(int(pages.prior[0]), int(pages.prior[-1]))
+        forms[~is_domain] += len(self.domain.statements.tokens)
+        return is_domain, forms
 
-    def _put_text(self, out: Tokens, pages: _Pages) -> None:
-        """Each page's piece of general text at its beginning, closed by end-of-text."""
+    def _make_piece(self, number: int) -> Tokens:
+        """Tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
+        start = number * _PIECE
+        pages = self._pages(start, start + _PIECE)
+        skip = start - int(pages.start[0])
+        return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + _PIECE]
+
+    def _parts(self, pages: _Pages) -> list[bytes | memoryview]:
+        """The bytes of the pages: of each its text, closed by end-of-text, then its statements."""
         bounds = pages.general - pages.general[0]
         text = self.general.read(int(pages.general[0]), int(bounds[-1]))
         text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
-        starts = (pages.start - pages.start[0]).tolist()
-        for at, first, last in zip(starts, bounds.tolist(), bounds[1:].tolist(), strict=False):
-            out[at : at + last - first] = text[first:last]
+        view = text.data
+        statements = [self._tokens[form] for form in self._placed(pages)[1].tolist()]
+        texts = pairwise(bounds.tolist())
+        places = pairwise((pages.domain - pages.domain[0] + pages.prior - pages.prior[0]).tolist())
+        parts: list[bytes | memoryview] = []
+        for (first, last), (here, there) in zip(texts, places, strict=True):
+            parts.append(view[first:last])
+            parts += statements[here:there]
+        return parts
 
 
 def _of_first(first: Numbers, second: Numbers) -> NDArray[np.bool_]:
@@ -226,13 +237,3 @@ def _of_first(first: Numbers, second: Numbers) -> NDArray[np.bool_]:
     out = np.zeros(len(n) + int(second.sum()), dtype=np.bool_)
     out[number + np.repeat(np.cumsum(second) - second, first) + ahead] = True
     return out
-
-
-def _put(out: Tokens, at: Numbers, source: Tokens, starts: Numbers, sizes: Numbers) -> None:
-    """Copy the runs source[starts : starts + sizes] to out[at : at + sizes]."""
-    before = np.cumsum(sizes) - sizes
-    run = np.arange(int(sizes.sum()))
-    take, put = np.repeat(starts - before, sizes), np.repeat(at - before, sizes)
-    take += run
-    put += run
-    out[put] = source[take]

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,15 @@ _DOCUMENTS, _CYCLES = 4096, 256  # a span has about so many documents, but no mo
 
 
 class Statements:
-    """All forms of all facts in one array: form number g is `tokens[starts[g] : starts[g] + sizes[g]]`.
+    """All forms of all facts, numbered: the tokens of form g as bytes in `tokens[g]`, how many they are in `sizes[g]`.
 
     `forms[f]` lists the token arrays of fact f, each with its end-of-text token; they are numbered in that order.
     """
 
-    def __init__(self, forms: Sequence[Sequence[Tokens]]) -> None:
-        listed = [form for own in forms for form in own]
-        self.tokens: Tokens = np.concatenate(listed) if listed else np.empty(0, dtype=np.uint16)
-        self.sizes: Numbers = np.array([len(form) for form in listed], dtype=np.int64)
-        self.starts: Numbers = np.cumsum(self.sizes) - self.sizes
+    def __init__(self, forms: Sequence[Sequence[Tokens]], dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.tokens = [form.astype(dtype).tobytes() for own in forms for form in own]
+        self.sizes: Numbers = np.array([len(form) for own in forms for form in own], dtype=np.int64)
         self.forms: Numbers = np.array([len(own) for own in forms], dtype=np.int64)
         self.first_form: Numbers = np.cumsum(self.forms) - self.forms
 

@@ -21,7 +21,7 @@ def cycle(facts: int, forms: int, base: int, seed: int) -> StatementCycle:
         [np.array([base + f, 5000 + t, *[2] * int(rng.integers(3, 20)), END]) for t in range(forms)]
         for f in range(facts)
     ]
-    return StatementCycle(Statements(told), [seed, base])
+    return StatementCycle(Statements(told, np.dtype(np.uint16)), [seed, base])
 
 
 def mixture(share: float, facts: int = 12, forms: int = 3, prior_share: float = 0.25, seed: int = 1) -> Mixture:

@@ -6,7 +6,9 @@ import pytest
 from infusionlaw.lab.shuffles import shuffles
 
 
-@pytest.mark.parametrize("seed", [[], [0], [41, 1], [2**32 - 1, 2], [2**32, 1], [2**40 + 7, 2], [2**70, 1], [1, 2, 3, 4]])
+@pytest.mark.parametrize(
+    "seed", [[], [0], [41, 1], [2**32 - 1, 2], [2**32, 1], [2**40 + 7, 2], [2**70, 1], [1, 2, 3, 4]]
+)
 @pytest.mark.parametrize("first", [0, 1, 123_456, 2**32 - 3, 2**32, 10**12])
 def test_shuffles_are_those_of_default_rng(seed: list[int], first: int) -> None:
     expected = [np.random.default_rng([*seed, i]).permutation(50) for i in range(first, first + 5)]

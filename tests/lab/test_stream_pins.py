@@ -17,7 +17,7 @@ def cycle(facts: int, forms: int, longest: int, seed: list[int]) -> StatementCyc
     rng = np.random.default_rng([facts, forms, longest])
     sizes = [rng.integers(1, longest + 1, size=1 + f % forms).tolist() for f in range(facts)]
     forms = [[np.append(rng.integers(1, 60_000, size=n), END) for n in own] for own in sizes]
-    return StatementCycle(Statements(forms), seed)
+    return StatementCycle(Statements(forms, np.dtype(np.uint16)), seed)
 
 
 def mixture(share: float, prior_share: float, facts: int, forms: int, longest: int, seed: int) -> Mixture:
