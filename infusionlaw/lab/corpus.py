@@ -25,9 +25,10 @@ from infusionlaw.lab.atlas import TEMPLATES
 from infusionlaw.lab.contamination import FactFinder
 from infusionlaw.lab.general import documents, is_validation, source_fingerprint, source_hash
 from infusionlaw.lab.knowledge import Fact, Split, Templates, fill, split
-from infusionlaw.lab.mixture import PAGE, GeneralText, Mixture, StatementCycle
+from infusionlaw.lab.mixture import PAGE, GeneralText, Mixture
 from infusionlaw.lab.options import option_sets
 from infusionlaw.lab.readers import load_knowledge
+from infusionlaw.lab.statements import StatementCycle, Statements
 from infusionlaw.lab.tokens import TokenFile, Tokenizer, open_tokens, train_tokenizer, write_tokens
 from infusionlaw.studyfile import StudyFile
 
@@ -68,13 +69,13 @@ class Corpus:
     @cached_property
     def statement_tokens(self) -> float:
         """Mean tokens of a domain statement, end-of-text included."""
-        return StatementCycle(self._domain_forms, [0]).tokens_per_statement
+        return StatementCycle(self._domain_statements, [0]).tokens_per_statement
 
     def mixture(self, share: float, prior_share: float, seed: int) -> Mixture:
         """The token stream of a run."""
         return Mixture(
-            StatementCycle(self._domain_forms, [seed, 1]),
-            StatementCycle(self._prior_forms, [seed, 2]),
+            StatementCycle(self._domain_statements, [seed, 1]),
+            StatementCycle(self._prior_statements, [seed, 2]),
             GeneralText(self.train, self.tokenizer.end_of_text, [seed, 3]),
             share=share,
             prior_share=prior_share,
@@ -98,17 +99,18 @@ class Corpus:
         return out
 
     @cached_property
-    def _domain_forms(self) -> list[list[NDArray[np.int64]]]:
+    def _domain_statements(self) -> Statements:
         return self._tokenised(self.facts.domain, self.domain_templates)
 
     @cached_property
-    def _prior_forms(self) -> list[list[NDArray[np.int64]]]:
+    def _prior_statements(self) -> Statements:
         return self._tokenised(self.facts.prior, self.prior_templates)
 
-    def _tokenised(self, facts: tuple[Fact, ...], templates: list[list[str]]) -> list[list[NDArray[np.int64]]]:
-        texts = [fill(template, fact) for fact, forms in zip(facts, templates, strict=True) for template in forms]
+    def _tokenised(self, facts: tuple[Fact, ...], templates: list[list[str]]) -> Statements:
+        texts = [fill(template, fact) for fact, own in zip(facts, templates, strict=True) for template in own]
         ids = iter(self.tokenizer.encode(texts))
-        return [[np.array([*next(ids), self.tokenizer.end_of_text]) for _ in forms] for forms in templates]
+        forms = [[np.array([*next(ids), self.tokenizer.end_of_text]) for _ in own] for own in templates]
+        return Statements(forms, self.tokenizer.dtype)
 
 
 def probed_questions(index: int, questions: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,98 +11,27 @@ token. What is due follows from quotas in closed form:
 Only whole statements are placed, in cycles: every fact once a cycle, in an order drawn anew for each, its templates in
 turn. So exposures of two facts never differ by more than one, any prefix of the stream is as evenly infused as the
 whole, and the stream can be entered anywhere: the start of page p is the sum of what the three sources have given.
-Blocks are consecutive slices of the stream.
+Blocks are consecutive slices of the stream. It is made in pieces of many pages: what they hold is found at once, as
+arrays, and their tokens are joined as bytes, with no index of every token. The last pieces are kept, so that readers of
+short stretches pay for a piece once; memory does not grow with the stream or with the text.
 """
 
 import math
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Tokens = NDArray[np.integer]
+from infusionlaw.lab.statements import Numbers, StatementCycle, Tokens
+
 PAGE = 1024
-
-
-class StatementCycle:
-    """An endless sequence of statements: document j states a fact in one of its forms.
-
-    `forms[f]` lists the token arrays of fact f, each with its end-of-text token. In cycle c fact f uses form
-    (first[f] + c) mod len(forms[f]), first[f] drawn from the seed.
-    """
-
-    def __init__(self, forms: Sequence[Sequence[Tokens]], seed: Sequence[int]) -> None:
-        self.forms = forms
-        self.facts = len(forms)
-        self._seed = tuple(seed)
-        self._first: list[int] = np.random.default_rng(self._seed).integers(1 << 30, size=self.facts).tolist()
-        self._period = math.lcm(*(len(form) for form in forms)) if forms else 1
-        lengths = [sum(len(self._document(f, c)) for f in range(self.facts)) for c in range(self._period)]
-        self._ends = np.cumsum([0, *lengths])
-        self._cycle = lru_cache(maxsize=8)(self._make_cycle)
-
-    @property
-    def tokens_per_statement(self) -> float:
-        """Mean tokens of a statement, end-of-text included."""
-        return float(self._ends[-1]) / (self._period * self.facts)
-
-    def tokens_before(self, document: int) -> int:
-        """Tokens of documents 0 to `document` - 1."""
-        if not self.facts:
-            return 0
-        cycle, within = divmod(document, self.facts)
-        return self._cycle_start(cycle) + int(self._cycle(cycle)[1][within])
-
-    def documents_within(self, tokens: float) -> int:
-        """How many whole documents fit into the first `tokens` tokens of the sequence."""
-        if not self.facts:
-            return 0
-        periods, rest = divmod(int(tokens), int(self._ends[-1]))
-        phase = bisect_right(self._ends, rest) - 1
-        cycle = periods * self._period + phase
-        within = int(np.searchsorted(self._cycle(cycle)[1], rest - self._ends[phase], side="right")) - 1
-        return cycle * self.facts + within
-
-    def document(self, index: int) -> tuple[int, int, Tokens]:
-        """Fact, form and tokens of document `index`."""
-        cycle, within = divmod(index, self.facts)
-        fact = int(self._cycle(cycle)[0][within])
-        return fact, self._form(fact, cycle), self._document(fact, cycle)
-
-    def counts(self, documents: int) -> tuple[NDArray[np.int64], list[Counter[int]]]:
-        """Exposures of each fact, and by fact of each form, in the first `documents` documents."""
-        cycles, rest = divmod(documents, self.facts) if self.facts else (0, 0)
-        exposures = np.full(self.facts, cycles, dtype=np.int64)
-        if rest:
-            exposures[self._cycle(cycles)[0][:rest]] += 1
-        by_form: list[Counter[int]] = []
-        for fact, total in enumerate(exposures):
-            count = len(self.forms[fact])
-            whole, extra = divmod(int(total), count)
-            used = Counter({form: whole for form in range(count) if whole})
-            used.update(self._form(fact, c) for c in range(extra))
-            by_form.append(used)
-        return exposures, by_form
-
-    def _form(self, fact: int, cycle: int) -> int:
-        return (self._first[fact] + cycle) % len(self.forms[fact])
-
-    def _document(self, fact: int, cycle: int) -> Tokens:
-        return self.forms[fact][self._form(fact, cycle)]
-
-    def _cycle_start(self, cycle: int) -> int:
-        periods, phase = divmod(cycle, self._period)
-        return periods * int(self._ends[-1]) + int(self._ends[phase])
-
-    def _make_cycle(self, cycle: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Order of the facts in a cycle, and tokens before each of its documents (one more entry than facts)."""
-        order = np.random.default_rng([*self._seed, cycle]).permutation(self.facts)
-        lengths = [len(self._document(f, cycle)) for f in order.tolist()]
-        return order, np.cumsum([0, *lengths])
+_PIECE = (
+    64 * PAGE
+)  # tokens put together at a time: they bound the memory, and are no more than a few spans of statements
 
 
 class GeneralText:
@@ -115,26 +44,26 @@ class GeneralText:
         self.chunks = len(tokens) // PAGE
         if self.chunks == 0:
             raise ValueError(f"{len(tokens)} tokens of general text are fewer than one page of {PAGE}")
-        self._tokens, self._end = tokens, end_of_text
+        self._table = np.asarray(tokens)[: self.chunks * PAGE].reshape(self.chunks, PAGE)
+        self._end = end_of_text
         rng = np.random.default_rng([*seed])
         self._offset = int(rng.integers(self.chunks))
         self._stride = int(rng.integers(self.chunks))
         while math.gcd(self._stride, self.chunks) != 1:
             self._stride += 1
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The token file's own."""
+        return self._table.dtype
+
     def read(self, start: int, count: int) -> Tokens:
         """`count` tokens of the stream from position `start`."""
-        out = np.empty(count, dtype=self._tokens.dtype)
-        done = 0
-        while done < count:
-            chunk, within = divmod(start + done, PAGE)
-            piece = min(PAGE - within, count - done)
-            at = (self._stride * chunk + self._offset) % self.chunks * PAGE + within
-            out[done : done + piece] = self._tokens[at : at + piece]
-            if within + piece == PAGE:
-                out[done + piece - 1] = self._end
-            done += piece
-        return out
+        first, last = start // PAGE, -(-(start + count) // PAGE)
+        places = [(self._stride * chunk + self._offset) % self.chunks for chunk in range(first, last)]
+        chunks = self._table[np.array(places, dtype=np.int64)]
+        chunks[:, -1] = self._end
+        return chunks.reshape(-1)[start - first * PAGE :][:count]
 
 
 @dataclass(frozen=True)
@@ -163,13 +92,23 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class _Extent:
-    """Where a page begins: documents and tokens that each source has given before it."""
+class _Pages:
+    """Consecutive pages by where they begin, and the last one ends: documents and tokens given before, (pages + 1,)."""
 
-    domain: int
-    prior: int
-    general: int
-    start: int
+    domain: Numbers
+    prior: Numbers
+    domain_tokens: Numbers
+    prior_tokens: Numbers
+    general: Numbers
+
+    @property
+    def start(self) -> Numbers:
+        """Position in the stream."""
+        return self.domain_tokens + self.prior_tokens + self.general
+
+    def part(self, first: int, last: int) -> "_Pages":
+        """Pages `first` to `last` - 1 of these."""
+        return _Pages(*(getattr(self, name)[first : last + 1] for name in self.__dataclass_fields__))
 
 
 class Mixture:
@@ -185,21 +124,30 @@ class Mixture:
         prior_share: float,
         end_of_text: int,
     ) -> None:
+        told = domain.statements, prior.statements
+        if {each.dtype for each in told} != {general.dtype}:
+            raise ValueError(
+                f"statements are {[each.dtype for each in told]} where the general text is {general.dtype}"
+            )
         self.domain, self.prior, self.general = domain, prior, general
+        self._tokens = [*told[0].tokens, *told[1].tokens]  # a form of a prior fact comes after all domain facts'
+        self._sizes = np.concatenate([each.sizes for each in told])
         self._rate = (
             PAGE * share,
             PAGE * (1 - share) * prior_share if prior.facts else 0.0,
             PAGE * (1 - share) * (1 - prior_share if prior.facts else 1.0),
         )
         self._end = end_of_text
-        self._page = lru_cache(maxsize=64)(self._make_page)
+        self._piece = lru_cache(maxsize=2)(self._make_piece)
+        self._behind = domain.longest + prior.longest + 3  # pages start no more than that before PAGE · p
 
     def read(self, start: int, count: int) -> Tokens:
-        """Tokens [start, start + count) of the stream, int64."""
-        first, last = self._page_at(start), self._page_at(start + count - 1)
-        skip = start - self._extent(first).start
-        pages = [self._page(page) for page in range(first, last + 1)]
-        return np.concatenate(pages)[skip : skip + count]
+        """Tokens [start, start + count) of the stream, in the token file's own dtype."""
+        first, last = start // _PIECE, (start + count - 1) // _PIECE
+        pieces = [self._piece(number) for number in range(first, last + 1)]
+        pieces[-1] = pieces[-1][: start + count - last * _PIECE]
+        pieces[0] = pieces[0][start - first * _PIECE :]
+        return np.concatenate(pieces)
 
     def blocks(self, first: int, count: int, block: int) -> Tokens:
         """Blocks `first` to `first` + `count` - 1 as (count, block + 1): inputs, and targets one token later."""
@@ -208,69 +156,84 @@ class Mixture:
 
     def ledger(self, tokens: int) -> Ledger:
         """Count what the first `tokens` tokens hold."""
-        page = self._page_at(tokens)
-        extent = self._extent(page)
-        domain, prior = extent.domain, extent.prior
-        general = extent.general
-        spent = {
-            "domain": self.domain.tokens_before(domain),
-            "prior": self.prior.tokens_before(prior),
-        }
-        left = tokens - extent.start
-        piece = min(left, self._extent(page + 1).general - extent.general)
-        general, left = general + piece, left - piece
-        for source, document in self._statements(page):
-            size = len(document)
-            spent[source] += min(size, left)
-            if size <= left and source == "domain":
-                domain += 1
-            elif size <= left:
-                prior += 1
-            left -= min(size, left)
-        exposures, forms = self.domain.counts(domain)
-        prior_exposures, prior_forms = self.prior.counts(prior)
+        page = self._pages(tokens, tokens + 1)
+        is_domain, forms = self._placed(page)
+        sizes = self._sizes[forms]
+        left = tokens - int(page.start[0])
+        text = min(left, int(page.general[1] - page.general[0]))
+        ends = np.cumsum(sizes)
+        whole = ends <= left - text
+        spent = np.clip(left - text - (ends - sizes), 0, sizes)
+        exposures, domain_forms = self.domain.counts(int(page.domain[0] + whole[is_domain].sum()))
+        prior_exposures, prior_forms = self.prior.counts(int(page.prior[0] + whole[~is_domain].sum()))
+        general = int(page.general[0]) + text
         return Ledger(
             tokens=tokens,
-            domain_tokens=spent["domain"],
-            prior_tokens=spent["prior"],
+            domain_tokens=int(page.domain_tokens[0] + spent[is_domain].sum()),
+            prior_tokens=int(page.prior_tokens[0] + spent[~is_domain].sum()),
             general_tokens=general,
             general_passes=general / (self.general.chunks * PAGE),
             domain_exposures=tuple(exposures.tolist()),
             prior_exposures=tuple(prior_exposures.tolist()),
-            domain_forms=tuple(dict(sorted(form.items())) for form in forms),
+            domain_forms=tuple(dict(sorted(form.items())) for form in domain_forms),
             prior_forms=tuple(dict(sorted(form.items())) for form in prior_forms),
         )
 
-    def _extent(self, page: int) -> _Extent:
-        domain = self.domain.documents_within(self._rate[0] * page) if self._rate[0] else 0
-        prior = self.prior.documents_within(self._rate[1] * page) if self._rate[1] else 0
-        general = math.floor(self._rate[2] * page)
-        start = self.domain.tokens_before(domain) + self.prior.tokens_before(prior) + general
-        return _Extent(domain, prior, general, start)
+    def _pages(self, start: int, end: int) -> _Pages:
+        """The pages that hold positions [start, end); a page starts at or before PAGE · p, and hardly before it."""
+        numbers = np.arange(start // PAGE, (end + self._behind) // PAGE + 2)
+        domain, domain_tokens = self.domain.within(self._rate[0] * numbers)
+        prior, prior_tokens = self.prior.within(self._rate[1] * numbers)
+        general = np.floor(self._rate[2] * numbers).astype(np.int64)
+        pages = _Pages(domain, prior, domain_tokens, prior_tokens, general)
+        first, last = np.searchsorted(pages.start, start, side="right") - 1, np.searchsorted(pages.start, end)
+        return pages.part(int(first), int(last))
 
-    def _page_at(self, position: int) -> int:
-        """The page that holds a position; pages start at or before PAGE · p."""
-        page = position // PAGE
-        while self._extent(page + 1).start <= position:
-            page += 1
-        return page
+    def _placed(self, pages: _Pages) -> tuple[NDArray[np.bool_], Numbers]:
+        """The statements of the pages in their order, as whether each is of the domain, and its form number.
 
-    def _statements(self, page: int) -> list[tuple[str, Tokens]]:
-        """Statements of a page, each source in its own order, the two evenly interleaved."""
-        here, then = self._extent(page), self._extent(page + 1)
-        placed: list[tuple[float, str, Tokens]] = []
-        for source, cycle, first, last in (
-            ("domain", self.domain, here.domain, then.domain),
-            ("prior", self.prior, here.prior, then.prior),
-        ):
-            for i in range(first, last):
-                placed.append(((i - first + 0.5) / (last - first), source, cycle.document(i)[2]))
-        placed.sort(key=lambda item: item[:2])
-        return [(source, tokens) for _, source, tokens in placed]
+        Each source keeps its own order, and in every page the two are evenly interleaved.
+        """
+        is_domain = _of_first(np.diff(pages.domain), np.diff(pages.prior))
+        forms = np.empty(len(is_domain), dtype=np.int64)
+        forms[is_domain] = self.domain.documents(int(pages.domain[0]), int(pages.domain[-1]))
+        forms[~is_domain] = self.prior.documents(int(pages.prior[0]), int(pages.prior[-1]))
+        forms[~is_domain] += len(self.domain.statements.tokens)
+        return is_domain, forms
 
-    def _make_page(self, page: int) -> Tokens:
-        here, then = self._extent(page), self._extent(page + 1)
-        text = self.general.read(here.general, then.general - here.general).astype(np.int64)
-        if len(text):
-            text[-1] = self._end
-        return np.concatenate([text, *(tokens for _, tokens in self._statements(page))])
+    def _make_piece(self, number: int) -> Tokens:
+        """Tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
+        start = number * _PIECE
+        pages = self._pages(start, start + _PIECE)
+        skip = start - int(pages.start[0])
+        return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + _PIECE]
+
+    def _parts(self, pages: _Pages) -> list[bytes | memoryview]:
+        """The bytes of the pages: of each its text, closed by end-of-text, then its statements."""
+        bounds = pages.general - pages.general[0]
+        text = self.general.read(int(pages.general[0]), int(bounds[-1]))
+        text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
+        view = text.data
+        statements = [self._tokens[form] for form in self._placed(pages)[1].tolist()]
+        texts = pairwise(bounds.tolist())
+        places = pairwise((pages.domain - pages.domain[0] + pages.prior - pages.prior[0]).tolist())
+        parts: list[bytes | memoryview] = []
+        for (first, last), (here, there) in zip(texts, places, strict=True):
+            parts.append(view[first:last])
+            parts += statements[here:there]
+        return parts
+
+
+def _of_first(first: Numbers, second: Numbers) -> NDArray[np.bool_]:
+    """Which documents are of the first of two sources that give `first` and `second` documents to each page.
+
+    Document i of n stands at (i + 1/2) / n of its page, the first source's ahead where two stand at one place. So
+    before it come those j of the other's m with (j + 1/2) / m < (i + 1/2) / n: ceil(((2 i + 1) m - n) / 2 n) of them.
+    """
+    n, m = np.repeat(first, first), np.repeat(second, first)
+    number = np.arange(len(n))
+    i = number - np.repeat(np.cumsum(first) - first, first)
+    ahead = -((n - (2 * i + 1) * m) // (2 * n))
+    out = np.zeros(len(n) + int(second.sum()), dtype=np.bool_)
+    out[number + np.repeat(np.cumsum(second) - second, first) + ahead] = True
+    return out

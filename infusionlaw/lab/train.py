@@ -85,7 +85,7 @@ def _feed(mixtures: Sequence[Mixture], recipe: Recipe, start: int, device: torch
         steps = min(REPORT_EVERY, recipe.steps - first)
         members = [mixture.blocks(first * recipe.batch, steps * recipe.batch, recipe.block) for mixture in mixtures]
         tokens = np.stack([blocks.reshape(steps, recipe.batch, -1) for blocks in members], axis=1)
-        yield from torch.from_numpy(tokens).to(device)
+        yield from torch.from_numpy(tokens).to(device, torch.int64)
 
 
 def _step(

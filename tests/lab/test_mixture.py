@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infusionlaw.lab.mixture import GeneralText, Mixture, StatementCycle
+from infusionlaw.lab.mixture import GeneralText, Mixture
+from infusionlaw.lab.statements import StatementCycle, Statements
 
 END = 0
 GENERAL = np.full(50_000, 1, dtype=np.uint16)
@@ -16,13 +17,11 @@ GENERAL = np.full(50_000, 1, dtype=np.uint16)
 def cycle(facts: int, forms: int, base: int, seed: int) -> StatementCycle:
     """Statements that name their fact and form in their tokens: [base + fact, 5000 + form, filler…, END]."""
     rng = np.random.default_rng(facts + forms)
-    return StatementCycle(
-        [
-            [np.array([base + f, 5000 + t, *[2] * int(rng.integers(3, 20)), END]) for t in range(forms)]
-            for f in range(facts)
-        ],
-        [seed, base],
-    )
+    told = [
+        [np.array([base + f, 5000 + t, *[2] * int(rng.integers(3, 20)), END]) for t in range(forms)]
+        for f in range(facts)
+    ]
+    return StatementCycle(Statements(told, np.dtype(np.uint16)), [seed, base])
 
 
 def mixture(share: float, facts: int = 12, forms: int = 3, prior_share: float = 0.25, seed: int = 1) -> Mixture:
@@ -114,8 +113,7 @@ def test_templates_are_used_evenly_and_the_order_changes_every_cycle() -> None:
     mix = mixture(0.5, facts=12, forms=3)
     forms = [mix.ledger(200_000).domain_forms[f] for f in range(12)]
     assert all(max(f.values()) - min(f.values()) <= 1 for f in forms)
-    first = [mix.domain.document(i)[0] for i in range(12)]
-    second = [mix.domain.document(i)[0] for i in range(12, 24)]
+    first, second = ((mix.domain.documents(at, at + 12) // 3).tolist() for at in (0, 12))
     assert sorted(first) == sorted(second) and first != second
 
 
