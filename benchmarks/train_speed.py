@@ -27,9 +27,10 @@ from torch import Tensor
 
 from benchmarks.peers import hugging_face, plain_loop
 from infusionlaw.lab.host import settle
-from infusionlaw.lab.mixture import GeneralText, Mixture, StatementCycle
+from infusionlaw.lab.mixture import GeneralText, Mixture
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe, recipe_for
+from infusionlaw.lab.statements import StatementCycle, Statements
 from infusionlaw.lab.train import train
 
 SIZES, BATCHES = (24_000, 147_000, 780_000), (8, 32)
@@ -44,7 +45,10 @@ def stream(seed: int = 0, vocabulary: int = VOCABULARY) -> Mixture:
     """A stream of half general tokens and half statements, all drawn at random."""
     rng = np.random.default_rng(seed)
     text = rng.integers(1, vocabulary, 1 << 20).astype(np.uint16)
-    domain, prior = ([[rng.integers(1, vocabulary, 12) for _ in range(4)] for _ in range(64)] for _ in range(2))
+    domain, prior = (
+        Statements([[rng.integers(1, vocabulary, 12) for _ in range(4)] for _ in range(64)], text.dtype)
+        for _ in range(2)
+    )
     return Mixture(
         StatementCycle(domain, [seed, 1]),
         StatementCycle(prior, [seed, 2]),
