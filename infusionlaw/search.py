@@ -9,15 +9,16 @@ c being a shape's collapse and f(x) its recall at x, the next dose is
 what a run at x is expected to take off the variance of c, to first order; the next dose of the same round is chosen
 as if the first had been seen. A dose may come again, and every run of a curve has a seed of its own.
 
-The two smallest sizes come first, together; a larger one then starts around the collapse that the law of the smaller ones
-predicts. Rounds are replayed from the first one: each is a function of the records of those before it, so that it does
-not matter where a study was stopped. How many runs a round has is the study file's, not the machine's.
+The two smallest sizes come first, together; a larger one then starts around the collapse that the law of the smaller
+ones predicts. Rounds are replayed from the first one: each is a function of the records of those before it, so that it
+does not matter where a study was stopped. How many runs a round has is the study file's, not the machine's.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from infusionlaw.law.points.levels import Observed, bases
 from infusionlaw.law.points.shapes import COARSE, FORMS, Edges, falls, rises
 from infusionlaw.law.points.significance import NULL_DRAWS, p_value
 from infusionlaw.law.uncertainty import perturbed
-from infusionlaw.records import RunRecord, RunSpec
+from infusionlaw.records import DoseUnit, RunRecord, RunSpec
 from infusionlaw.studyfile import StudyFile
 
 Place = tuple[int, int]  # size and budget of a curve
@@ -42,24 +43,29 @@ Find = Callable[[RunSpec], RunRecord | None]
 SPACING = 0.1
 # Falls that a round is planned with: every other place the detector looks at, half of its widths.
 PLANNED = (2 * STEP, 8)
-# Of the shapes that fit, so many likeliest are kept; a collapse beyond the range counts as one this far (dex) beyond it.
+# So many of the likeliest shapes are kept; a collapse beyond the range counts as one this far (dex) beyond it.
 SHAPES, BEYOND = 2000, 0.5
 # A larger size starts at the predicted interval and so far (dex) to its sides: two doses on the plateau, one beyond.
 AROUND = (-0.6, -0.3, 0.3)
 # Rounds after which a curve that never leaves guessing is given up.
 PATIENCE = 2
+NOWHERE = Interval()
 LOCATED, NONE, BEFORE = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
 SPENT, UNLEARNED, DEAD = "its runs are spent", "recall never leaves guessing", "fewer than two doses could be measured"
 
 
 @dataclass(frozen=True)
 class State:
-    """Where the search of one curve stands: runs asked for, its collapse in x so far, why it is over ("": it is not)."""
+    """Where the search of one curve stands: runs asked for, its collapse in x so far, why it is over ("": it is not).
+
+    unit: what x is the coordinate of.
+    """
 
     size: int
     tokens: int
     runs: int = 0
-    x: Interval = Interval()
+    unit: DoseUnit = "share"
+    x: Interval = NOWHERE
     over: str = ""
 
 
@@ -95,7 +101,9 @@ def rounds(study: StudyFile, data: str, record: Find) -> Iterator[Round]:
             rows = _rows(asked.values(), record)
             at = list(asked)
             found = {place: _look(study, rows, at.index(place)) for place in wanted}
-            states |= {place: replace(states[place], x=look.x, over=look.over) for place, look in found.items()}
+            states |= {
+                place: replace(states[place], unit=look.unit, x=look.x, over=look.over) for place, look in found.items()
+            }
             wanted = {place: look.doses for place, look in found.items() if look.doses}
     yield Round((), tuple(states.values()))
 
@@ -183,8 +191,9 @@ def _x_of_doses(study: StudyFile, doses: Array, rows: Sequence[RunRecord]) -> Ar
 
 @dataclass(frozen=True)
 class _Look:
-    """What a curve says: its collapse, why its search is over, and the doses of its next round."""
+    """What a curve says: its collapse in the coordinate of a unit, why it is over, and the doses of its next round."""
 
+    unit: DoseUnit
     x: Interval
     over: str
     doses: tuple[float, ...] = ()
@@ -196,16 +205,16 @@ def _look(study: StudyFile, rows: Rows, at: int) -> _Look:
     own = rows[at]
     curve = next(c for c in curves([r for part in rows for r in part], "recall") if _is_of(c, own[0]))
     if len(curve.x) < 2:
-        return _Look(Interval(), DEAD)
+        return _Look(curve.scale.unit, Interval(), DEAD)
     data, doses = observed(curve), np.array(tried(study))
     rough = sketch(data, "both")
     place = locate(data, "both", "fall", rough)
     x = _x_of_doses(study, doses, own)
     over = _over(study, curve, data, place, float(x[-1]), len(own))
     if over:
-        return _Look(place.interval(), over)
+        return _Look(curve.scale.unit, place.interval(), over)
     count = min(study.search.round, most_runs(study) - len(own))
-    return _Look(place.interval(), "", tuple(doses[i] for i in _best(curve, data, x, count)))
+    return _Look(curve.scale.unit, place.interval(), "", tuple(doses[i] for i in _best(curve, data, x, count)))
 
 
 def _is_of(curve: Curve, row: RunRecord) -> bool:
@@ -216,16 +225,22 @@ def _over(study: StudyFile, curve: Curve, data: Observed, place: Likelihood, top
     """Why the search of a curve is over; "" when it is not. top: x of the largest dose there is."""
     low, high = (place.quantile(p) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     width = study.search.width
-    noise = lambda: perturbed(np.zeros(len(data.y)), data.sd, curve.dof, NULL_DRAWS, np.random.default_rng(runs))
-    if (high - low) / 2 <= width and p_value(data, "fall", noise(), np.random.default_rng(runs)) <= SIGNIFICANCE:
+    if runs >= len(_given(study)) + 1 + PATIENCE * study.search.round and not _shows(curve, data, "rise", runs):
+        return UNLEARNED
+    if (high - low) / 2 <= width and _shows(curve, data, "fall", runs):
         return LOCATED
     if curve.x[-1] > top - SPACING / 2 and low >= curve.x[-1] - width:
         return NONE
     if high <= curve.x[0] + width:
         return BEFORE
-    if runs >= most_runs(study):
-        return SPENT
-    return ""
+    return SPENT if runs >= most_runs(study) else ""
+
+
+def _shows(curve: Curve, data: Observed, which: Literal["rise", "fall"], runs: int) -> bool:
+    """Whether a curve rises, or falls, beyond the noise."""
+    rng = np.random.default_rng(runs)
+    noise = perturbed(np.zeros(len(data.y)), data.sd, curve.dof, NULL_DRAWS, rng)
+    return p_value(data, which, noise, rng) <= SIGNIFICANCE
 
 
 def _best(curve: Curve, data: Observed, x: Array, count: int) -> list[int]:
@@ -272,7 +287,7 @@ def _shapes(data: Observed, x: Array) -> _Shapes:
     factor = np.concatenate([part[2].factor for part in parts], axis=1)
     weight = np.exp(log_w - log_w.max())
     value = np.einsum("ln,nlg->ng", mean, basis)
-    return _Shapes(weight / weight.sum(), knot, value, np.linalg.solve(_lower(factor), basis))
+    return _Shapes(weight / weight.sum(), knot, value, np.asarray(np.linalg.solve(_lower(factor), basis)))
 
 
 def _first(edges: Edges, count: int) -> Edges:
