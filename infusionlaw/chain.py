@@ -23,6 +23,7 @@ from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan
 from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.report.page import write_report
+from infusionlaw.report.status import state_text
 from infusionlaw.study import Study, locked
 from infusionlaw.studyfile import StudyFile, read_study_file
 from infusionlaw.table import table_hash, write_table
@@ -53,7 +54,7 @@ class Watch:
         """A step of the chain begins or has something to say."""
 
     def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
-        """Before any training: all the runs that the study asks for, and those of them that are missing."""
+        """Before training, and before each round of a search: all runs asked for, and those that are missing."""
 
     def progress(self, progress: Progress) -> None:
         """A run has done some of its steps."""
@@ -71,7 +72,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     with locked(folder):
         remove_leftovers(folder)
         study = Study(file, folder, lab.prepare(file, folder))
-        lab.check(folder, [*study.fitted, *study.held_out])
+        lab.check(folder, [*study.opening, *study.held_out])
         write_text(folder / "study.toml", Path(path).read_text(encoding="utf8"))
         write_json(folder / "study.json", {"data": study.data, "file": file.model_dump(mode="json")})
     return study
@@ -83,10 +84,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     watch.stage("preparing facts and text")
     study = open_study(path, folder, lab)
     with locked(study.folder):
-        everything = [*study.fitted, *study.held_out]
-        watch.runs(everything, study.missing(everything))
-        watch.stage(f"training the runs that the law is fitted to ({_left(study, study.fitted)})")
-        _train(study, study.fitted, lab, watch)
+        _train_rounds(study, lab, watch)
         rows = study.records(study.fitted)
         watch.stage("finding points and fitting the law")
         points, law = fit(rows, study.file.law.tolerance, study.file.law.draws)
@@ -112,9 +110,12 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
 
 
 def dry_run(path: str | Path, folder: str | Path | None, lab: Lab) -> list[Estimate]:
-    """What every run of a study would hold and take, done ones included; prepares the corpus, trains nothing."""
+    """What every run of a study would hold and take, done ones included; prepares the corpus, trains nothing.
+
+    Of a search, the runs that every curve may start from.
+    """
     study = open_study(path, folder, lab)
-    return lab.estimate(study.file, study.folder, [*study.fitted, *study.held_out])
+    return lab.estimate(study.file, study.folder, [*study.opening, *study.held_out])
 
 
 def fit(
@@ -129,6 +130,23 @@ def fit(
 
 def _left(study: Study, specs: Sequence[RunSpec]) -> str:
     return f"{len(study.missing(specs))} of {len(specs)} left"
+
+
+def _train_rounds(study: Study, lab: Lab, watch: Watch) -> None:
+    """Train the runs that the law is fitted to: a grid at once, a search round by round."""
+    known: list[RunSpec] = []
+    for number, specs in enumerate(study.rounds()):
+        known += specs
+        missing = study.missing(specs)
+        if not missing and number:
+            continue
+        everything = [*known, *(study.held_out)]
+        watch.runs(everything, study.missing(everything))
+        name = f"round {number + 1} of the search" if study.searches else "training the runs that the law is fitted to"
+        watch.stage(f"{name} ({_left(study, specs)})")
+        _train(study, specs, lab, watch)
+    for state in study.states:
+        watch.stage(state_text(state))
 
 
 def _train(study: Study, specs: Sequence[RunSpec], lab: Lab, watch: Watch) -> None:

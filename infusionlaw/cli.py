@@ -57,10 +57,13 @@ def run(
 @app.command()
 def power(study: Path) -> None:
     """Tell by simulation how precisely a study would locate a collapse, before it is run; needs no torch."""
-    from infusionlaw.report.power import power_text, study_power
+    from infusionlaw.report.power import power_text, search_text, study_power
     from infusionlaw.studyfile import read_study_file
 
-    typer.echo(power_text(study_power(read_study_file(study))))
+    file = read_study_file(study)
+    if file.design.design == "search":
+        typer.echo(search_text(file))
+    typer.echo(power_text(study_power(file)))
 
 
 @app.command()
@@ -155,16 +158,20 @@ def _dry_run(study: Path, out: Path | None) -> None:
 
     from infusionlaw.chain import dry_run
     from infusionlaw.console import estimate_table
-    from infusionlaw.report.power import power_text, study_power
+    from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
     from infusionlaw.studyfile import read_study_file
 
     typer.echo("preparing facts and text, then timing a few steps of each size", err=True)
     estimates = dry_run(study, out, _lab())
     Console(width=140).print(estimate_table(estimates))
-    minutes = sum(run.seconds for run in estimates) / 60 / estimates[0].processes
+    file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
+    if file.design.design == "search":
+        typer.echo(
+            f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
+        )
     typer.echo("simulating the design to tell its power", err=True)
-    typer.echo(power_text(study_power(read_study_file(study), estimates)))
+    typer.echo(power_text(study_power(file, estimates)))
 
 
 def _lab() -> "Lab":

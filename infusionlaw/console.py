@@ -48,10 +48,15 @@ class ConsoleWatch(Watch):
         self.console.print(f"[bold]{text}[/bold]", highlight=False, soft_wrap=True)
 
     def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
-        """Start the study's bar."""
+        """Start the study's bar, or lengthen it by what a round of a search adds."""
         self._specs = {spec.id: spec for spec in missing}
         self._asked, self._done = len(specs), len(specs) - len(missing)
-        self._study = self._bars.add_task("the study", total=sum(_work(spec) for spec in missing) or 1)
+        left = sum(_work(spec) for spec in missing) or 1
+        if self._study is None:
+            self._study = self._bars.add_task("the study", total=left)
+        else:
+            done = next(task.completed for task in self._bars.tasks if task.id == self._study)
+            self._bars.update(self._study, total=done + left)
 
     def progress(self, progress: Steps) -> None:
         """Move the run's bar and the study's."""

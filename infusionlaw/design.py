@@ -26,15 +26,10 @@ def held_out(study: StudyFile, data: str) -> list[RunSpec]:
     )
 
 
-def _runs(
-    study: StudyFile,
-    data: str,
-    sizes: tuple[int, ...],
-    budgets: tuple[int, ...],
-    doses: tuple[float, ...],
-    seeds: tuple[int, ...],
-    is_held_out: bool,
-) -> list[RunSpec]:
+def run_spec(
+    study: StudyFile, data: str, size: int, tokens: int, dose: float, seed: int, is_held_out: bool = False
+) -> RunSpec:
+    """One run with the study's settings."""
     training, infusion = study.training, study.infusion
     options = {
         "batch_factor": training.batch_factor,
@@ -44,8 +39,20 @@ def _runs(
         "prior_share": infusion.prior_share,
         "weight_decay": training.weight_decay,
     }
+    return RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
+
+
+def _runs(
+    study: StudyFile,
+    data: str,
+    sizes: tuple[int, ...],
+    budgets: tuple[int, ...],
+    doses: tuple[float, ...],
+    seeds: tuple[int, ...],
+    is_held_out: bool,
+) -> list[RunSpec]:
     return [
-        RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
+        run_spec(study, data, size, tokens, dose, seed, is_held_out)
         for size in sorted(set(sizes))
         for tokens in sorted(set(budgets))
         for dose in sorted({0.0, *doses})

@@ -13,6 +13,7 @@ from infusionlaw.design import grid, held_out
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.records import RunRecord, RunSpec
+from infusionlaw.search import State, opening, rounds
 from infusionlaw.studyfile import StudyFile
 
 
@@ -25,13 +26,36 @@ class Study:
     data: str
 
     @property
+    def searches(self) -> bool:
+        """Whether it is a search, whose runs depend on the ones before, or a grid."""
+        return self.file.design.design == "search"
+
+    @property
+    def opening(self) -> list[RunSpec]:
+        """The runs that are known before any is made: a grid whole, or what every curve of a search may start from."""
+        return opening(self.file, self.data) if self.searches else grid(self.file, self.data)
+
+    def rounds(self) -> Iterator[list[RunSpec]]:
+        """The runs that the law is fitted to, in rounds; make those of one before asking for the next."""
+        if not self.searches:
+            yield grid(self.file, self.data)
+            return
+        for step in rounds(self.file, self.data, self.record):
+            yield list(step.specs)
+
+    @property
     def fitted(self) -> list[RunSpec]:
-        """The runs that the law is fitted to."""
-        return grid(self.file, self.data)
+        """The runs that the law is fitted to; of a search, those asked for so far."""
+        return [spec for specs in self.rounds() for spec in specs]
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Where the search of every curve stands that has begun; none of a grid."""
+        return list(rounds(self.file, self.data, self.record))[-1].states if self.searches else ()
 
     @property
     def held_out(self) -> list[RunSpec]:
-        """The runs that are predicted first; one that the grid already holds is no prediction and is left out."""
+        """The runs that are predicted first; one that is already among the others is no prediction and is left out."""
         known = {spec.id for spec in self.fitted}
         return [spec for spec in held_out(self.file, self.data) if spec.id not in known]
 

@@ -52,8 +52,12 @@ class Infusion(_Section):
 
 
 class Design(_Section):
-    """The grid: every size × budget × dose × seed; dose 0 is always run."""
+    """Sizes, budgets, doses and seeds; dose 0 is always run.
 
+    grid: every size × budget × dose × seed. search: the doses are those it starts from, and their ends its range.
+    """
+
+    design: Literal["grid", "search"] = "grid"
     sizes: tuple[PositiveInt, ...]
     budgets: tuple[PositiveInt, ...]
     shares: tuple[Share, ...] = ()
@@ -65,6 +69,17 @@ class Design(_Section):
         if bool(self.shares) == bool(self.exposures):
             raise ValueError("give the doses as shares or as exposures, one of the two")
         return self
+
+
+class Search(_Section):
+    """Of a search: the half width (dex) at which a collapse is located, the most runs of a curve, and those of a round.
+
+    A curve is one size and budget.
+    """
+
+    width: Annotated[float, Field(gt=0)] = 0.1
+    runs: PositiveInt = 64
+    round: PositiveInt = 4
 
 
 class HeldOut(_Section):
@@ -104,6 +119,7 @@ class StudyFile(_Section):
     tokenizer: TokenizerSettings = TokenizerSettings()
     infusion: Infusion = Infusion()
     design: Design
+    search: Search = Search()
     held_out: HeldOut | None = None
     training: Training = Training()
     law: Law = Law()
@@ -184,11 +200,17 @@ prior_share = 0.25                  # prior facts' part of what is not infused
 max_exposures = 5000                # refuse doses that would state a fact more often than this
 
 [design]
+design = "grid"                     # every dose with every seed; or "search": from these doses on, where it tells most
 sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
 budgets = [1_500_000]               # training tokens
 # shares: infused tokens / budget; dose 0 is added; or: exposures = [...]
 shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]
 seeds = [1, 2]
+
+[search]                            # of design = "search"; a curve is one size and budget
+width = 0.1                         # a collapse is located when half its interval is no wider, dex
+runs = 64                           # the most runs of a curve
+round = 4                           # runs that a curve takes before it is looked at again
 
 [held_out]                          # predicted first, then trained
 sizes = [110_000]

@@ -6,6 +6,7 @@ from pathlib import Path
 from infusionlaw.law.power.power import Place, Power, power
 from infusionlaw.records import Estimate
 from infusionlaw.report.numbers import aligned, count, number, share
+from infusionlaw.search import most_runs, opening
 from infusionlaw.study import Study
 from infusionlaw.studyfile import StudyFile
 
@@ -13,12 +14,38 @@ from infusionlaw.studyfile import StudyFile
 def study_power(file: StudyFile, estimates: Sequence[Estimate] = ()) -> Power:
     """The power of a study file's design. `estimates` (of a dry run) tell the shares of a design in exposures.
 
-    A domain subject is taken to have one fact of each relation that the file lists, and one when it lists none.
+    A domain subject is taken to have one fact of each relation that the file lists, and one when it lists none. Of a
+    search it is the power of the grid that spreads the most runs of a curve evenly over the doses it starts from.
     """
-    study = Study(file, Path(), "")  # the runs it asks for do not depend on the corpus
+    study = Study(evenly(file) if file.design.design == "search" else file, Path(), "")  # no corpus is needed to say
     facts = file.facts.domain * max(1, len(file.facts.relations))
     lengths = [run.share * run.tokens / (run.exposures * facts) for run in estimates if run.exposures]
     return power([*study.fitted, *study.held_out], facts, lengths[0] if lengths else None)
+
+
+def evenly(file: StudyFile) -> StudyFile:
+    """A search as the grid of its first doses that takes as many runs of a curve as the search may, or a few fewer."""
+    doses = {0.0, *file.design.shares, *file.design.exposures}
+    seeds = tuple(range(1, 1 + most_runs(file) // len(doses)))
+    return file.model_copy(update={"design": file.design.model_copy(update={"design": "grid", "seeds": seeds})})
+
+
+def search_text(file: StudyFile) -> str:
+    """What a search takes: it cannot know before it is run."""
+    start = len(opening(file, "")) // len(set(file.design.sizes)) // len(set(file.design.budgets))
+    return (
+        f"A search: every curve (one size and budget) starts with {start} runs or fewer and takes {most_runs(file)} at "
+        f"most; it is over when its collapse is known to {file.search.width:g} dex either way, or is not in range. "
+        "What follows is for those most runs spread evenly over the doses it starts from, which a search improves on."
+    )
+
+
+def most_minutes(file: StudyFile, estimates: Sequence[Estimate]) -> float:
+    """Minutes of a search whose every curve takes the most runs, by the estimates of a dry run; held-out runs too."""
+    fitted, held = ([run for run in estimates if run.held_out is is_held] for is_held in (False, True))
+    share = most_runs(file) * len({(run.size, run.tokens) for run in fitted}) / len(fitted)
+    seconds = share * sum(run.seconds for run in fitted) + sum(run.seconds for run in held)
+    return seconds / 60 / estimates[0].processes
 
 
 def power_text(power: Power) -> str:

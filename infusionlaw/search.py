@@ -1,0 +1,301 @@
+"""The search for the collapse: which runs next, a pure function of the study file and the runs that are done.
+
+A curve (one size and budget) starts from a few doses, once each, and then takes runs in rounds, always those that are
+expected to tell most of where recall collapses. With all shapes that fit the curve so far, weighed by how well they do,
+c being a shape's collapse and f(x) its recall at x, the next dose is
+
+    argmax over x of  Cov(c, f(x))^2 / (Var f(x) + noise^2)
+
+what a run at x is expected to take off the variance of c, to first order; the next dose of the same round is chosen
+as if the first had been seen. A dose may come again, and every run of a curve has a seed of its own.
+
+The two smallest sizes come first, together; a larger one then starts around the collapse that the law of the smaller
+ones predicts. Rounds are replayed from the first one: each is a function of the records of those before it, so that it
+does not matter where a study was stopped. How many runs a round has is the study file's, not the machine's.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from infusionlaw.design import run_spec
+from infusionlaw.law.dose import LEVEL, Array, Interval, log_odds, scale_of, share_of, unit_of
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.likelihood import STEP, Likelihood
+from infusionlaw.law.points.curves import Curve, curves
+from infusionlaw.law.points.detect import fitted, locate, sketch
+from infusionlaw.law.points.find import SIGNIFICANCE, find_points, observed
+from infusionlaw.law.points.levels import Observed, bases
+from infusionlaw.law.points.shapes import COARSE, FORMS, Edges, falls, rises
+from infusionlaw.law.points.significance import NULL_DRAWS, p_value
+from infusionlaw.law.uncertainty import perturbed
+from infusionlaw.records import DoseUnit, RunRecord, RunSpec
+from infusionlaw.studyfile import StudyFile
+
+Place = tuple[int, int]  # size and budget of a curve
+Rows = tuple[tuple[RunRecord, ...], ...]  # the records of every curve so far
+Find = Callable[[RunSpec], RunRecord | None]
+# Between two of the doses it starts from a search may try others, at most so far apart (dex).
+SPACING = 0.1
+# Falls that a round is planned with: every other place the detector looks at, half of its widths.
+PLANNED = (2 * STEP, 8)
+# So many of the likeliest shapes are kept; a collapse beyond the range counts as one this far (dex) beyond it.
+SHAPES, BEYOND = 2000, 0.5
+# A larger size starts at the predicted interval and so far (dex) to its sides: two doses on the plateau, one beyond.
+AROUND = (-0.6, -0.3, 0.3)
+# Rounds after which a curve that never leaves guessing is given up.
+PATIENCE = 2
+NOWHERE = Interval()
+LOCATED, NONE, BEFORE = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
+SPENT, UNLEARNED, DEAD = "its runs are spent", "recall never leaves guessing", "fewer than two doses could be measured"
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the search of one curve stands: runs asked for, its collapse in x so far, why it is over ("": it is not).
+
+    unit: what x is the coordinate of.
+    """
+
+    size: int
+    tokens: int
+    runs: int = 0
+    unit: DoseUnit = "share"
+    x: Interval = NOWHERE
+    over: str = ""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Runs to be made at once, and the states of the curves as they begin. No runs: the search is over."""
+
+    specs: tuple[RunSpec, ...]
+    states: tuple[State, ...]
+
+
+def rounds(study: StudyFile, data: str, record: Find) -> Iterator[Round]:
+    """The rounds of a search, as far as the records go: the last one lacks some, or has no runs.
+
+    data: id of the corpus; record: the record of a run, None while there is none. Records of a round are looked for
+    when the next round is, so they may be made in between.
+    """
+    asked: dict[Place, list[RunSpec]] = {}
+    states: dict[Place, State] = {}
+    for stage in _stages(study):
+        rows = _rows(asked.values(), record)
+        wanted = {place: _opening(study, place, rows) for place in stage}
+        while any(wanted.values()):
+            batch = []
+            for place, own in wanted.items():
+                known = asked.setdefault(place, [])
+                known += [_run(study, data, place, dose, len(known) + i) for i, dose in enumerate(own)]
+                batch += known[-len(own) :]
+                states[place] = replace(states.get(place, State(*place)), runs=len(known))
+            yield Round(tuple(batch), tuple(states.values()))
+            if any(record(spec) is None for spec in batch):
+                return
+            rows = _rows(asked.values(), record)
+            at = list(asked)
+            found = {place: _look(study, rows, at.index(place)) for place in wanted}
+            states |= {
+                place: replace(states[place], unit=look.unit, x=look.x, over=look.over) for place, look in found.items()
+            }
+            wanted = {place: look.doses for place, look in found.items() if look.doses}
+    yield Round((), tuple(states.values()))
+
+
+def opening(study: StudyFile, data: str) -> list[RunSpec]:
+    """What curves start from where nothing is known: each dose once, dose 0 included."""
+    places = [place for stage in _stages(study) for place in stage]
+    return [_run(study, data, at, dose, i) for at in places for i, dose in enumerate(_opening(study, at, ()))]
+
+
+def most_runs(study: StudyFile) -> int:
+    """The most runs of a curve: those of the study file, but never fewer than it starts from."""
+    return max(study.search.runs, len(_given(study)) + 1)
+
+
+def tried(study: StudyFile) -> tuple[float, ...]:
+    """All doses above 0 that a search may try, ascending: those of the study file, and evenly between them in x."""
+    given = _given(study)
+    x, found = _coordinate(study, given), []
+    for i, (low, high) in enumerate(pairwise(x)):
+        steps = int(np.ceil((high - low) / SPACING - 1e-9))
+        between = _dose(study, np.linspace(low, high, steps + 1)[1:-1])
+        found += [given[i], *(float(f"{dose:.5g}") for dose in between)]
+    return (*found, given[-1])
+
+
+def _given(study: StudyFile) -> list[float]:
+    return sorted({*study.design.shares, *study.design.exposures} - {0.0})
+
+
+def _coordinate(study: StudyFile, doses: Sequence[float]) -> Array:
+    return log_odds(doses) if study.unit == "share" else np.log10(np.asarray(doses, dtype=float))
+
+
+def _dose(study: StudyFile, x: Array) -> Array:
+    return share_of(x) if study.unit == "share" else np.asarray(10.0**x)
+
+
+def _stages(study: StudyFile) -> list[list[Place]]:
+    """Curves that are searched together: of the two smallest sizes, then of each larger one."""
+    sizes, budgets = sorted(set(study.design.sizes)), sorted(set(study.design.budgets))
+    return [[(n, d) for n in part for d in budgets] for part in (sizes[:2], *([n] for n in sizes[2:]))]
+
+
+def _run(study: StudyFile, data: str, place: Place, dose: float, number: int) -> RunSpec:
+    """The run of that number on a curve: the seeds listed first, then on from the largest."""
+    seeds = sorted(set(study.design.seeds))
+    seed = seeds[number] if number < len(seeds) else seeds[-1] + 1 + number - len(seeds)
+    return run_spec(study, data, *place, dose, seed)
+
+
+def _rows(asked: Iterable[Sequence[RunSpec]], record: Find) -> Rows:
+    """The records of each curve; all are there."""
+    return tuple(tuple(found for spec in specs if (found := record(spec)) is not None) for specs in asked)
+
+
+@lru_cache(maxsize=256)
+def _opening(study: StudyFile, place: Place, rows: Rows) -> tuple[float, ...]:
+    """Doses that a curve starts from: around what the law of the others predicts, else those of the study file."""
+    doses = np.array(tried(study))
+    x = _predicted(place, [replace(row, retention=None, general_loss=None) for own in rows for row in own])
+    if x.value is None or x.low is None or x.high is None:
+        return (0.0, *_given(study))
+    wanted = [x.low + AROUND[0], x.low + AROUND[1], x.low, x.value, x.high, x.high + AROUND[2]]
+    at = _x_of_doses(study, doses, [row for own in rows for row in own if row.tokens == place[1]])
+    near = sorted({int(np.argmin(np.abs(at - want))) for want in wanted})
+    return (0.0, *(float(doses[i]) for i in near))
+
+
+def _predicted(place: Place, rows: Sequence[RunRecord]) -> Interval:
+    """The collapse that the law of some rows predicts at a place; nothing where they have no law of it."""
+    if not any(row.recall is not None for row in rows):
+        return Interval()
+    points = [point for point in find_points(rows) if point.kind == "collapse"]
+    return fit_law(rows, points).predict_point("collapse", *place).x
+
+
+def _x_of_doses(study: StudyFile, doses: Array, rows: Sequence[RunRecord]) -> Array:
+    """Doses (G,) of the study's unit as x of a table's: the table may know the share of an exposure."""
+    if study.unit == "exposures" and rows and unit_of(rows) == "share":
+        per_share = scale_of(rows, "share").per_share
+        return log_odds(np.minimum(doses / per_share, 1 - 1e-9)) if per_share else np.log10(doses)
+    return _coordinate(study, list(doses))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a curve says: its collapse in the coordinate of a unit, why it is over, and the doses of its next round."""
+
+    unit: DoseUnit
+    x: Interval
+    over: str
+    doses: tuple[float, ...] = ()
+
+
+@lru_cache(maxsize=1024)
+def _look(study: StudyFile, rows: Rows, at: int) -> _Look:
+    """Look at one curve of all that there are."""
+    own = rows[at]
+    curve = next(c for c in curves([r for part in rows for r in part], "recall") if _is_of(c, own[0]))
+    if len(curve.x) < 2:
+        return _Look(curve.scale.unit, Interval(), DEAD)
+    data, doses = observed(curve), np.array(tried(study))
+    rough = sketch(data, "both")
+    place = locate(data, "both", "fall", rough)
+    x = _x_of_doses(study, doses, own)
+    over = _over(study, curve, data, place, float(x[-1]), len(own))
+    if over:
+        return _Look(curve.scale.unit, place.interval(), over)
+    count = min(study.search.round, most_runs(study) - len(own))
+    return _Look(curve.scale.unit, place.interval(), "", tuple(doses[i] for i in _best(curve, data, x, count)))
+
+
+def _is_of(curve: Curve, row: RunRecord) -> bool:
+    return (curve.size, curve.tokens) == (row.size, row.tokens)
+
+
+def _over(study: StudyFile, curve: Curve, data: Observed, place: Likelihood, top: float, runs: int) -> str:
+    """Why the search of a curve is over; "" when it is not. top: x of the largest dose there is."""
+    low, high = (place.quantile(p) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    width = study.search.width
+    if runs >= len(_given(study)) + 1 + PATIENCE * study.search.round and not _shows(curve, data, "rise", runs):
+        return UNLEARNED
+    if (high - low) / 2 <= width and _shows(curve, data, "fall", runs):
+        return LOCATED
+    if curve.x[-1] > top - SPACING / 2 and low >= curve.x[-1] - width:
+        return NONE
+    if high <= curve.x[0] + width:
+        return BEFORE
+    return SPENT if runs >= most_runs(study) else ""
+
+
+def _shows(curve: Curve, data: Observed, which: Literal["rise", "fall"], runs: int) -> bool:
+    """Whether a curve rises, or falls, beyond the noise."""
+    rng = np.random.default_rng(runs)
+    noise = perturbed(np.zeros(len(data.y)), data.sd, curve.dof, NULL_DRAWS, rng)
+    return p_value(data, which, noise, rng) <= SIGNIFICANCE
+
+
+def _best(curve: Curve, data: Observed, x: Array, count: int) -> list[int]:
+    """Which of the doses at x (G,) the next runs should have: each takes the most off the variance of the collapse."""
+    noise = float(np.median(curve.sd**2 * curve.seeds))
+    shapes = _shapes(data, x)
+    c = np.where(np.isfinite(shapes.knot), shapes.knot, x[-1] + BEYOND)
+    means = np.column_stack([c, shapes.value])
+    means -= shapes.weight @ means
+    moments = means.T @ (shapes.weight[:, None] * means)
+    moments[1:, 1:] += np.einsum("n,nlg,nlh->gh", shapes.weight, shapes.spread, shapes.spread, optimize=True)
+    found = []
+    for _ in range(count):
+        total = np.diag(moments)[1:] + noise
+        found.append(int(np.argmax(moments[0, 1:] ** 2 / total)))
+        column = moments[:, 1 + found[-1]]
+        moments = moments - np.outer(column, column) / total[found[-1]]
+    return found
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """The likeliest shapes of a curve: weight, knot of the fall (n,), value at G places (n, G) and, for the levels not
+    being known, spread (n, 3, G): the covariance of the values is spread' spread."""
+
+    weight: Array
+    knot: Array
+    value: Array
+    spread: Array
+
+
+def _shapes(data: Observed, x: Array) -> _Shapes:
+    parts = []
+    for form in FORMS["both"]:
+        both = np.concatenate([data.x, x])
+        rise, fall = rises(both, form, COARSE, data.retention), falls(both, form, PLANNED)
+        fit = fitted(data, _first(rise, len(data.x)), _first(fall, len(data.x)))
+        log_w = fit.log_likelihood + np.log(rise.weight)[:, None] + np.log(fall.weight)
+        at = np.unravel_index(np.argsort(-log_w, axis=None)[:SHAPES], log_w.shape)
+        basis = np.stack(bases(rise.height[at[0], len(data.x) :], fall.height[at[1], len(data.x) :]), axis=1)
+        parts.append((log_w[at], fall.knot[at[1]], fit.levels.take(at), basis))
+    log_w, knot, basis = (np.concatenate([part[i] for part in parts]) for i in (0, 1, 3))
+    mean = np.concatenate([part[2].mean for part in parts], axis=1)
+    factor = np.concatenate([part[2].factor for part in parts], axis=1)
+    weight = np.exp(log_w - log_w.max())
+    value = np.einsum("ln,nlg->ng", mean, basis)
+    return _Shapes(weight / weight.sum(), knot, value, np.asarray(np.linalg.solve(_lower(factor), basis)))
+
+
+def _first(edges: Edges, count: int) -> Edges:
+    return Edges(edges.knot, edges.width, edges.weight, edges.height[:, :count])
+
+
+def _lower(factor: Array) -> Array:
+    """Cholesky factors (6, n) as matrices (n, 3, 3)."""
+    matrix = np.zeros((factor.shape[1], 3, 3))
+    matrix[:, [0, 1, 1, 2, 2, 2], [0, 0, 1, 0, 1, 2]] = factor.T
+    return matrix
