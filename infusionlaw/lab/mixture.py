@@ -214,7 +214,7 @@ class Mixture:
         text = self.general.read(int(pages.general[0]), int(bounds[-1]))
         text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
         view = text.data
-        statements = [self._tokens[form] for form in self._placed(pages)[1].tolist()]
+        statements = list(map(self._tokens.__getitem__, self._placed(pages)[1].tolist()))
         texts = pairwise(bounds.tolist())
         places = pairwise((pages.domain - pages.domain[0] + pages.prior - pages.prior[0]).tolist())
         parts: list[bytes | memoryview] = []
