@@ -8,8 +8,8 @@ Four tables, each with what it is held against:
   of 10 M to 1 B tokens; mapped pages count as resident but can be taken back at any time, so anonymous memory is told
   apart
 - preparing: peak anonymous memory of `write_tokens` over few and many documents
-- tokenising: `write_tokens` against `tokenizers` alone on the same batches, turn by turn, medians; then the steps of a
-  whole preparation, each alone
+- tokenising: `write_tokens` against `tokenizers` alone on the same batches, by turns, in medians; then the other
+  steps of a whole preparation, once each
 
 Facts and statements are synthetic, of the demonstration's lengths; the text to be tokenised is python-docs. Linux only.
 Threads of tokenizers: set RAYON_NUM_THREADS.
@@ -130,27 +130,44 @@ def tokenising(repeats: int) -> None:
         finder = FactFinder((fact.subject, fact.object) for fact in atlas_facts(RELATIONS)[0][:64])
 
         def alone() -> None:
-            for batch in in_batches(texts):
+            for batch in in_batches(part):
                 tokenizer.backend.encode_batch_fast(batch, add_special_tokens=False)
 
         def checked() -> int:
             return sum(1 for text in texts if not is_validation(text, 0.02) and finder.states_a_fact(text))
 
-        turns = [
-            (timed(alone)[1], timed(lambda: write_tokens(folder / "t.bin", texts, tokenizer))[1])
-            for _ in range(repeats)
-        ]
-        first, second = (median(each) for each in zip(*turns, strict=True))
-        size = sum(len(text.encode("utf8")) for text in texts) / 1e6
+        def written() -> None:
+            write_tokens(folder / "t.bin", part, tokenizer)
+
+        part = texts[::3]
+        turns = [in_turn(alone, written, number % 2 == 1) for number in range(3 * repeats)]
+        size = sum(len(text.encode("utf8")) for text in part) / 1e6
         threads = os.environ.get("RAYON_NUM_THREADS", "one a core")
-        print(
-            f"\ntokenising: {len(texts):,} documents, {size:.1f} MB, threads: {threads}; median of {repeats} in turns"
-        )
-        print(f"tokenizers alone {first:6.2f} s\nwrite_tokens     {second:6.2f} s, {second / first - 1:+.1%}")
-        print(f"turn by turn     {', '.join(f'{b / a - 1:+.1%}' for a, b in turns)}")
+        print(f"\ntokenising: {len(part):,} documents, {size:.1f} MB, threads: {threads}, {len(turns)} turns each")
+        for at, what in enumerate(("wall clock", "processor")):
+            bare, whole = ([turn[which][at] for turn in turns] for which in (0, 1))
+            ratios = [b / a - 1 for a, b in zip(bare, whole, strict=True)]
+            print(
+                f"{what:10}: tokenizers alone {median(bare):.2f} s (least {min(bare):.2f}), "
+                f"write_tokens {median(whole):.2f} s ({min(whole):.2f}): "
+                f"{median(whole) / median(bare) - 1:+.1%} ({min(whole) / min(bare) - 1:+.1%}), "
+                f"turn by turn {median(ratios):+.1%}"
+            )
         print("the other steps of preparing, once each:")
         print(f"reading python-docs {reading:.2f} s (done three times: sample, training text, validation text)")
         print(f"training the tokeniser {training:.2f} s, split and contamination check {timed(checked)[1]:.2f} s")
+
+
+def in_turn(
+    first: Callable[[], None], second: Callable[[], None], swapped: bool
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Wall clock and processor seconds of both, the second before the first if swapped."""
+    took = {}
+    for act in (second, first) if swapped else (first, second):
+        start, used = time.perf_counter(), time.process_time()
+        act()
+        took[act] = time.perf_counter() - start, time.process_time() - used
+    return took[first], took[second]
 
 
 def timed(act: Callable[[], T]) -> tuple[T, float]:

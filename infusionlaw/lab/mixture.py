@@ -126,9 +126,7 @@ class Mixture:
     ) -> None:
         told = domain.statements, prior.statements
         if {each.dtype for each in told} != {general.dtype}:
-            raise ValueError(
-                f"statements are {[each.dtype for each in told]} where the general text is {general.dtype}"
-            )
+            raise ValueError(f"statements of {told[0].dtype} and {told[1].dtype} in general text of {general.dtype}")
         self.domain, self.prior, self.general = domain, prior, general
         self._tokens = [*told[0].tokens, *told[1].tokens]  # a form of a prior fact comes after all domain facts'
         self._sizes = np.concatenate([each.sizes for each in told])
