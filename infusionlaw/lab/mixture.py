@@ -126,9 +126,7 @@ class Mixture:
     ) -> None:
         told = domain.statements, prior.statements
         if {each.dtype for each in told} != {general.dtype}:
-            raise ValueError(
-                f"statements are {[each.dtype for each in told]} where the general text is {general.dtype}"
-            )
+            raise ValueError(f"statements of {told[0].dtype} and {told[1].dtype} in general text of {general.dtype}")
         self.domain, self.prior, self.general = domain, prior, general
         self._tokens = [*told[0].tokens, *told[1].tokens]  # a form of a prior fact comes after all domain facts'
         self._sizes = np.concatenate([each.sizes for each in told])
@@ -214,7 +212,7 @@ class Mixture:
         text = self.general.read(int(pages.general[0]), int(bounds[-1]))
         text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
         view = text.data
-        statements = [self._tokens[form] for form in self._placed(pages)[1].tolist()]
+        statements = list(map(self._tokens.__getitem__, self._placed(pages)[1].tolist()))
         texts = pairwise(bounds.tolist())
         places = pairwise((pages.domain - pages.domain[0] + pages.prior - pages.prior[0]).tolist())
         parts: list[bytes | memoryview] = []

@@ -1,8 +1,10 @@
 """The tokeniser and token files: text to numbers, and numbers on disk that are mapped rather than read."""
 
-from collections.abc import Iterable, Sequence
+import math
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, read_json, write_json
 
-_BATCH = 1000  # documents tokenised at a time
+# Documents tokenised at a time, and characters at which a batch ends before: long documents take no more memory.
+_DOCUMENTS, _CHARACTERS = 1000, 2_000_000
 
 
 class Tokenizer:
@@ -86,20 +89,56 @@ class TokenFile:
 
 
 def write_tokens(path: Path, documents: Iterable[str], tokenizer: Tokenizer, limit: int | None = None) -> TokenFile:
-    """Tokenise documents into `path`, each closed by end-of-text; stops after the document that reaches `limit` tokens.
+    """Tokenise documents into `path`, each closed by end-of-text; stops after the twenty that reach `limit` tokens.
 
     The header is written beside it (`.json`) last, so a token file with a header is complete.
     """
     tokens = count = text_bytes = 0
-    stream = iter(documents)
+    end, letter = tokenizer.end_of_text, tokenizer.dtype.char
+    batches = in_batches(documents) if limit is None else in_batches(documents, 20, math.inf)
     with atomic_path(path) as part, part.open("wb") as handle:
-        while (limit is None or tokens < limit) and (batch := list(islice(stream, _BATCH if limit is None else 20))):
-            for text, ids in zip(batch, tokenizer.encode(batch), strict=True):
-                handle.write(np.asarray([*ids, tokenizer.end_of_text], dtype=tokenizer.dtype).tobytes())
-                tokens, count, text_bytes = tokens + len(ids) + 1, count + 1, text_bytes + len(text.encode("utf8"))
+        for batch, encodings in _tokenised_ahead(batches, tokenizer):
+            for encoding in encodings:
+                ids = encoding.ids
+                ids.append(end)
+                handle.write(struct.pack(f"{len(ids)}{letter}", *ids))
+                tokens += len(ids)
+            count += len(batch)
+            text_bytes += len("".join(batch).encode("utf8"))
+            if limit is not None and tokens >= limit:
+                break
     header = TokenFile(tokens, count, text_bytes, tokenizer.dtype.name)
     write_json(path.with_suffix(".json"), asdict(header))
     return header
+
+
+def in_batches(
+    documents: Iterable[str], most: int = _DOCUMENTS, characters: float = _CHARACTERS
+) -> Iterator[list[str]]:
+    """The documents in lists of at most `most`, the last of which takes a list to `characters` or beyond."""
+    batch: list[str] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document)
+        if len(batch) == most or size >= characters:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _tokenised_ahead(batches: Iterable[list[str]], tokenizer: Tokenizer) -> Iterator[tuple[list[str], list[Any]]]:
+    """Each batch with its encodings; the next one is tokenised while the caller uses this one."""
+    with ThreadPoolExecutor(1) as beside:
+        before = None
+        for batch in batches:
+            work = beside.submit(tokenizer.backend.encode_batch_fast, batch, add_special_tokens=False)
+            if before is not None:
+                yield before[0], before[1].result()
+            before = batch, work
+        if before is not None:
+            yield before[0], before[1].result()
 
 
 def open_tokens(path: Path) -> tuple[NDArray[np.integer], TokenFile]:

@@ -1,5 +1,6 @@
 """The infusion, recounted from its blocks."""
 
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -134,3 +135,37 @@ def test_documents_are_separated_and_chunks_of_text_never_run_together() -> None
 
 def test_another_seed_orders_text_and_facts_differently() -> None:
     assert not np.array_equal(mixture(0.5, seed=1).read(0, 2_000), mixture(0.5, seed=2).read(0, 2_000))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_the_stream_has_the_token_files_dtype_and_the_same_tokens_in_each(dtype: type) -> None:
+    told = Statements([[np.array([7, 8, END]), np.array([9, END])]], np.dtype(dtype))
+    text = GeneralText(np.arange(1, 4_097, dtype=dtype), END, [1])
+    arguments = {"share": 0.5, "prior_share": 0.25, "end_of_text": END}
+    mix = Mixture(StatementCycle(told, [1]), StatementCycle(told, [2]), text, **arguments)
+    assert mix.blocks(0, 2, 128).dtype == dtype
+    assert int(mix.read(0, 20_000).astype(np.int64).sum()) == 15_346_432
+    other = Statements([], np.dtype(np.uint64))
+    with pytest.raises(ValueError, match="statements of uint64"):
+        Mixture(StatementCycle(other, [1]), StatementCycle(told, [2]), text, **arguments)
+
+
+def test_short_reads_one_after_another_make_no_page_twice(monkeypatch) -> None:
+    made = []
+    original = GeneralText.read
+    monkeypatch.setattr(GeneralText, "read", lambda *arguments: made.append(arguments[2]) or original(*arguments))
+    mix = mixture(0.5)
+    for first in range(0, 2_000, 10):
+        mix.blocks(first, 10, 128)
+    assert sum(made) <= 1.1 * mix.ledger(2_000 * 128).general_tokens + 64 * 1024
+
+
+def test_memory_does_not_grow_with_the_stream() -> None:
+    mix, peaks = mixture(0.9), []
+    for reads in (5, 40):
+        tracemalloc.start()
+        for first in range(reads):
+            mix.read(1_000_003 * first, 1_000)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] < 20e6

@@ -1,0 +1,251 @@
+"""Is a run ever kept waiting by its data? Speed of the stream, memory of the stream and of preparing, tokenising.
+
+Four tables, each with what it is held against:
+
+- stream: tokens a second of `Mixture.blocks` on one thread, in calls of 25 steps as training makes them, at consecutive
+  and at random places (each call there makes what it needs anew), and with the copy to int64 that the model needs
+- memory: peak of a fresh process that takes equally many blocks, spread over a stream as long as its mapped token file
+  of 10 M to 1 B tokens; mapped pages count as resident but can be taken back at any time, so anonymous memory is told
+  apart
+- preparing: peak anonymous memory of `write_tokens` over few and many documents
+- tokenising: `write_tokens` against `tokenizers` alone on the same batches, by turns, in medians; then the other
+  steps of a whole preparation, once each
+
+Facts and statements are synthetic, of the demonstration's lengths; the text to be tokenised is python-docs. Linux only.
+Threads of tokenizers: set RAYON_NUM_THREADS.
+
+    python -m benchmarks.data_path [stream] [memory] [preparing] [tokenising]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+import numpy as np
+
+from infusionlaw.lab.atlas import atlas_facts
+from infusionlaw.lab.contamination import FactFinder
+from infusionlaw.lab.docstrings import python_docs
+from infusionlaw.lab.general import is_validation
+from infusionlaw.lab.mixture import GeneralText, Mixture
+from infusionlaw.lab.statements import StatementCycle, Statements, Tokens
+from infusionlaw.lab.tokens import Tokenizer, in_batches, train_tokenizer, write_tokens
+
+SHARES = (0.0, 0.1, 0.5, 0.9, 0.97)
+BLOCK, CALL = 128, 200  # tokens a block, blocks a call: 25 steps of 8
+FILES = (10_000_000, 100_000_000, 1_000_000_000)
+RELATIONS = ("city-country", "city-population")
+T = TypeVar("T")
+
+
+def statements(facts: int, forms: int, seed: int) -> Statements:
+    """Random tokens, in statements as long as the demonstration's: 12 to 28 tokens, 20 on average."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(11, 28, size=(facts, forms)).tolist()
+    told = [[np.append(rng.integers(1, 1024, size=size), 0) for size in own] for own in sizes]
+    return Statements(told, np.dtype(np.uint16))
+
+
+def mixture(share: float, text: Tokens, facts: int = 64) -> Mixture:
+    """A stream over the text, of so many domain facts and 64 prior facts."""
+    return Mixture(
+        StatementCycle(statements(facts, 6, 1), [41, 1]),
+        StatementCycle(statements(64, 12, 2), [41, 2]),
+        GeneralText(text, 0, [41, 3]),
+        share=share,
+        prior_share=0.25,
+        end_of_text=0,
+    )
+
+
+def rate(mix: Mixture, places: Sequence[int], dtype: str = "uint16") -> float:
+    """Million tokens a second of a call of blocks at each place."""
+    start = time.perf_counter()
+    for place in places:
+        mix.blocks(place, CALL, BLOCK).astype(dtype, copy=False)
+    return len(places) * CALL * BLOCK / (time.perf_counter() - start) / 1e6
+
+
+def stream(repeats: int) -> None:
+    """Speed of the stream."""
+    text = np.random.default_rng(0).integers(1, 1024, size=5_000_000).astype(np.uint16)
+    cases = [(share, 64) for share in SHARES] + [(0.9, 16), (0.9, 10_000)]
+    mixtures = [mixture(share, text, facts) for share, facts in cases]
+    rates: list[list[tuple[float, ...]]] = [[] for _ in cases]
+    anywhere = np.random.default_rng(1).integers(10_000_000, size=(repeats, 20)).tolist()
+    for turn, places in enumerate(anywhere):
+        onwards = [(100 * turn + call) * CALL for call in range(100)]
+        for mix, found in zip(mixtures, rates, strict=True):
+            found.append((rate(mix, onwards), rate(mix, onwards, "int64"), rate(mix, places)))
+    print(f"\nstream: million tokens a second on one thread, median (best) of {repeats} turns")
+    print("share  facts    consecutive   and to int64         random")
+    for (share, facts), found in zip(cases, rates, strict=True):
+        cells = (f"{median(each):6.0f} ({max(each):4.0f})" for each in zip(*found, strict=True))
+        print(f"{share:5}  {facts:5}", *(f"{cell:>14}" for cell in cells))
+
+
+def memory(repeats: int) -> None:
+    """Memory of the stream by size of the token file."""
+    print("\nmemory: 400 calls of blocks, share .5; peak MB of a fresh process, and above what it had before the first")
+    print("tokens in the file  resident  anonymous   + by the calls")
+    with tempfile.TemporaryDirectory() as folder:
+        for tokens in FILES:
+            path = Path(folder) / "tokens.bin"
+            rng = np.random.default_rng(0)
+            with path.open("wb") as handle:
+                for _ in range(tokens // 10_000_000):
+                    handle.write(rng.integers(1, 1024, size=10_000_000, dtype=np.uint16).tobytes())
+            found = in_process("blocks", path, tokens)
+            print(
+                f"{tokens:18,}  {found['resident']:8.1f}  {found['peak']:9.1f}  {found['peak'] - found['before']:9.1f}"
+            )
+
+
+def preparing(repeats: int) -> None:
+    """Memory of preparing by number of documents."""
+    print("\npreparing: write_tokens; peak MB of anonymous memory of a fresh process, and above what it had before")
+    with tempfile.TemporaryDirectory() as folder:
+        _tokenizer(Path(folder), list(islice(python_docs(), 2000)))
+        for documents in (2_000, 10_000, 50_000):
+            found = in_process("write", Path(folder), documents)
+            print(f"{documents:6,} documents  {found['peak']:6.1f}  {found['peak'] - found['before']:6.1f}")
+
+
+def tokenising(repeats: int) -> None:
+    """Time of write_tokens beside tokenizers alone, and of the other steps of preparing."""
+    texts, reading = timed(lambda: list(python_docs()))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tokenizer, training = timed(lambda: _tokenizer(folder, texts))
+        finder = FactFinder((fact.subject, fact.object) for fact in atlas_facts(RELATIONS)[0][:64])
+
+        def alone() -> None:
+            for batch in in_batches(part):
+                tokenizer.backend.encode_batch_fast(batch, add_special_tokens=False)
+
+        def checked() -> int:
+            return sum(1 for text in texts if not is_validation(text, 0.02) and finder.states_a_fact(text))
+
+        def written() -> None:
+            write_tokens(folder / "t.bin", part, tokenizer)
+
+        part = texts[::3]
+        turns = [in_turn(alone, written, number % 2 == 1) for number in range(3 * repeats)]
+        size = sum(len(text.encode("utf8")) for text in part) / 1e6
+        threads = os.environ.get("RAYON_NUM_THREADS", "one a core")
+        print(f"\ntokenising: {len(part):,} documents, {size:.1f} MB, threads: {threads}, {len(turns)} turns each")
+        for at, what in enumerate(("wall clock", "processor")):
+            bare, whole = ([turn[which][at] for turn in turns] for which in (0, 1))
+            ratios = [b / a - 1 for a, b in zip(bare, whole, strict=True)]
+            print(
+                f"{what:10}: tokenizers alone {median(bare):.2f} s (least {min(bare):.2f}), "
+                f"write_tokens {median(whole):.2f} s ({min(whole):.2f}): "
+                f"{median(whole) / median(bare) - 1:+.1%} ({min(whole) / min(bare) - 1:+.1%}), "
+                f"turn by turn {median(ratios):+.1%}"
+            )
+        print("the other steps of preparing, once each:")
+        print(f"reading python-docs {reading:.2f} s (done three times: sample, training text, validation text)")
+        print(f"training the tokeniser {training:.2f} s, split and contamination check {timed(checked)[1]:.2f} s")
+
+
+def in_turn(
+    first: Callable[[], None], second: Callable[[], None], swapped: bool
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Wall clock and processor seconds of both, the second before the first if swapped."""
+    took = {}
+    for act in (second, first) if swapped else (first, second):
+        start, used = time.perf_counter(), time.process_time()
+        act()
+        took[act] = time.perf_counter() - start, time.process_time() - used
+    return took[first], took[second]
+
+
+def timed(act: Callable[[], T]) -> tuple[T, float]:
+    """What it gives, and the seconds it takes."""
+    start = time.perf_counter()
+    return act(), time.perf_counter() - start
+
+
+def _tokenizer(folder: Path, texts: list[str]) -> Tokenizer:
+    train_tokenizer((text[:2000] for text in texts), 1024, "<end>", folder / "tokenizer.json")
+    return Tokenizer(folder / "tokenizer.json", "<end>")
+
+
+def in_process(what: str, path: Path, number: int) -> dict[str, float]:
+    """The peaks that a fresh process measures of itself."""
+    command = [sys.executable, "-m", "benchmarks.data_path", "--child", what, str(path), str(number)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(json.loads(out))
+
+
+def child(what: str, path: Path, number: int) -> None:
+    """Blocks spread over a stream as long as the token file, or so many documents written; prints the peaks in MB."""
+    act = _spread_blocks(path, number) if what == "blocks" else _write(path, number)
+    before, peak, over = status("RssAnon"), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.002):
+            peak[0] = max(peak[0], status("RssAnon"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    act()
+    over.set()
+    watcher.join()
+    print(json.dumps({"before": before, "peak": peak[0], "resident": status("VmHWM")}))
+
+
+def _spread_blocks(path: Path, tokens: int) -> Callable[[], None]:
+    mix, calls = mixture(0.5, np.memmap(path, dtype=np.uint16, mode="r")), 400
+
+    def act() -> None:
+        for call in range(calls):
+            mix.blocks(call * (tokens // BLOCK // calls), CALL, BLOCK)
+
+    return act
+
+
+def _write(folder: Path, documents: int) -> Callable[[], None]:
+    tokenizer = Tokenizer(folder / "tokenizer.json", "<end>")
+    some = list(islice(python_docs(), 2000))
+    return lambda: print(write_tokens(folder / "t.bin", islice(cycle(some), documents), tokenizer), file=sys.stderr)
+
+
+def status(name: str) -> float:
+    """A line of this process's memory, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+
+
+PARTS = {"stream": stream, "memory": memory, "preparing": preparing, "tokenising": tokenising}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.data_path", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them if none is named")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.child:
+        child(given.child[0], Path(given.child[1]), int(given.child[2]))
+        return
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
+    for part in given.parts or PARTS:
+        PARTS[part](given.repeats)
+
+
+if __name__ == "__main__":
+    main()
