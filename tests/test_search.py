@@ -1,4 +1,4 @@
-"""A search, end to end in simulated worlds: it locates, it says when there is nothing, and it may be killed anywhere."""
+"""A search, end to end in simulated worlds: it locates, says when there is nothing, and may be killed anywhere."""
 
 import pytest
 from fakelab import Died, FakeLab
