@@ -130,20 +130,19 @@ def tokenising(repeats: int) -> None:
         finder = FactFinder((fact.subject, fact.object) for fact in atlas_facts(RELATIONS)[0][:64])
 
         def alone() -> None:
-            for batch in in_batches(part):
+            for batch in in_batches(texts):
                 tokenizer.backend.encode_batch_fast(batch, add_special_tokens=False)
 
         def checked() -> int:
             return sum(1 for text in texts if not is_validation(text, 0.02) and finder.states_a_fact(text))
 
         def written() -> None:
-            write_tokens(folder / "t.bin", part, tokenizer)
+            write_tokens(folder / "t.bin", texts, tokenizer)
 
-        part = texts[::3]
-        turns = [in_turn(alone, written, number % 2 == 1) for number in range(3 * repeats)]
-        size = sum(len(text.encode("utf8")) for text in part) / 1e6
+        turns = [in_turn(alone, written, number % 2 == 1) for number in range(repeats)]
+        size = sum(len(text.encode("utf8")) for text in texts) / 1e6
         threads = os.environ.get("RAYON_NUM_THREADS", "one a core")
-        print(f"\ntokenising: {len(part):,} documents, {size:.1f} MB, threads: {threads}, {len(turns)} turns each")
+        print(f"\ntokenising: {len(texts):,} documents, {size:.1f} MB, threads: {threads}, {len(turns)} turns each")
         for at, what in enumerate(("wall clock", "processor")):
             bare, whole = ([turn[which][at] for turn in turns] for which in (0, 1))
             ratios = [b / a - 1 for a, b in zip(bare, whole, strict=True)]
