@@ -47,8 +47,10 @@ PLANNED = (2 * STEP, 8)
 SHAPES, BEYOND = 2000, 0.5
 # A larger size starts at the predicted interval and so far (dex) to its sides: two doses on the plateau, one beyond.
 AROUND = (-0.6, -0.3, 0.3)
-# Rounds after which a curve that never leaves guessing is given up.
-PATIENCE = 2
+# A round has a part of the runs that a curve already has: what few runs more cannot tell is not asked of a few.
+GROWTH = 4
+# Rounds after which a curve that never leaves guessing is given up; runs at the largest dose that must show no fall.
+PATIENCE, ON_TOP = 2, 6
 NOWHERE = Interval()
 LOCATED, NONE, BEFORE = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
 SPENT, UNLEARNED, DEAD = "its runs are spent", "recall never leaves guessing", "fewer than two doses could be measured"
@@ -112,6 +114,12 @@ def opening(study: StudyFile, data: str) -> list[RunSpec]:
     """What curves start from where nothing is known: each dose once, dose 0 included."""
     places = [place for stage in _stages(study) for place in stage]
     return [_run(study, data, at, dose, i) for at in places for i, dose in enumerate(_opening(study, at, ()))]
+
+
+def judged(study: StudyFile, rows: Rows, at: int) -> State:
+    """How a search would judge one curve of any design: rows of every curve, and which of them it is."""
+    look, own = _look(study, rows, at), rows[at]
+    return State(int(own[0].size), int(own[0].tokens), len(own), look.unit, look.x, look.over)
 
 
 def most_runs(study: StudyFile) -> int:
@@ -204,17 +212,17 @@ def _look(study: StudyFile, rows: Rows, at: int) -> _Look:
     """Look at one curve of all that there are."""
     own = rows[at]
     curve = next(c for c in curves([r for part in rows for r in part], "recall") if _is_of(c, own[0]))
+    unit = curve.scale.unit
     if len(curve.x) < 2:
-        return _Look(curve.scale.unit, Interval(), DEAD)
+        return _Look(unit, NOWHERE, DEAD)
     data, doses = observed(curve), np.array(tried(study))
-    rough = sketch(data, "both")
-    place = locate(data, "both", "fall", rough)
+    place = locate(data, "both", "fall", sketch(data, "both"))
     x = _x_of_doses(study, doses, own)
     over = _over(study, curve, data, place, float(x[-1]), len(own))
     if over:
-        return _Look(curve.scale.unit, place.interval(), over)
-    count = min(study.search.round, most_runs(study) - len(own))
-    return _Look(curve.scale.unit, place.interval(), "", tuple(doses[i] for i in _best(curve, data, x, count)))
+        return _Look(unit, place.interval(), over)
+    count = min(max(study.search.round, len(own) // GROWTH), most_runs(study) - len(own))
+    return _Look(unit, place.interval(), "", tuple(float(doses[i]) for i in _best(curve, data, x, count)))
 
 
 def _is_of(curve: Curve, row: RunRecord) -> bool:
@@ -229,8 +237,10 @@ def _over(study: StudyFile, curve: Curve, data: Observed, place: Likelihood, top
         return UNLEARNED
     if (high - low) / 2 <= width and _shows(curve, data, "fall", runs):
         return LOCATED
-    if curve.x[-1] > top - SPACING / 2 and low >= curve.x[-1] - width:
-        return NONE
+    if curve.x[-1] > top - SPACING / 2:
+        no_fall = curve.seeds[-1] >= ON_TOP and not _shows(curve, data, "fall", runs)
+        if low >= curve.x[-1] - width or no_fall:
+            return NONE
     if high <= curve.x[0] + width:
         return BEFORE
     return SPENT if runs >= most_runs(study) else ""
