@@ -36,6 +36,7 @@ from infusionlaw.studyfile import StudyFile
 
 KINDS = "abcdfijkl"  # the others differ from these in how many seeds or curves they have
 # The grids, cheapest first: how often the gaps between the study's doses are halved, and seeds.
+RUNS = 96
 FAMILY = ((0, 2), (0, 4), (1, 4), (1, 8), (2, 8), (2, 16))
 Table = dict[tuple[int, int, float, int], RunRecord]
 
@@ -72,21 +73,21 @@ class Pair:
     grid: Outcome
 
 
-def compared(design: Design, number: int, seed: int) -> list[Pair]:
-    """The curves of one simulated study under both designs."""
+def compared(design: Design, number: int, seed: int, runs: int = RUNS) -> list[Pair]:
+    """The curves of one simulated study under both designs. runs: the most of a curve that the search may take."""
     rng = np.random.default_rng([seed, ord(design.letter), number])
     study = draw(design, rng)
-    file = study_file(study)
+    file = study_file(study, runs)
     table, truth = _table(study, file, rng)
     found = _searched(file, table, truth)
     return [Pair(design.letter, number, found[at], grid) for at, grid in _gridded(file, table, truth).items()]
 
 
-def study_file(study: Study) -> StudyFile:
+def study_file(study: Study, runs: int) -> StudyFile:
     """The search of a simulated study."""
     sizes, budgets = ([int(value) for value in values] for values in (study.sizes, study.budgets))
     design = {"design": "search", "sizes": sizes, "budgets": budgets, "shares": study.shares[1:], "seeds": [0]}
-    return StudyFile.model_validate({"name": "simulated", "design": design})
+    return StudyFile.model_validate({"name": "simulated", "design": design, "search": {"runs": runs}})
 
 
 def _table(study: Study, file: StudyFile, rng: np.random.Generator) -> tuple[Table, Truth]:
@@ -203,8 +204,8 @@ def _studies_text(pairs: Sequence[Pair]) -> str:
     ratios = [value for own in studies if (value := ratio(own)) is not None]
     counts = [sum(all(outcome(pair).done for pair in own) for own in studies) for outcome in _BOTH]
     return (
-        f"Whole studies: the search is done with every curve in {counts[0]} of {len(studies)}, the grids in {counts[1]}; "
-        f"median ratio of FLOPs {_median(ratios)} over the {len(ratios)} in which one of them is."
+        f"Whole studies: the search is done with every curve in {counts[0]} of {len(studies)}, the grids in "
+        f"{counts[1]}; median ratio of FLOPs {_median(ratios)} over the {len(ratios)} in which one of them is."
     )
 
 
@@ -245,7 +246,8 @@ def folders(search: Path, grid: Path) -> str:
         totals.append(_flops(records))
     rows.sort(key=lambda row: [row[1:3], row[0]])
     header = ["design", "size", "tokens", "runs", "FLOPs", "collapse", "at", "half width, dex"]
-    return f"{_markdown(header, rows)}\n\nFLOPs: search {totals[0]:.2e}, grid {totals[1]:.2e}, ratio {totals[0] / totals[1]:.2f}"
+    total = f"FLOPs: search {totals[0]:.2e}, grid {totals[1]:.2e}, ratio {totals[0] / totals[1]:.2f}"
+    return f"{_markdown(header, rows)}\n\n{total}"
 
 
 def _flops(rows: Sequence[RunRecord]) -> float:
@@ -258,6 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--studies", type=int, default=23, help="of each kind")
     parser.add_argument("--kinds", default=KINDS, help="letters, as in docs/calibration.md")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=RUNS, help="the most runs of a curve that the search may take")
     parser.add_argument("--out", type=Path, help="a Markdown file to write the tables to")
     parser.add_argument("--compare", type=Path, nargs=2, metavar=("SEARCH", "GRID"), help="finished folders")
     options = parser.parse_args(arguments)
@@ -265,15 +268,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(folders(*options.compare))
         return
     start, pairs = time.perf_counter(), []
-    for number_, design in product(range(options.studies), (d for d in DESIGNS if d.letter in options.kinds)):
-        pairs += compared(design, number_, options.seed)
-        print(f"\r{number_ + 1} of {options.studies} of each kind", end="", file=sys.stderr, flush=True)
-    studies = options.studies * len(options.kinds)
-    head = f"{studies} studies, seed {options.seed}, {time.perf_counter() - start:.0f} s on one core"
-    text = f"{head}\n\n{tables(pairs)}"
-    print(f"\n{text}")
-    if options.out:
-        write_text(options.out, f"# Search and grid\n```text\n{(__doc__ or '').strip()}\n```\n\n{text}\n")
+    for number_ in range(options.studies):
+        for design in (design for design in DESIGNS if design.letter in options.kinds):
+            pairs += compared(design, number_, options.seed, options.runs)
+        count, took = (number_ + 1) * len(options.kinds), time.perf_counter() - start
+        head = f"{count} studies, seed {options.seed}, at most {options.runs} runs of a curve, {took:.0f} s"
+        text = f"{head}\n\n{tables(pairs)}"
+        print(f"{count} studies after {took:.0f} s", file=sys.stderr, flush=True)
+        if options.out:  # what there is so far, so that a run cut short is not lost
+            write_text(options.out, f"# Search and grid\n{(__doc__ or '').strip()}\n\n{text}\n")
+    print(text)
 
 
 if __name__ == "__main__":

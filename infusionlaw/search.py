@@ -26,8 +26,8 @@ from infusionlaw.design import run_spec
 from infusionlaw.law.dose import LEVEL, Array, Interval, log_odds, scale_of, share_of, unit_of
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.likelihood import STEP, Likelihood
-from infusionlaw.law.points.curves import Curve, curves
-from infusionlaw.law.points.detect import fitted, locate, sketch
+from infusionlaw.law.points.curves import SAME_DOSE, Curve, curves
+from infusionlaw.law.points.detect import REACHED, fitted, locate, sketch
 from infusionlaw.law.points.find import SIGNIFICANCE, find_points, observed
 from infusionlaw.law.points.levels import Observed, bases
 from infusionlaw.law.points.shapes import COARSE, FORMS, Edges, falls, rises
@@ -48,9 +48,11 @@ SHAPES, BEYOND = 2000, 0.5
 # A larger size starts at the predicted interval and so far (dex) to its sides: two doses on the plateau, one beyond.
 AROUND = (-0.6, -0.3, 0.3)
 # A round has a part of the runs that a curve already has: what few runs more cannot tell is not asked of a few.
-GROWTH = 4
+GROWTH = 3
 # Rounds after which a curve that never leaves guessing is given up; runs at the largest dose that must show no fall.
 PATIENCE, ON_TOP = 2, 6
+# A dose so many deviations above guessing has left it, no test needed.
+PLAIN = 6.0
 NOWHERE = Interval()
 LOCATED, NONE, BEFORE = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
 SPENT, UNLEARNED, DEAD = "its runs are spent", "recall never leaves guessing", "fewer than two doses could be measured"
@@ -118,7 +120,7 @@ def opening(study: StudyFile, data: str) -> list[RunSpec]:
 
 def judged(study: StudyFile, rows: Rows, at: int) -> State:
     """How a search would judge one curve of any design: rows of every curve, and which of them it is."""
-    look, own = _look(study, rows, at), rows[at]
+    look, own = _look(study, rows, at, plans=False), rows[at]
     return State(int(own[0].size), int(own[0].tokens), len(own), look.unit, look.x, look.over)
 
 
@@ -208,8 +210,8 @@ class _Look:
 
 
 @lru_cache(maxsize=1024)
-def _look(study: StudyFile, rows: Rows, at: int) -> _Look:
-    """Look at one curve of all that there are."""
+def _look(study: StudyFile, rows: Rows, at: int, plans: bool = True) -> _Look:
+    """Look at one curve of all that there are; `plans`: and choose the doses of its next round."""
     own = rows[at]
     curve = next(c for c in curves([r for part in rows for r in part], "recall") if _is_of(c, own[0]))
     unit = curve.scale.unit
@@ -218,24 +220,28 @@ def _look(study: StudyFile, rows: Rows, at: int) -> _Look:
     data, doses = observed(curve), np.array(tried(study))
     place = locate(data, "both", "fall", sketch(data, "both"))
     x = _x_of_doses(study, doses, own)
-    over = _over(study, curve, data, place, float(x[-1]), len(own))
-    if over:
+    bare = _bare(curve, data, x)
+    over = _over(study, curve, data, place, float(x[-1]), len(own), bool(bare))
+    if over or not plans:
         return _Look(unit, place.interval(), over)
     count = min(max(study.search.round, len(own) // GROWTH), most_runs(study) - len(own))
-    return _Look(unit, place.interval(), "", tuple(float(doses[i]) for i in _best(curve, data, x, count)))
+    return _Look(
+        unit, place.interval(), "", tuple(float(doses[i]) for i in (*bare, *_best(curve, data, x, count))[:count])
+    )
 
 
 def _is_of(curve: Curve, row: RunRecord) -> bool:
     return (curve.size, curve.tokens) == (row.size, row.tokens)
 
 
-def _over(study: StudyFile, curve: Curve, data: Observed, place: Likelihood, top: float, runs: int) -> str:
-    """Why the search of a curve is over; "" when it is not. top: x of the largest dose there is."""
+def _over(study: StudyFile, curve: Curve, data: Observed, place: Likelihood, top: float, runs: int, bare: bool) -> str:
+    """Why the search of a curve is over; "" when it is not. top: x of the largest dose there is; bare: `_bare`."""
     low, high = (place.quantile(p) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     width = study.search.width
-    if runs >= len(_given(study)) + 1 + PATIENCE * study.search.round and not _shows(curve, data, "rise", runs):
+    patient = runs >= len(_given(study)) + 1 + PATIENCE * study.search.round
+    if patient and np.all(curve.mean < curve.guessing[0] + PLAIN * curve.sd) and not _shows(curve, data, "rise", runs):
         return UNLEARNED
-    if (high - low) / 2 <= width and _shows(curve, data, "fall", runs):
+    if not bare and (high - low) / 2 <= width and _shows(curve, data, "fall", runs):
         return LOCATED
     if curve.x[-1] > top - SPACING / 2:
         no_fall = curve.seeds[-1] >= ON_TOP and not _shows(curve, data, "fall", runs)
@@ -251,6 +257,24 @@ def _shows(curve: Curve, data: Observed, which: Literal["rise", "fall"], runs: i
     rng = np.random.default_rng(runs)
     noise = perturbed(np.zeros(len(data.y)), data.sd, curve.dof, NULL_DRAWS, rng)
     return p_value(data, which, noise, rng) <= SIGNIFICANCE
+
+
+def _bare(curve: Curve, data: Observed, x: Array) -> list[int]:
+    """A dose to put on the plateau, of those at x (G,), where the likeliest shape has fewer than two there; or none.
+
+    Intervals of curves without two doses on the plateau are less sure than they say.
+    """
+    found: list[tuple[float, Array]] = []
+    for form in FORMS["both"]:
+        both = np.concatenate([data.x, x])
+        rise, fall = rises(both, form, COARSE, data.retention), falls(both, form, COARSE)
+        fit = fitted(data, _first(rise, len(data.x)), _first(fall, len(data.x)))
+        i, j = np.unravel_index(fit.log_likelihood.argmax(), fit.log_likelihood.shape)
+        found.append((fit.peak, (rise.height[i] > REACHED) & (fall.height[j] > REACHED)))
+    _, flat = max(found, key=lambda item: item[0])
+    distance = np.abs(x[:, None] - curve.x).min(1)
+    left = flat[len(data.x) :] & (distance > SAME_DOSE)
+    return [int(np.argmax(np.where(left, distance, 0.0)))] if flat[: len(data.x)].sum() < 2 and left.any() else []
 
 
 def _best(curve: Curve, data: Observed, x: Array, count: int) -> list[int]:
