@@ -3,7 +3,7 @@
 Every study is drawn as for the calibration (`benchmarks.studies`). All runs that either design could ask for are
 simulated first, and both read them: grid and search see the same world, dose by dose and seed by seed. A curve is done,
 for either, when half the 90 % interval of its collapse of recall is at most 0.1 dex, or when the search's rules say
-that no collapse lies in range. Of the family of grids (the study's doses with two seeds, then more seeds and gaps
+that no collapse lies in range and that is so (to 0.1 dex). Of the family of grids (the study's doses with two seeds, then more seeds and gaps
 halved, each about twice the one before) the cheapest in which the curve is done counts: a choice that only hindsight
 has. FLOPs are 6 N D a run.
 
@@ -25,36 +25,46 @@ import numpy as np
 
 from benchmarks.studies import DESIGNS, Design, Study, draw
 from infusionlaw.files import write_text
-from infusionlaw.law.dose import Interval
+from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.points.point import read_points
 from infusionlaw.law.simulate import Truth, simulate
 from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import bracket, number, share
 from infusionlaw.report.status import open_folder
-from infusionlaw.search import BEFORE, LOCATED, NONE, State, judged, most_runs, rounds, tried
+from infusionlaw.search import BEFORE, LOCATED, NONE, UNLEARNED, State, judged, most_runs, rounds, tried
 from infusionlaw.studyfile import StudyFile
 
 KINDS = "abcdfijl"  # the others differ from these in how many seeds or curves they have
 # The grids, cheapest first: how often the gaps between the study's doses are halved, and seeds.
 RUNS = 96
 FAMILY = ((0, 2), (0, 4), (1, 4), (1, 8), (2, 8), (2, 16))
+OUTSIDE = (NONE, BEFORE, UNLEARNED)
 Table = dict[tuple[int, int, float, int], RunRecord]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One curve under one design. flops of all its runs; over: why it ended there; truth: x, None: never."""
+    """One curve under one design. flops of all its runs; over: why it ended there; truth: x, None: never.
+
+    within: whether that lies in the range of doses, more than the width asked for from its ends.
+    """
 
     runs: int
     flops: float
     over: str
     x: Interval
     truth: float | None
+    within: bool
 
     @property
     def done(self) -> bool:
-        """Whether the interval is narrow enough, or nothing is in range."""
-        return self.over in (LOCATED, NONE, BEFORE)
+        """Whether the interval is narrow enough, or nothing is in range and that is said."""
+        return self.over == LOCATED or (self.over in OUTSIDE and not self.within)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is said that nothing is in range where something is."""
+        return self.over in OUTSIDE and self.within
 
     @property
     def held(self) -> bool:
@@ -101,7 +111,7 @@ def _table(study: Study, file: StudyFile, rng: np.random.Generator) -> tuple[Tab
 
 def _searched(file: StudyFile, table: Table, truth: Truth) -> dict[tuple[int, int], Outcome]:
     *_, last = rounds(file, "", lambda spec: table[spec.size, spec.tokens, spec.dose, spec.seed])
-    return {(state.size, state.tokens): _outcome(state, truth) for state in last.states}
+    return {(state.size, state.tokens): _outcome(file, state, truth) for state in last.states}
 
 
 def _gridded(file: StudyFile, table: Table, truth: Truth) -> dict[tuple[int, int], Outcome]:
@@ -113,7 +123,7 @@ def _gridded(file: StudyFile, table: Table, truth: Truth) -> dict[tuple[int, int
         rows = tuple(tuple(table[(*at, dose, k)] for dose in doses for k in range(seeds)) for at in places)
         for i, at in enumerate(places):
             if at not in best or not best[at].done:
-                best[at] = _outcome(judged(file, rows, i), truth)
+                best[at] = _outcome(file, judged(file, rows, i), truth)
     return best
 
 
@@ -126,9 +136,11 @@ def _halved(file: StudyFile, halvings: int) -> list[float]:
     return [0.0, *(doses[i] for i in at)]
 
 
-def _outcome(state: State, truth: Truth) -> Outcome:
-    flops = 6.0 * state.size * state.tokens * state.runs
-    return Outcome(state.runs, flops, state.over, state.x, truth["collapse", state.size, state.tokens])
+def _outcome(file: StudyFile, state: State, truth: Truth) -> Outcome:
+    flops, x = 6.0 * state.size * state.tokens * state.runs, truth["collapse", state.size, state.tokens]
+    low, high = log_odds([min(file.design.shares), max(file.design.shares)])
+    within = x is not None and bool(low + file.search.width < x < high - file.search.width)
+    return Outcome(state.runs, flops, state.over, state.x, x, within)
 
 
 def ratio(pairs: Sequence[Pair]) -> float | None:
@@ -177,6 +189,7 @@ def _numbers(pairs: Sequence[Pair]) -> list[str]:
         *(f"{median(outcome(pair).runs for pair in pairs):g}" for outcome in _BOTH),
         _median(ratios),
         str(len(ratios)),
+        str(sum(pair.search.given_up for pair in pairs)),
         _rate([pair.search.held for pair in pairs]),
         _rate([outcome.held for outcome in located]),
         _rate([pair.grid.held for pair in pairs]),

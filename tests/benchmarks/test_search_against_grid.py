@@ -17,7 +17,7 @@ from infusionlaw.search import LOCATED, NONE, SPENT, tried
 
 
 def outcome(over: str, flops: float, truth: float | None = 0.5) -> Outcome:
-    return Outcome(10, flops, over, Interval(0.5, 0.4, 0.6), truth)
+    return Outcome(10, flops, over, Interval(0.5, 0.4, 0.6), truth, truth is not None)
 
 
 def test_a_ratio_needs_one_design_that_is_done() -> None:
@@ -26,12 +26,13 @@ def test_a_ratio_needs_one_design_that_is_done() -> None:
     assert ratio([Pair("a", 0, spent, done)]) == inf
     assert ratio([Pair("a", 0, done, outcome(SPENT, 10.0))]) == 0.2
     assert ratio([Pair("a", 0, spent, spent)]) is None
+    assert ratio([Pair("a", 0, outcome(NONE, 1.0), done)]) == inf  # nothing is in range, it says, and something is
 
 
 def test_an_interval_holds_its_truth_and_one_that_never_happens_only_if_open() -> None:
     assert outcome(LOCATED, 1.0).held
     assert not outcome(LOCATED, 1.0, None).held
-    assert Outcome(10, 1.0, NONE, Interval(low=0.4), None).held
+    assert Outcome(10, 1.0, NONE, Interval(low=0.4), None, False).held
 
 
 def test_the_grids_are_nested_and_grow() -> None:
@@ -46,7 +47,7 @@ def test_the_tables_count_what_is_done_and_what_holds() -> None:
     pairs = [Pair("a", i, outcome(LOCATED, 1.0), outcome(LOCATED, 4.0)) for i in range(3)]
     pairs.append(Pair("l", 0, replace(outcome(NONE, 1.0, None), x=Interval(low=0.4)), outcome(SPENT, 8.0, None)))
     text = tables(pairs)
-    assert "| all | 4 | 1.00 | 0.75 | 10 | 10 | 0.25 | 4 | 1.000 ± 0.000 |" in text
+    assert "| all | 4 | 1.00 | 0.75 | 10 | 10 | 0.25 | 4 | 0 | 1.000 ± 0.000 |" in text
     assert "the search is done with every curve in 4 of 4, the grids in 3" in text
     assert "1 of 1 are told so, 0 are given a place" in text
 
