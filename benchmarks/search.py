@@ -3,9 +3,9 @@
 Every study is drawn as for the calibration (`benchmarks.studies`). All runs that either design could ask for are
 simulated first, and both read them: grid and search see the same world, dose by dose and seed by seed. A curve is done,
 for either, when half the 90 % interval of its collapse of recall is at most 0.1 dex by the search's rules, or when they
-say that no collapse lies in range and that is so (to 0.1 dex). Of the family of grids (the study's doses with two seeds,
-then more seeds and gaps halved, each about twice the one before) the cheapest in which the curve is done counts: a
-choice that only hindsight has. FLOPs are 6 N D a run.
+say that no collapse lies in range and that is so (to 0.1 dex). Of the family of grids (the study's doses with two
+seeds, then more seeds and gaps halved, each about twice the one before) the cheapest in which the curve is done counts:
+a choice that only hindsight has. FLOPs are 6 N D a run.
 
     python -m benchmarks.search --studies 25 --seed 2 --out docs/search.md
     python -m benchmarks.search --compare runs/search demo          # two finished folders, a search and a grid

@@ -79,6 +79,13 @@ def test_a_known_collapse_is_found_with_runs_near_it() -> None:
     assert np.median(np.abs(np.array(added) - 0.4)) < 0.6
 
 
+def test_an_interval_must_be_narrow_in_two_successive_rounds() -> None:
+    steps = list(rounds(study((30_000,)), "d", measure(CLEAR)))
+    assert steps[-1].states[0].over == LOCATED
+    before = tuple(measure(CLEAR)(spec) for step in steps[:-2] for spec in step.specs)  # all but the last round of runs
+    assert judged(study((30_000,)), (before,), 0).over == LOCATED
+
+
 def test_rounds_depend_on_nothing_but_the_runs_done() -> None:
     assert searched(CLEAR, study()) == searched(CLEAR, study())
     other, _ = searched(replace(CLEAR, collapse=TrueLaw(-0.2)), study())
