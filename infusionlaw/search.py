@@ -9,6 +9,10 @@ c being a shape's collapse and f(x) its recall at x, the next dose is
 what a run at x is expected to take off the variance of c, to first order; the next dose of the same round is chosen
 as if the first had been seen. A dose may come again, and every run of a curve has a seed of its own.
 
+A collapse is located when its interval is narrow enough in two successive rounds, by every form of curve that the data
+do not rule out, with two doses on the plateau: narrow intervals are met early by luck, and stopping at the first would
+keep the lucky ones.
+
 The two smallest sizes come first, together; a larger one then starts around the collapse that the law of the smaller
 ones predicts. Rounds are replayed from the first one: each is a function of the records of those before it, so that it
 does not matter where a study was stopped. How many runs a round has is the study file's, not the machine's.
@@ -26,11 +30,11 @@ from infusionlaw.design import run_spec
 from infusionlaw.law.dose import LEVEL, Array, Interval, log_odds, scale_of, share_of, unit_of
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.likelihood import STEP, Likelihood
-from infusionlaw.law.points.curves import Curve, curves
-from infusionlaw.law.points.detect import fitted, locate, sketch
+from infusionlaw.law.points.curves import SAME_DOSE, Curve, curves
+from infusionlaw.law.points.detect import REACHED, Fitted, fitted, locate, sketch
 from infusionlaw.law.points.find import SIGNIFICANCE, find_points, observed
 from infusionlaw.law.points.levels import Observed, bases
-from infusionlaw.law.points.shapes import COARSE, FORMS, Edges, falls, rises
+from infusionlaw.law.points.shapes import COARSE, FINE, FORMS, Edges, Form, falls, rises
 from infusionlaw.law.points.significance import NULL_DRAWS, p_value
 from infusionlaw.law.uncertainty import perturbed
 from infusionlaw.records import DoseUnit, RunRecord, RunSpec
@@ -47,8 +51,16 @@ PLANNED = (2 * STEP, 8)
 SHAPES, BEYOND = 2000, 0.5
 # A larger size starts at the predicted interval and so far (dex) to its sides: two doses on the plateau, one beyond.
 AROUND = (-0.6, -0.3, 0.3)
-# Rounds after which a curve that never leaves guessing is given up.
-PATIENCE = 2
+# A round has a part of the runs that a curve already has: what few runs more cannot tell is not asked of a few.
+GROWTH = 3
+# Rounds after which a curve that never leaves guessing is given up; runs at the largest dose that must show no fall.
+PATIENCE, ON_TOP = 2, 6
+# A form whose best shape is less likely by more than this (log) is ruled out.
+RIVAL, BEST_RISES = 3.0, 20
+# A collapse less likely than this to lie beyond the doses needs no test.
+CLEAR = 1e-3
+# A dose so many deviations above guessing has left it, no test needed.
+PLAIN = 6.0
 NOWHERE = Interval()
 LOCATED, NONE, BEFORE = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
 SPENT, UNLEARNED, DEAD = "its runs are spent", "recall never leaves guessing", "fewer than two doses could be measured"
@@ -88,6 +100,7 @@ def rounds(study: StudyFile, data: str, record: Find) -> Iterator[Round]:
     for stage in _stages(study):
         rows = _rows(asked.values(), record)
         wanted = {place: _opening(study, place, rows) for place in stage}
+        narrow: set[Place] = set()
         while any(wanted.values()):
             batch = []
             for place, own in wanted.items():
@@ -100,7 +113,8 @@ def rounds(study: StudyFile, data: str, record: Find) -> Iterator[Round]:
                 return
             rows = _rows(asked.values(), record)
             at = list(asked)
-            found = {place: _look(study, rows, at.index(place)) for place in wanted}
+            found = {place: _look(study, rows, at.index(place), place in narrow) for place in wanted}
+            narrow = {place for place, look in found.items() if look.narrow}
             states |= {
                 place: replace(states[place], unit=look.unit, x=look.x, over=look.over) for place, look in found.items()
             }
@@ -112,6 +126,12 @@ def opening(study: StudyFile, data: str) -> list[RunSpec]:
     """What curves start from where nothing is known: each dose once, dose 0 included."""
     places = [place for stage in _stages(study) for place in stage]
     return [_run(study, data, at, dose, i) for at in places for i, dose in enumerate(_opening(study, at, ()))]
+
+
+def judged(study: StudyFile, rows: Rows, at: int) -> State:
+    """How a search would judge one curve of any design: rows of every curve, and which of them it is."""
+    look, own = _look(study, rows, at, was_narrow=True, plans=False), rows[at]
+    return State(int(own[0].size), int(own[0].tokens), len(own), look.unit, look.x, look.over)
 
 
 def most_runs(study: StudyFile) -> int:
@@ -196,44 +216,79 @@ class _Look:
     unit: DoseUnit
     x: Interval
     over: str
+    narrow: bool = False
     doses: tuple[float, ...] = ()
 
 
 @lru_cache(maxsize=1024)
-def _look(study: StudyFile, rows: Rows, at: int) -> _Look:
-    """Look at one curve of all that there are."""
+def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool = True) -> _Look:
+    """Look at one curve of all that there are.
+
+    was_narrow: whether its interval was narrow enough a round ago; plans: whether to choose doses for its next round.
+    """
     own = rows[at]
     curve = next(c for c in curves([r for part in rows for r in part], "recall") if _is_of(c, own[0]))
+    unit = curve.scale.unit
     if len(curve.x) < 2:
-        return _Look(curve.scale.unit, Interval(), DEAD)
+        return _Look(unit, NOWHERE, DEAD)
     data, doses = observed(curve), np.array(tried(study))
     rough = sketch(data, "both")
     place = locate(data, "both", "fall", rough)
     x = _x_of_doses(study, doses, own)
-    over = _over(study, curve, data, place, float(x[-1]), len(own))
-    if over:
-        return _Look(curve.scale.unit, place.interval(), over)
-    count = min(study.search.round, most_runs(study) - len(own))
-    return _Look(curve.scale.unit, place.interval(), "", tuple(doses[i] for i in _best(curve, data, x, count)))
+    bare = _bare(curve, data, x)
+    narrow = not bare and _is_narrow(data, place, rough, study.search.width) and _falls(curve, data, place)
+    left = most_runs(study) - len(own)
+    if narrow and (was_narrow or left <= 0):
+        return _Look(unit, place.interval(), LOCATED)
+    over = _outside(study, curve, data, place, float(x[-1])) or (SPENT if left <= 0 else "")
+    if over or not plans:
+        return _Look(unit, place.interval(), over)
+    count = min(max(study.search.round, len(own) // GROWTH), left)
+    chosen = [*bare, *_best(curve, data, x, count)][:count]
+    return _Look(unit, place.interval(), "", narrow, tuple(float(doses[i]) for i in chosen))
 
 
 def _is_of(curve: Curve, row: RunRecord) -> bool:
     return (curve.size, curve.tokens) == (row.size, row.tokens)
 
 
-def _over(study: StudyFile, curve: Curve, data: Observed, place: Likelihood, top: float, runs: int) -> str:
-    """Why the search of a curve is over; "" when it is not. top: x of the largest dose there is."""
-    low, high = (place.quantile(p) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    width = study.search.width
-    if runs >= len(_given(study)) + 1 + PATIENCE * study.search.round and not _shows(curve, data, "rise", runs):
+def _is_narrow(data: Observed, place: Likelihood, rough: Sequence[Fitted], width: float) -> bool:
+    """Whether half the interval is at most `width`, and also that over all forms which the data do not rule out."""
+    if _ends(place)[1] - _ends(place)[0] > 2 * width:
+        return False
+    forms = list(zip(FORMS["both"], rough, strict=True))
+    peaks = [_peak(data, form, fit) for form, fit in forms]
+    left = [pair for pair, peak in zip(forms, peaks, strict=True) if peak >= max(peaks) - RIVAL]
+    lows, highs = zip(*(_ends(locate(data, form, "fall", [fit])) for form, fit in left), strict=True)
+    return bool(max(highs) - min(lows) <= 2 * width)
+
+
+def _peak(data: Observed, form: Form, fit: Fitted) -> float:
+    """The largest log likelihood of a form, its falls on the fine lattice and its rises the best of a sketch."""
+    best = np.argsort(-fit.log_likelihood.max(1))[:BEST_RISES]
+    return fitted(data, fit.rises.take(best), falls(data.x, form, FINE)).peak
+
+
+def _ends(place: Likelihood) -> tuple[float, float]:
+    return place.quantile((1 - LEVEL) / 2), place.quantile((1 + LEVEL) / 2)
+
+
+def _outside(study: StudyFile, curve: Curve, data: Observed, place: Likelihood, top: float) -> str:
+    """Why no collapse is to be found in range; "" while one may. top: x of the largest dose there is."""
+    (low, high), runs = _ends(place), sum(curve.seeds)
+    patient = runs >= len(_given(study)) + PATIENCE * study.search.round
+    if patient and np.all(curve.mean < curve.guessing[0] + PLAIN * curve.sd) and not _shows(curve, data, "rise", runs):
         return UNLEARNED
-    if (high - low) / 2 <= width and _shows(curve, data, "fall", runs):
-        return LOCATED
-    if curve.x[-1] > top - SPACING / 2 and low >= curve.x[-1] - width:
-        return NONE
-    if high <= curve.x[0] + width:
-        return BEFORE
-    return SPENT if runs >= most_runs(study) else ""
+    if curve.x[-1] > top - SPACING / 2:
+        no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not _falls(curve, data, place)
+        if low >= curve.x[-1] - study.search.width or no_fall:
+            return NONE
+    return BEFORE if high <= curve.x[0] + study.search.width else ""
+
+
+def _falls(curve: Curve, data: Observed, place: Likelihood) -> bool:
+    """Whether there is a fall in range; the test finds no rival of a very clear one, and then does not see it."""
+    return place.masses[-1] < CLEAR or _shows(curve, data, "fall", sum(curve.seeds))
 
 
 def _shows(curve: Curve, data: Observed, which: Literal["rise", "fall"], runs: int) -> bool:
@@ -241,6 +296,24 @@ def _shows(curve: Curve, data: Observed, which: Literal["rise", "fall"], runs: i
     rng = np.random.default_rng(runs)
     noise = perturbed(np.zeros(len(data.y)), data.sd, curve.dof, NULL_DRAWS, rng)
     return p_value(data, which, noise, rng) <= SIGNIFICANCE
+
+
+def _bare(curve: Curve, data: Observed, x: Array) -> list[int]:
+    """A dose to put on the plateau, of those at x (G,), where the likeliest shape has fewer than two there; or none.
+
+    Intervals of curves without two doses on the plateau are less sure than they say.
+    """
+    found: list[tuple[float, Array]] = []
+    for form in FORMS["both"]:
+        both = np.concatenate([data.x, x])
+        rise, fall = rises(both, form, COARSE, data.retention), falls(both, form, COARSE)
+        fit = fitted(data, _first(rise, len(data.x)), _first(fall, len(data.x)))
+        i, j = np.unravel_index(fit.log_likelihood.argmax(), fit.log_likelihood.shape)
+        found.append((fit.peak, (rise.height[i] > REACHED) & (fall.height[j] > REACHED)))
+    _, flat = max(found, key=lambda item: item[0])
+    distance = np.abs(x[:, None] - curve.x).min(1)
+    left = flat[len(data.x) :] & (distance > SAME_DOSE)
+    return [int(np.argmax(np.where(left, distance, 0.0)))] if flat[: len(data.x)].sum() < 2 and left.any() else []
 
 
 def _best(curve: Curve, data: Observed, x: Array, count: int) -> list[int]:
