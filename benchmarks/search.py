@@ -165,6 +165,7 @@ def tables(pairs: Sequence[Pair]) -> str:
         "runs: grid",
         "ratio of FLOPs",
         "compared",
+        "given up, though in range",
     ]
     header += ["held: search", "held where located", "held: grid"]
     groups = [("all", pairs), *((f"{k}: {_words(k)}", [p for p in pairs if p.kind == k]) for k in _kinds(pairs))]
