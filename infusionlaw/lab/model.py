@@ -5,20 +5,22 @@ matrix product is batched over it, so members never mix. A single model is a coh
 
 The mathematics is that of Hugging Face's `LlamaForCausalLM`; `export.py` writes it in that form. Three pieces are
 written out with their own gradients because small models spend most of their time in them: the norm, the rotation (one
-complex product) and the output projection fused with the cross-entropy, which never keeps the logits.
+complex product) and the output projection fused with the cross-entropy, which never keeps the logits. Where the layers
+are compiled (`compile.py`) the pieces of `fused.py` take the place of the first two.
 
 Shapes: M members, B sequences, T tokens, R = B T rows, C width, H heads, K head width, V vocabulary, F feed-forward
 width.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from infusionlaw.lab import fused
 from infusionlaw.lab.recipe import Shape
 
 NORM_EPS = 1e-5
@@ -89,6 +91,8 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x and result: (M, R, C)."""
+        if torch.compiler.is_compiling():
+            return fused.norm(x, self.weight, NORM_EPS)
         out: Tensor = _Norm.apply(x, self.weight)  # type: ignore[no-untyped-call]
         return out
 
@@ -133,18 +137,24 @@ class Layer(nn.Module):
         self.gate_up = Linear(members, width, 2 * shape.d_ff)
         self.down = Linear(members, shape.d_ff, width)
 
-    def forward(self, x_MRC: Tensor, rotation_TK: Tensor) -> Tensor:
-        """One layer; `rotation_TK` holds exp(i·position·frequency), (T, 1, 1, K/2) complex."""
-        M, R, C = x_MRC.shape
-        qkv = self.qkv(self.attention_norm(x_MRC)).view(-1, len(rotation_TK), 3, self.heads, self.head_width)
-        pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2)))
-        turned = torch.view_as_real(pairs * rotation_TK).flatten(-2).to(qkv.dtype)
-        q, k, v = (y.transpose(1, 2) for y in (turned[:, :, 0], turned[:, :, 1], qkv[:, :, 2]))
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x_MRC = x_MRC + self.attention_out(mixed.transpose(1, 2).reshape(M, R, C))
+    def forward(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
+        """One layer; `rotation_TK2` holds cosine and sine of position·frequency, (T, 1, 1, K/2, 2)."""
+        x_MRC = x_MRC + self.attention_out(self._mix(self.attention_norm(x_MRC), rotation_TK2))
         gate, up = self.gate_up(self.feed_norm(x_MRC)).chunk(2, -1)
         out: Tensor = x_MRC + self.down(F.silu(gate) * up)
         return out
+
+    def _mix(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
+        """Attention before its output matrix, (M, R, C)."""
+        if torch.compiler.is_compiling():
+            return fused.attention(x_MRC, self.qkv.weight, self.heads, rotation_TK2)
+        M, R, C = x_MRC.shape
+        qkv = self.qkv(x_MRC).view(-1, len(rotation_TK2), 3, self.heads, self.head_width)
+        pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2)))
+        turned = torch.view_as_real(pairs * torch.view_as_complex(rotation_TK2)).flatten(-2).to(qkv.dtype)
+        q, k, v = (y.transpose(1, 2) for y in (turned[:, :, 0], turned[:, :, 1], qkv[:, :, 2]))
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return mixed.transpose(1, 2).reshape(M, R, C)
 
 
 class Model(nn.Module):
@@ -158,6 +168,7 @@ class Model(nn.Module):
         self.layers = nn.ModuleList(Layer(members, shape) for _ in range(shape.layers))
         self.final_norm = Norm(members, shape.d_model)
         self._rotation = torch.empty(0)
+        self.compiled: Callable[[Tensor, Tensor], Tensor] | None = None  # `through` for the loss, if set
         for member, generator in enumerate(generators):
             self._initialise(member, generator)
 
@@ -193,14 +204,17 @@ class Model(nn.Module):
         one = Model(self.shape, [torch.Generator()]).to(self.embedding.weight.device)
         return one.load(0, self.weights_of(member))
 
-    def hidden(self, tokens_MBT: Tensor) -> Tensor:
-        """Final normed states, (M, B, T, C)."""
-        x = self.embedding(tokens_MBT.flatten(1))
-        rotation = self._rotations(tokens_MBT.shape[2], x.device)
+    def through(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
+        """From embedded tokens to final normed states, both (M, R, C)."""
         for layer in self.layers:
-            x = layer(x, rotation)
-        out: Tensor = self.final_norm(x)
-        return out.view(*tokens_MBT.shape, -1)
+            x_MRC = layer(x_MRC, rotation_TK2)
+        out: Tensor = self.final_norm(x_MRC)
+        return out
+
+    def hidden(self, tokens_MBT: Tensor) -> Tensor:
+        """Final normed states, (M, B, T, C); never compiled, since lengths differ from call to call."""
+        x = self.embedding(tokens_MBT.flatten(1))
+        return self.through(x, self._rotations(tokens_MBT.shape[2], x.device)).view(*tokens_MBT.shape, -1)
 
     def logits(self, tokens_MBT: Tensor) -> Tensor:
         """Next-token logits, (M, B, T, V)."""
@@ -208,7 +222,8 @@ class Model(nn.Module):
 
     def loss(self, tokens_MBT: Tensor, targets_MBT: Tensor) -> Tensor:
         """Mean cross-entropy of each member in nats a token, (M,)."""
-        hidden = self.hidden(tokens_MBT).flatten(1, 2)
+        x = self.embedding(tokens_MBT.flatten(1))
+        hidden = (self.compiled or self.through)(x, self._rotations(tokens_MBT.shape[2], x.device))
         out: Tensor = _ProjectedCrossEntropy.apply(hidden, self.embedding.weight, targets_MBT.flatten(1))  # type: ignore[no-untyped-call]
         return out
 
@@ -217,5 +232,5 @@ class Model(nn.Module):
             width = self.shape.head_width
             frequency = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
             angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
-            self._rotation = torch.polar(torch.ones_like(angle), angle)[:, None, None, :].to(device)
+            self._rotation = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None].to(device)
         return self._rotation[:length]

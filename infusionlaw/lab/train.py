@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from infusionlaw.files import write_text
+from infusionlaw.lab import compile
 from infusionlaw.lab.checkpoint import resume, save
 from infusionlaw.lab.mixture import Mixture
 from infusionlaw.lab.model import Model
@@ -43,6 +44,7 @@ def train(
     """
     optimiser = _optimiser(model, recipe)
     start = resume(model, optimiser, folders)
+    compile.prepare(model, recipe)
     status: list[Status] = ["ok"] * model.members
     metrics = [_Metrics(folder / "metrics.jsonl", start) for folder in folders]
     for step, blocks in enumerate(_feed(mixtures, recipe, start, model.embedding.weight.device), start):
@@ -69,6 +71,7 @@ def train(
 def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], seconds: float = 1.0) -> float:
     """Seconds a step takes: the median over about `seconds` of them, after two to warm up."""
     optimiser = _optimiser(model, recipe)
+    compile.prepare(model, recipe)
     took: list[float] = []
     feed = _feed(mixtures, recipe, 0, model.embedding.weight.device)
     while len(took) < 5 or sum(took) < seconds:
