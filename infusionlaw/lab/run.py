@@ -22,10 +22,12 @@ import torch
 
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import Corpus, open_corpus, prepare
-from infusionlaw.lab.execute import best_device, cohorts, doses_of, execute_together, recipe_of
+from infusionlaw.lab.execute import best_device, execute_together
 from infusionlaw.lab.host import settle
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, build_probes, measure
+from infusionlaw.lab.schedule import Task, schedule, starts
+from infusionlaw.lab.terms import doses_of, recipe_of
 from infusionlaw.lab.train import time_steps
 from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.studyfile import StudyFile
@@ -54,7 +56,7 @@ class Lab:
         with _pool(folder, processes) as pool:
             seconds = dict(zip(first, pool.map(_calibrate, first.values()), strict=True))
         out = []
-        for spec in specs:
+        for spec, start in zip(specs, starts(specs, corpus), strict=True):
             recipe = recipe_of(spec, corpus)
             share, exposures = doses_of(spec, recipe, corpus)
             step, probing = seconds[spec.size, spec.tokens]
@@ -70,7 +72,7 @@ class Lab:
                     held_out=spec.held_out,
                     steps=recipe.steps,
                     memory=recipe.memory,
-                    seconds=step * recipe.steps + probing,
+                    seconds=step * (recipe.steps - start) + probing,
                     processes=processes,
                 )
             )
@@ -86,11 +88,10 @@ class Lab:
         """Do the runs, the longest first, and yield each record as it is written under `folder`/runs."""
         if not specs:
             return
-        order = sorted(specs, key=lambda spec: -spec.size * spec.tokens)
-        groups = cohorts(order, open_corpus(folder / "corpus"), [folder / "runs" / spec.id for spec in order], _room())
-        with _pool(folder, min(_processes(study), len(groups)), on_progress) as pool:
-            task = partial(_execute, checkpoint_every=study.training.checkpoint_every)
-            running: list[Future[list[RunRecord]]] = [pool.submit(task, [order[i] for i in group]) for group in groups]
+        tasks = schedule(specs, open_corpus(folder / "corpus"), folder, _room())
+        with _pool(folder, min(_processes(study), len(tasks)), on_progress) as pool:
+            work = partial(_execute, checkpoint_every=study.training.checkpoint_every)
+            running: list[Future[list[RunRecord]]] = [pool.submit(work, task) for task in tasks]
             try:
                 for future in as_completed(running):
                     yield from future.result()
@@ -167,18 +168,23 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]:
-    steps = recipe_of(specs[0], _Worker.corpus).steps
+def _execute(task: Task, checkpoint_every: int) -> list[RunRecord]:
+    done: list[RunRecord] = []
+    for specs in task:
+        done += execute_together(
+            specs,
+            _Worker.corpus,
+            _Worker.probes,
+            _Worker.folder,
+            checkpoint_every=checkpoint_every,
+            on_progress=partial(_tell, specs, recipe_of(specs[0], _Worker.corpus).steps),
+        )
+    return done
 
-    def on_progress(step: int) -> None:
-        for spec in specs:
-            _Worker.queue.put(Progress(spec.id, step, steps))
 
-    folders = [_Worker.folder / "runs" / spec.id for spec in specs]
-    done = execute_together(
-        specs, _Worker.corpus, _Worker.probes, folders, checkpoint_every=checkpoint_every, on_progress=on_progress
-    )
-    return list(done)
+def _tell(specs: Sequence[RunSpec], steps: int, step: int) -> None:
+    for spec in specs:
+        _Worker.queue.put(Progress(spec.id, step, steps))
 
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:
