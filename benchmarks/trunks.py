@@ -1,7 +1,7 @@
 """Branches of a trunk beside runs of their own: recall and general loss, paired by seed.
 
 Every budget is trained twice at every size, dose and seed: as a branch of the trunk that the three budgets share, and
-as a study of that budget alone would train it (its own batch, warm-up and decay over 20 %). For each size and budget the
+as a study of that budget alone would (its own batch, warm-up and decay over 20 %). For each size and budget the
 table has the mean difference, branch less own, with its standard error over pairs, beside the deviation between seeds
 of runs that are the same in all else. Facts and text are the demonstration's. A second call goes on where the first
 one stopped.
