@@ -51,9 +51,9 @@ class Lab:
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
         corpus = open_corpus(folder / "corpus")
-        processes = _processes(study)
+        at_once = processes(study)
         first = {(spec.size, spec.tokens): spec for spec in specs}
-        with _pool(folder, processes) as pool:
+        with _pool(folder, at_once) as pool:
             seconds = dict(zip(first, pool.map(_calibrate, first.values()), strict=True))
         out = []
         for spec, start in zip(specs, starts(specs, corpus), strict=True):
@@ -73,7 +73,7 @@ class Lab:
                     steps=recipe.steps,
                     memory=recipe.memory,
                     seconds=step * (recipe.steps - start) + probing,
-                    processes=processes,
+                    processes=at_once,
                 )
             )
         return out
@@ -89,7 +89,7 @@ class Lab:
         if not specs:
             return
         tasks = schedule(specs, open_corpus(folder / "corpus"), folder, _room())
-        with _pool(folder, min(_processes(study), len(tasks)), on_progress) as pool:
+        with _pool(folder, min(processes(study), len(tasks)), on_progress) as pool:
             work = partial(_execute, checkpoint_every=study.training.checkpoint_every)
             running: list[Future[list[RunRecord]]] = [pool.submit(work, task) for task in tasks]
             try:
@@ -102,7 +102,8 @@ class Lab:
                 ) from error
 
 
-def _processes(study: StudyFile) -> int:
+def processes(study: StudyFile) -> int:
+    """How many runs of a study train at once on this machine: one on a GPU, else one a core or what the study says."""
     if best_device().type == "cuda":
         return 1
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -116,12 +117,12 @@ def _room() -> float:
 
 @contextmanager
 def _pool(
-    folder: Path, processes: int, on_progress: Callable[[Progress], None] = lambda progress: None
+    folder: Path, size: int, on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool of training processes; leaving it early stops them, their checkpoints stay."""
     context = get_context("spawn")
     queue = context.Queue()
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (folder, queue))
+    pool = ProcessPoolExecutor(size, context, _start_worker, (folder, queue))
     listener = threading.Thread(target=_listen, args=(queue, on_progress), daemon=True)
     listener.start()
     try:
