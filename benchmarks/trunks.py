@@ -27,7 +27,7 @@ from infusionlaw.study import Study
 from infusionlaw.studyfile import StudyFile, read_study_file
 
 BUDGETS = (500_000, 1_000_000, 2_000_000)
-SIZES, SHARES, SEEDS = (14_000, 28_000), (0.35, 0.75, 0.92), (1, 2, 3, 4)
+SIZES, SHARES, SEEDS = (14_000, 28_000), (0.35, 0.75, 0.92), (1, 2, 3)
 STUDY = Path(__file__).parent.parent / "studies" / "demo.toml"
 Pair = tuple[RunRecord, RunRecord]
 Key = tuple[int, int]
