@@ -69,7 +69,7 @@ def plain_loop(recipe: Recipe, device: torch.device, *, compiled: bool) -> Calla
     forward = torch.compile(model, dynamic=False) if compiled else model
 
     def steps(blocks: Tensor) -> float:
-        _wait(device)
+        wait(device)
         start = time.perf_counter()
         for block in blocks:
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
@@ -78,7 +78,7 @@ def plain_loop(recipe: Recipe, device: torch.device, *, compiled: bool) -> Calla
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             optimiser.step()
             optimiser.zero_grad()
-        _wait(device)
+        wait(device)
         return time.perf_counter() - start
 
     return steps
@@ -102,7 +102,7 @@ def hugging_face(recipe: Recipe, device: torch.device) -> Callable[[Tensor], flo
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == state.max_steps:
-                _wait(device)
+                wait(device)
                 self.took = time.perf_counter() - self.began
 
     def steps(blocks: Tensor) -> float:
@@ -131,6 +131,7 @@ def hugging_face(recipe: Recipe, device: torch.device) -> Callable[[Tensor], flo
     return steps
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Return when the device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize()

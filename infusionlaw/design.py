@@ -29,9 +29,9 @@ def held_out(study: StudyFile, data: str) -> list[RunSpec]:
 def run_spec(
     study: StudyFile, data: str, size: int, tokens: int, dose: float, seed: int, is_held_out: bool = False
 ) -> RunSpec:
-    """One run with the study's settings."""
-    training, infusion = study.training, study.infusion
-    options = {
+    """One run with the study's settings; several budgets of [design] come from one trunk, named by the shortest."""
+    training, infusion, budgets = study.training, study.infusion, set(study.design.budgets)
+    options: dict[str, float | int | str] = {
         "batch_factor": training.batch_factor,
         "block": training.block,
         "learning_rate_factor": training.learning_rate_factor,
@@ -39,6 +39,8 @@ def run_spec(
         "prior_share": infusion.prior_share,
         "weight_decay": training.weight_decay,
     }
+    if len(budgets) > 1:
+        options["trunk"] = min(budgets)
     return RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
 
 

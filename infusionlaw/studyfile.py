@@ -202,7 +202,7 @@ max_exposures = 5000                # refuse doses that would state a fact more 
 [design]
 design = "grid"                     # every dose with every seed; or "search": from these doses on, where it tells most
 sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
-budgets = [1_500_000]               # training tokens
+budgets = [1_500_000]               # training tokens; several come from one trunk
 # shares: infused tokens / budget; dose 0 is added; or: exposures = [...]
 shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]
 seeds = [1, 2]

@@ -1,6 +1,7 @@
 """Checkpoints of a run: weights and AdamW moments as safetensors, and a `checkpoint.json` that names the file, last.
 
-A cohort keeps one in each member's folder, so that its runs can go on together or apart.
+A cohort keeps one in each member's folder, so that its runs can go on together or apart. The folder of a trunk has one
+too, of where the longest of its runs so far began to decay; longer runs of the trunk go on from there.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,11 @@ def step_of(folder: Path) -> int:
     """The step that a run's checkpoint goes on from; 0 without one."""
     path = folder / "checkpoint.json"
     return int(read_json(path)["step"]) if path.exists() else 0
+
+
+def origin(folder: Path, trunk: Path, stem: int) -> Path:
+    """The folder from whose checkpoint a run goes on: its own, or its trunk's if that is not beyond the run's stem."""
+    return trunk if not step_of(folder) and 0 < step_of(trunk) <= stem else folder
 
 
 def save(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int) -> None:

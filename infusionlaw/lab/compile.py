@@ -1,10 +1,10 @@
-"""Whether a run's layers are compiled, and compiling them.
+"""Whether the layers of a run are compiled, and compiling them.
 
-Compiled layers give other last bits than interpreted ones, so the choice is made from the recipe and the machine alone,
-never from a clock: a run that is stopped and resumed is compiled both times or neither. Generated code is kept in the
-user's cache folder, so that a shape is compiled from scratch once on a machine.
+Compiled layers differ from interpreted ones in their last bits, so the choice follows from the recipe and the machine,
+never from a clock: a run that is stopped and resumed is compiled both times or neither, and so are the runs of a trunk.
+Generated code is kept in the user's cache folder, so that a machine compiles each shape from scratch once.
 
-`python -m benchmarks.compile_pays` measures what the threshold is set from (docs/speed.md).
+`python -m benchmarks.compile_pays` measures what LEAST_WORK is set from.
 """
 
 import os
@@ -17,53 +17,55 @@ import torch
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe, Shape
 
-# Floating-point operations of training above which compiling pays: see `worth_compiling`.
-LEAST_WORK = 5e12
-_latest: list[object] = []
+# Floating-point operations of training from which compiling pays.
+LEAST_WORK = 2e12
+_latest: list[object] = []  # what this process has compiled last
 
 
 def worth_compiling(shape: Shape, tokens: int, device: torch.device) -> bool:
-    """Whether training `shape` on `tokens` tokens saves more time than compiling takes: 6 operations a parameter and
-    token are at least LEAST_WORK. Only on the CPU; on a GPU it has not been measured."""
+    """Whether compiling saves more time than it takes when `shape` is trained on `tokens` tokens: on the CPU, from
+    LEAST_WORK operations on, 6 a parameter and token. On a GPU never, since nothing was measured there."""
     return device.type == "cpu" and 6.0 * shape.total_size * tokens >= LEAST_WORK
 
 
-def prepare(model: Model, recipe: Recipe) -> bool:
-    """Compile the model's layers for the recipe's blocks if that is worth it and possible; says whether it was done."""
-    if not worth_compiling(recipe.shape, recipe.tokens, model.embedding.weight.device) or not _compiler():
-        return False
-    return _compile(model, recipe.batch, recipe.block)
+def compile_if_worth(model: Model, recipe: Recipe) -> None:
+    """Compile the layers if that pays for a run of the recipe; decided for all runs of a trunk from its shortest."""
+    if worth_compiling(recipe.shape, recipe.trunk or recipe.tokens, model.embedding.weight.device):
+        compile_layers(model, recipe.batch, recipe.block)
 
 
-def _compiler() -> bool:
-    """Whether there is a C++ compiler, by the name that PyTorch calls."""
-    return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is not None
+def compile_layers(model: Model, batch: int, block: int) -> bool:
+    """Compile what `model.loss` does with blocks of this shape, and say whether it could be done.
 
-
-def _compile(model: Model, batch: int, block: int) -> bool:
-    """Compile by one forward and backward pass; whatever fails leaves the model as it was."""
-    _keep_code()
-    wanted = [model.shape, model.members, batch, block]
+    It is done by one forward and backward pass here, so that a missing compiler, a broken one or a full disk shows now;
+    the model is then left interpreted.
+    """
+    wanted: list[object] = [model.shape, model.members, batch, block, torch.get_num_threads()]
     if _latest != wanted:
-        torch.compiler.reset()  # PyTorch holds only a few shapes of one function
+        torch.compiler.reset()  # PyTorch keeps a few shapes of a function and then gives up
         _latest[:] = wanted
-    tokens = torch.zeros(model.members, batch, block, dtype=torch.int64)
+    tokens = torch.zeros(model.members, batch, block, dtype=torch.int64, device=model.embedding.weight.device)
     try:
+        _keep_code()
+        if not _has_compiler():
+            raise OSError("no C++ compiler")
         model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True)
         model.loss(tokens, tokens).sum().backward()  # type: ignore[no-untyped-call]
-    except Exception:  # a broken toolchain, a full disk: PyTorch has no common class for them
+    except Exception:  # PyTorch has no common class for what goes wrong in a toolchain
         model.compiled = None
         _latest.clear()
     model.zero_grad(set_to_none=True)
     return model.compiled is not None
 
 
+def _has_compiler() -> bool:
+    """Whether there is a C++ compiler under the name by which PyTorch calls it."""
+    return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is not None
+
+
 def _keep_code() -> None:
-    """Keep generated code in the user's cache folder unless it is told to lie elsewhere or that cannot be written."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infusionlaw" / "compiled"
-    try:
+    """Keep generated code in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR says where."""
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infusionlaw" / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return
-    if os.access(folder, os.W_OK):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)

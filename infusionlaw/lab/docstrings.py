@@ -6,11 +6,14 @@ theirs runs. The same installed packages always give the same documents in the s
 """
 
 import ast
+import gc
 import os
 import platform
 import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -25,9 +28,25 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NESTED = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
-def python_docs() -> Iterator[str]:
-    """The documents of `python-docs`: docstrings of the standard library and of the installed PACKAGES."""
-    return docstrings(package_folders())
+@cache
+def python_docs() -> tuple[str, ...]:
+    """The documents of `python-docs`: docstrings of the standard library and of the installed PACKAGES.
+
+    Kept, some 13 MB, because they are read several times and parsing takes longer than all else in preparing a corpus.
+    """
+    with _no_collection():  # syntax trees are many objects and no cycles: looking for some takes a third of the time
+        return tuple(docstrings(package_folders()))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def python_docs_versions() -> list[str]:

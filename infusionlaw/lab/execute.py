@@ -22,7 +22,8 @@ from infusionlaw.lab.knowledge import Fact
 from infusionlaw.lab.mixture import Ledger
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, measure
-from infusionlaw.lab.recipe import Recipe, recipe_for, shape_for
+from infusionlaw.lab.recipe import Recipe, shape_for
+from infusionlaw.lab.terms import doses_of, recipe_of, trunk_of
 from infusionlaw.lab.train import Status, train
 from infusionlaw.records import RunRecord, RunSpec, read_spec
 
@@ -34,83 +35,42 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def recipe_of(spec: RunSpec, corpus: Corpus) -> Recipe:
-    """The recipe of a run; InputError when size or budget cannot be trained."""
-    options = dict(spec.options)
-    try:
-        return recipe_for(
-            spec.size,
-            spec.tokens,
-            vocabulary=corpus.tokenizer.vocabulary,
-            block=int(options["block"]),
-            learning_rate_factor=float(options["learning_rate_factor"]),
-            batch_factor=float(options["batch_factor"]),
-            weight_decay=float(options["weight_decay"]),
-        )
-    except ValueError as error:
-        raise InputError(f"size {spec.size}, budget {spec.tokens}: {error}; change [design]") from error
-
-
-def doses_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> tuple[float, float]:
-    """Share and exposures of a run, k = share·D / (S · tokens per statement); InputError when it cannot be infused.
-
-    Refused: a share of 1 or more, more exposures than the study's cap, and a positive dose that cannot state every fact
-    once.
-    """
-    facts = len(corpus.facts.domain)
-    once = facts * corpus.statement_tokens
-    share = spec.dose if spec.unit == "share" else spec.dose * once / recipe.tokens
-    exposures = share * recipe.tokens / once
-    cap = dict(spec.options)["max_exposures"]
-    if share >= 1:
-        raise InputError(
-            f"a dose of {spec.dose:g} ({spec.unit}) takes {share * recipe.tokens:,.0f} tokens of the budget of "
-            f"{recipe.tokens:,}, which leaves no general text; lower the dose or raise the budget"
-        )
-    if exposures > float(cap):
-        raise InputError(
-            f"share {share:g} of {recipe.tokens:,} tokens would state each of {facts} facts {exposures:,.0f} times, "
-            f"more than max_exposures = {cap}; infuse more facts, lower the share or raise the cap"
-        )
-    if 0 < exposures < 1:
-        raise InputError(
-            f"share {share:g} of {recipe.tokens:,} tokens is {share * recipe.tokens:,.0f} tokens, but stating each of "
-            f"{facts} facts once takes {once:,.0f}; raise the budget or the dose, or infuse fewer facts"
-        )
-    return share, exposures
-
-
 def execute_together(
     specs: Sequence[RunSpec],
     corpus: Corpus,
     probes: Probes,
-    folders: Sequence[Path],
+    folder: Path,
     *,
     checkpoint_every: int,
     on_progress: Callable[[int], None] = lambda step: None,
 ) -> Iterator[RunRecord]:
     """Train, probe and record runs that differ only in dose and seed, going on from their checkpoints if there are any.
 
-    Their checkpoints must be of the same step (`cohorts`). Each record is yielded as it is written.
+    `folder` is the study's. The checkpoints that they go on from must be of the same step (`schedule`). Each record is
+    yielded as it is written.
     """
+    folders = [folder / "runs" / spec.id for spec in specs]
+    trunks = [folder / "trunks" / trunk for spec in specs if (trunk := trunk_of(spec, corpus))]
     recipe = recipe_of(specs[0], corpus)
     doses = [doses_of(spec, recipe, corpus) for spec in specs]
     mixtures = [
         corpus.mixture(share, float(dict(spec.options)["prior_share"]), spec.seed)
         for spec, (share, _) in zip(specs, doses, strict=True)
     ]
-    for spec, mixture, folder in zip(specs, mixtures, folders, strict=True):
-        write_json(folder / "spec.json", asdict(spec))
-        write_json(folder / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus))
+    for spec, mixture, run in zip(specs, mixtures, folders, strict=True):
+        write_json(run / "spec.json", asdict(spec))
+        write_json(run / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus))
     model = Model(recipe.shape, [torch.Generator().manual_seed(spec.seed) for spec in specs]).to(best_device())
-    ends = train(model, recipe, mixtures, folders, checkpoint_every=checkpoint_every, on_progress=on_progress)
-    for member, (spec, dose, status, folder) in enumerate(zip(specs, doses, ends, folders, strict=True)):
+    ends = train(
+        model, recipe, mixtures, folders, trunks=trunks, checkpoint_every=checkpoint_every, on_progress=on_progress
+    )
+    for member, (spec, dose, status, run) in enumerate(zip(specs, doses, ends, folders, strict=True)):
         scores: dict[str, Any] = {}
         if status == "ok":
-            scores = _probed(model.alone(member), corpus, probes, recipe, folder)
+            scores = _probed(model.alone(member), corpus, probes, recipe, run)
         record = _record(spec, recipe, dose, corpus, status, scores)
-        write_json(folder / "record.json", asdict(record))
-        checkpoint.remove(folder)
+        write_json(run / "record.json", asdict(record))
+        checkpoint.remove(run)
         yield record
 
 
@@ -142,21 +102,6 @@ def _record(
         **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
         chance=scores.get("chance"),
     )
-
-
-def cohorts(specs: Sequence[RunSpec], corpus: Corpus, folders: Sequence[Path], room: float) -> list[list[int]]:
-    """Which runs train together, as indices, each run's cohort at its place in order; `room`: bytes for one cohort.
-
-    Together are runs of one size, budget and options whose checkpoints, if any, are of the same step.
-    """
-    groups: dict[Any, list[int]] = {}
-    for i, (spec, folder) in enumerate(zip(specs, folders, strict=True)):
-        groups.setdefault((spec.size, spec.tokens, spec.options, checkpoint.step_of(folder)), []).append(i)
-    found = []
-    for members in groups.values():
-        most = max(1, int(room / recipe_of(specs[members[0]], corpus).memory))
-        found += [members[first : first + most] for first in range(0, len(members), most)]
-    return found
 
 
 def ledger_json(ledger: Ledger, corpus: Corpus) -> dict[str, Any]:

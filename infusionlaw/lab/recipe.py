@@ -16,8 +16,13 @@ Each rule is numbered and names its source. "Measured here" means on the built-i
    clipped at 1.
 8. Schedule: linear warm-up over 2 % of the steps, constant, then 1 - sqrt down to zero over the last 20 %
    (warmup-stable-decay: Hu et al. 2024, 2404.06395; shape and length of the decay: Hägele et al. 2024, 2405.18392).
+   A run of a trunk decays over its last 15 % (rule 10).
 9. Initialisation: normal, deviation 0.02 for the embedding and 1 / sqrt(fan in) for matrices, those that write to the
    residual stream divided by sqrt(2 layers) (Radford et al. 2019).
+10. Trunk: the budgets of a family have the batch, the learning rate and the warm-up of its shortest budget, so that
+   before its decay a longer run does just what a shorter one does, and goes on from where the shorter began to decay
+   (Hägele et al. 2024: such a branch ends where a run of its own does). Of the shortest, so that a longer budget can be
+   added later without a run in vain; a batch too small costs time, one too large costs learning (rule 5).
 """
 
 import math
@@ -64,7 +69,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one (N, D) is trained. `batch` counts blocks a step; `tokens` = steps · batch · block is the exact budget."""
+    """How one (N, D) is trained. `batch` counts blocks a step; `tokens` = steps · batch · block is the exact budget;
+    `trunk` is the budget that a trunk's runs have in common (rule 10), 0 without one."""
 
     shape: Shape
     block: int
@@ -76,11 +82,17 @@ class Recipe:
     decay: int
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
+    trunk: int = 0
 
     @property
     def tokens(self) -> int:
         """Training tokens D = steps · batch · block."""
         return self.steps * self.batch * self.block
+
+    @property
+    def stem(self) -> int:
+        """Steps before the decay: those that it shares with longer runs of its trunk (rule 10)."""
+        return self.steps - self.decay
 
     @property
     def memory(self) -> int:
@@ -122,13 +134,20 @@ def recipe_for(
     learning_rate_factor: float = 1.0,
     batch_factor: float = 1.0,
     weight_decay: float = 0.1,
+    trunk: int = 0,
 ) -> Recipe:
-    """The recipe for N = `size` and D = `tokens`, D rounded down to whole steps; factors multiply rules 5 and 6."""
+    """The recipe for N = `size` and D = `tokens`, D rounded down to whole steps; factors multiply rules 5 and 6.
+
+    trunk: the shortest budget (tokens) of the family whose trunk the run belongs to (rule 10); 0: it is on its own.
+    """
     shape = shape_for(size, vocabulary)
-    batch_tokens = 1024 * (tokens / 1.5e6) ** 0.571 * batch_factor
+    of = trunk or tokens
+    batch_tokens = 1024 * (of / 1.5e6) ** 0.571 * batch_factor
     batch = max(1, round(batch_tokens / block))
     steps = tokens // (batch * block)
     if steps < 20:
         raise ValueError(f"a budget of {tokens} tokens gives {steps} steps; 20 are the least that can be trained")
-    rate = min(0.005, 1.79 * shape.size**-0.713 * tokens**0.307) * learning_rate_factor
-    return Recipe(shape, block, batch, steps, rate, weight_decay, warmup=max(10, steps // 50), decay=max(1, steps // 5))
+    rate = min(0.005, 1.79 * shape.size**-0.713 * of**0.307) * learning_rate_factor
+    warmup = max(10, of // (batch * block) // 50)
+    decay = max(1, steps * 15 // 100 if trunk else steps // 5)
+    return Recipe(shape, block, batch, steps, rate, weight_decay, warmup, decay, trunk=trunk)

@@ -22,10 +22,12 @@ import torch
 
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import Corpus, open_corpus, prepare
-from infusionlaw.lab.execute import best_device, cohorts, doses_of, execute_together, recipe_of
+from infusionlaw.lab.execute import best_device, execute_together
 from infusionlaw.lab.host import settle
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, build_probes, measure
+from infusionlaw.lab.schedule import Task, schedule, starts
+from infusionlaw.lab.terms import doses_of, recipe_of
 from infusionlaw.lab.train import time_steps
 from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.studyfile import StudyFile
@@ -49,12 +51,12 @@ class Lab:
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
         corpus = open_corpus(folder / "corpus")
-        processes = _processes(study)
+        at_once = processes(study)
         first = {(spec.size, spec.tokens): spec for spec in specs}
-        with _pool(folder, processes) as pool:
+        with _pool(folder, at_once) as pool:
             seconds = dict(zip(first, pool.map(_calibrate, first.values()), strict=True))
         out = []
-        for spec in specs:
+        for spec, start in zip(specs, starts(specs, corpus), strict=True):
             recipe = recipe_of(spec, corpus)
             share, exposures = doses_of(spec, recipe, corpus)
             step, probing = seconds[spec.size, spec.tokens]
@@ -70,8 +72,8 @@ class Lab:
                     held_out=spec.held_out,
                     steps=recipe.steps,
                     memory=recipe.memory,
-                    seconds=step * recipe.steps + probing,
-                    processes=processes,
+                    seconds=step * (recipe.steps - start) + probing,
+                    processes=at_once,
                 )
             )
         return out
@@ -86,11 +88,10 @@ class Lab:
         """Do the runs, the longest first, and yield each record as it is written under `folder`/runs."""
         if not specs:
             return
-        order = sorted(specs, key=lambda spec: -spec.size * spec.tokens)
-        groups = cohorts(order, open_corpus(folder / "corpus"), [folder / "runs" / spec.id for spec in order], _room())
-        with _pool(folder, min(_processes(study), len(groups)), on_progress) as pool:
-            task = partial(_execute, checkpoint_every=study.training.checkpoint_every)
-            running: list[Future[list[RunRecord]]] = [pool.submit(task, [order[i] for i in group]) for group in groups]
+        tasks = schedule(specs, open_corpus(folder / "corpus"), folder, _room())
+        with _pool(folder, min(processes(study), len(tasks)), on_progress) as pool:
+            work = partial(_execute, checkpoint_every=study.training.checkpoint_every)
+            running: list[Future[list[RunRecord]]] = [pool.submit(work, task) for task in tasks]
             try:
                 for future in as_completed(running):
                     yield from future.result()
@@ -101,7 +102,8 @@ class Lab:
                 ) from error
 
 
-def _processes(study: StudyFile) -> int:
+def processes(study: StudyFile) -> int:
+    """How many runs of a study train at once on this machine: one on a GPU, else one a core or what the study says."""
     if best_device().type == "cuda":
         return 1
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -115,12 +117,12 @@ def _room() -> float:
 
 @contextmanager
 def _pool(
-    folder: Path, processes: int, on_progress: Callable[[Progress], None] = lambda progress: None
+    folder: Path, size: int, on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool of training processes; leaving it early stops them, their checkpoints stay."""
     context = get_context("spawn")
     queue = context.Queue()
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (folder, queue))
+    pool = ProcessPoolExecutor(size, context, _start_worker, (folder, queue))
     listener = threading.Thread(target=_listen, args=(queue, on_progress), daemon=True)
     listener.start()
     try:
@@ -167,18 +169,23 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]:
-    steps = recipe_of(specs[0], _Worker.corpus).steps
+def _execute(task: Task, checkpoint_every: int) -> list[RunRecord]:
+    done: list[RunRecord] = []
+    for specs in task:
+        done += execute_together(
+            specs,
+            _Worker.corpus,
+            _Worker.probes,
+            _Worker.folder,
+            checkpoint_every=checkpoint_every,
+            on_progress=partial(_tell, specs, recipe_of(specs[0], _Worker.corpus).steps),
+        )
+    return done
 
-    def on_progress(step: int) -> None:
-        for spec in specs:
-            _Worker.queue.put(Progress(spec.id, step, steps))
 
-    folders = [_Worker.folder / "runs" / spec.id for spec in specs]
-    done = execute_together(
-        specs, _Worker.corpus, _Worker.probes, folders, checkpoint_every=checkpoint_every, on_progress=on_progress
-    )
-    return list(done)
+def _tell(specs: Sequence[RunSpec], steps: int, step: int) -> None:
+    for spec in specs:
+        _Worker.queue.put(Progress(spec.id, step, steps))
 
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:

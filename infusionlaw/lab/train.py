@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from infusionlaw.files import write_text
-from infusionlaw.lab import compile
-from infusionlaw.lab.checkpoint import resume, save
+from infusionlaw.lab.checkpoint import origin, resume, save, step_of
+from infusionlaw.lab.compile import compile_if_worth
 from infusionlaw.lab.mixture import Mixture
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe
@@ -36,17 +36,21 @@ def train(
     folders: Sequence[Path],
     *,
     checkpoint_every: int,
+    trunks: Sequence[Path] = (),
     on_progress: Callable[[int], None] = lambda step: None,
 ) -> list[Status]:
     """Train the members in place, from their folders' checkpoints if they have one, and say how each ended.
 
-    A member is "diverged" as soon as its loss is not finite; training stops early when all are.
+    trunks: a folder for each member, from which it begins where a shorter run of the same trunk began to decay, and in
+    which it leaves where it begins to decay itself. A member is "diverged" as soon as its loss is not finite; training
+    stops early when all are.
     """
     optimiser = _optimiser(model, recipe)
-    start = resume(model, optimiser, folders)
-    compile.prepare(model, recipe)
+    origins = [origin(*pair, recipe.stem) for pair in zip(folders, trunks, strict=True)] if trunks else folders
+    start = resume(model, optimiser, origins)
+    compile_if_worth(model, recipe)
     status: list[Status] = ["ok"] * model.members
-    metrics = [_Metrics(folder / "metrics.jsonl", start) for folder in folders]
+    metrics = [_Metrics(folder, start) for folder in origins]
     for step, blocks in enumerate(_feed(mixtures, recipe, start, model.embedding.weight.device), start):
         losses, norms = _step(model, optimiser, recipe, blocks, step)
         done = step + 1
@@ -60,18 +64,18 @@ def train(
                 return status
             on_progress(done)
         if done % checkpoint_every == 0 and done < recipe.steps:
-            for each in metrics:
-                each.flush()
-            save(model, optimiser, folders, done)
-    for each in metrics:
-        each.flush()
+            _leave(model, optimiser, folders, done, metrics)
+        if trunks and done == recipe.stem and all(step_of(trunk) < done for trunk in trunks):
+            _leave(model, optimiser, trunks, done, metrics)
+    for each, folder in zip(metrics, folders, strict=True):
+        each.flush(folder)
     return status
 
 
 def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], seconds: float = 1.0) -> float:
-    """Seconds a step takes: the median over about `seconds` of them, after two to warm up."""
+    """Seconds a step takes, compiled if training would be: the median over about `seconds`, after two to warm up."""
     optimiser = _optimiser(model, recipe)
-    compile.prepare(model, recipe)
+    compile_if_worth(model, recipe)
     took: list[float] = []
     feed = _feed(mixtures, recipe, 0, model.embedding.weight.device)
     while len(took) < 5 or sum(took) < seconds:
@@ -80,6 +84,15 @@ def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], second
         losses.tolist()
         took.append(time.perf_counter() - start)
     return statistics.median(took[2:])
+
+
+def _leave(
+    model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int, metrics: "Sequence[_Metrics]"
+) -> None:
+    """Leave metrics and checkpoint of every member in its folder."""
+    for each, folder in zip(metrics, folders, strict=True):
+        each.flush(folder)
+    save(model, optimiser, folders, step)
 
 
 def _feed(mixtures: Sequence[Mixture], recipe: Recipe, start: int, device: torch.device) -> Iterator[torch.Tensor]:
@@ -126,10 +139,10 @@ def _optimiser(model: Model, recipe: Recipe) -> torch.optim.AdamW:
 
 
 class _Metrics:
-    """`metrics.jsonl`, one line every REPORT_EVERY steps; lines past the checkpoint are dropped on resume."""
+    """`metrics.jsonl`, one line every REPORT_EVERY steps; from those of `origin`, lines past the checkpoint dropped."""
 
-    def __init__(self, path: Path, start: int) -> None:
-        self._path = path
+    def __init__(self, origin: Path, start: int) -> None:
+        path = origin / "metrics.jsonl"
         kept = path.read_text(encoding="utf8").splitlines() if path.exists() and start else []
         self._lines = [line for line in kept if json.loads(line)["step"] <= start]
         self._clock = time.perf_counter()
@@ -147,5 +160,5 @@ class _Metrics:
         self._clock = now
         self._lines.append(json.dumps(row))
 
-    def flush(self) -> None:
-        write_text(self._path, "".join(line + "\n" for line in self._lines))
+    def flush(self, folder: Path) -> None:
+        write_text(folder / "metrics.jsonl", "".join(line + "\n" for line in self._lines))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakelab import FakeLab
 
-from benchmarks.search import FAMILY, Outcome, Pair, _halved, folders, main, ratio, study_file, tables
+from benchmarks.search import FAMILY, Outcome, Pair, _halved, fixed, folders, main, ratio, study_file, tables
 from benchmarks.studies import DESIGNS, draw
 from infusionlaw.chain import run_study
 from infusionlaw.law.dose import Interval
@@ -22,11 +22,23 @@ def outcome(over: str, flops: float, truth: float | None = 0.5) -> Outcome:
 
 def test_a_ratio_needs_one_design_that_is_done() -> None:
     done, spent = outcome(LOCATED, 2.0), outcome(SPENT, 3.0)
-    assert ratio([Pair("a", 0, done, outcome(LOCATED, 8.0))]) == 0.25
-    assert ratio([Pair("a", 0, spent, done)]) == inf
-    assert ratio([Pair("a", 0, done, outcome(SPENT, 10.0))]) == 0.2
-    assert ratio([Pair("a", 0, spent, spent)]) is None
-    assert ratio([Pair("a", 0, outcome(NONE, 1.0), done)]) == inf  # nothing is in range, it says, and something is
+    assert ratio([Pair("a", 0, done, (outcome(LOCATED, 8.0),))]) == 0.25
+    assert ratio([Pair("a", 0, spent, (done,))]) == inf
+    assert ratio([Pair("a", 0, done, (outcome(SPENT, 10.0),))]) == 0.2
+    assert ratio([Pair("a", 0, spent, (spent,))]) is None
+    assert ratio([Pair("a", 0, outcome(NONE, 1.0), (done,))]) == inf  # nothing is in range, it says, and something is
+
+
+def test_the_one_grid_for_all_is_done_about_as_often_as_the_search() -> None:
+    late = tuple(outcome(over, flops) for over, flops in ((SPENT, 4.0), (SPENT, 8.0), (LOCATED, 16.0)))
+    early = tuple(outcome(LOCATED, flops) for flops in (4.0, 8.0, 16.0))
+    pairs = [Pair("a", i, outcome(LOCATED, 2.0), grids) for i, grids in enumerate((late, late, early))]
+    assert fixed(pairs) == 2 and fixed(pairs[2:]) == 0
+    assert [pair.grid.flops for pair in pairs] == [16.0, 16.0, 4.0]
+    assert (
+        "One grid for all, 10 runs a curve: done with 1.00 of the curves (search 1.00); median ratio of FLOPs 0.12"
+        in (tables(pairs))
+    )
 
 
 def test_an_interval_holds_its_truth_and_one_that_never_happens_only_if_open() -> None:
@@ -44,8 +56,8 @@ def test_the_grids_are_nested_and_grow() -> None:
 
 
 def test_the_tables_count_what_is_done_and_what_holds() -> None:
-    pairs = [Pair("a", i, outcome(LOCATED, 1.0), outcome(LOCATED, 4.0)) for i in range(3)]
-    pairs.append(Pair("l", 0, replace(outcome(NONE, 1.0, None), x=Interval(low=0.4)), outcome(SPENT, 8.0, None)))
+    pairs = [Pair("a", i, outcome(LOCATED, 1.0), (outcome(LOCATED, 4.0),)) for i in range(3)]
+    pairs.append(Pair("l", 0, replace(outcome(NONE, 1.0, None), x=Interval(low=0.4)), (outcome(SPENT, 8.0, None),)))
     text = tables(pairs)
     assert "| all | 4 | 1.00 | 0.75 | 10 | 10 | 0.25 | 4 | 0 | 1.000 ± 0.000 |" in text
     assert "the search is done with every curve in 4 of 4, the grids in 3" in text

@@ -13,9 +13,10 @@ import pytest
 from infusionlaw.chain import dry_run, open_study, run_study
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import open_corpus
-from infusionlaw.lab.execute import export_run, recipe_of
+from infusionlaw.lab.execute import export_run
 from infusionlaw.lab.mixture import PAGE
 from infusionlaw.lab.run import Lab
+from infusionlaw.lab.terms import recipe_of
 from infusionlaw.table import read_table
 
 

@@ -1,0 +1,67 @@
+"""What of a study's time is neither training nor probing: preparing, starting processes, fitting, the report.
+
+Runs a study in a new folder. A run is in progress from the writing of its spec.json to that of its record.json;
+overhead is the time in which no run is. Beside it, how much of all processes' time runs were in progress.
+
+    python -m benchmarks.overhead studies/demo.toml FOLDER
+"""
+
+import argparse
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from infusionlaw.chain import Watch, run_study
+from infusionlaw.errors import InputError
+from infusionlaw.lab.run import Lab, processes
+
+Span = tuple[float, float]
+
+
+def covered(spans: Iterable[Span]) -> float:
+    """Length of the union of spans."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def runs(folder: Path) -> list[Span]:
+    """When each run of a study began and ended, seconds since the epoch."""
+    return [
+        ((record.parent / "spec.json").stat().st_mtime, record.stat().st_mtime)
+        for record in folder.glob("runs/*/record.json")
+    ]
+
+
+class Stages(Watch):
+    """Tells when each stage began."""
+
+    def __init__(self) -> None:
+        self._began = time.time()
+
+    def stage(self, text: str) -> None:
+        print(f"{time.time() - self._began:7.1f} s  {text}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__.splitlines()[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args(arguments)
+    if given.folder.exists():
+        raise InputError(f"{given.folder}: exists already; name a new folder, a study done in part tells nothing")
+    began = time.time()
+    study = run_study(given.study, given.folder, Lab(), Stages())
+    wall, spans, at_once = time.time() - began, runs(given.folder), processes(study.file)
+    busy = sum(end - start for start, end in spans)
+    print(
+        f"\n{len(spans)} runs in {wall:.0f} s; overhead {wall - covered(spans):.0f} s, {1 - covered(spans) / wall:.1%};"
+    )
+    print(f"{at_once} processes trained or probed for {busy / at_once / wall:.1%} of it.")
+
+
+if __name__ == "__main__":
+    main()

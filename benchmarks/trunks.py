@@ -1,0 +1,106 @@
+"""Branches of a trunk beside runs of their own: recall and general loss, paired by seed.
+
+Every budget is trained twice at every size, dose and seed: as a branch of the trunk that the three budgets share, and
+as a study of that budget alone would (its own batch, warm-up and decay over 20 %). For each size and budget the
+table has the mean difference, branch less own, with its standard error over pairs, beside the deviation between seeds
+of runs that are the same in all else. Facts and text are the demonstration's. A second call goes on where the first
+one stopped.
+
+    python -m benchmarks.trunks FOLDER
+"""
+
+import argparse
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from infusionlaw.design import grid
+from infusionlaw.lab.corpus import open_corpus
+from infusionlaw.lab.run import Lab
+from infusionlaw.lab.schedule import starts
+from infusionlaw.lab.terms import recipe_of
+from infusionlaw.records import RunRecord, RunSpec
+from infusionlaw.study import Study
+from infusionlaw.studyfile import StudyFile, read_study_file
+
+BUDGETS = (500_000, 1_000_000, 2_000_000)
+SIZES, SHARES, SEEDS = (14_000, 28_000), (0.35, 0.75, 0.92), (1, 2, 3)
+STUDY = Path(__file__).parent.parent / "studies" / "demo.toml"
+Pair = tuple[RunRecord, RunRecord]
+Key = tuple[int, int]
+
+
+def designs(file: StudyFile, data: str) -> tuple[list[RunSpec], list[RunSpec]]:
+    """The runs of all budgets from trunks, and the same ones each as a study of its budget alone has it."""
+
+    def runs(budgets: tuple[int, ...]) -> list[RunSpec]:
+        design = {"sizes": SIZES, "budgets": budgets, "shares": SHARES, "seeds": SEEDS}
+        return grid(file.model_copy(update={"design": file.design.model_copy(update=design)}), data)
+
+    return runs(BUDGETS), [spec for budget in BUDGETS for spec in runs((budget,))]
+
+
+def cost(folder: Path, specs: Sequence[RunSpec]) -> float:
+    """Tokens trained for all budgets over those of the longest, shorter runs of a trunk coming first."""
+    corpus = open_corpus(folder / "corpus")
+    spent = longest = 0
+    for spec, start in zip(specs, starts(specs, corpus), strict=True):
+        recipe = recipe_of(spec, corpus)
+        spent += recipe.tokens - start * recipe.batch * recipe.block
+        longest += recipe.tokens * (spec.tokens == max(BUDGETS))
+    return spent / longest
+
+
+def pairs(study: Study, branches: Sequence[RunSpec], own: Sequence[RunSpec]) -> dict[Key, dict[float, list[Pair]]]:
+    """Records of branch and own run, by size and budget, then by dose."""
+    place = {(spec.size, spec.tokens, spec.dose, spec.seed): spec for spec in own}
+    found: dict[Key, dict[float, list[Pair]]] = defaultdict(lambda: defaultdict(list))
+    for spec in branches:
+        both = study.record(spec), study.record(place[spec.size, spec.tokens, spec.dose, spec.seed])
+        if both[0] and both[1]:
+            found[spec.size, spec.tokens][spec.dose].append((both[0], both[1]))
+    return found
+
+
+def row(key: Key, doses: dict[float, list[Pair]]) -> list[str]:
+    """One row: size, budget, pairs; of recall and of general loss the difference and the deviation between seeds."""
+    cells = [f"{key[0]:,}", f"{key[1]:,}", str(sum(map(len, doses.values())))]
+    for name, digits in (("recall", 3), ("general_loss", 4)):
+        measured = {
+            dose: np.array([[getattr(one, name) for one in pair] for pair in same]) for dose, same in doses.items()
+        }
+        difference = np.concatenate([scores[:, 0] - scores[:, 1] for scores in measured.values()])
+        error = difference.std(ddof=1) / math.sqrt(len(difference))
+        between = math.sqrt(np.mean([scores.var(axis=0, ddof=1).mean() for scores in measured.values()]))
+        cells += [f"{difference.mean():+.{digits}f} ± {error:.{digits}f}", f"{between:.{digits}f}"]
+    return cells
+
+
+def table(rows: Iterable[list[str]]) -> str:
+    """The rows as Markdown."""
+    headings = ["size", "budget", "pairs", "recall, branch − own", "seeds", "general loss, branch − own", "seeds"]
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trunks", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args(arguments).folder
+    file, lab = read_study_file(STUDY), Lab()
+    study = Study(file, folder, lab.prepare(file, folder))
+    branches, own = designs(file, study.data)
+    for number, record in enumerate(lab.execute(file, folder, study.missing([*branches, *own])), 1):
+        print(number, record.run, record.status, flush=True)
+    print(
+        f"Tokens over those of the longest budget: trunks {cost(folder, branches):.2f}, own {cost(folder, own):.2f}\n"
+    )
+    print(table(row(key, doses) for key, doses in sorted(pairs(study, branches, own).items())))
+
+
+if __name__ == "__main__":
+    main()
