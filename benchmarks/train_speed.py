@@ -3,14 +3,18 @@
 Sizes of about 24 k, 147 k and 780 k, vocabulary 1024, blocks of 128, batches of 8 and 32 blocks. All train on the same
 tokens, each in a process of its own, in turn within each repetition; the figures are medians. Ours is the public
 `train` in a process settled as a study's are, with its layers compiled beforehand as those of a long run are: it
-assembles its blocks as it goes and writes its metrics; the others' blocks lie ready in memory. The peak is that of a product of two 1024 x 1024 matrices, timed in every repetition. The
-compiled loop needs g++.
+assembles its blocks as it goes and writes its metrics; the others' blocks lie ready in memory. The peak is that of a
+product of two 1024 x 1024 matrices, timed in every repetition. The compiled loop, and ours to be compiled, need g++.
+
+A second table has all cores at once, with a process of ours on each, over one of them alone; their tokens come from one
+file that each process maps.
 
     python -m benchmarks.train_speed
 """
 
 import argparse
 import math
+import os
 import statistics
 import tempfile
 import time
@@ -23,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.peers import hugging_face, plain_loop
@@ -42,10 +47,15 @@ WORK = 8e10  # floating-point operations a loop is timed for, about
 Loop = Callable[[Tensor], float]
 
 
-def stream(seed: int = 0, vocabulary: int = VOCABULARY) -> Mixture:
-    """A stream of half general tokens and half statements, all drawn at random."""
+def general_text(seed: int = 0, vocabulary: int = VOCABULARY) -> NDArray[np.uint16]:
+    """General tokens drawn at random."""
+    return np.random.default_rng(seed).integers(1, vocabulary, 1 << 20).astype(np.uint16)
+
+
+def stream(seed: int = 0, vocabulary: int = VOCABULARY, text: NDArray[np.uint16] | None = None) -> Mixture:
+    """A stream of half general tokens, those of `text` if given, and half statements, all drawn at random."""
     rng = np.random.default_rng(seed)
-    text = rng.integers(1, vocabulary, 1 << 20).astype(np.uint16)
+    text = general_text(seed, vocabulary) if text is None else text
     domain, prior = (
         Statements([[rng.integers(1, vocabulary, 12) for _ in range(4)] for _ in range(64)], text.dtype)
         for _ in range(2)
@@ -163,6 +173,41 @@ def compare(case: Case, repeats: int) -> list[str]:
     ]
 
 
+def _enter_mapped(case: Case, path: str) -> None:
+    settle()
+    mixture = stream(text=np.memmap(path, np.uint16, "r"))
+    _Contender.loop = ours(case.recipe, mixture)
+    _Contender.blocks = torch.zeros(case.recipe.steps, case.batch, BLOCK + 1, dtype=torch.int64)
+    _Contender.loop(_Contender.blocks[:3])
+
+
+def all_cores(case: Case, repeats: int) -> list[str]:
+    """One row of the second table: N, batch, processes, tokens/s of one alone and of all at once, and the ratio."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    alone, together = [], []
+    with tempfile.NamedTemporaryFile() as file, ExitStack() as stack:
+        general_text().tofile(file.name)
+        pools = [
+            stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), _enter_mapped, (case, file.name)))
+            for _ in range(cores)
+        ]
+        for pool in pools:
+            pool.submit(int).result()
+        for _ in range(repeats):
+            alone.append(pools[0].submit(_run).result())
+            running = [pool.submit(_run) for pool in pools]
+            together.append(sum(each.result() for each in running))
+    one, every = statistics.median(alone), statistics.median(together)
+    return [
+        f"{case.recipe.shape.size:,}",
+        str(case.batch),
+        str(cores),
+        f"{one:,.0f}",
+        f"{every:,.0f}",
+        f"{every / one:.2f}",
+    ]
+
+
 HEADINGS = [
     "N",
     "batch",
@@ -174,6 +219,7 @@ HEADINGS = [
     "of peak",
     "peak, GFLOP/s",
 ]
+CORE_HEADINGS = ["N", "batch", "processes", "one alone", "all at once", "all / one"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -185,11 +231,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    print(f"One core, tokens/s, medians of {given.repeats}.\n")
-    print("| " + " | ".join(HEADINGS) + " |\n|" + "---|" * len(HEADINGS))
-    for size in given.sizes:
-        for batch in given.batches:
-            print("| " + " | ".join(compare(Case(size, batch), given.repeats)) + " |", flush=True)
+    cases = [Case(size, batch) for size in given.sizes for batch in given.batches]
+    for title, headings, row in (("One core", HEADINGS, compare), ("All cores", CORE_HEADINGS, all_cores)):
+        print(f"{title}, tokens/s, medians of {given.repeats}.\n")
+        print("| " + " | ".join(headings) + " |\n|" + "---|" * len(headings))
+        for case in cases:
+            print("| " + " | ".join(row(case, given.repeats)) + " |", flush=True)
+        print()
 
 
 if __name__ == "__main__":

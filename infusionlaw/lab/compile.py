@@ -40,16 +40,11 @@ def compile_layers(model: Model, batch: int, block: int) -> bool:
     It is done by one forward and backward pass here, so that a missing compiler, a broken one or a full disk shows now;
     the model is then left interpreted.
     """
-    wanted: list[object] = [model.shape, model.members, batch, block, torch.get_num_threads()]
-    if _latest != wanted:
-        torch.compiler.reset()  # PyTorch keeps a few shapes of a function and then gives up
-        _latest[:] = wanted
-    tokens = torch.zeros(model.members, batch, block, dtype=torch.int64, device=model.embedding.weight.device)
     try:
         _keep_code()
-        if not _has_compiler():
-            raise OSError("no C++ compiler")
-        model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True)
+        _forget_other_shapes([model.shape, model.members, batch, block, torch.get_num_threads()])
+        model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True, options={"compile_threads": 1})
+        tokens = torch.zeros(model.members, batch, block, dtype=torch.int64, device=model.embedding.weight.device)
         model.loss(tokens, tokens).sum().backward()  # type: ignore[no-untyped-call]
     except Exception:  # PyTorch has no common class for what goes wrong in a toolchain
         model.compiled = None
@@ -58,14 +53,21 @@ def compile_layers(model: Model, batch: int, block: int) -> bool:
     return model.compiled is not None
 
 
-def _has_compiler() -> bool:
-    """Whether there is a C++ compiler under the name by which PyTorch calls it."""
-    return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is not None
-
-
 def _keep_code() -> None:
-    """Keep generated code in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR says where."""
-    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+    """Have generated code kept in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR says where.
+
+    OSError when there is no C++ compiler under the name by which PyTorch calls it.
+    """
+    if shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is None:
+        raise OSError("no C++ compiler")
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:  # PyTorch sets it too, as soon as it compiles or forgets
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infusionlaw" / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+
+
+def _forget_other_shapes(wanted: list[object]) -> None:
+    """PyTorch keeps a few shapes of one function and then gives up, so only the latest is kept."""
+    if _latest != wanted:
+        torch.compiler.reset()
+        _latest[:] = wanted
