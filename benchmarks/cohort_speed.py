@@ -9,7 +9,7 @@ multiple, and every contender gets it.
     together, ours         the public `train`, all members at once, a single model as one member; from its call to its
                            return, so with an optimiser made and metrics written
     one by one             the same with one member, which is the rate of any number of them one after another
-    .., compiled           the first with `torch.compile` of the layers
+    .., compiled           the first with its layers compiled as long runs on the CPU are
     Trainer, compiled      benchmarks/peers.py, one model; their blocks lie ready in memory, ours are made as it goes
 
 All train on the same stream, on a GPU under bf16 autocast with fp32 weights. Figures are tokens/s, medians over the
@@ -46,8 +46,10 @@ import torch
 from torch import Tensor
 
 from benchmarks import train_speed
+from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop, wait
 from benchmarks.train_speed import operations, stream
+from infusionlaw.lab.compile import compile_layers
 from infusionlaw.lab.host import settle
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe, recipe_for
@@ -108,9 +110,8 @@ def ours(case: Case, members: int, device: torch.device, *, compiled: bool) -> L
     recipe = case.recipe
     model = Model(recipe.shape, [torch.Generator().manual_seed(seed) for seed in range(members)]).to(device)
     mixtures = [stream(seed, case.vocabulary) for seed in range(members)]
-    if compiled:
-        for layer in model.layers:
-            layer.compile(dynamic=False)
+    if compiled and not compile_layers(model, recipe.batch, recipe.block):
+        raise RuntimeError("the layers could not be compiled")
 
     def steps(count: int) -> float:
         with tempfile.TemporaryDirectory() as name:
@@ -309,10 +310,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pool.submit(int)  # so that all start now, side by side
         for cases, headings, row in ((cohorts, COHORT_HEADINGS, cohort_row), (singles, SINGLE_HEADINGS, single_row)):
             if cases:
-                print("\n| " + " | ".join(headings) + " |\n|" + "---|" * len(headings), flush=True)
+                print(f"\n{head(headings)}", flush=True)
             for case in cases:
                 found = measure(pools, case, device, given.repeats, given.seconds)
-                print("| " + " | ".join(row(case, found)) + " |", flush=True)
+                print(line(row(case, found)), flush=True)
 
 
 if __name__ == "__main__":

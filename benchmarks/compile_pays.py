@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.markdown import head, line
 from benchmarks.train_speed import BATCHES, SIZES, Case, stream
 from infusionlaw.lab.compile import compile_layers
 from infusionlaw.lab.host import settle
@@ -95,10 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args(arguments)
-    print("| " + " | ".join(HEADINGS) + " |\n|" + "---|" * len(HEADINGS))
+    print(head(HEADINGS))
     for size in given.sizes:
         for batch in given.batches:
-            print("| " + " | ".join(row(Case(size, batch), given.repeats)) + " |", flush=True)
+            print(line(row(Case(size, batch), given.repeats)), flush=True)
 
 
 if __name__ == "__main__":

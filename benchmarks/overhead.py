@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from infusionlaw.chain import Watch, run_study
-from infusionlaw.errors import InputError
 from infusionlaw.lab.run import Lab, processes
 
 Span = tuple[float, float]
@@ -52,14 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     given = parser.parse_args(arguments)
     if given.folder.exists():
-        raise InputError(f"{given.folder}: exists already; name a new folder, a study done in part tells nothing")
+        parser.error(f"{given.folder} exists already; name a new folder, a study done in part tells nothing")
     began = time.time()
     study = run_study(given.study, given.folder, Lab(), Stages())
     wall, spans, at_once = time.time() - began, runs(given.folder), processes(study.file)
-    busy = sum(end - start for start, end in spans)
-    print(
-        f"\n{len(spans)} runs in {wall:.0f} s; overhead {wall - covered(spans):.0f} s, {1 - covered(spans) / wall:.1%};"
-    )
+    busy, over = sum(end - start for start, end in spans), wall - covered(spans)
+    print(f"\n{len(spans)} runs in {wall:.0f} s; overhead {over:.0f} s, {over / wall:.1%};")
     print(f"{at_once} processes trained or probed for {busy / at_once / wall:.1%} of it.")
 
 

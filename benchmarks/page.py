@@ -12,6 +12,7 @@ import scipy
 import infusionlaw
 from benchmarks import studies as drawn
 from benchmarks.claims import Claim, Rate, Tally, tally
+from benchmarks.markdown import table
 from benchmarks.studies import DESIGNS, FARTHER, Range
 from infusionlaw.law.points.point import KINDS
 from infusionlaw.law.points.shapes import Detector
@@ -35,7 +36,7 @@ def _points(claims: Claims, default: Detector) -> str:
         for name, count in _by_design(claims, (kind,), default)
     ]
     title = f"### 1 · points (detector: {default})"
-    return f"{title}\n{_table(['studies', 'point', *NUMBERS, *POINT_STATUSES, 'no interval'], rows)}"
+    return f"{title}\n{table(['studies', 'point', *NUMBERS, *POINT_STATUSES, 'no interval'], rows)}"
 
 
 def _predictions(claims: Claims) -> str:
@@ -44,8 +45,8 @@ def _predictions(claims: Claims) -> str:
         for target in FARTHER
         for name, count in _by_design(claims, (target,))
     ]
-    table = _table(["studies", "at", *NUMBERS, *PREDICTION_STATUSES], rows)
-    return f"### 2 · predictions of the collapse of recall\n{table}"
+    lines = table(["studies", "at", *NUMBERS, *PREDICTION_STATUSES], rows)
+    return f"### 2 · predictions of the collapse of recall\n{lines}"
 
 
 def _detectors(claims: Claims) -> str:
@@ -57,8 +58,8 @@ def _detectors(claims: Claims) -> str:
         for name, count in _by_design(claims, kinds, detector)
     ]
     rows.sort(key=lambda row: (row[1], row[0]))  # detectors side by side
-    table = _table(["studies", "points", "detector", *NUMBERS, "false collapses"], rows)
-    return f"### 3 · detectors on the same studies\n{table}"
+    lines = table(["studies", "points", "detector", *NUMBERS, "false collapses"], rows)
+    return f"### 3 · detectors on the same studies\n{lines}"
 
 
 def _by_design(claims: Claims, what: Sequence[str], detector: Detector | None = None) -> Iterator[tuple[str, Tally]]:
@@ -90,11 +91,6 @@ def _statuses(count: Tally, names: Sequence[str]) -> list[str]:
 
 def _false(count: Tally) -> str:
     return f"{count.false_places} of {count.never}" if count.never else "–"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def page(claims: Claims, default: Detector, command: str, studies: int, seed: int, code: str) -> str:

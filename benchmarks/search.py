@@ -15,7 +15,7 @@ that is done with about as many of them as the search is. FLOPs are 6 N D a run.
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from math import inf, sqrt
@@ -24,6 +24,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.markdown import table
 from benchmarks.studies import DESIGNS, Design, Study, draw
 from infusionlaw.files import write_text
 from infusionlaw.law.dose import Interval, log_odds
@@ -175,7 +176,7 @@ def tables(pairs: Sequence[Pair]) -> str:
     header += ["held: search", "held where located", "held: grid"]
     groups = [("all", pairs), *((f"{k}: {_words(k)}", [p for p in pairs if p.kind == k]) for k in _kinds(pairs))]
     rows = [[name, *_numbers(own)] for name, own in groups]
-    return "\n\n".join([_markdown(header, rows), _fixed_text(pairs), _studies_text(pairs), _outside_text(pairs)])
+    return "\n\n".join([table(header, rows), _fixed_text(pairs), _studies_text(pairs), _outside_text(pairs)])
 
 
 def fixed(pairs: Sequence[Pair]) -> int:
@@ -260,10 +261,6 @@ def _outside_text(pairs: Sequence[Pair]) -> str:
     )
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
-
-
 def folders(search: Path, grid: Path) -> str:
     """A finished search beside a finished grid of the same data: FLOPs, and each collapse with its interval.
 
@@ -287,7 +284,7 @@ def folders(search: Path, grid: Path) -> str:
     rows.sort(key=lambda row: [row[1:3], row[0]])
     header = ["design", "size", "tokens", "runs", "FLOPs", "collapse", "at", "half width, dex"]
     total = f"FLOPs: search {totals[0]:.2e}, grid {totals[1]:.2e}, ratio {totals[0] / totals[1]:.2f}"
-    return f"{_markdown(header, rows)}\n\n{total}"
+    return f"{table(header, rows)}\n\n{total}"
 
 
 def _flops(rows: Sequence[RunRecord]) -> float:

@@ -14,7 +14,6 @@ file that each process maps.
 
 import argparse
 import math
-import os
 import statistics
 import tempfile
 import time
@@ -30,9 +29,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop
 from infusionlaw.lab.compile import compile_layers
-from infusionlaw.lab.host import settle
+from infusionlaw.lab.host import cores, settle
 from infusionlaw.lab.mixture import GeneralText, Mixture
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe, recipe_for
@@ -183,13 +183,12 @@ def _enter_mapped(case: Case, path: str) -> None:
 
 def all_cores(case: Case, repeats: int) -> list[str]:
     """One row of the second table: N, batch, processes, tokens/s of one alone and of all at once, and the ratio."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     alone, together = [], []
     with tempfile.NamedTemporaryFile() as file, ExitStack() as stack:
         general_text().tofile(file.name)
         pools = [
             stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), _enter_mapped, (case, file.name)))
-            for _ in range(cores)
+            for _ in range(cores())
         ]
         for pool in pools:
             pool.submit(int).result()
@@ -201,7 +200,7 @@ def all_cores(case: Case, repeats: int) -> list[str]:
     return [
         f"{case.recipe.shape.size:,}",
         str(case.batch),
-        str(cores),
+        str(len(pools)),
         f"{one:,.0f}",
         f"{every:,.0f}",
         f"{every / one:.2f}",
@@ -234,9 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cases = [Case(size, batch) for size in given.sizes for batch in given.batches]
     for title, headings, row in (("One core", HEADINGS, compare), ("All cores", CORE_HEADINGS, all_cores)):
         print(f"{title}, tokens/s, medians of {given.repeats}.\n")
-        print("| " + " | ".join(headings) + " |\n|" + "---|" * len(headings))
+        print(head(headings))
         for case in cases:
-            print("| " + " | ".join(row(case, given.repeats)) + " |", flush=True)
+            print(line(row(case, given.repeats)), flush=True)
         print()
 
 

@@ -12,11 +12,12 @@ one stopped.
 import argparse
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.markdown import table
 from infusionlaw.design import grid
 from infusionlaw.lab.corpus import open_corpus
 from infusionlaw.lab.run import Lab
@@ -31,6 +32,7 @@ SIZES, SHARES, SEEDS = (14_000, 28_000), (0.35, 0.75, 0.92), (1, 2, 3)
 STUDY = Path(__file__).parent.parent / "studies" / "demo.toml"
 Pair = tuple[RunRecord, RunRecord]
 Key = tuple[int, int]
+HEADINGS = ["size", "budget", "pairs", "recall, branch − own", "seeds", "general loss, branch − own", "seeds"]
 
 
 def designs(file: StudyFile, data: str) -> tuple[list[RunSpec], list[RunSpec]]:
@@ -79,13 +81,6 @@ def row(key: Key, doses: dict[float, list[Pair]]) -> list[str]:
     return cells
 
 
-def table(rows: Iterable[list[str]]) -> str:
-    """The rows as Markdown."""
-    headings = ["size", "budget", "pairs", "recall, branch − own", "seeds", "general loss, branch − own", "seeds"]
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.trunks", description=__doc__.splitlines()[0])
@@ -96,10 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     branches, own = designs(file, study.data)
     for number, record in enumerate(lab.execute(file, folder, study.missing([*branches, *own])), 1):
         print(number, record.run, record.status, flush=True)
-    print(
-        f"Tokens over those of the longest budget: trunks {cost(folder, branches):.2f}, own {cost(folder, own):.2f}\n"
-    )
-    print(table(row(key, doses) for key, doses in sorted(pairs(study, branches, own).items())))
+    spent = [cost(folder, specs) for specs in (branches, own)]
+    print(f"Tokens over those of the longest budget: trunks {spent[0]:.2f}, own {spent[1]:.2f}\n")
+    print(table(HEADINGS, [row(key, doses) for key, doses in sorted(pairs(study, branches, own).items())]))
 
 
 if __name__ == "__main__":

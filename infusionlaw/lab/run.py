@@ -23,7 +23,7 @@ import torch
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import Corpus, open_corpus, prepare
 from infusionlaw.lab.execute import best_device, execute_together
-from infusionlaw.lab.host import settle
+from infusionlaw.lab.host import cores, settle
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, build_probes, measure
 from infusionlaw.lab.schedule import Task, schedule, starts
@@ -106,8 +106,7 @@ def processes(study: StudyFile) -> int:
     """How many runs of a study train at once on this machine: one on a GPU, else one a core or what the study says."""
     if best_device().type == "cuda":
         return 1
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return study.training.processes or mine
+    return study.training.processes or cores()
 
 
 def _room() -> float:

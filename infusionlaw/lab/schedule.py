@@ -22,9 +22,9 @@ def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path, room: float
     room: bytes for one cohort. The members of a cohort have one size, budget and options, and go on from the same step.
     """
     groups: dict[Any, list[list[RunSpec]]] = {}
-    for chain in _chains(specs, corpus):
-        trunk = folder / "trunks" / trunk_of(chain[0], corpus)
-        starts = [checkpoint.step_of(place) for place in (trunk, *(folder / "runs" / spec.id for spec in chain))]
+    for trunk, chain in _chains(specs, corpus).items():
+        places = [folder / "trunks" / trunk, *(folder / "runs" / spec.id for spec in chain)]
+        starts = [checkpoint.step_of(place) for place in places]
         budgets = tuple(spec.tokens for spec in chain)
         groups.setdefault((chain[0].size, chain[0].options, budgets, *starts), []).append(chain)
     tasks: list[Task] = []
@@ -38,15 +38,15 @@ def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path, room: float
 def starts(specs: Sequence[RunSpec], corpus: Corpus) -> list[int]:
     """The step that each run begins at when the shorter runs of its trunk come first and nothing is done yet."""
     begins: dict[str, int] = {}
-    for chain in _chains(specs, corpus):
+    for chain in _chains(specs, corpus).values():
         stems = [recipe_of(spec, corpus).stem for spec in chain]
         begins |= zip((spec.id for spec in chain), [0, *stems], strict=False)
     return [begins[spec.id] for spec in specs]
 
 
-def _chains(specs: Sequence[RunSpec], corpus: Corpus) -> list[list[RunSpec]]:
-    """The runs of each trunk by budget; a run on its own is a chain of one."""
+def _chains(specs: Sequence[RunSpec], corpus: Corpus) -> dict[str, list[RunSpec]]:
+    """By trunk its runs, in order of their budgets; a run on its own is a chain of one, under its own id."""
     trunks: dict[str, list[RunSpec]] = {}
     for spec in specs:
         trunks.setdefault(trunk_of(spec, corpus) or spec.id, []).append(spec)
-    return [sorted(chain, key=lambda spec: spec.tokens) for chain in trunks.values()]
+    return {trunk: sorted(chain, key=lambda spec: spec.tokens) for trunk, chain in trunks.items()}
