@@ -19,6 +19,8 @@ from infusionlaw.lab.recipe import Recipe, Shape
 
 # Floating-point operations of training from which compiling pays.
 LEAST_WORK = 2e12
+# Tokens that a step takes at a time: more of them, and what a layer leaves no longer stays in a core's cache.
+PIECE = 1024
 _latest: list[object] = []  # what this process has compiled last
 
 
@@ -35,22 +37,33 @@ def compile_if_worth(model: Model, recipe: Recipe) -> None:
 
 
 def compile_layers(model: Model, batch: int, block: int) -> bool:
-    """Compile what `model.loss` does with blocks of this shape, and say whether it could be done.
+    """Compile what `model.loss` does with a piece of such a batch (`piece_of`), and say whether it could be done.
 
     It is done by one forward and backward pass here, so that a missing compiler, a broken one or a full disk shows now;
     the model is then left interpreted.
     """
     try:
         _keep_code()
-        _forget_other_shapes([model.shape, model.members, batch, block, torch.get_num_threads()])
+        piece = piece_of(batch, block)
+        _forget_other_shapes([model.shape, model.members, piece, block, torch.get_num_threads()])
         model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True, options={"compile_threads": 1})
-        tokens = torch.zeros(model.members, batch, block, dtype=torch.int64, device=model.embedding.weight.device)
+        tokens = torch.zeros(model.members, piece, block, dtype=torch.int64, device=model.embedding.weight.device)
         model.loss(tokens, tokens).sum().backward()  # type: ignore[no-untyped-call]
+        model.piece = piece
     except Exception:  # PyTorch has no common class for what goes wrong in a toolchain
         model.compiled = None
         _latest.clear()
     model.zero_grad(set_to_none=True)
     return model.compiled is not None
+
+
+def piece_of(batch: int, block: int) -> int:
+    """Blocks of a batch that a step takes at a time: the most up to PIECE tokens that divide it.
+
+    All of them, if those would be fewer than half of PIECE.
+    """
+    piece = max((n for n in range(1, batch + 1) if batch % n == 0 and n * block <= PIECE), default=batch)
+    return piece if piece * block >= PIECE // 2 else batch
 
 
 def _keep_code() -> None:

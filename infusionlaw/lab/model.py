@@ -169,6 +169,7 @@ class Model(nn.Module):
         self.final_norm = Norm(members, shape.d_model)
         self._rotation = torch.empty(0)
         self.compiled: Callable[[Tensor, Tensor], Tensor] | None = None  # `through` for the loss, if set
+        self.piece = 0  # blocks that a step takes at a time; 0: all
         for member, generator in enumerate(generators):
             self._initialise(member, generator)
 

@@ -110,13 +110,16 @@ def _step(
     """One step; returns losses (nats a token) and gradient norms (M,), still on the device."""
     for group in optimiser.param_groups:
         group["lr"] = recipe.learning_rate_at(step)
-    with torch.autocast(blocks.device.type, dtype=torch.bfloat16, enabled=blocks.device.type == "cuda"):
-        losses = model.loss(blocks[..., :-1], blocks[..., 1:])
-    losses.sum().backward()  # type: ignore[no-untyped-call]
+    losses = torch.zeros(model.members, device=blocks.device)
+    for part in torch.split(blocks, model.piece or recipe.batch, dim=1):
+        with torch.autocast(blocks.device.type, dtype=torch.bfloat16, enabled=blocks.device.type == "cuda"):
+            loss = model.loss(part[..., :-1], part[..., 1:]) * (part.shape[1] / recipe.batch)
+        loss.sum().backward()  # type: ignore[no-untyped-call]
+        losses += loss.detach()
     norms = _clip(model, recipe.clip)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return losses.detach(), norms
+    return losses, norms
 
 
 def _clip(model: Model, most: float) -> torch.Tensor:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from infusionlaw.lab import compile as compiling
-from infusionlaw.lab.compile import compile_if_worth, compile_layers, worth_compiling
+from infusionlaw.lab.compile import compile_if_worth, compile_layers, piece_of, worth_compiling
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import recipe_for, shape_for
-from infusionlaw.lab.train import time_steps, train
+from infusionlaw.lab.train import _optimiser, _step, time_steps, train
 
 CPU = torch.device("cpu")
 BATCH, BLOCK = 4, 128
@@ -82,6 +82,22 @@ def test_steps_and_probes_of_a_compiled_model_compile_nothing_more(corpus, tmp_p
             model.hidden(torch.zeros(1, 2, length, dtype=torch.int64))
         other, _, _ = recipe_and_parts(corpus, seed=2)
         assert compile_layers(other, recipe.batch, recipe.block)
+
+
+def test_a_step_in_pieces_is_the_step() -> None:
+    assert [piece_of(batch, 128) for batch in (1, 8, 12, 13, 14, 26, 32)] == [1, 8, 6, 13, 7, 26, 8]
+    assert piece_of(3, 4096) == 3
+    recipe = recipe_for(10_000, 900_000, vocabulary=512)
+    assert recipe.batch == 6
+    blocks = torch.randint(0, 512, (2, recipe.batch, BLOCK + 1), generator=torch.Generator().manual_seed(7))
+    results = []
+    for piece in (0, 1, 3):
+        model = models(2)
+        model.piece = piece
+        results.append((*_step(model, _optimiser(model, recipe), recipe, blocks, 0), *model.parameters()))
+    for other in results[1:]:
+        for one, same in zip(results[0], other, strict=True):
+            torch.testing.assert_close(one, same, atol=1e-5, rtol=1e-4)
 
 
 class Stop(Exception):
