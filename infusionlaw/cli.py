@@ -75,6 +75,17 @@ def status(folder: Path) -> None:
 
 
 @app.command()
+def table(folder: Path, out: Path) -> None:
+    """Write the finished runs of a study as a table (CSV); as runs.csv in another folder they count as done there."""
+    from infusionlaw.report.status import open_folder
+    from infusionlaw.table import write_table
+
+    rows = open_folder(folder).table
+    write_table(out, rows)
+    typer.echo(f"wrote {len(rows)} runs to {out}")
+
+
+@app.command()
 def fit(
     table: Path,
     out: Annotated[Path, typer.Option(help="where to write the law")] = Path("law.json"),

@@ -1,12 +1,14 @@
 """A study: a study file and a folder; which runs it asks for, which are done, which are missing.
 
-The folder is the only state. A run is done when its `record.json` is there; one process at a time may write a study.
+The folder is the only state. A run is done when its `record.json` is there, or its row in `runs.csv`: the table of runs
+that were done elsewhere. One process at a time may write a study.
 """
 
 import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from infusionlaw.design import grid, held_out
@@ -15,6 +17,7 @@ from infusionlaw.files import read_json
 from infusionlaw.records import RunRecord, RunSpec
 from infusionlaw.search import State, opening, rounds
 from infusionlaw.studyfile import StudyFile
+from infusionlaw.table import read_table
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,31 @@ class Study:
     def record(self, spec: RunSpec) -> RunRecord | None:
         """The record of a finished run, or None; a broken record.json is an InputError that names it."""
         path = self.folder / "runs" / spec.id / "record.json"
-        if not path.exists():
+        if path.exists():
+            try:
+                record = RunRecord(**read_json(path))
+            except TypeError as error:
+                raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
+        elif spec.id in self._elsewhere:
+            record = self._elsewhere[spec.id]
+        else:
             return None
-        try:
-            record = RunRecord(**read_json(path))
-        except TypeError as error:
-            raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
         return replace(record, held_out=spec.held_out)
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, RunRecord]:
+        """By run the rows of `runs.csv`; InputError when one names no run."""
+        path = self.folder / "runs.csv"
+        rows = read_table(path) if path.exists() else []
+        for number, row in enumerate(rows, start=1):
+            if not row.run:
+                raise InputError(f'{path}: run {number} of it has no "run"; make the table with `infusionlaw table`')
+        return {row.run: row for row in rows}
+
+    @property
+    def table(self) -> list[RunRecord]:
+        """The records of all finished runs, held-out ones last."""
+        return self.records([*self.fitted, *self.held_out])
 
     def missing(self, specs: Sequence[RunSpec]) -> list[RunSpec]:
         """Those runs that have no record yet."""

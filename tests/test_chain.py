@@ -9,10 +9,12 @@ from fakelab import Died, FakeLab
 
 from infusionlaw.chain import Watch, compare, dry_run, run_study
 from infusionlaw.errors import InputError
+from infusionlaw.files import read_json
 from infusionlaw.law.points.point import read_points
 from infusionlaw.law.simulate import TrueLaw, World
+from infusionlaw.report.status import open_folder
 from infusionlaw.study import locked
-from infusionlaw.table import read_table
+from infusionlaw.table import read_table, write_table
 
 STUDY = """
 name = "simulated"
@@ -90,6 +92,28 @@ def test_a_study_killed_anywhere_ends_in_the_same_bytes(done, tmp_path, study, d
     assert len(known) == dies_after
     for name in ("table.csv", "fitted.csv", "points.json", "law.json", "plan.json"):
         assert (again.folder / name).read_bytes() == (done[0].folder / name).read_bytes(), name
+
+
+def test_runs_done_elsewhere_count_as_done(done, tmp_path, study) -> None:
+    with pytest.raises(Died):
+        run_study(study, tmp_path / "elsewhere", FakeLab(dies_after=52))
+    rows = open_folder(tmp_path / "elsewhere").table
+    write_table(tmp_path / "here" / "runs.csv", rows)
+    lab = FakeLab()
+    here = run_study(study, tmp_path / "here", lab)
+    assert len(rows) == 52
+    assert len(lab.log) == 64 - 52
+    for name in ("table.csv", "fitted.csv"):
+        assert (here.folder / name).read_bytes() == (done[0].folder / name).read_bytes(), name
+    for name in ("points.json", "law.json", "plan.json"):
+        assert read_json(here.folder / name) == read_json(done[0].folder / name), name
+
+
+def test_runs_from_elsewhere_that_have_no_name_are_one_sentence(tmp_path, study) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "runs.csv").write_text("size,tokens,share,recall\n14000,1500000,.1,.5\n")
+    with pytest.raises(InputError, match='runs.csv: run 1 of it has no "run"'):
+        run_study(study, tmp_path / "out", FakeLab())
 
 
 def test_a_finished_study_trains_nothing_and_keeps_its_prediction(done) -> None:

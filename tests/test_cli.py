@@ -102,6 +102,9 @@ def test_status_of_a_finished_study_and_of_no_study(tmp_path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "48 runs, 48 done" in shown.stdout
     assert "8 runs, 8 done" in shown.stdout
+    written = infusionlaw("table", tmp_path / "out", tmp_path / "runs.csv")
+    assert written.stdout == f"wrote 56 runs to {tmp_path / 'runs.csv'}\n"
+    assert (tmp_path / "runs.csv").read_bytes() == (tmp_path / "out" / "table.csv").read_bytes()
     missing = infusionlaw("status", tmp_path / "nowhere")
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
@@ -118,4 +121,4 @@ def test_report_can_be_written_anew(tmp_path) -> None:
 
 def test_help_lists_the_commands() -> None:
     out = infusionlaw("--help").stdout
-    assert all(name in out for name in ("init", "run", "power", "status", "fit", "predict", "report", "export"))
+    assert all(name in out for name in ("init", "run", "power", "status", "table", "fit", "predict", "report", "export"))
