@@ -29,7 +29,11 @@ def held_out(study: StudyFile, data: str) -> list[RunSpec]:
 def run_spec(
     study: StudyFile, data: str, size: int, tokens: int, dose: float, seed: int, is_held_out: bool = False
 ) -> RunSpec:
-    """One run with the study's settings; several budgets of [design] come from one trunk, named by the shortest."""
+    """One run with the study's settings.
+
+    Several budgets of [design] come from one trunk, named by the shortest, if the infusion is even, so that any prefix
+    of a stream is one. Options that came later are told where they differ from the default, so that ids stay.
+    """
     training, infusion, budgets = study.training, study.infusion, set(study.design.budgets)
     options: dict[str, float | int | str] = {
         "batch_factor": training.batch_factor,
@@ -39,7 +43,11 @@ def run_spec(
         "prior_share": infusion.prior_share,
         "weight_decay": training.weight_decay,
     }
-    if len(budgets) > 1:
+    if not infusion.prior_questions:
+        options["prior_questions"] = 0
+    if infusion.schedule != "even":
+        options["schedule"] = infusion.schedule
+    elif len(budgets) > 1:
         options["trunk"] = min(budgets)
     return RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
 

@@ -45,9 +45,14 @@ class TokenizerSettings(_Section):
 
 
 class Infusion(_Section):
-    """Prior facts' part of what is not infused, and the most exposures a domain fact may get."""
+    """Prior facts' part of what is not infused, whether it asks questions too, and the most exposures of a domain fact.
+
+    schedule: even, or early (late): the odds of infused tokens fall (rise) a hundredfold over a run.
+    """
 
     prior_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    prior_questions: bool = True
+    schedule: Literal["even", "early", "late"] = "even"
     max_exposures: PositiveInt = 5000
 
 
@@ -197,6 +202,8 @@ vocabulary = 1024                   # a BPE of this size is trained; or: file = 
 
 [infusion]
 prior_share = 0.25                  # prior facts' part of what is not infused
+prior_questions = true              # they are stated in questions too, and so are probed in a form that is known
+schedule = "even"                   # or "early", "late": the odds of infused tokens fall, rise a hundredfold over a run
 max_exposures = 5000                # refuse doses that would state a fact more often than this
 
 [design]

@@ -112,7 +112,7 @@ def test_runs_done_elsewhere_count_as_done(done, tmp_path, study) -> None:
 def test_runs_from_elsewhere_that_have_no_name_are_one_sentence(tmp_path, study) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "runs.csv").write_text("size,tokens,share,recall\n14000,1500000,.1,.5\n")
-    with pytest.raises(InputError, match='runs.csv: run 1 of it has no "run"'):
+    with pytest.raises(InputError, match=r'runs\.csv: run 1 of it has no "run"'):
         run_study(study, tmp_path / "out", FakeLab())
 
 

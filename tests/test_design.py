@@ -31,3 +31,21 @@ def test_settings_of_training_and_infusion_are_part_of_a_run(study) -> None:
     assert {run.id for run in grid(study, "d")}.isdisjoint(run.id for run in grid(other, "d"))
     faster = study.model_copy(update={"training": study.training.model_copy(update={"processes": 7})})
     assert [run.id for run in grid(faster, "d")] == [run.id for run in grid(study, "d")]
+
+
+def test_schedule_and_prior_questions_are_part_of_a_run_where_they_are_not_the_default(study) -> None:
+    def options(**infusion):
+        own = study.model_copy(update={"infusion": study.infusion.model_copy(update=infusion)})
+        return dict(grid(own, "data")[0].options)
+
+    assert not {"schedule", "prior_questions"} & set(options())
+    assert options(schedule="late")["schedule"] == "late"
+    assert options(prior_questions=False)["prior_questions"] == 0
+
+
+def test_budgets_share_a_trunk_only_where_a_prefix_is_a_stream(study) -> None:
+    design = study.design.model_copy(update={"budgets": (1_000_000, 2_000_000)})
+    even = study.model_copy(update={"design": design})
+    late = even.model_copy(update={"infusion": study.infusion.model_copy(update={"schedule": "late"})})
+    assert {dict(run.options).get("trunk") for run in grid(even, "data")} == {1_000_000}
+    assert {dict(run.options).get("trunk") for run in grid(late, "data")} == {None}

@@ -71,15 +71,19 @@ class Corpus:
         """Mean tokens of a domain statement, end-of-text included."""
         return StatementCycle(self._domain_statements, [0]).tokens_per_statement
 
-    def mixture(self, share: float, prior_share: float, seed: int) -> Mixture:
-        """The token stream of a run."""
+    def mixture(
+        self, share: float, prior_share: float, seed: int, *, questions: bool = True, tilt: float = 0.0, tokens: int = 0
+    ) -> Mixture:
+        """The token stream of a run. questions: whether prior facts are stated in questions too; tilt: see `Quota`."""
         return Mixture(
             StatementCycle(self._domain_statements, [seed, 1]),
-            StatementCycle(self._prior_statements, [seed, 2]),
+            StatementCycle(self._prior_statements if questions else self._plain_prior_statements, [seed, 2]),
             GeneralText(self.train, self.tokenizer.end_of_text, [seed, 3]),
             share=share,
             prior_share=prior_share,
             end_of_text=self.tokenizer.end_of_text,
+            tilt=tilt,
+            tokens=tokens,
         )
 
     @cached_property
@@ -87,15 +91,15 @@ class Corpus:
         """By domain fact, the templates that state it: statements only."""
         return [list(self.templates[fact.relation].statements) for fact in self.facts.domain]
 
-    @cached_property
-    def prior_templates(self) -> list[list[str]]:
+    def prior_templates(self, questions: bool = True) -> list[list[str]]:
         """By prior fact, the templates that state it: statements and questions in turn, less the question it is
-        probed with."""
+        probed with; or statements only."""
         out = []
         for index, fact in enumerate(self.facts.prior):
             forms = self.templates[fact.relation]
             used = [q for q in forms.questions if q not in probed_questions(index, forms.questions)]
-            out.append(_in_turn(forms.statements, used or forms.questions))
+            asked = _in_turn(forms.statements, used or forms.questions)
+            out.append(asked if questions else list(forms.statements))
         return out
 
     @cached_property
@@ -104,7 +108,11 @@ class Corpus:
 
     @cached_property
     def _prior_statements(self) -> Statements:
-        return self._tokenised(self.facts.prior, self.prior_templates)
+        return self._tokenised(self.facts.prior, self.prior_templates())
+
+    @cached_property
+    def _plain_prior_statements(self) -> Statements:
+        return self._tokenised(self.facts.prior, self.prior_templates(questions=False))
 
     def _tokenised(self, facts: tuple[Fact, ...], templates: list[list[str]]) -> Statements:
         texts = [fill(template, fact) for fact, own in zip(facts, templates, strict=True) for template in own]

@@ -23,7 +23,7 @@ from infusionlaw.lab.mixture import Ledger
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, measure
 from infusionlaw.lab.recipe import Recipe, shape_for
-from infusionlaw.lab.terms import doses_of, recipe_of, trunk_of
+from infusionlaw.lab.terms import asks_prior, doses_of, mixture_of, recipe_of, trunk_of
 from infusionlaw.lab.train import Status, train
 from infusionlaw.records import RunRecord, RunSpec, read_spec
 
@@ -53,13 +53,10 @@ def execute_together(
     trunks = [folder / "trunks" / trunk for spec in specs if (trunk := trunk_of(spec, corpus))]
     recipe = recipe_of(specs[0], corpus)
     doses = [doses_of(spec, recipe, corpus) for spec in specs]
-    mixtures = [
-        corpus.mixture(share, float(dict(spec.options)["prior_share"]), spec.seed)
-        for spec, (share, _) in zip(specs, doses, strict=True)
-    ]
+    mixtures = [mixture_of(spec, recipe, corpus) for spec in specs]
     for spec, mixture, run in zip(specs, mixtures, folders, strict=True):
         write_json(run / "spec.json", asdict(spec))
-        write_json(run / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus))
+        write_json(run / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus, asks_prior(spec)))
     model = Model(recipe.shape, [torch.Generator().manual_seed(spec.seed) for spec in specs]).to(best_device())
     ends = train(
         model, recipe, mixtures, folders, trunks=trunks, checkpoint_every=checkpoint_every, on_progress=on_progress
@@ -104,8 +101,12 @@ def _record(
     )
 
 
-def ledger_json(ledger: Ledger, corpus: Corpus) -> dict[str, Any]:
-    """The ledger in names: tokens by source, exposures by fact, statements by template."""
+def ledger_json(ledger: Ledger, corpus: Corpus, questions: bool = True) -> dict[str, Any]:
+    """The ledger in names: tokens by source, exposures by fact, statements by template.
+
+    questions: whether prior facts were stated in questions too.
+    """
+    prior_templates = corpus.prior_templates(questions)
 
     def source(facts: Sequence[Fact], exposures: Sequence[int], forms: Any, templates: list[list[str]]) -> Any:
         used: dict[str, Counter[str]] = {}
@@ -129,7 +130,7 @@ def ledger_json(ledger: Ledger, corpus: Corpus) -> dict[str, Any]:
         },
         "general_passes": ledger.general_passes,
         "domain": source(corpus.facts.domain, ledger.domain_exposures, ledger.domain_forms, corpus.domain_templates),
-        "prior": source(corpus.facts.prior, ledger.prior_exposures, ledger.prior_forms, corpus.prior_templates),
+        "prior": source(corpus.facts.prior, ledger.prior_exposures, ledger.prior_forms, prior_templates),
     }
 
 

@@ -2,14 +2,14 @@
 
 A run's training tokens are one long stream made of pages of about `PAGE` tokens. Page p holds a piece of general text,
 then the statements due by then, prior and domain facts evenly interleaved, every document closed by the end-of-text
-token. What is due follows from quotas in closed form:
+token. What is due follows from quotas in closed form (`quota`), here those of an even schedule:
 
     domain tokens by page p   <= share · PAGE · p
     prior tokens by page p    <= (1 - share) · prior_share · PAGE · p
     general tokens by page p   = floor((1 - share) (1 - prior_share) · PAGE · p)
 
 Only whole statements are placed, in cycles: every fact once a cycle, in an order drawn anew for each, its templates in
-turn. So exposures of two facts never differ by more than one, any prefix of the stream is as evenly infused as the
+turn. So exposures of two facts never differ by more than one, any prefix of an even stream is as evenly infused as the
 whole, and the stream can be entered anywhere: the start of page p is the sum of what the three sources have given.
 Blocks are consecutive slices of the stream. It is made in pieces of many pages: what they hold is found at once, as
 arrays, and their tokens are joined as bytes, with no index of every token. The last pieces are kept, so that readers of
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infusionlaw.lab.quota import Quota
 from infusionlaw.lab.statements import Numbers, StatementCycle, Tokens
 
 PAGE = 1024
@@ -123,18 +124,17 @@ class Mixture:
         share: float,
         prior_share: float,
         end_of_text: int,
+        tilt: float = 0.0,
+        tokens: int = 0,
     ) -> None:
+        """share, prior_share, tilt and tokens: see `Quota`."""
         told = domain.statements, prior.statements
         if {each.dtype for each in told} != {general.dtype}:
             raise ValueError(f"statements of {told[0].dtype} and {told[1].dtype} in general text of {general.dtype}")
         self.domain, self.prior, self.general = domain, prior, general
         self._tokens = [*told[0].tokens, *told[1].tokens]  # a form of a prior fact comes after all domain facts'
         self._sizes = np.concatenate([each.sizes for each in told])
-        self._rate = (
-            PAGE * share,
-            PAGE * (1 - share) * prior_share if prior.facts else 0.0,
-            PAGE * (1 - share) * (1 - prior_share if prior.facts else 1.0),
-        )
+        self._quota = Quota(share, prior_share if prior.facts else 0.0, tilt, tokens)
         self._end = end_of_text
         self._piece = lru_cache(maxsize=2)(self._make_piece)
         self._behind = domain.longest + prior.longest + 3  # pages start no more than that before PAGE · p
@@ -180,9 +180,10 @@ class Mixture:
     def _pages(self, start: int, end: int) -> _Pages:
         """The pages that hold positions [start, end); a page starts at or before PAGE · p, and hardly before it."""
         numbers = np.arange(start // PAGE, (end + self._behind) // PAGE + 2)
-        domain, domain_tokens = self.domain.within(self._rate[0] * numbers)
-        prior, prior_tokens = self.prior.within(self._rate[1] * numbers)
-        general = np.floor(self._rate[2] * numbers).astype(np.int64)
+        domain_quota, prior_quota, general_quota = self._quota.by(PAGE * numbers)
+        domain, domain_tokens = self.domain.within(domain_quota)
+        prior, prior_tokens = self.prior.within(prior_quota)
+        general = np.floor(general_quota).astype(np.int64)
         pages = _Pages(domain, prior, domain_tokens, prior_tokens, general)
         first, last = np.searchsorted(pages.start, start, side="right") - 1, np.searchsorted(pages.start, end)
         return pages.part(int(first), int(last))

@@ -1,9 +1,11 @@
-"""The terms of a run: what its spec means on a corpus, as recipe, doses, and the trunk it belongs to."""
+"""The terms of a run: what its spec means on a corpus, as recipe, doses, token stream, and the trunk it belongs to."""
 
 from dataclasses import replace
 
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import Corpus
+from infusionlaw.lab.mixture import Mixture
+from infusionlaw.lab.quota import TILTS
 from infusionlaw.lab.recipe import Recipe, recipe_for
 from infusionlaw.records import RunSpec
 
@@ -53,6 +55,25 @@ def doses_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> tuple[float, floa
             f"{facts} facts once takes {once:,.0f}; raise the budget or the dose, or infuse fewer facts"
         )
     return share, exposures
+
+
+def mixture_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> Mixture:
+    """The token stream of a run."""
+    options = dict(spec.options)
+    share, _ = doses_of(spec, recipe, corpus)
+    return corpus.mixture(
+        share,
+        float(options["prior_share"]),
+        spec.seed,
+        questions=asks_prior(spec),
+        tilt=TILTS[str(options.get("schedule", "even"))],
+        tokens=recipe.tokens,
+    )
+
+
+def asks_prior(spec: RunSpec) -> bool:
+    """Whether a run states prior facts in questions too."""
+    return bool(dict(spec.options).get("prior_questions", True))
 
 
 def trunk_of(spec: RunSpec, corpus: Corpus) -> str:

@@ -96,6 +96,14 @@ def test_domain_facts_are_only_stated_and_prior_facts_also_asked_but_never_as_pr
     assert not any(fact.subject in text for fact in corpus.facts.unseen for text in stream if "flag" in text)
 
 
+def test_prior_facts_can_go_without_questions(corpus) -> None:
+    stream = set(decoded(corpus, corpus.mixture(0.5, 0.5, 1, questions=False).read(0, 30_000)))
+    questions = corpus.templates["colour"].questions
+    assert not any(fill(template, fact) in stream for template in questions for fact in corpus.facts.prior)
+    stated = corpus.templates["colour"].statements
+    assert all(any(fill(template, fact) in stream for template in stated) for fact in corpus.facts.prior)
+
+
 def test_dose_zero_states_prior_facts_at_the_same_rate_of_the_general_part(corpus) -> None:
     ledgers = [corpus.mixture(share, 0.25, 1).ledger(60_000) for share in (0.0, 0.5)]
     assert ledgers[0].domain_tokens == 0

@@ -25,7 +25,9 @@ def cycle(facts: int, forms: int, base: int, seed: int) -> StatementCycle:
     return StatementCycle(Statements(told, np.dtype(np.uint16)), [seed, base])
 
 
-def mixture(share: float, facts: int = 12, forms: int = 3, prior_share: float = 0.25, seed: int = 1) -> Mixture:
+def mixture(
+    share: float, facts: int = 12, forms: int = 3, prior_share: float = 0.25, seed: int = 1, **schedule
+) -> Mixture:
     return Mixture(
         cycle(facts, forms, 1000, seed),
         cycle(8, 4, 3000, seed),
@@ -33,6 +35,7 @@ def mixture(share: float, facts: int = 12, forms: int = 3, prior_share: float = 
         share=share,
         prior_share=prior_share,
         end_of_text=END,
+        **schedule,
     )
 
 
@@ -63,9 +66,10 @@ def source(document: list[int]) -> str:
     facts=st.integers(1, 40),
     blocks=st.integers(3, 150),
     seed=st.integers(0, 5),
+    tilt=st.sampled_from([0.0, -4.6, 4.6]),
 )
-def test_ledger_equals_a_recount_of_the_blocks(share: float, facts: int, blocks: int, seed: int) -> None:
-    mix = mixture(share, facts=facts, seed=seed)
+def test_ledger_equals_a_recount_of_the_blocks(share: float, facts: int, blocks: int, seed: int, tilt: float) -> None:
+    mix = mixture(share, facts=facts, seed=seed, tilt=tilt, tokens=20_000)
     tokens = mix.blocks(0, blocks, 128)[:, :-1].reshape(-1)
     ledger = mix.ledger(len(tokens))
     spent, seen = recount(tokens)
@@ -84,10 +88,15 @@ def test_ledger_equals_a_recount_of_the_blocks(share: float, facts: int, blocks:
 
 
 @settings(max_examples=25, deadline=None)
-@given(share=st.sampled_from([0.0, 0.1, 0.6, 0.95]), start=st.integers(0, 60_000), count=st.integers(1, 5_000))
-def test_seeking_gives_the_same_bytes_as_reading_up_to_it(share: float, start: int, count: int) -> None:
-    whole = mixture(share).read(0, start + count)
-    assert np.array_equal(mixture(share).read(start, count), whole[start:])
+@given(
+    share=st.sampled_from([0.0, 0.1, 0.6, 0.95]),
+    start=st.integers(0, 60_000),
+    count=st.integers(1, 5_000),
+    tilt=st.sampled_from([0.0, -4.6, 4.6]),
+)
+def test_seeking_gives_the_same_bytes_as_reading_up_to_it(share: float, start: int, count: int, tilt: float) -> None:
+    whole = mixture(share, tilt=tilt, tokens=60_000).read(0, start + count)
+    assert np.array_equal(mixture(share, tilt=tilt, tokens=60_000).read(start, count), whole[start:])
 
 
 def test_targets_are_the_inputs_one_token_later() -> None:
@@ -101,6 +110,14 @@ def test_every_page_worth_of_tokens_holds_its_share(share: float) -> None:
     mix = mixture(share)
     for tokens in range(20_480, 204_800, 20_480):
         assert mix.ledger(tokens).share == pytest.approx(share, abs=60 / tokens)
+
+
+@pytest.mark.parametrize(("tilt", "first_half"), [(-4.6, 0.86), (4.6, 0.14)])
+def test_a_tilted_infusion_has_its_share_in_the_end_and_not_before(tilt: float, first_half: float) -> None:
+    mix = mixture(0.2, tilt=tilt, tokens=204_800)
+    whole, half = mix.ledger(204_800), mix.ledger(102_400)
+    assert whole.share == pytest.approx(0.2, abs=60 / 204_800)
+    assert half.domain_tokens / whole.domain_tokens == pytest.approx(first_half, abs=0.02)
 
 
 def test_a_budget_is_a_prefix_of_a_larger_one() -> None:
