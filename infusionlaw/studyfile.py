@@ -18,11 +18,15 @@ class _Section(BaseModel):
 
 
 class Facts(_Section):
-    """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects."""
+    """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects.
+
+    statements: domain facts are stated in the first so many statement templates of their relation; 0: in all of them.
+    """
 
     source: str | tuple[str, ...] = "atlas"
     templates: tuple[str, ...] = ()
     relations: tuple[str, ...] = ()
+    statements: Annotated[int, Field(ge=0)] = 0
     domain: PositiveInt = 32
     prior: PositiveInt = 32
     unseen: PositiveInt = 32
@@ -188,6 +192,7 @@ seed = 0                            # draws which subjects are domain, prior and
 source = "atlas"                    # built in: cities and countries; or your files: ["facts.csv"]
 templates = []                      # your templates: ["templates.toml"]; atlas brings its own
 relations = ["city-country", "city-population"]   # [] takes all
+statements = 0                      # in how many templates of its relation a domain fact is stated; 0: all
 domain = 32                         # subjects whose facts are infused
 prior = 32                          # subjects every run learns at one fixed rate
 unseen = 32                         # subjects no run ever sees: the guessing baseline

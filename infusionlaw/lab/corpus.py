@@ -41,7 +41,8 @@ Options = tuple[tuple[str, ...] | None, ...]
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus, opened. `counts` are the numbers a report shows."""
+    """A prepared corpus, opened. `counts` are the numbers a report shows; domain facts are stated in the first
+    `statements` templates of their relation, 0: in all."""
 
     folder: Path
     id: str
@@ -50,6 +51,7 @@ class Corpus:
     options: Mapping[str, Options]
     templates: Mapping[str, Templates]
     counts: Mapping[str, Any]
+    statements: int = 0
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -89,7 +91,8 @@ class Corpus:
     @cached_property
     def domain_templates(self) -> list[list[str]]:
         """By domain fact, the templates that state it: statements only."""
-        return [list(self.templates[fact.relation].statements) for fact in self.facts.domain]
+        stated = slice(self.statements or None)
+        return [list(self.templates[fact.relation].statements[stated]) for fact in self.facts.domain]
 
     def prior_templates(self, questions: bool = True) -> list[list[str]]:
         """By prior fact, the templates that state it: statements and questions in turn, less the question it is
@@ -163,6 +166,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
             "facts": {name: [asdict(fact) for fact in part] for name, part in parts.items()},
             "options": {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())},
             "templates": {name: asdict(forms) for name, forms in sorted(knowledge.templates.items())},
+            **({"statements": study.facts.statements} if study.facts.statements else {}),
         },
     )
     text_counts = _prepare_tokens(study, folder, chain(*parts.values()), facts.domain, knowledge.templates)
@@ -199,6 +203,7 @@ def open_corpus(folder: Path) -> Corpus:
             for name, forms in known["templates"].items()
         },
         counts=head["counts"],
+        statements=known.get("statements", 0),
     )
     if len(corpus.train) < PAGE or len(corpus.validation[0]) < 2 * PAGE:
         raise InputError(

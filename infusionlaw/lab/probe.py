@@ -84,8 +84,7 @@ def build_probes(corpus: Corpus) -> Probes:
         ]
         return _questions(facts, templates, corpus.options[name], corpus.tokenizer)
 
-    domain = corpus.facts.domain
-    used = [corpus.templates[fact.relation].statements for fact in domain]
+    domain, used = corpus.facts.domain, corpus.domain_templates
     surface = [tuple(t for t in texts if t.index("{subject}") < t.index("{object}")) for texts in used]
     return Probes(
         domain=questions("domain", domain),

@@ -96,6 +96,20 @@ def test_domain_facts_are_only_stated_and_prior_facts_also_asked_but_never_as_pr
     assert not any(fact.subject in text for fact in corpus.facts.unseen for text in stream if "flag" in text)
 
 
+def test_domain_facts_can_be_stated_in_fewer_templates(material, corpus, tmp_path) -> None:
+    moved = copy_of(material, tmp_path)
+    text = (moved / "study.toml").read_text()
+    (moved / "study.toml").write_text(text.replace("[facts]", "[facts]\nstatements = 1", 1))
+    own = prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus")
+    assert own.id != corpus.id
+    assert {len(templates) for templates in own.domain_templates} == {1}
+    stream = set(decoded(own, own.mixture(0.5, 0.5, 1).read(0, 30_000)))
+    first, *others = own.templates["colour"].statements
+    assert all(fill(first, fact) in stream for fact in own.facts.domain)
+    assert not any(fill(other, fact) in stream for other in others for fact in own.facts.domain)
+    assert any(fill(other, fact) in stream for other in others for fact in own.facts.prior)
+
+
 def test_prior_facts_can_go_without_questions(corpus) -> None:
     stream = set(decoded(corpus, corpus.mixture(0.5, 0.5, 1, questions=False).read(0, 30_000)))
     questions = corpus.templates["colour"].questions
