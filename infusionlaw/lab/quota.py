@@ -33,7 +33,7 @@ class Quota:
 
     def by(self, positions: Positions) -> tuple[Quotas, Quotas, Quotas]:
         """Tokens of domain statements, prior statements and general text by each position; they add up to it."""
-        if not (self.tilt and self.share):
+        if not self.tilt or self.share in (0, 1):  # there is nothing to move
             kept = 1 - self.share
             rates = self.share, kept * self.prior_share, kept * (1 - self.prior_share)
             return rates[0] * positions, rates[1] * positions, rates[2] * positions
