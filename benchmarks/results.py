@@ -4,7 +4,7 @@
 studies/explanations/NAME.toml, `results/predictions/` what was written before the held-out runs were trained. A part
 whose table is not there yet is left out of the page.
 
-    python -m benchmarks.results            # writes docs/results.md and docs/results/; scripts/reproduce calls it
+    python -m benchmarks.results            # writes docs/results.md and docs/results/
 """
 
 import argparse
@@ -150,7 +150,7 @@ def page(results: Path, figures: Path) -> str:
 
 
 HEAD = """
-Made from the tables in `results/` by `scripts/reproduce`; points are shares of the budget with 90 % intervals.
+Made from the tables in `results/` by `python -m benchmarks.results`; points are shares of the budget with 90 % intervals.
 """
 
 
