@@ -150,7 +150,8 @@ def page(results: Path, figures: Path) -> str:
 
 
 HEAD = """
-Made from the tables in `results/` by `python -m benchmarks.results`; points are shares of the budget with 90 % intervals.
+Made from the tables in `results/` by `python -m benchmarks.results`; points are shares of the budget with
+90 % intervals.
 """
 
 
