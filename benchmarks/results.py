@@ -114,9 +114,9 @@ def _points(rows: Sequence[RunRecord]) -> list[Point]:
 
 def main_grid(rows: Sequence[RunRecord], predictions: Path, figures: Path) -> str:
     """The family of curves, its points, their law, and the predictions beside what came of them."""
-    fitted, held = [row for row in rows if not row.held_out], [row for row in rows if row.held_out]
+    fitted = [row for row in rows if not row.held_out]
     points, law = fit(fitted, TOLERANCE, draws=1000)
-    every = [*points, *(_points(rows) if held else ())]
+    every = _points(rows) if len(fitted) < len(rows) else points
     written = sorted(predictions.glob("*.json"))
     comparison = compare(read_json(written[-1]), every) if written else NOTHING_PREDICTED
     drawings = write_figures(figures, panels(rows, every), law, comparison)
