@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import table
-from infusionlaw.chain import compare, fit
+from infusionlaw.chain import fit
+from infusionlaw.compare import compare
 from infusionlaw.files import read_json, write_text
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law

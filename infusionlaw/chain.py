@@ -5,20 +5,19 @@ written before the runs that test it, with the time, the hash of the table it ca
 already known; it is never written again for the same table.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from infusionlaw.compare import compare
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, remove_leftovers, write_json, write_text
-from infusionlaw.law.dose import log_odds
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
 from infusionlaw.law.lawfile import write_law
 from infusionlaw.law.points.find import Acquisition, find_points
-from infusionlaw.law.points.point import KINDS, Point, write_points
+from infusionlaw.law.points.point import Point, write_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan
 from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
@@ -90,7 +89,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         points, law = fit(rows, study.file.law.tolerance, study.file.law.draws)
         write_table(study.folder / "fitted.csv", rows)
         write_law(study.folder / "law.json", law)
-        targets = sorted(set(lab.check(study.folder, study.held_out)))
+        targets = _targets(study, lab)
         prediction = _predict(study, law, rows, targets)
         if study.held_out:
             left = _left(study, study.held_out)
@@ -101,8 +100,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         points = find_points(table, tolerance=study.file.law.tolerance, draws=study.file.law.draws) if held else points
         write_table(study.folder / "table.csv", table)
         write_points(study.folder / "points.json", points)
-        write_json(study.folder / "comparison.json", compare(read_json(prediction), points))
-        target = max([*targets] or [(int(row.size), int(row.tokens)) for row in rows])
+        write_json(study.folder / "comparison.json", compare(read_json(prediction), points, held))
+        target = max([*targets.values()] or [(int(row.size), int(row.tokens)) for row in rows])
         write_plan(study.folder / "plan.json", _plan(study, law, *target))
         watch.stage("writing the report")
         write_report(study.folder)
@@ -156,10 +155,19 @@ def _train(study: Study, specs: Sequence[RunSpec], lab: Lab, watch: Watch) -> No
         watch.finished(by_id[record.run], record)
 
 
-def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Sequence[tuple[int, int]]) -> Path:
+Targets = dict[tuple[int, int], tuple[int, int]]
+
+
+def _targets(study: Study, lab: Lab) -> Targets:
+    """The (N, D) of the held-out runs, as asked for and as they will really be."""
+    specs = study.held_out
+    asked = [(spec.size, spec.tokens) for spec in specs]
+    return dict(sorted(zip(asked, lab.check(study.folder, specs), strict=True)))
+
+
+def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Targets) -> Path:
     """Write the prediction for the held-out targets, unless one from this very table is there; returns its path."""
-    table = table_hash(rows)
-    path = study.folder / "predictions" / f"{table[:12]}.json"
+    table, path = table_hash(rows), study.prediction
     if not path.exists():
         content = {
             "version": 1,
@@ -167,7 +175,10 @@ def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Sequenc
             "table": "fitted.csv",
             "table_sha256": table,
             "held_out_runs_already_known": len(study.records(study.held_out)),
-            "predictions": [plan_json(_plan(study, law, size, tokens)) for size, tokens in targets],
+            "predictions": [
+                {"asked": {"size": asked[0], "tokens": asked[1]}, **plan_json(_plan(study, law, *real))}
+                for asked, real in targets.items()
+            ],
         }
         write_json(path, content)
     return path
@@ -176,55 +187,3 @@ def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Sequenc
 def _plan(study: Study, law: Law, size: int, tokens: int) -> Plan:
     """The plan for a model that the study file asks for, however far beyond the others it lies."""
     return predict(law, size, tokens, tolerance=study.file.law.tolerance, extrapolate=True)
-
-
-def compare(prediction: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
-    """Predicted and observed points of the held-out runs: error in dex, and whether the interval held the point.
-
-    A bound (not reached, before the grid) has no error; it is a hit when it does not contradict the interval.
-    """
-    rows = []
-    for plan in prediction["predictions"]:
-        target = plan["target"]
-        for kind in KINDS:
-            if kind not in plan:
-                continue
-            for point in points:
-                if (point.kind, point.size, point.tokens) == (kind, target["size"], target["tokens"]):
-                    rows.append(_compared(kind, plan[kind], point))
-    return {
-        "version": 1,
-        "written": prediction["written"],
-        "table_sha256": prediction["table_sha256"],
-        "held_out_runs_already_known": prediction["held_out_runs_already_known"],
-        "points": rows,
-    }
-
-
-def _compared(kind: str, predicted: dict[str, Any], point: Point) -> dict[str, Any]:
-    """One predicted point beside the observed one, in the unit that the study found points in."""
-    expected = predicted[point.unit]
-    seen = (point.share if point.unit == "share" else point.exposures).as_dict()
-    error = inside = None
-    if expected["value"] is not None:
-        if seen["value"] is not None:
-            error = _coordinate(seen["value"], point.unit) - _coordinate(expected["value"], point.unit)
-            inside = expected["low"] <= seen["value"] <= expected["high"]
-        elif point.status == "not reached" and seen["low"] is not None:
-            inside = expected["high"] >= seen["low"]
-        elif point.status == "before the grid" and seen["high"] is not None:
-            inside = expected["low"] <= seen["high"]
-    return {
-        "kind": kind,
-        "size": point.size,
-        "tokens": point.tokens,
-        "unit": point.unit,
-        "predicted": expected,
-        "observed": {"status": point.status, **seen},
-        "error_dex": None if error is None else round(error, 4),
-        "inside": inside,
-    }
-
-
-def _coordinate(dose: float, unit: str) -> float:
-    return float(log_odds(dose)) if unit == "share" else math.log10(dose)

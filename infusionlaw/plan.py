@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from infusionlaw.errors import InputError
 from infusionlaw.law.advice.best import Advice, advise
 from infusionlaw.law.advice.limits import Limit, Target, text_of
+from infusionlaw.law.advice.outlook import Outlook, outlooks
 from infusionlaw.law.advice.remedies import Remedy, remedies, room
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law, Prediction
@@ -68,7 +69,8 @@ class Plan:
 
     target: with the risk and the tolerance asked for; binding: the constraint that holds the dose back; at the advised
     dose, recall: expected; rise: of general loss; known: how many of the facts; room: for how many as much infused text
-    is enough to begin to teach them. remedies: what would make a dose work.
+    is enough to begin to teach them. outlook: what to expect at no dose, at a quarter of the dose, at it and at four
+    times it. remedies: what would make a dose work.
     """
 
     status: str
@@ -85,6 +87,7 @@ class Plan:
     rise: Interval
     known: Interval
     room: Interval
+    outlook: tuple[Outlook, ...]
     remedies: tuple[Remedy, ...]
     support: Support
 
@@ -128,6 +131,7 @@ def predict(
         rise=Interval() if x is None else _rise(law, target, x),
         known=_known(law, target, recall),
         room=Interval() if x is None else room(law, target, x),
+        outlook=outlooks(law, target, x),
         remedies=remedies(law, target) if status == "no dose works" else (),
         support=support,
     )

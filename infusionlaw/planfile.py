@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.files import write_json
+from infusionlaw.law.advice.outlook import Outlook
 from infusionlaw.law.dose import LEVEL
 from infusionlaw.law.law import Prediction
 from infusionlaw.plan import Dose, Plan
@@ -31,6 +32,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "rise": plan.rise.as_dict(),
         "facts_known": plan.known.as_dict(),
         "facts_room": plan.room.as_dict(),
+        "outlook": [_outlook_json(outlook) for outlook in plan.outlook],
         "remedies": [asdict(remedy) for remedy in plan.remedies],
         "collapse": _dose_json(plan.collapse),
         "acquisition": _dose_json(plan.acquisition),
@@ -43,6 +45,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
     extra = {"retention": plan.retention, "tolerance": plan.tolerance}
     return content | {name: _dose_json(point) for name, point in extra.items() if point.x.value is not None}
+
+
+def _outlook_json(outlook: Outlook) -> dict[str, Any]:
+    scores = {name: getattr(outlook, name).as_dict() for name in ("recall", "retention", "general_loss")}
+    return {"name": outlook.name, "share": outlook.share, "exposures": outlook.exposures} | scores
 
 
 def _dose_json(dose: Prediction | Dose) -> dict[str, Any]:

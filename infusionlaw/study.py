@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from infusionlaw.design import grid, held_out
+from infusionlaw.design import grid, held_out, run_spec
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.records import RunRecord, RunSpec
 from infusionlaw.search import State, opening, rounds
 from infusionlaw.studyfile import StudyFile
-from infusionlaw.table import read_table
+from infusionlaw.table import read_table, table_hash
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,26 @@ class Study:
     def held_out(self) -> list[RunSpec]:
         """The runs that are predicted first; one that is already among the others is no prediction and is left out."""
         known = {spec.id for spec in self.fitted}
-        return [spec for spec in held_out(self.file, self.data) if spec.id not in known]
+        specs = {spec.id: spec for spec in [*held_out(self.file, self.data), *self._looked_at()]}
+        return [spec for name, spec in specs.items() if name not in known]
+
+    @property
+    def prediction(self) -> Path:
+        """Where the prediction from the finished runs is, or will be."""
+        return self.folder / "predictions" / f"{table_hash(self.records(self.fitted))[:12]}.json"
+
+    def _looked_at(self) -> list[RunSpec]:
+        """The held-out runs at the doses that the prediction looks at, if they are asked for and it is written."""
+        held = self.file.held_out
+        if held is None or not held.advised or not self.prediction.exists():
+            return []
+        return [
+            run_spec(self.file, self.data, plan["asked"]["size"], plan["asked"]["tokens"], round(dose, 4), seed, True)
+            for plan in read_json(self.prediction)["predictions"]
+            for outlook in plan["outlook"]
+            if (dose := outlook[self.file.unit])
+            for seed in held.seeds or self.file.design.seeds
+        ]
 
     def record(self, spec: RunSpec) -> RunRecord | None:
         """The record of a finished run, or None; a broken record.json is an InputError that names it."""

@@ -92,12 +92,16 @@ class Search(_Section):
 
 
 class HeldOut(_Section):
-    """Sizes predicted before they are trained; what is left out is taken from [design]."""
+    """Sizes predicted before they are trained; what is left out is taken from [design].
+
+    advised: also train them at the doses that the prediction looks at: the advised one, a quarter and four times it.
+    """
 
     sizes: tuple[PositiveInt, ...]
     budgets: tuple[PositiveInt, ...] = ()
     doses: tuple[Annotated[float, Field(ge=0)], ...] = ()
     seeds: tuple[int, ...] = ()
+    advised: bool = False
 
 
 class Training(_Section):
@@ -227,6 +231,7 @@ round = 4                           # runs that a curve takes before it is looke
 [held_out]                          # predicted first, then trained
 sizes = [110_000]
 seeds = [1]
+advised = false                     # true: also at the advised dose, at a quarter and at four times it
 
 [training]
 block = 128                         # tokens a block

@@ -31,7 +31,8 @@ MAY = {
     "losses": GROUND | {"cells", "law", "tabular"},
     "lab": GROUND | {"lab", "studyfile"},
     "report": GROUND | {"law", "plan", "report", "search", "study", "studyfile"},
-    "chain": GROUND | {"law", "plan", "planfile", "report", "study", "studyfile"},
+    "compare": {"law", "records"},
+    "chain": GROUND | {"compare", "law", "plan", "planfile", "report", "study", "studyfile"},
     "console": {"chain", "records", "report"},
 }
 

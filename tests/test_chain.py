@@ -7,7 +7,8 @@ import os
 import pytest
 from fakelab import Died, FakeLab
 
-from infusionlaw.chain import Watch, compare, dry_run, run_study
+from infusionlaw.chain import Watch, dry_run, run_study
+from infusionlaw.compare import compare
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.points.point import read_points
@@ -217,3 +218,24 @@ def test_a_name_that_is_no_folder_needs_one(tmp_path, study, monkeypatch) -> Non
     with pytest.raises(InputError, match="which is no name of a folder; change it, or say --out"):
         run_study(path, None, FakeLab())
     assert not (tmp_path.parent / "elsewhere").exists()
+
+
+def test_held_out_models_are_trained_at_the_doses_that_the_prediction_looks_at(tmp_path, study) -> None:
+    study.write_text(STUDY.replace("sizes = [112_000]", "sizes = [112_000]\nadvised = true"))
+    lab = FakeLab()
+    done = run_study(study, tmp_path / "out", lab)
+    (path,) = (done.folder / "predictions").iterdir()
+    prediction, comparison = read_json(path), read_json(done.folder / "comparison.json")
+    assert prediction["held_out_runs_already_known"] == 0
+    doses = {round(outlook["share"], 4) for outlook in prediction["predictions"][0]["outlook"]}
+    assert len(doses) == 4
+    assert doses <= {spec.dose for spec in lab.log if spec.held_out}
+    assert len(lab.log) == 64 + 2 * len(doses - {0.0, 0.97})  # two seeds; 0 and .97 are run anyway
+    seen = {(row["name"], row["score"]) for row in comparison["scores"]}
+    assert len(seen) == 4 * 3
+    assert all(row["observed"]["runs"] == 2 for row in comparison["scores"])
+    (regret,) = comparison["regret"]
+    assert 0 <= regret["regret"] < 0.3
+    again = FakeLab(dies_after=0)
+    run_study(study, tmp_path / "out", again)
+    assert not again.log

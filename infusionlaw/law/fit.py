@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from infusionlaw.errors import InputError, nearest
+from infusionlaw.law.bare import fit_bare
 from infusionlaw.law.choice import weights
 from infusionlaw.law.cost import fit_cost
 from infusionlaw.law.dose import Array, Interval, unit_of
@@ -60,7 +61,9 @@ def fit_law(
         tokens_per_fact=_median([row.tokens_per_fact for row in used]),
         table=table_hash(used),
         heights=fit_heights(mine, _guessing(used)),
+        kept=fit_heights(mine, _guessing(used), "retention"),
         cost=fit_cost(used, unit),
+        bare=fit_bare(used, unit),
     )
 
 

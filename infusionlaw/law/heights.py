@@ -1,6 +1,7 @@
 """How high a dose-response is and how wide its slopes are, carried to another size and budget.
 
-Plateau and floor of recall are levels, so they are carried in logits of (level - guessing) / (1 - guessing):
+Plateau and floor of recall, or of retention, are levels, so they are carried in logits of
+(level - guessing) / (1 - guessing):
 
     logit plateau = alpha + beta log10(N / N0) + gamma log10(D / D0) + tau * noise
 
@@ -17,7 +18,7 @@ from scipy.special import expit, logit
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.points.detect import Level
-from infusionlaw.law.points.point import Point
+from infusionlaw.law.points.point import Kind, Point
 
 SLOPE, INTERCEPT, TAU = 2.0, 5.0, 0.3
 LEAST, MOST = 0.02, 0.98
@@ -26,7 +27,7 @@ STEP = 0.001
 
 @dataclass(frozen=True)
 class Heights:
-    """Normal posterior of the plateau's (intercept, size, tokens); levels and widths common to all curves."""
+    """Normal posterior of a plateau's (intercept, size, tokens); levels and widths common to all curves."""
 
     size0: float
     tokens0: float
@@ -38,15 +39,15 @@ class Heights:
     fall: Level
 
     def plateau(self, size: float, tokens: float, draws: int, rng: np.random.Generator) -> Array:
-        """Draws of the plateau of recall (draws,) at one size and budget."""
+        """Draws of the plateau (draws,) at one size and budget."""
         row = np.array([1.0, np.log10(size / self.size0), np.log10(tokens / self.tokens0)])
         centre, sd = row @ np.array(self.mean), np.sqrt(row @ np.array(self.covariance) @ row + TAU**2)
         return np.asarray(self.guessing + (1 - self.guessing) * expit(centre + sd * rng.standard_normal(draws)))
 
 
-def fit_heights(points: Sequence[Point], guessing: float) -> Heights | None:
-    """Heights from the points of recall that have a response; None when there are none."""
-    used = [(p, p.response) for p in points if p.kind == "collapse" and p.response is not None]
+def fit_heights(points: Sequence[Point], guessing: float, kind: Kind = "collapse") -> Heights | None:
+    """Heights from the points of recall, or of retention, that have a response; None when there are none."""
+    used = [(p, p.response) for p in points if p.kind == kind and p.response is not None]
     if not used:
         return None
     size, tokens = np.array([p.size for p, _ in used]), np.array([p.tokens for p, _ in used])

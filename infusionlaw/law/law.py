@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from infusionlaw.errors import InputError
+from infusionlaw.law.bare import Bare
 from infusionlaw.law.cost import Cost
 from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
 from infusionlaw.law.forms import Form, Places, places
@@ -88,7 +89,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Law:
-    """All kinds of points of one table, and its support. doses: smallest and largest above 0, in `unit`."""
+    """All kinds of points of one table, and its support. doses: smallest and largest above 0, in `unit`.
+
+    heights: of recall; kept: of retention; cost: the rise of general loss; bare: the scores at dose 0.
+    """
 
     unit: DoseUnit
     kinds: tuple[KindLaw, ...]
@@ -100,6 +104,8 @@ class Law:
     table: str
     heights: Heights | None = None
     cost: Cost | None = None
+    kept: Heights | None = None
+    bare: Bare | None = None
 
     def of(self, kind: Kind) -> KindLaw:
         """The law of one kind; InputError for a kind there is none of."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
+from infusionlaw.law.bare import Bare, Line
 from infusionlaw.law.cost import Cost
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
 from infusionlaw.law.forms import known_forms
@@ -15,7 +16,7 @@ from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.records import DoseUnit
 
-VERSION = 3
+VERSION = 4
 
 
 def law_json(law: Law) -> dict[str, Any]:
@@ -31,7 +32,9 @@ def law_json(law: Law) -> dict[str, Any]:
         "table": law.table,
         "kinds": {kind.kind: _kind_json(kind) for kind in law.kinds},
         "heights": asdict(law.heights) if law.heights else None,
+        "kept": asdict(law.kept) if law.kept else None,
         "cost": asdict(law.cost) if law.cost else None,
+        "bare": asdict(law.bare) if law.bare else None,
     }
 
 
@@ -77,7 +80,7 @@ def read_law(path: str | Path) -> Law:
 
 def _law_from(content: dict[str, Any], path: str | Path) -> Law:
     unit: DoseUnit = content["unit"]
-    support, heights = content["support"], content["heights"]
+    support = content["support"]
     kinds = tuple(
         KindLaw(
             kind=kind,
@@ -99,8 +102,10 @@ def _law_from(content: dict[str, Any], path: str | Path) -> Law:
         content["facts"],
         content["tokens_per_fact"],
         content["table"],
-        _heights_from(heights) if heights else None,
-        _cost_from(content["cost"]) if content["cost"] else None,
+        heights=_heights_from(content["heights"]) if content["heights"] else None,
+        cost=_cost_from(content["cost"]) if content["cost"] else None,
+        kept=_heights_from(content["kept"]) if content["kept"] else None,
+        bare=_bare_from(content["bare"]) if content["bare"] else None,
     )
 
 
@@ -125,3 +130,12 @@ def _heights_from(content: dict[str, Any]) -> Heights:
 def _cost_from(content: dict[str, Any]) -> Cost:
     covariance = tuple(tuple(row) for row in content["covariance"])
     return Cost(**{**content, "theta": tuple(content["theta"]), "covariance": covariance})
+
+
+def _bare_from(content: dict[str, Any]) -> Bare:
+    return Bare(**{name: _line_from(line) if line else None for name, line in content.items()})
+
+
+def _line_from(content: dict[str, Any]) -> Line:
+    covariance = tuple(tuple(row) for row in content["covariance"])
+    return Line(**{**content, "mean": tuple(content["mean"]), "covariance": covariance})

@@ -19,8 +19,9 @@ from typing import Literal
 import numpy as np
 
 from infusionlaw.law.advice.limits import TRIED, Constraint, Limit, Target, draws, limits, tightest, works
+from infusionlaw.law.advice.outlook import recall_at
 from infusionlaw.law.dose import LEVEL, Array, Interval
-from infusionlaw.law.heights import Heights, widths
+from infusionlaw.law.heights import widths
 from infusionlaw.law.law import Law
 
 STEP, NEAR = 0.01, 0.005
@@ -66,7 +67,7 @@ def _highest(law: Law, target: Target, found: tuple[Limit, ...]) -> Advice:
     risen = _picked(acquisition - np.median(acquisition), len(found))
     others, _ = curve.best(risen, repeats["collapse of recall"], _shifted(found, repeats))
     x = _bounded(Interval(float(best[0]), *_ends(others)), limit)
-    recall = _recall(law, target, float(best[0]), acquisition)
+    recall = recall_at(law, target, float(best[0]))
     return Advice("ok", x, limit.name if binds[0] else "", recall, found)
 
 
@@ -132,35 +133,16 @@ def _curve(law: Law, target: Target, limit: float, acquisition: Array) -> _Curve
         kept = 1 - _mean_rise(x, _even(collapse), widths(heights.fall if heights else None, 1, KNOTS))
     if heights is None:  # without levels, the part of the way from guessing to the plateau
         return _Curve(x, learned, kept, 0.0, 1.0, 0.0)
-    guessing, plateau = heights.guessing, float(_plateau(heights, target).mean())
+    plateau = float(heights.plateau(target.size, target.tokens, DRAWS, np.random.default_rng(2)).mean())
+    guessing = heights.guessing
     return _Curve(x, learned, kept, guessing, plateau, float(np.clip(heights.floor.mean, guessing, plateau)))
 
 
-def _plateau(heights: Heights, target: Target) -> Array:
-    return heights.plateau(target.size, target.tokens, DRAWS, np.random.default_rng(2))
-
-
-def _even(values: Array, count: int = KNOTS) -> Array:
-    """As many of the values, evenly over their quantiles."""
-    return np.asarray(np.quantile(values, (np.arange(count) + 0.5) / count))
+def _even(values: Array) -> Array:
+    """KNOTS of the values, evenly over their quantiles."""
+    return np.asarray(np.quantile(values, (np.arange(KNOTS) + 0.5) / KNOTS))
 
 
 def _mean_rise(x: Array, knot: Array, width: Array) -> Array:
     """The mean over draws of a rise at x (G,)."""
     return np.asarray(np.clip((x[:, None] - knot) / width, 0, 1).mean(1))
-
-
-def _recall(law: Law, target: Target, x: float, acquisition: Array) -> Interval:
-    """Recall at a dose: expected, and the 90 % interval of the model's own."""
-    heights, collapse, rng = law.heights, draws(law, "collapse", target), np.random.default_rng(3)
-    if heights is None:
-        return Interval()
-    width = widths(heights.rise, 4, DRAWS)
-    risen = np.clip((x - rng.permutation(_even(acquisition, DRAWS))) / width, 0, 1)
-    kept = np.ones(DRAWS)
-    if len(collapse):
-        kept = 1 - np.clip((x - rng.permutation(_even(collapse, DRAWS))) / widths(heights.fall, 5, DRAWS), 0, 1)
-    g, plateau = heights.guessing, _plateau(heights, target)
-    floor = np.clip(heights.floor.mean + heights.floor.sd * rng.standard_normal(DRAWS), g, plateau)
-    recall = g + risen * (floor - g + (plateau - floor) * kept)
-    return Interval(float(recall.mean()), *_ends(recall))

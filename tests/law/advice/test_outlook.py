@@ -1,0 +1,90 @@
+"""What to expect at a dose: simulated worlds are met at every dose, and what was not measured stays unknown."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planlaws import SIZE0, TOKENS0, known_law
+
+from infusionlaw.law.advice.limits import Target
+from infusionlaw.law.advice.outlook import MOST, outlook, outlooks
+from infusionlaw.law.dose import Interval, log_odds
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.law import Law
+from infusionlaw.law.lawfile import read_law, write_law
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.simulate import TrueLaw, World, fallen, general_loss, height, simulate, true_points
+
+SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
+SIZES, BUDGETS = (1.4e4, 2.8e4, 5.6e4), (1.5e6, 3e6)
+TARGET = Target(112e3, 6e6, 128, 16.0, 0.05, None)
+WORLDS = {
+    "both collapse": World(),
+    "only retention does": World(collapse=None, retention=TrueLaw(0.0, 0.3)),
+    "smooth": World(shape="logistic", floor=0.4),
+}
+
+
+def law_of(world: World, seed: int) -> Law:
+    rows, _ = simulate(world, SIZES, BUDGETS, SHARES, 2, np.random.default_rng(seed))
+    return fit_law(rows, find_points(rows, draws=200), draws=400)
+
+
+def truth(world: World, share: float) -> dict[str, float]:
+    """What a world gives the target at a share, without noise."""
+    knots, x = true_points(world, TARGET.size, TARGET.tokens), log_odds(share)
+    guessing = world.guessing
+    recall = (world.plateau - guessing) * float(height(world, x, knots["acquisition"], knots["collapse"]))
+    kept = (world.kept - guessing) * float(fallen(world.shape, x, knots["retention"], world.fall))
+    loss = general_loss(share, knots["tolerance"])
+    return {"recall": guessing + recall, "retention": guessing + kept, "general_loss": loss}
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=list(WORLDS))
+def test_intervals_hold_what_a_world_gives_at_any_dose(world: World) -> None:
+    inside, near = [], []
+    for seed in range(3):
+        law = law_of(world, seed)
+        for share in (0.0, 0.1, 0.4, 0.9, 0.96):
+            seen = outlook(law, TARGET, float(log_odds(share)))
+            for name, value in truth(world, share).items():
+                expected: Interval = getattr(seen, name)
+                assert expected.value is not None and expected.low is not None and expected.high is not None
+                slack = 0.03  # what the facts, text and seeds of one study have of their own
+                inside.append(expected.low - slack <= value <= expected.high + slack)
+                near.append(abs(expected.value - value))
+    assert np.mean(inside) > 0.85
+    assert np.median(near) < 0.06
+
+
+def test_a_law_on_disk_expects_the_same(tmp_path: Path) -> None:
+    law = law_of(WORLDS["both collapse"], 0)
+    write_law(tmp_path / "law.json", law)
+    assert outlooks(read_law(tmp_path / "law.json"), TARGET, 0.3) == outlooks(law, TARGET, 0.3)
+
+
+def test_doses_looked_at_are_none_a_quarter_the_advised_and_four_times_it() -> None:
+    law, target = known_law(), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
+    names = ("no dose", "a quarter", "the advised dose", "four times")
+    assert tuple(seen.name for seen in outlooks(law, target, 0.0)) == names
+    doses = [seen.share for seen in outlooks(law, target, float(log_odds(0.2)))]
+    assert doses == pytest.approx([0, 0.05, 0.2, 0.8])
+    per_share = TOKENS0 / (100 * 15)
+    exposures = [seen.exposures for seen in outlooks(law, target, float(log_odds(0.2)))]
+    assert exposures == pytest.approx([0, 0.05 * per_share, 0.2 * per_share, 0.8 * per_share])
+
+
+def test_four_times_ends_at_the_largest_share_possible() -> None:
+    law, target = known_law(), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
+    assert outlooks(law, target, float(log_odds(0.5)))[-1].share == pytest.approx(MOST)
+    assert len(outlooks(law, target, float(log_odds(0.98)))) == 3
+    assert [seen.name for seen in outlooks(law, target, None)] == ["no dose"]
+
+
+def test_what_was_not_measured_stays_unknown() -> None:
+    law, target = known_law(), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
+    for seen in outlooks(law, target, 0.0):
+        assert seen.recall.value is not None
+        assert (seen.retention, seen.general_loss) == (Interval(), Interval())
+    blind = known_law(acquisition=None)
+    assert outlook(blind, target, 0.0).recall == Interval()

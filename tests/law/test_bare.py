@@ -1,0 +1,73 @@
+"""What a model is without a dose: known lines are recovered, intervals cover, little is enough for an answer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from infusionlaw.law.bare import fit_bare
+from infusionlaw.records import RunRecord
+
+SIZES, BUDGETS = (1e4, 2e4, 4e4, 8e4), (1e6, 2e6, 4e6)
+TARGET = (3.2e5, 8e6)
+
+
+def true_retention(size: float, tokens: float) -> float:
+    return float(expit(0.3 + 1.2 * np.log10(size / 3e4) + 0.5 * np.log10(tokens / 2e6)))
+
+
+def true_loss(size: float, tokens: float) -> float:
+    return float(2.4 * (size / 3e4) ** -0.08 * (tokens / 2e6) ** -0.12)
+
+
+def rows(rng: np.random.Generator, sizes: Sequence[float] = SIZES, budgets: Sequence[float] = BUDGETS):
+    return [
+        RunRecord(
+            size=size,
+            tokens=tokens,
+            share=share,
+            seed=seed,
+            recall=0.1 if not share else 0.9,
+            retention=true_retention(size, tokens) + rng.normal(0, 0.03) if not share else 0.5,
+            general_loss=true_loss(size, tokens) * np.exp(rng.normal(0, 0.01)) + share,
+        )
+        for size in sizes
+        for tokens in budgets
+        for share in (0.0, 0.5)
+        for seed in (1, 2)
+    ]
+
+
+def test_lines_are_recovered_far_beyond_the_sizes_tried() -> None:
+    bare = fit_bare(rows(np.random.default_rng(0)), "share")
+    retention = bare.shares(bare.retention, *TARGET, 4000, 0)
+    recall = bare.shares(bare.recall, *TARGET, 4000, 0)
+    loss = bare.losses(*TARGET, 4000, 0)
+    assert retention is not None and recall is not None and loss is not None
+    assert np.median(retention) == pytest.approx(true_retention(*TARGET), abs=0.05)
+    assert np.median(recall) == pytest.approx(0.1, abs=0.02)
+    assert np.median(loss) == pytest.approx(true_loss(*TARGET), rel=0.03)
+
+
+def test_intervals_cover() -> None:
+    inside = []
+    for seed in range(100):
+        bare = fit_bare(rows(np.random.default_rng(seed), SIZES[:3], BUDGETS[:2]), "share")
+        low, high = np.quantile(bare.losses(*TARGET, 2000, seed), [0.05, 0.95])
+        inside.append(low <= true_loss(*TARGET) <= high)
+    assert np.mean(inside) > 0.85
+
+
+def test_one_place_is_enough_and_says_little_of_another() -> None:
+    bare = fit_bare(rows(np.random.default_rng(0), SIZES[:1], BUDGETS[:1]), "share")
+    near, far = (bare.losses(size, 1e6, 4000, 0) for size in (1e4, 1e6))
+    assert near is not None and far is not None
+    assert np.std(far) > 5 * np.std(near)
+
+
+def test_without_runs_of_dose_0_nothing_is_known() -> None:
+    dosed = [row for row in rows(np.random.default_rng(0)) if row.share]
+    bare = fit_bare(dosed, "share")
+    assert (bare.recall, bare.retention, bare.general_loss) == (None, None, None)
+    assert bare.losses(*TARGET, 10, 0) is None

@@ -1,0 +1,70 @@
+"""Predictions beside outcomes: which runs count, what a hit is, what the advice cost."""
+
+import pytest
+
+from infusionlaw.compare import compare
+from infusionlaw.records import RunRecord
+
+
+def end(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high}
+
+
+def looked_at(name: str, share: float, recall: float) -> dict[str, object]:
+    scores = {"recall": end(recall, recall - 0.1, recall + 0.1), "retention": end(0.8, 0.7, 0.9)}
+    nothing = {"value": None, "low": None, "high": None}
+    return {"name": name, "share": share, "exposures": 1000 * share, "general_loss": nothing, **scores}
+
+
+OUTLOOK = [
+    looked_at("no dose", 0.0, 0.1),
+    looked_at("a quarter", 0.1, 0.5),
+    looked_at("the advised dose", 0.4, 0.9),
+    looked_at("four times", 0.97, 0.3),
+]
+PREDICTION = {
+    "written": "2026-01-01T00:00:00+00:00",
+    "table_sha256": "0" * 64,
+    "held_out_runs_already_known": 0,
+    "predictions": [{"target": {"size": 1000, "tokens": 5000, "facts": 10}, "outlook": OUTLOOK}],
+}
+
+
+def run(share: float, recall: float, seed: int = 1, *, size: float = 1000, error: float = 0.02) -> RunRecord:
+    scores = {"recall": recall, "recall_se": error, "retention": 0.75, "retention_se": 0.01, "general_loss": 2.0}
+    return RunRecord(size=size, tokens=5000, share=share, exposures=1000 * share, seed=seed, held_out=True, **scores)
+
+
+ROWS = [run(0.0, 0.12), run(0.4003, 0.7), run(0.4003, 0.72, 2), run(0.6, 0.95), run(0.7, 0.9), run(0.1, 0.9, size=999)]
+
+
+def test_scores_are_those_of_the_target_at_the_doses_looked_at() -> None:
+    rows = compare(PREDICTION, [], ROWS)["scores"]
+    assert [(row["name"], row["score"]) for row in rows] == [
+        (name, score) for name in ("no dose", "the advised dose") for score in ("recall", "retention")
+    ]
+    advised = rows[2]
+    assert advised["observed"] == {"value": pytest.approx(0.71), "se": pytest.approx(0.02), "runs": 2}
+    assert advised["error"] == pytest.approx(-0.19)
+    assert [row["inside"] for row in rows] == [True, True, False, True]
+
+
+def test_an_interval_is_widened_by_the_error_of_what_was_seen() -> None:
+    def inside(error: float) -> bool:
+        rows = compare(PREDICTION, [], [run(0.4, 0.78, error=error)])["scores"]
+        return next(row["inside"] for row in rows if row["score"] == "recall")
+
+    assert not inside(0.02)
+    assert inside(0.05)
+
+
+def test_regret_is_recall_given_away_by_the_advised_dose() -> None:
+    (regret,) = compare(PREDICTION, [], ROWS)["regret"]
+    assert (regret["recall"], regret["best_recall"], regret["best_share"]) == (pytest.approx(0.71), 0.95, 0.6)
+    assert regret["regret"] == pytest.approx(0.24)
+    assert compare(PREDICTION, [], ROWS[:1])["regret"] == []
+
+
+def test_a_prediction_that_looks_at_no_doses_is_compared_by_its_points_alone() -> None:
+    old = {**PREDICTION, "predictions": [{"target": {"size": 1000, "tokens": 5000, "facts": 10}}]}
+    assert compare(old, [], ROWS)["scores"] == compare(old, [], ROWS)["regret"] == []
