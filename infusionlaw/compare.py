@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from infusionlaw.law.advice.outlook import ADVISED
 from infusionlaw.law.dose import log_odds
 from infusionlaw.law.law import HALF_WIDTH
 from infusionlaw.law.points.point import KINDS, Point
@@ -13,7 +14,6 @@ from infusionlaw.records import DoseUnit, RunRecord
 
 SCORES = ("recall", "retention", "general_loss")
 SAME_DOSE = 0.02  # dex: doses are realised to within rounding to whole statements
-ADVISED = "the advised dose"
 
 
 def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[RunRecord] = ()) -> dict[str, Any]:

@@ -236,6 +236,8 @@ def test_held_out_models_are_trained_at_the_doses_that_the_prediction_looks_at(t
     assert all(row["observed"]["runs"] == 2 for row in comparison["scores"])
     (regret,) = comparison["regret"]
     assert 0 <= regret["regret"] < 0.3
+    page = (done.folder / "report.html").read_text(encoding="utf8")
+    assert "<td>four times</td>" in page and "the advised dose gave a recall of" in page
     again = FakeLab(dies_after=0)
     run_study(study, tmp_path / "out", again)
     assert not again.log

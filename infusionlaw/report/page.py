@@ -20,14 +20,15 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_text
-from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law
 from infusionlaw.law.lawfile import read_law
 from infusionlaw.law.points.point import Point, read_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.records import RunRecord
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
+from infusionlaw.report.html import paragraph, table
 from infusionlaw.report.numbers import bracket, count, listed, number, share, when
+from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.status import open_folder
 from infusionlaw.report.verdict import contrast, verdict
@@ -115,38 +116,17 @@ def page(material: Material, drawings: Sequence[Drawing]) -> str:
     return template.substitute(
         title=escape(material.file.name),
         verdict=_verdict(material),
-        dose_response=_figures(drawings, "dose-response") + _p(contrast(material.rows)),
+        dose_response=_figures(drawings, "dose-response") + paragraph(contrast(material.rows)),
         points=_points(material),
         law=_figures(drawings, "law") + _law(material.law),
-        comparison=_comparison(material.comparison),
+        comparison=comparison_part(material.comparison),
         plan=_plan(material.plan),
-        general_loss=_figures(drawings, "general-loss") or _p("General loss was not measured."),
+        general_loss=_figures(drawings, "general-loss") or paragraph("General loss was not measured."),
         corpus=_corpus(material),
         ledger=_ledger(material),
         made=_made(material),
         table=_runs(material),
     )
-
-
-def _p(text: str, kind: str = "") -> str:
-    """A paragraph of plain text, escaped; nothing for no text."""
-    mark = f' class="{kind}"' if kind else ""
-    return f"<p{mark}>{escape(text)}</p>\n" if text else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[str] = ()) -> str:
-    """A table of plain text, escaped; nothing for no rows. Columns in `wrap` may break their lines, or be empty."""
-    if not rows:
-        return ""
-    kept = [i for i, name in enumerate(head) if name not in wrap or any(row[i] for row in rows)]
-    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
-    marks = [' class="wrap"' if name in wrap else "" for name in head]
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td{mark}>{escape(cell)}</td>" for mark, cell in zip(marks, row, strict=True)) + "</tr>\n"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead>\n<tbody>{body}</tbody></table></div>\n'
 
 
 def _figures(drawings: Sequence[Drawing], name: FigureName) -> str:
@@ -172,15 +152,9 @@ def inline_svg(svg: str, label: str) -> str:
 
 
 def _verdict(material: Material) -> str:
-    return "".join(map(_p, verdict(material.law, material.comparison, material.plan))) + _known(material.comparison)
-
-
-def _known(comparison: dict[str, Any]) -> str:
-    known = comparison["held_out_runs_already_known"]
-    if not known:
-        return ""
-    runs = "1 held-out run was" if known == 1 else f"{known} held-out runs were"
-    return _p(f"{runs} already known when the prediction was written: it was no true prediction.", "warning")
+    return "".join(map(paragraph, verdict(material.law, material.comparison, material.plan))) + already_known(
+        material.comparison
+    )
 
 
 def _points(material: Material) -> str:
@@ -191,7 +165,7 @@ def _points(material: Material) -> str:
     ]
     tolerance = f"The tolerance is a rise of {material.file.law.tolerance:g} bits per byte."
     head = ("kind", "size", "tokens", "status", "share", "exposures", "note")
-    return _table(head, rows, wrap=("note",)) + _p(tolerance, "small")
+    return table(head, rows, wrap=("note",)) + paragraph(tolerance, "small")
 
 
 def _law(law: Law) -> str:
@@ -201,36 +175,7 @@ def _law(law: Law) -> str:
         numbers = [known.get(name, "-") for name in ("size", "tokens", "scatter")]
         rows.append((kind.kind, kind.status, *numbers, kind.reason))
     head = ("kind", "status", "exponent of size", "exponent of budget", "scatter, dex", "why not")
-    return _table(head, rows, wrap=("why not",))
-
-
-def _comparison(comparison: dict[str, Any]) -> str:
-    """Predicted beside observed, and how far the prediction can be called one."""
-    rows = [
-        (
-            row["kind"],
-            number(row["size"]),
-            number(row["tokens"]),
-            row["unit"],
-            bracket(Interval(**row["predicted"]), share if row["unit"] == "share" else count),
-            _seen(row),
-            "-" if row["error_dex"] is None else f"{row['error_dex']:+.2f}",
-            {True: "hit", False: "miss", None: "cannot be said"}[row["inside"]],
-        )
-        for row in comparison["points"]
-    ]
-    if not rows:
-        return _p("No size was held out, so no prediction was put to the test.")
-    head = ("kind", "size", "tokens", "unit", "predicted", "observed", "error, dex", "interval holds it")
-    written = f"The prediction was written {when(comparison['written'])}"
-    ahead = "" if comparison["held_out_runs_already_known"] else ", before any held-out run was trained"
-    return _p(f"{written}{ahead}.") + _known(comparison) + _table(head, rows)
-
-
-def _seen(row: dict[str, Any]) -> str:
-    seen = row["observed"]
-    text = bracket(Interval(seen["value"], seen["low"], seen["high"]), share if row["unit"] == "share" else count)
-    return text if seen["status"] == "found" else f"{seen['status']}: {text}"
+    return table(head, rows, wrap=("why not",))
 
 
 def _plan(plan: Plan) -> str:
@@ -250,21 +195,21 @@ def _plan(plan: Plan) -> str:
         ("budgets that support it", listed([number(tokens) for tokens in support.budgets])),
         ("beyond them by a factor of", f"{support.size_factor:.3g} in size, {support.tokens_factor:.3g} in budget"),
     ]
-    lines = "".join(map(_p, plan_text(plan).split("\n")))
-    return lines + _table(("", "share", "exposures", "why not"), rows, wrap=("why not",)) + _table(("", ""), facts)
+    lines = "".join(map(paragraph, plan_text(plan).split("\n")))
+    return lines + table(("", "share", "exposures", "why not"), rows, wrap=("why not",)) + table(("", ""), facts)
 
 
 def _corpus(material: Material) -> str:
     """The corpus's counts, and one fact as an example of how facts are stated and asked for."""
     path = material.folder / "corpus" / "corpus.json"
     if not path.exists():
-        return _p("The prepared corpus is not in this folder.")
+        return paragraph("The prepared corpus is not in this folder.")
     counts = read_json(path)["counts"]
     stating = counts.get("documents_that_state_a_domain_fact")
     left_out = (
         "" if stating is None else f"{stating:,} documents state a domain fact and were left out of the training text."
     )
-    return _p(left_out) + _example(material.folder) + _table(("count", ""), _flat(counts), wrap=("count",))
+    return paragraph(left_out) + _example(material.folder) + table(("count", ""), _flat(counts), wrap=("count",))
 
 
 def _flat(counts: dict[str, Any], lead: str = "") -> list[tuple[str, str]]:
@@ -291,7 +236,7 @@ def _example(folder: Path) -> str:
         text.replace("{subject}", fact["subject"]).replace("{object}", fact["object"])
         for text in (forms["statements"][0], forms["questions"][0])
     )
-    return _p(f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”")
+    return paragraph(f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”")
 
 
 def _ledger(material: Material) -> str:
@@ -303,12 +248,12 @@ def _ledger(material: Material) -> str:
             dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
             groups[row.tokens, dose].append(read_json(path))
     if not groups:
-        return _p("The ledgers of the runs are not in this folder.")
+        return paragraph("The ledgers of the runs are not in this folder.")
     every = [ledger for group in groups.values() for ledger in group]
     rows = [(number(tokens), dose, *_totals(group)) for (tokens, dose), group in groups.items()]
     rows.append(("all", "", *_totals(every)))
     sources = [f"{name} tokens" for name in every[0]["tokens"]]
-    return _table(("budget", "dose", "runs", "exposures of a fact", *sources), rows)
+    return table(("budget", "dose", "runs", "exposures of a fact", *sources), rows)
 
 
 def _totals(ledgers: Sequence[dict[str, Any]]) -> list[str]:
@@ -333,7 +278,7 @@ def _made(material: Material) -> str:
     path = material.folder / "study.toml"
     study = path.read_text(encoding="utf8") if path.exists() else ""
     listing = f"<h3>The study file</h3>\n<pre>{escape(study)}</pre>\n" if study else ""
-    return _table(("what", "value"), rows, wrap=("value",)) + listing
+    return table(("what", "value"), rows, wrap=("value",)) + listing
 
 
 def _versions() -> list[str]:
@@ -356,9 +301,9 @@ def _runs(material: Material) -> str:
     rows = [[_cell(row, name) for name in head] for row in material.rows]
     data = base64.b64encode((material.folder / "table.csv").read_bytes()).decode()
     link = f'<p><a download="table.csv" href="data:text/csv;base64,{data}">Download table.csv</a></p>\n'
-    listing = _table([name.replace("_", " ") for name in head], rows)
+    listing = table([name.replace("_", " ") for name in head], rows)
     summary = f"<summary>{len(rows)} runs; a score is given as value ± standard error over facts</summary>"
-    return _p(text) + link + f"<details>{summary}{listing}</details>\n"
+    return paragraph(text) + link + f"<details>{summary}{listing}</details>\n"
 
 
 def _cell(row: RunRecord, name: str) -> str:

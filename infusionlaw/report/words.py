@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from infusionlaw.law.advice.outlook import ADVISED, Outlook
 from infusionlaw.law.advice.remedies import MOST, Remedy
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import KindLaw, Law, Prediction
@@ -54,7 +55,9 @@ def plan_text(plan: Plan) -> str:
     facts = [f"{number(target.facts)} facts"] if target.facts else []
     wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
     lines = [f"Plan for {wanted} (status: {plan.status}; intervals are 90 %).", _dose_sentence(plan)]
-    lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *_remedy_sentences(plan)]
+    lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan)]
+    lines += [_outlook_sentence(outlook) for outlook in plan.outlook if outlook.name != ADVISED]
+    lines += _remedy_sentences(plan)
     half = plan.acquisition.level == 0.5
     points = (
         ("Recall is expected to collapse at", plan.collapse),
@@ -116,6 +119,26 @@ def _facts_sentence(plan: Plan) -> str:
         parts.append(f"with as much infused text, beyond {bracket(plan.room, _whole)} facts each is stated too rarely")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _outlook_sentence(outlook: Outlook) -> str:
+    """What to expect at another dose: "At a quarter (a share of 0.11): recall 0.33 [0.03, 0.96]"; nothing unknown."""
+    scores = (
+        ("recall", outlook.recall, "{:.2f}"),
+        ("retention", outlook.retention, "{:.2f}"),
+        ("general loss", outlook.general_loss, "{:.3g}"),
+    )
+    parts = [f"{name} {bracket(score, form.format)}" for name, score, form in scores if score.value is not None]
+    units = [
+        text
+        for known, text in (
+            (outlook.share, f"a share of {share(outlook.share or 0)}"),
+            (outlook.exposures, f"{count(outlook.exposures or 0)} exposures"),
+        )
+        if known
+    ]
+    where = f"{outlook.name} ({units[0]})" if units else outlook.name
+    return f"At {where}: {', '.join(parts)}." if parts else ""
 
 
 def _remedy_sentences(plan: Plan) -> list[str]:

@@ -108,6 +108,12 @@ def test_a_plan_is_told_in_short_sentences() -> None:
     assert "of the 100 facts should be known; with as much infused text, beyond " in lines[4]
     assert f"Recall is expected to collapse at a share of {bracket(plan.collapse.share, share)}" in text
     assert "Prior facts are expected to be lost from a share of" in text
+    quarter = plan.outlook[1]
+    assert quarter.share is not None
+    assert (
+        f"At a quarter (a share of {share(quarter.share)}): recall {bracket(quarter.recall, '{:.2f}'.format)}." in text
+    )
+    assert "At no dose: recall" in text and "At the advised dose" not in text and "retention -" not in text
     rests = "It rests on sizes of 10k to 40k and budgets of 750k to 3M: the target's size is 2 times the largest tried."
     assert lines[-1] == rests
     assert len(lines) <= 12 and max(len(line) for line in lines) < 160

@@ -22,8 +22,8 @@ from infusionlaw.law.points.point import Kind
 from infusionlaw.law.uncertainty import interval_of
 
 DRAWS = 4000
-FOUR, MOST = "four times", 0.97
-STEPS = {"a quarter": 0.25, "the advised dose": 1.0, FOUR: 4.0}
+ADVISED, FOUR, MOST = "the advised dose", "four times", 0.97
+STEPS = {"a quarter": 0.25, ADVISED: 1.0, FOUR: 4.0}
 
 
 @dataclass(frozen=True)
