@@ -9,7 +9,7 @@ import torch
 from infusionlaw.lab import compile as compiling
 from infusionlaw.lab.compile import compile_if_worth, compile_layers, piece_of, worth_compiling
 from infusionlaw.lab.model import Model
-from infusionlaw.lab.recipe import recipe_for, shape_for
+from infusionlaw.lab.recipe import Recipe, recipe_for, shape_for
 from infusionlaw.lab.train import _optimiser, _step, time_steps, train
 
 CPU = torch.device("cpu")
@@ -126,17 +126,27 @@ def test_a_compiled_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_pa
     assert time_steps(model, recipe, [mixture], seconds=0.01) > 0
 
 
-def test_the_choice_follows_from_shape_tokens_and_device(monkeypatch) -> None:
+def test_the_choice_follows_from_the_recipe_and_the_device(monkeypatch) -> None:
     shape = shape_for(147_000, 1024)
-    least = int(compiling.LEAST_WORK / (6 * shape.total_size)) + 1
-    assert worth_compiling(shape, least, CPU) and not worth_compiling(shape, least - 1, CPU)
-    assert not worth_compiling(shape, 10**12, torch.device("cuda"))
+
+    def budget(work: float) -> int:
+        return int(work / (6 * shape.total_size))
+
+    def recipe(tokens: int, trunk: int = 0) -> Recipe:
+        return recipe_for(147_000, tokens, vocabulary=1024, trunk=trunk)
+
+    least, of_trunk = budget(compiling.LEAST_WORK), budget(compiling.LEAST_OF_TRUNK)
+    worth = [recipe(int(1.05 * least)), recipe(of_trunk * 4, int(1.05 * of_trunk))]
+    not_worth = [recipe(int(0.95 * least)), recipe(least * 4, int(0.95 * of_trunk))]
+    assert all(worth_compiling(each, CPU) for each in worth)
+    assert not any(worth_compiling(each, CPU) for each in not_worth)
+    assert not any(worth_compiling(each, torch.device("cuda")) for each in worth)
     tried = []
     monkeypatch.setattr(compiling, "compile_layers", lambda model, batch, block: tried.append((batch, block)))
     model = Model(shape, [torch.Generator().manual_seed(0)])
-    for tokens, trunk in ((least // 2, 0), (least * 2, least // 2), (least * 2, 0), (least * 4, least * 2)):
-        compile_if_worth(model, recipe_for(147_000, tokens, vocabulary=1024, trunk=trunk))
-    assert tried == [(recipe_for(147_000, least * 2, vocabulary=1024).batch, 128)] * 2
+    for each in (*worth, *not_worth):
+        compile_if_worth(model, each)
+    assert tried == [(each.batch, 128) for each in worth]
 
 
 @pytest.mark.parametrize("harm", ["no compiler", "a broken compiler", "no cache"])
