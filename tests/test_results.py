@@ -1,32 +1,81 @@
 """The page of results, made from tables."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.results import page, shift
+from benchmarks.results.__main__ import page
+from benchmarks.results.explanations import paired, shift
+from benchmarks.results.tradeoff import tradeoff_figure
 from infusionlaw.law.dose import Interval
+from infusionlaw.records import RunRecord
+from infusionlaw.table import read_table, write_table
 
 DEMO = Path(__file__).parent.parent / "docs" / "demo"
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    """The demonstration in place of the reference, its prediction, and an explanation that makes recall .1 lower."""
+    folder = tmp_path_factory.mktemp("results")
+    shutil.copy(DEMO / "table.csv", folder / "reference.csv")
+    (folder / "predictions").mkdir()
+    shutil.copy(DEMO / "prediction.json", folder / "predictions" / "one.json")
+    rows = [replace(row, recall=max((row.recall or 0.0) - 0.1, 0.0)) for row in read_table(DEMO / "fitted.csv")]
+    write_table(folder / "explanations" / "rate-half.csv", rows)
+    return folder
+
+
 def test_a_point_moves_by_the_difference_and_its_errors_add_in_quadrature() -> None:
     moved = shift(Interval(1.0, 0.7, 1.4), Interval(1.5, 1.1, 1.8))
+    assert moved is not None
     assert (moved.moved, moved.low, moved.high) == pytest.approx(
         (0.5, 0.5 - (0.4**2 + 0.4**2) ** 0.5, 0.5 + 0.3 * 2**0.5)
     )
     assert "moved" not in moved.told
-    assert "**moved**" in shift(Interval(1.0, 0.9, 1.1), Interval(1.5, 1.4, 1.6)).told
+    clear = shift(Interval(1.0, 0.9, 1.1), Interval(1.5, 1.4, 1.6))
+    assert clear is not None and "**moved**" in clear.told
 
 
 def test_a_bound_has_not_moved_by_any_number() -> None:
     assert shift(Interval(1.0, 0.7, 1.4), Interval(None, 1.2, None)) is None
 
 
-def test_the_page_leaves_out_what_has_no_table(tmp_path) -> None:
-    (tmp_path / "explanations").mkdir()
-    shutil.copy(DEMO / "fitted.csv", tmp_path / "explanations" / "base.csv")
-    text = page(tmp_path, tmp_path / "figures")
-    assert "## The main grid" not in text
-    assert text.count("| nothing changed |") == 6
+def test_pairs_have_one_size_budget_share_and_seed_and_lie_near_the_collapse() -> None:
+    def run(share: float, seed: int, recall: float | None) -> RunRecord:
+        return RunRecord(size=1000, tokens=5000, share=share, seed=seed, recall=recall)
+
+    base = [run(0.85, 1, 0.5), run(0.85, 2, 0.6), run(0.4, 1, 0.7), run(0.92, 1, None)]
+    changed = [run(0.8502, 1, 0.3), run(0.4, 1, 0.2), run(0.85, 3, 0.1), run(0.92, 1, 0.9)]
+    assert [(was.recall, now.recall) for was, now in paired(base, changed)] == [(0.5, 0.3)]
+
+
+def test_the_page_says_what_its_tables_say(results: Path, tmp_path: Path) -> None:
+    text = page(results, tmp_path / "figures")
+    assert "A collapse of recall was found in 3 of 3 sizes and budgets." in text
+    assert "48 runs of 432 that the study asks for; the rest has not been run yet." in text
+    assert "Of 2 collapses predicted for larger models and budgets 2 lay in their 90 % intervals" in text
+    assert "| collapse of recall | 111k | 1.5M | 0.75 [0.45, 0.93] | 0.84 [0.74, 0.91] | +0.26 | hit |" in text
+    assert "| learning rate × ½ | 24 | -0.10 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 |" in text
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert names >= {"dose-response.png", "law.png", "general-loss.png", "tradeoff.png"}
+    assert all(f"(figures/{name})" in text for name in names if name.endswith(".png"))
+
+
+def test_the_page_leaves_out_what_has_no_table(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    shutil.copy(results / "reference.csv", tmp_path / "bare")
+    text = page(tmp_path / "bare", tmp_path / "figures")
+    assert "Not tested yet" in text and "Predictions before" not in text and "explain it away" not in text
+    assert page(tmp_path / "nothing", tmp_path / "figures").startswith("# Results")
+
+
+def test_the_trade_off_has_a_panel_a_budget_and_a_line_a_size() -> None:
+    rows = read_table(DEMO / "table.csv")
+    figure = tradeoff_figure([*rows, *(replace(row, tokens=3e6) for row in rows)])
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["1.5M tokens", "3M tokens"]
+    lines = [line for line in figure.axes[0].get_lines() if not str(line.get_label()).startswith("_")]
+    assert [line.get_label() for line in lines] == ["13.9k", "28.3k", "55.5k", "111k"]
+    assert all(len(line.get_xdata()) == 8 for line in lines)

@@ -59,7 +59,7 @@ def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, pred
     """Recall, surface recall, retention and guessing by dose, one panel a size, points marked."""
     columns = min(2, len(items))
     rows = -(-len(items) // columns)
-    figure = _figure(2.6 * rows + 0.5)
+    figure = blank_figure(2.6 * rows + 0.5)
     axis = dose_axis(_all_x(items, "recall"), items[0].unit, 0.105)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax, panel in zip(grid.flat, items, strict=False):
@@ -123,7 +123,7 @@ def general_loss_figure(items: Sequence[Panel]) -> "Figure":
     """General loss by dose, a line a size, with tolerance points."""
     from matplotlib import colormaps
 
-    figure = _figure(3.6)
+    figure = blank_figure(3.6)
     ax = figure.subplots()
     axis = dose_axis(_all_x(items, "loss"), items[0].unit, 0.06)
     sizes = sorted({panel.size for panel in items})
@@ -156,7 +156,7 @@ def _draw_loss(ax: "Axes", panel: Panel, axis: DoseAxis, colour: Any) -> None:
 
 def law_figure(items: Sequence[LawPanel]) -> "Figure":
     """Points against size with the law's band, the written prediction and what was observed."""
-    figure = _figure(3.7)
+    figure = blank_figure(3.7)
     spans = [_law_span(panel) for panel in items]
     low, high = min(a for a, _ in spans), max(b for _, b in spans)
     axis = dose_axis([low, high], items[0].unit, 0.07)
@@ -235,7 +235,8 @@ def _dose_label(unit: DoseUnit) -> str:
     return "infused share, log odds scale" if unit == "share" else "exposures of each fact, log scale"
 
 
-def _figure(height: float) -> "Figure":
+def blank_figure(height: float) -> "Figure":
+    """An empty figure of a page's width; height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(WIDTH, height), layout="constrained")
@@ -280,13 +281,14 @@ def write_figures(folder: Path, items: Sequence[Panel], law: Law, comparison: di
         for name, draw, data in jobs:
             if data:
                 path = folder / f"{name}{suffix}.svg"
-                with _style(path.stem):
-                    _save(draw(data), path)
+                with style(path.stem):
+                    save(draw(data), path)
                 out.append(Drawing(name, tokens, path))
     return sorted(out, key=lambda drawing: ("dose-response", "law", "general-loss").index(drawing.name))
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure as svg at `path` and as png beside it."""
     with atomic_path(path) as part:
         figure.savefig(part, format="svg", metadata={"Date": None})
     with atomic_path(path.with_suffix(".png")) as part:
@@ -294,7 +296,7 @@ def _save(figure: "Figure", path: Path) -> None:
 
 
 @contextmanager
-def _style(salt: str) -> Iterator[None]:
+def style(salt: str) -> Iterator[None]:
     """Our look, and ids in the SVG that are the same every time; matplotlib's settings are put back afterwards."""
     import matplotlib
 

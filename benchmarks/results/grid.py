@@ -1,0 +1,107 @@
+"""The main grid: its runs, points, law and figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.markdown import table
+from benchmarks.results.tradeoff import write_tradeoff
+from infusionlaw.chain import fit
+from infusionlaw.compare import compare
+from infusionlaw.files import read_json
+from infusionlaw.law.law import Law
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Kind, Point
+from infusionlaw.records import RunRecord
+from infusionlaw.report.figures import write_figures
+from infusionlaw.report.numbers import bracket, listed, number, share
+from infusionlaw.report.plotdata import panels
+from infusionlaw.report.verdict import contrast
+from infusionlaw.report.words import law_text
+from infusionlaw.studyfile import read_study_file
+from infusionlaw.table import read_table
+
+STUDY = Path(__file__).parents[2] / "studies" / "reference.toml"
+FALLS: tuple[Kind, ...] = ("collapse", "retention")
+NAMES = {"acquisition": "acquisition", "collapse": "collapse of recall", "retention": "collapse of retention"}
+NOTHING_PREDICTED: dict[str, Any] = {"points": [], "scores": [], "regret": [], "held_out_runs_already_known": 0}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The reference: all rows, the points of the fitted and of all rows, the law, the tolerance, and the comparison."""
+
+    rows: tuple[RunRecord, ...]
+    fitted: tuple[Point, ...]
+    points: tuple[Point, ...]
+    law: Law
+    tolerance: float
+    comparison: dict[str, Any]
+
+    @property
+    def fitted_rows(self) -> list[RunRecord]:
+        """The rows that the law was fitted to."""
+        return [row for row in self.rows if not row.held_out]
+
+
+def read_grid(results: Path) -> Grid | None:
+    """The grid of results/reference.csv with the prediction of results/predictions, if there is one; else None."""
+    path = results / "reference.csv"
+    if not path.exists():
+        return None
+    rows = read_table(path)
+    law_of = read_study_file(STUDY).law
+    used = [row for row in rows if not row.held_out]
+    fitted, law = fit(used, law_of.tolerance, law_of.draws)
+    points = find_points(rows, tolerance=law_of.tolerance, draws=law_of.draws) if len(used) < len(rows) else fitted
+    written = [read_json(path) for path in sorted((results / "predictions").glob("*.json"))]
+    last = max(written, key=lambda prediction: str(prediction["written"]), default=None)
+    held = [row for row in rows if row.held_out]
+    comparison = NOTHING_PREDICTED if last is None else compare(last, points, held)
+    return Grid(tuple(rows), tuple(fitted), tuple(points), law, law_of.tolerance, comparison)
+
+
+def main_grid(grid: Grid, figures: Path) -> str:
+    """The family of curves, its points and their law; the figures are drawn into a folder."""
+    drawings = write_figures(figures, panels(grid.rows, grid.points), grid.law, grid.comparison)
+    images = [f"![{d.name} at {number(d.tokens)} tokens]({figures.name}/{d.path.stem}.png)" for d in drawings]
+    traded = write_tradeoff(figures, grid.rows)
+    images.append(f"![retention against recall]({figures.name}/{traded.stem}.png)")
+    parts = ["## The main grid", _runs(grid), contrast(grid.fitted_rows), points_table(grid.points), _law(grid.law)]
+    return "\n\n".join([*parts, *images])
+
+
+def _runs(grid: Grid) -> str:
+    """How many runs there are so far, of which sizes, budgets, doses and seeds."""
+    rows, asked = grid.fitted_rows, read_study_file(STUDY).design
+    whole = len(asked.sizes) * len(asked.budgets) * (len(asked.shares) + 1) * len(asked.seeds)
+    sizes, budgets = sorted({row.size for row in rows}), sorted({row.tokens for row in rows})
+    doses = sorted({round(row.share or 0.0, 3) for row in rows})
+    left = "" if len(rows) >= whole else f" of {whole} that the study asks for; the rest has not been run yet"
+    return (
+        f"{len(rows)} runs{left}. Sizes {listed([number(size) for size in sizes])}; budgets "
+        f"{listed([number(tokens) for tokens in budgets])} tokens; shares {listed([f'{dose:g}' for dose in doses])}; "
+        f"seeds {listed([str(seed) for seed in sorted({row.seed or 0 for row in rows})])}."
+    )
+
+
+def points_table(points: Sequence[Point]) -> str:
+    """Acquisition and both collapses, by size and budget."""
+    places = sorted({(p.size, p.tokens) for p in points})
+    found = {(p.kind, p.size, p.tokens): p for p in points}
+    rows = []
+    for size, tokens in places:
+        own = [found.get((kind, size, tokens)) for kind in ("acquisition", *FALLS)]
+        rows.append([number(size), number(tokens), *("–" if p is None else cell(p) for p in own)])
+    return table(["size", "budget", *NAMES.values()], rows)
+
+
+def cell(point: Point) -> str:
+    """A point's share with its interval, or its status and bound."""
+    where = bracket(point.share, share)
+    return where if point.status == "found" else f"{point.status}: {where}" if where != "-" else point.status
+
+
+def _law(law: Law) -> str:
+    return f"```\n{law_text(law)}\n```"

@@ -1,0 +1,78 @@
+"""The verdict on each of the three claims, from the points, the law and the comparison alone."""
+
+from collections import Counter
+
+from benchmarks.results.grid import FALLS, NAMES, Grid
+from infusionlaw.law.dose import Interval
+from infusionlaw.law.points.point import Kind
+from infusionlaw.report.numbers import bracket, listed, number
+
+
+def verdicts(grid: Grid) -> str:
+    """One paragraph a claim, and what they cannot say."""
+    return "\n\n".join(
+        [
+            "## The three claims, at this scale",
+            f"1. *Every model has a critical collapse point.* {_exists(grid)}",
+            f"2. *The points scale with size.* {_scales(grid)}",
+            f"3. *Small models predict large ones.* {_predicts(grid)}",
+            _unknown(grid),
+        ]
+    )
+
+
+def _exists(grid: Grid) -> str:
+    sentences = []
+    for kind in FALLS:
+        mine = [point for point in grid.fitted if point.kind == kind]
+        statuses = Counter(point.status for point in mine)
+        others = [f"{count} {status}" for status, count in statuses.items() if status != "found"]
+        rest = f" ({listed(others)})" if others else ""
+        sentences.append(f"A {NAMES[kind]} was found in {statuses['found']} of {len(mine)} sizes and budgets{rest}.")
+    return " ".join(sentences)
+
+
+def _scales(grid: Grid) -> str:
+    return " ".join(_exponents(grid, kind) for kind in FALLS)
+
+
+def _exponents(grid: Grid, kind: Kind) -> str:
+    law = grid.law.of(kind)
+    if not law.forms:
+        return f"The {NAMES[kind]} has no law: {law.reason}."
+    told = [
+        f"{bracket(found, '{:+.2f}'.format)} with {word}, {_settled(found)}"
+        for name, word in (("size", "size"), ("tokens", "budget"))
+        if (found := law.coefficients.get(name, Interval())).value is not None
+    ]
+    return f"The odds of the share at the {NAMES[kind]} go as a power of {listed(told)}."
+
+
+def _settled(exponent: Interval) -> str:
+    if (exponent.low or 0.0) > 0:
+        return "so they rise"
+    return "so they fall" if (exponent.high or 0.0) < 0 else "which settles no direction"
+
+
+def _predicts(grid: Grid) -> str:
+    points = [row for row in grid.comparison["points"] if row["kind"] in FALLS and row["inside"] is not None]
+    scores = grid.comparison["scores"]
+    if not points and not scores:
+        return "Not tested yet: no held-out run has been trained."
+    errors = [abs(row["error_dex"]) for row in points if row["error_dex"] is not None]
+    far = f", off by {listed([f'{error:.2f}' for error in errors])} dex" if errors else ""
+    hits, held = sum(row["inside"] for row in points), sum(row["inside"] for row in scores)
+    return (
+        f"Of {len(points)} collapses predicted for larger models and budgets {hits} lay in their 90 % intervals{far}; "
+        f"of {len(scores)} scores predicted at doses looked at, {held}."
+    )
+
+
+def _unknown(grid: Grid) -> str:
+    sizes, budgets = [row.size for row in grid.rows], [row.tokens for row in grid.rows]
+    return (
+        f"All of this is for {number(min(sizes))} to {number(max(sizes))} parameters, {number(min(budgets))} to "
+        f"{number(max(budgets))} tokens, one kind of facts, one general text and one number of facts. Nothing here "
+        "says that the same exponents hold for models a thousand times larger, or that a share of text of another kind "
+        "does the same harm."
+    )
