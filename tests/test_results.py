@@ -58,6 +58,7 @@ def test_the_page_says_what_its_tables_say(results: Path, tmp_path: Path) -> Non
     assert "48 runs of 432 that the study asks for; the rest has not been run yet." in text
     assert "Of 2 collapses predicted for larger models and budgets 2 lay in their 90 % intervals" in text
     assert "| collapse of recall | 111k | 1.5M | 0.75 [0.45, 0.93] | 0.84 [0.74, 0.91] | +0.26 | hit |" in text
+    assert "| 13.9k | 1.5M | 0.31 [0.12, 0.50] | 0.68 [0.44, 0.961] | 0.71 [0.34, 0.91] |" in text
     assert "| learning rate × ½ | 24 | -0.10 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 |" in text
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names >= {"dose-response.png", "law.png", "general-loss.png", "tradeoff.png"}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks.markdown import table
@@ -24,7 +25,12 @@ from infusionlaw.table import read_table
 
 STUDY = Path(__file__).parents[2] / "studies" / "reference.toml"
 FALLS: tuple[Kind, ...] = ("collapse", "retention")
-NAMES = {"acquisition": "acquisition", "collapse": "collapse of recall", "retention": "collapse of retention"}
+NAMES: dict[Kind, str] = {
+    "acquisition": "acquisition",
+    "collapse": "collapse of recall",
+    "retention": "collapse of retention",
+    "tolerance": "tolerance of general loss",
+}
 NOTHING_PREDICTED: dict[str, Any] = {"points": [], "scores": [], "regret": [], "held_out_runs_already_known": 0}
 
 
@@ -68,7 +74,8 @@ def main_grid(grid: Grid, figures: Path) -> str:
     images = [f"![{d.name} at {number(d.tokens)} tokens]({figures.name}/{d.path.stem}.png)" for d in drawings]
     traded = write_tradeoff(figures, grid.rows)
     images.append(f"![retention against recall]({figures.name}/{traded.stem}.png)")
-    parts = ["## The main grid", _runs(grid), contrast(grid.fitted_rows), points_table(grid.points), _law(grid.law)]
+    lost = f"{contrast(grid.fitted_rows)} The tolerance is a rise of general loss by {grid.tolerance:g} bits per byte."
+    parts = ["## The main grid", _runs(grid), lost, points_table(grid), _law(grid.law)]
     return "\n\n".join([*parts, *images])
 
 
@@ -86,15 +93,23 @@ def _runs(grid: Grid) -> str:
     )
 
 
-def points_table(points: Sequence[Point]) -> str:
-    """Acquisition and both collapses, by size and budget."""
-    places = sorted({(p.size, p.tokens) for p in points})
-    found = {(p.kind, p.size, p.tokens): p for p in points}
+def points_table(grid: Grid) -> str:
+    """Every point by size and budget, and beside them surface recall at the largest share run there."""
+    found = {(p.kind, p.size, p.tokens): p for p in grid.points}
     rows = []
-    for size, tokens in places:
-        own = [found.get((kind, size, tokens)) for kind in ("acquisition", *FALLS)]
-        rows.append([number(size), number(tokens), *("–" if p is None else cell(p) for p in own)])
-    return table(["size", "budget", *NAMES.values()], rows)
+    for size, tokens in sorted({(p.size, p.tokens) for p in grid.points}):
+        own = [found.get((kind, size, tokens)) for kind in NAMES]
+        here = [row for row in grid.rows if (row.size, row.tokens) == (size, tokens)]
+        cells = ["–" if p is None else cell(p) for p in own]
+        rows.append([number(size), number(tokens), *cells, _surface(here)])
+    return table(["size", "budget", *NAMES.values(), "surface recall at the largest share"], rows)
+
+
+def _surface(rows: Sequence[RunRecord]) -> str:
+    largest = max(row.share or 0.0 for row in rows)
+    seen = [row.surface_recall for row in rows if (row.share or 0.0) > largest - 0.005]
+    known = [value for value in seen if value is not None]
+    return f"{fmean(known):.2f}" if known else "–"
 
 
 def cell(point: Point) -> str:

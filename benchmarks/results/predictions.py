@@ -36,7 +36,7 @@ def _points(comparison: dict[str, Any]) -> str:
         where = bracket(Interval(seen["value"], seen["low"], seen["high"]), show)
         rows.append(
             [
-                NAMES.get(row["kind"], row["kind"]),
+                NAMES[row["kind"]],
                 number(row["size"]),
                 number(row["tokens"]),
                 bracket(Interval(**row["predicted"]), show),
