@@ -53,7 +53,7 @@ class Watch:
         """A step of the chain begins or has something to say."""
 
     def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
-        """Before training, and before each round of a search: all runs asked for, and those that are missing."""
+        """Before training, each round of a search and the held-out runs: all runs asked for, and those missing."""
 
     def progress(self, progress: Progress) -> None:
         """A run has done some of its steps."""
@@ -92,6 +92,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         targets = _targets(study, lab)
         prediction = _predict(study, law, rows, targets)
         if study.held_out:
+            everything = [*study.fitted, *study.held_out]
+            watch.runs(everything, study.missing(everything))
             left = _left(study, study.held_out)
             watch.stage(f"the prediction is in {prediction}; training the held-out runs ({left})")
             _train(study, study.held_out, lab, watch)
@@ -111,7 +113,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
 def dry_run(path: str | Path, folder: str | Path | None, lab: Lab) -> list[Estimate]:
     """What every run of a study would hold and take, done ones included; prepares the corpus, trains nothing.
 
-    Of a search, the runs that every curve may start from.
+    Of a search, the runs that every curve may start from; of held-out runs at doses that a prediction looks at, those
+    that are known.
     """
     study = open_study(path, folder, lab)
     return lab.estimate(study.file, study.folder, [*study.opening, *study.held_out])

@@ -48,7 +48,7 @@ class ConsoleWatch(Watch):
         self.console.print(f"[bold]{text}[/bold]", highlight=False, soft_wrap=True)
 
     def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
-        """Start the study's bar, or lengthen it by what a round of a search adds."""
+        """Start the study's bar, or lengthen it by what has been added."""
         self._specs = {spec.id: spec for spec in missing}
         self._asked, self._done = len(specs), len(specs) - len(missing)
         left = sum(_work(spec) for spec in missing) or 1

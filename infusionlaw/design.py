@@ -31,8 +31,8 @@ def run_spec(
 ) -> RunSpec:
     """One run with the study's settings.
 
-    Several budgets of [design] come from one trunk, named by the shortest, if the infusion is even, so that any prefix
-    of a stream is one. Options that came later are told where they differ from the default, so that ids stay.
+    Several budgets of [design] have one recipe, named by the shortest, so that they can come from one trunk. Options
+    that came later are told where they differ from the default, so that ids stay.
     """
     training, infusion, budgets = study.training, study.infusion, set(study.design.budgets)
     options: dict[str, float | int | str] = {
@@ -47,7 +47,7 @@ def run_spec(
         options["prior_questions"] = 0
     if infusion.schedule != "even":
         options["schedule"] = infusion.schedule
-    elif len(budgets) > 1:
+    if len(budgets) > 1:
         options["trunk"] = min(budgets)
     return RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
 

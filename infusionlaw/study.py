@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isclose
 from pathlib import Path
+from typing import Any
 
 from infusionlaw.design import grid, held_out, run_spec
 from infusionlaw.errors import InputError
@@ -18,6 +20,8 @@ from infusionlaw.records import RunRecord, RunSpec
 from infusionlaw.search import State, opening, rounds
 from infusionlaw.studyfile import StudyFile
 from infusionlaw.table import read_table, table_hash
+
+SAME_DOSE = 0.01  # two doses that differ by less than a hundredth are one
 
 
 @dataclass(frozen=True)
@@ -58,28 +62,38 @@ class Study:
 
     @property
     def held_out(self) -> list[RunSpec]:
-        """The runs that are predicted first; one that is already among the others is no prediction and is left out."""
-        known = {spec.id for spec in self.fitted}
-        specs = {spec.id: spec for spec in [*held_out(self.file, self.data), *self._looked_at()]}
-        return [spec for name, spec in specs.items() if name not in known]
+        """The runs that are predicted first; a size and budget that the law is fitted to is none and is left out."""
+        fitted = {(spec.size, spec.tokens) for spec in self.fitted}
+        held = [spec for spec in held_out(self.file, self.data) if (spec.size, spec.tokens) not in fitted]
+        return [*held, *self._looked_at(held)]
 
     @property
     def prediction(self) -> Path:
         """Where the prediction from the finished runs is, or will be."""
         return self.folder / "predictions" / f"{table_hash(self.records(self.fitted))[:12]}.json"
 
-    def _looked_at(self) -> list[RunSpec]:
-        """The held-out runs at the doses that the prediction looks at, if they are asked for and it is written."""
-        held = self.file.held_out
-        if held is None or not held.advised or not self.prediction.exists():
+    def _looked_at(self, held: Sequence[RunSpec]) -> list[RunSpec]:
+        """The runs of the held-out targets at the doses that the prediction looks at, once it is written.
+
+        Only if they are asked for, and none that is there already or states a fact less than once or too often.
+        """
+        section = self.file.held_out
+        if section is None or not section.advised or not self.prediction.exists():
             return []
+        places = {(spec.size, spec.tokens): {spec.dose for spec in held} for spec in held}
         return [
-            run_spec(self.file, self.data, plan["asked"]["size"], plan["asked"]["tokens"], round(dose, 4), seed, True)
+            run_spec(self.file, self.data, *place, dose, seed, True)
             for plan in read_json(self.prediction)["predictions"]
-            for outlook in plan["outlook"]
-            if (dose := outlook[self.file.unit])
-            for seed in held.seeds or self.file.design.seeds
+            if (place := _asked(plan)) in places
+            for outlook in plan.get("outlook", ())
+            if (dose := _rounded(outlook[self.file.unit])) and 1 <= (outlook["exposures"] or 1) <= self._most_exposures
+            if not any(isclose(dose, other, rel_tol=SAME_DOSE) for other in places[place])
+            for seed in section.seeds or self.file.design.seeds
         ]
+
+    @property
+    def _most_exposures(self) -> int:
+        return self.file.infusion.max_exposures
 
     def record(self, spec: RunSpec) -> RunRecord | None:
         """The record of a finished run, or None; a broken record.json is an InputError that names it."""
@@ -117,6 +131,16 @@ class Study:
     def records(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
         """The records there are, in the order of the specs."""
         return [record for spec in specs if (record := self.record(spec)) is not None]
+
+
+def _asked(plan: dict[str, Any]) -> tuple[int, int]:
+    """The size and tokens that a predicted target has in the study file."""
+    asked = plan.get("asked") or plan["target"]
+    return asked["size"], asked["tokens"]
+
+
+def _rounded(dose: float | None) -> float:
+    return float(f"{dose or 0.0:.5g}")
 
 
 @contextmanager

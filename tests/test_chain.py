@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+from io import StringIO
 
 import pytest
 from fakelab import Died, FakeLab
+from rich.console import Console
 
 from infusionlaw.chain import Watch, dry_run, run_study
 from infusionlaw.compare import compare
+from infusionlaw.console import ConsoleWatch
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.points.point import read_points
@@ -223,11 +226,12 @@ def test_a_name_that_is_no_folder_needs_one(tmp_path, study, monkeypatch) -> Non
 def test_held_out_models_are_trained_at_the_doses_that_the_prediction_looks_at(tmp_path, study) -> None:
     study.write_text(STUDY.replace("sizes = [112_000]", "sizes = [112_000]\nadvised = true"))
     lab = FakeLab()
-    done = run_study(study, tmp_path / "out", lab)
+    with ConsoleWatch(Console(file=StringIO())) as watch:  # hears of runs that nobody knew of when the study began
+        done = run_study(study, tmp_path / "out", lab, watch)
     (path,) = (done.folder / "predictions").iterdir()
     prediction, comparison = read_json(path), read_json(done.folder / "comparison.json")
     assert prediction["held_out_runs_already_known"] == 0
-    doses = {round(outlook["share"], 4) for outlook in prediction["predictions"][0]["outlook"]}
+    doses = {float(f"{outlook['share']:.5g}") for outlook in prediction["predictions"][0]["outlook"]}
     assert len(doses) == 4
     assert doses <= {spec.dose for spec in lab.log if spec.held_out}
     assert len(lab.log) == 64 + 2 * len(doses - {0.0, 0.97})  # two seeds; 0 and .97 are run anyway
@@ -241,3 +245,24 @@ def test_held_out_models_are_trained_at_the_doses_that_the_prediction_looks_at(t
     again = FakeLab(dies_after=0)
     run_study(study, tmp_path / "out", again)
     assert not again.log
+
+
+def test_a_dose_looked_at_that_the_study_forbids_or_has_is_not_run(tmp_path, study) -> None:
+    text = STUDY.replace("sizes = [112_000]", "sizes = [112_000]\nadvised = true")
+    study.write_text(text + "[infusion]\nmax_exposures = 700\n")  # four times the advised dose is 710
+    lab = FakeLab()
+    done = run_study(study, tmp_path / "out", lab)
+    (path,) = (done.folder / "predictions").iterdir()
+    looked_at = [outlook["exposures"] for outlook in read_json(path)["predictions"][0]["outlook"]]
+    assert max(looked_at) > 700
+    assert len(lab.log) == 64 + 2 * 2
+    assert len({spec.id for spec in lab.log}) == len(lab.log)
+
+
+def test_a_size_and_budget_that_the_law_is_fitted_to_is_no_target(tmp_path, study) -> None:
+    study.write_text(STUDY.replace("sizes = [112_000]", "sizes = [56_000, 112_000]\ndoses = [0.6, 0.98]"))
+    lab = FakeLab()
+    done = run_study(study, tmp_path / "out", lab)
+    assert {spec.size for spec in lab.log if spec.held_out} == {112_000}
+    (path,) = (done.folder / "predictions").iterdir()
+    assert [plan["target"]["size"] for plan in read_json(path)["predictions"]] == [112_000]

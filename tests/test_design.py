@@ -43,9 +43,9 @@ def test_schedule_and_prior_questions_are_part_of_a_run_where_they_are_not_the_d
     assert options(prior_questions=False)["prior_questions"] == 0
 
 
-def test_budgets_share_a_trunk_only_where_a_prefix_is_a_stream(study) -> None:
+def test_budgets_share_a_recipe_named_by_the_shortest_whatever_the_schedule(study) -> None:
     design = study.design.model_copy(update={"budgets": (1_000_000, 2_000_000)})
     even = study.model_copy(update={"design": design})
     late = even.model_copy(update={"infusion": study.infusion.model_copy(update={"schedule": "late"})})
     assert {dict(run.options).get("trunk") for run in grid(even, "data")} == {1_000_000}
-    assert {dict(run.options).get("trunk") for run in grid(late, "data")} == {None}
+    assert {dict(run.options).get("trunk") for run in grid(late, "data")} == {1_000_000}

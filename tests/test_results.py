@@ -9,6 +9,7 @@ import pytest
 from benchmarks.results.__main__ import page
 from benchmarks.results.explanations import paired, shift
 from benchmarks.results.tradeoff import tradeoff_figure
+from infusionlaw.files import read_json
 from infusionlaw.law.dose import Interval
 from infusionlaw.records import RunRecord
 from infusionlaw.table import read_table, write_table
@@ -22,7 +23,8 @@ def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     shutil.copy(DEMO / "table.csv", folder / "reference.csv")
     (folder / "predictions").mkdir()
-    shutil.copy(DEMO / "prediction.json", folder / "predictions" / "one.json")
+    prediction = read_json(DEMO / "prediction.json")
+    shutil.copy(DEMO / "prediction.json", folder / "predictions" / f"{prediction['table_sha256'][:12]}.json")
     rows = [replace(row, recall=max((row.recall or 0.0) - 0.1, 0.0)) for row in read_table(DEMO / "fitted.csv")]
     write_table(folder / "explanations" / "rate-half.csv", rows)
     return folder
@@ -57,7 +59,7 @@ def test_the_page_says_what_its_tables_say(results: Path, tmp_path: Path) -> Non
     assert "A collapse of recall was found in 3 of 3 sizes and budgets." in text
     assert "48 runs of 432 that the study asks for; the rest has not been run yet." in text
     assert "Of 2 collapses predicted for larger models and budgets 2 lay in their 90 % intervals" in text
-    assert "| collapse of recall | 111k | 1.5M | 0.75 [0.45, 0.93] | 0.84 [0.74, 0.91] | +0.26 | hit |" in text
+    assert "| collapse | 111k | 1.5M | share | 0.75 [0.45, 0.93] | 0.84 [0.74, 0.91] | +0.26 | hit |" in text
     assert "| 13.9k | 1.5M | 0.31 [0.12, 0.50] | 0.68 [0.44, 0.961] | 0.71 [0.34, 0.91] |" in text
     assert "| learning rate × ½ | 24 | -0.10 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 |" in text
     names = {path.name for path in (tmp_path / "figures").iterdir()}

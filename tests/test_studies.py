@@ -1,10 +1,15 @@
 """The study files that the project stands on can be read, and explanations change one thing each."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.results.explanations import EXPLANATIONS
+from infusionlaw.design import run_spec
+from infusionlaw.lab.terms import recipe_of
+from infusionlaw.study import Study
 from infusionlaw.studyfile import read_study_file
 
 STUDIES = Path(__file__).parent.parent / "studies"
@@ -24,7 +29,25 @@ def test_every_explanation_changes_one_setting_of_the_reference_and_does_runs_th
         assert len(_settings(reference).items() ^ _settings(file).items()) == 2, name
         for what in ("sizes", "budgets", "shares", "seeds"):
             assert set(getattr(file.design, what)) <= set(getattr(reference.design, what)), name
-        assert min(file.design.budgets) == min(reference.design.budgets), f"{name}: another trunk, another batch"
+        for mine, other in zip(_recipes(file), _recipes(reference, file), strict=True):
+            like = replace(other, learning_rate=mine.learning_rate, weight_decay=mine.weight_decay)
+            assert mine == like, name
+
+
+def _recipes(file, places=None):
+    """The recipes of a study at the sizes and budgets of `places` (default: its own)."""
+    corpus = SimpleNamespace(tokenizer=SimpleNamespace(vocabulary=file.tokenizer.vocabulary))
+    design = (places or file).design
+    specs = [run_spec(file, "", size, tokens, 0.5, 1) for size in design.sizes for tokens in design.budgets]
+    return [recipe_of(spec, corpus) for spec in specs]
+
+
+def test_the_reference_predicts_a_larger_size_a_longer_budget_and_both() -> None:
+    reference = read_study_file(STUDIES / "reference.toml")
+    study = Study(reference, Path(), "")
+    targets = {(spec.size, spec.tokens) for spec in study.held_out}
+    size, tokens = max(reference.design.sizes), max(reference.design.budgets)
+    assert targets == {(57_000, 2 * tokens), (4 * size, tokens), (4 * size, 2 * tokens)}
 
 
 def _settings(file) -> dict[tuple[str, str], str]:

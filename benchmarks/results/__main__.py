@@ -32,11 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description="Write the page of results.")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--check", action="store_true", help="fail if the page is not what it was")
     given = parser.parse_args(arguments)
     before = given.out.read_text(encoding="utf8") if given.out.exists() else ""
     after = page(given.results, given.out.with_suffix(""))
     write_text(given.out, after)
     print(f"wrote {given.out}, {'the same as before' if after == before else 'which is not what it was'}")
+    if given.check and after != before:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What might explain a collapse away: each study beside the runs of the grid that differ from it in one setting.
 
 A point's move is the difference of two points, in dex of odds and of exposures. Runs of equal size, budget, share and
-seed read the same text in the same order, so their scores are compared in pairs, over the shares from NEAR on.
+seed differ in nothing else, so their scores are compared in pairs, over the shares from NEAR on. Runs of one trunk are
+not independent: the standard error is that of the trunks' means.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ EXPLANATIONS = {
     "early": "infused early",
     "late": "infused late",
 }
+# Twice the domain facts take the subjects that were the prior facts: other prior facts, not the same ones changed.
+UNPAIRED = "With twice the facts the prior facts are others, so that retention is not of the same facts."
 NEAR = 0.7
 SCORES = ("recall", "surface_recall", "retention", "general_loss")
 
@@ -84,11 +87,12 @@ def explanations(folder: Path, grid: Grid | None) -> str:
         "moved, dex of odds",
         "of exposures",
     ]
-    names = ["what is changed", "pairs", *(score.replace("_", " ") for score in SCORES)]
+    names = ["what is changed", "trunks", *(score.replace("_", " ") for score in SCORES)]
     return "\n\n".join(
         [
             "## What might explain it away",
-            f"Scores of pairs of runs at shares from {NEAR:g} on, as changed minus as it was, mean ± standard error:",
+            f"Scores of pairs of runs at shares from {NEAR:g} on, as changed minus as it was: mean ± standard error "
+            f"over trunks (size, share and seed). {UNPAIRED}",
             table(names, pairs),
             "Where the points lie:",
             table(header, moves),
@@ -127,10 +131,21 @@ def _place(row: RunRecord) -> tuple[float, float, float, int | None]:
 
 
 def _changed(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> list[str]:
-    cells = [str(len(pairs))]
+    trunks: dict[tuple[float, float, int | None], list[tuple[RunRecord, RunRecord]]] = {}
+    for was, now in pairs:
+        size, _, dose, seed = _place(now)
+        trunks.setdefault((size, dose, seed), []).append((was, now))
+    cells = [str(len(trunks))]
     for score in SCORES:
-        values = [(getattr(was, score), getattr(now, score)) for was, now in pairs]
-        moved = [now - was for was, now in values if was is not None and now is not None]
+        each = [
+            [getattr(now, score) - getattr(was, score) for was, now in trunk if _both(was, now, score)]
+            for trunk in trunks.values()
+        ]
+        moved = [fmean(trunk) for trunk in each if trunk]
         error = f" ± {stdev(moved) / sqrt(len(moved)):.2f}" if len(moved) > 1 else ""
         cells.append(f"{fmean(moved):+.2f}{error}" if moved else "–")
     return cells
+
+
+def _both(was: RunRecord, now: RunRecord, score: str) -> bool:
+    return getattr(was, score) is not None and getattr(now, score) is not None

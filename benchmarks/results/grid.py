@@ -21,7 +21,7 @@ from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast
 from infusionlaw.report.words import law_text
 from infusionlaw.studyfile import read_study_file
-from infusionlaw.table import read_table
+from infusionlaw.table import read_table, table_hash
 
 STUDY = Path(__file__).parents[2] / "studies" / "reference.toml"
 FALLS: tuple[Kind, ...] = ("collapse", "retention")
@@ -52,7 +52,7 @@ class Grid:
 
 
 def read_grid(results: Path) -> Grid | None:
-    """The grid of results/reference.csv with the prediction of results/predictions, if there is one; else None."""
+    """The grid of results/reference.csv, with the prediction that was made from it if there is one; None without."""
     path = results / "reference.csv"
     if not path.exists():
         return None
@@ -61,10 +61,9 @@ def read_grid(results: Path) -> Grid | None:
     used = [row for row in rows if not row.held_out]
     fitted, law = fit(used, law_of.tolerance, law_of.draws)
     points = find_points(rows, tolerance=law_of.tolerance, draws=law_of.draws) if len(used) < len(rows) else fitted
-    written = [read_json(path) for path in sorted((results / "predictions").glob("*.json"))]
-    last = max(written, key=lambda prediction: str(prediction["written"]), default=None)
+    predicted = results / "predictions" / f"{table_hash(used)[:12]}.json"
     held = [row for row in rows if row.held_out]
-    comparison = NOTHING_PREDICTED if last is None else compare(last, points, held)
+    comparison = compare(read_json(predicted), points, held) if predicted.exists() else NOTHING_PREDICTED
     return Grid(tuple(rows), tuple(fitted), tuple(points), law, law_of.tolerance, comparison)
 
 

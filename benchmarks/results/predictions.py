@@ -1,12 +1,10 @@
 """What was predicted before the held-out runs were trained, beside what came of them."""
 
-from typing import Any
-
 from benchmarks.markdown import table
-from benchmarks.results.grid import NAMES, Grid
-from infusionlaw.law.dose import Interval
+from benchmarks.results.grid import Grid
 from infusionlaw.records import RunRecord
-from infusionlaw.report.numbers import bracket, count, number, share, when
+from infusionlaw.report.numbers import number, when
+from infusionlaw.report.outcomes import POINTS, SCORES, point_rows, regrets, score_rows
 
 
 def predictions(grid: Grid) -> str:
@@ -16,63 +14,17 @@ def predictions(grid: Grid) -> str:
         return ""
     known = comparison["held_out_runs_already_known"]
     ahead = "before any held-out run was trained" if not known else f"when {known} held-out runs were already known"
+    points, scores = point_rows(comparison), score_rows(comparison)
     parts = [
         "## Predictions before outcomes",
         f"Written {when(comparison['written'])}, {ahead}, from the table whose SHA-256 begins with "
         f"`{comparison['table_sha256'][:12]}`.",
-        _points(comparison) or "No held-out run has been trained yet.",
-        _scores(comparison),
-        *(_regret(row) for row in comparison["regret"]),
+        table(POINTS, points) if points else "No held-out run has been trained yet.",
+        table(SCORES, scores) if scores else "",
+        *regrets(comparison),
         _saved(grid),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def _points(comparison: dict[str, Any]) -> str:
-    rows = []
-    for row in comparison["points"]:
-        show = share if row["unit"] == "share" else count
-        seen = row["observed"]
-        where = bracket(Interval(seen["value"], seen["low"], seen["high"]), show)
-        rows.append(
-            [
-                NAMES[row["kind"]],
-                number(row["size"]),
-                number(row["tokens"]),
-                bracket(Interval(**row["predicted"]), show),
-                where if seen["status"] == "found" else f"{seen['status']}: {where}",
-                "–" if row["error_dex"] is None else f"{row['error_dex']:+.2f}",
-                hit(row["inside"]),
-            ]
-        )
-    head = ["point", "size", "budget", "predicted", "observed", "error, dex", ""]
-    return table(head, rows) if rows else ""
-
-
-def _scores(comparison: dict[str, Any]) -> str:
-    rows = [
-        [
-            number(row["size"]),
-            number(row["tokens"]),
-            f"{row['name']} ({share(row['share'])})",
-            row["score"].replace("_", " "),
-            bracket(Interval(**row["predicted"]), "{:.2f}".format),
-            f"{row['observed']['value']:.2f} ± {row['observed']['se']:.2f}",
-            f"{row['error']:+.2f}",
-            hit(row["inside"]),
-        ]
-        for row in comparison["scores"]
-    ]
-    head = ["size", "budget", "dose (share)", "score", "predicted", "measured", "error", ""]
-    return table(head, rows) if rows else ""
-
-
-def _regret(row: dict[str, Any]) -> str:
-    return (
-        f"Regret at {number(row['size'])} parameters and {number(row['tokens'])} tokens: recall {row['recall']:.2f} at "
-        f"the advised share of {share(row['share'])}, {row['best_recall']:.2f} at the best share run, "
-        f"{share(row['best_share'])}: {row['regret']:.2f} given away."
-    )
 
 
 def _saved(grid: Grid) -> str:
@@ -93,8 +45,3 @@ def _saved(grid: Grid) -> str:
 def operations(row: RunRecord) -> float:
     """Floating-point operations of a run: 6 a parameter and token."""
     return 6 * (row.total_size or row.size) * row.tokens
-
-
-def hit(inside: bool | None) -> str:
-    """Hit or miss in a word."""
-    return {True: "hit", False: "**miss**", None: "cannot be said"}[inside]

@@ -48,6 +48,8 @@ def _panel(ax: "Axes", rows: Sequence[RunRecord], sizes: Sequence[float]) -> Non
     for size in sorted({row.size for row in rows}):
         colour = colormaps["viridis"](0.9 * sizes.index(size) / max(len(sizes) - 1, 1))
         line = _means([row for row in rows if row.size == size])
+        if not line:
+            continue
         ax.plot([x for _, x, _ in line], [y for _, _, y in line], "o-", color=colour, markersize=3, label=number(size))
         ax.plot(*line[0][1:], "o", markersize=8, markerfacecolor="none", markeredgecolor=colour)
         if size == max(row.size for row in rows):

@@ -72,7 +72,6 @@ def _unknown(grid: Grid) -> str:
     sizes, budgets = [row.size for row in grid.rows], [row.tokens for row in grid.rows]
     return (
         f"All of this is for {number(min(sizes))} to {number(max(sizes))} parameters, {number(min(budgets))} to "
-        f"{number(max(budgets))} tokens, one kind of facts, one general text and one number of facts. Nothing here "
-        "says that the same exponents hold for models a thousand times larger, or that a share of text of another kind "
-        "does the same harm."
+        f"{number(max(budgets))} tokens, one kind of facts and one general text. Nothing here says that the same "
+        "exponents hold for models a thousand times larger, or that a share of text of another kind does the same harm."
     )

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -139,8 +140,16 @@ def _pool(
 
 
 def _listen(queue: Any, on_progress: Callable[[Progress], None]) -> None:
+    """Pass on what the workers tell. It never stops reading, or they could not end: a listener that fails is left."""
+    failed = False
     while (progress := queue.get()) is not None:
-        on_progress(progress)
+        if failed:
+            continue
+        try:
+            on_progress(progress)
+        except Exception:
+            traceback.print_exc()
+            failed = True
 
 
 class _Worker:

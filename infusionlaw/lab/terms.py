@@ -79,9 +79,10 @@ def asks_prior(spec: RunSpec) -> bool:
 def trunk_of(spec: RunSpec, corpus: Corpus) -> str:
     """The id of a run's trunk, "" when it is on its own: the same for runs that differ in nothing but the budget.
 
-    Doses in exposures are another share, and so another stream, at every budget: such runs share no trunk.
+    Doses in exposures are another share, and so another stream, at every budget: such runs share no trunk. Nor do runs
+    infused early or late, since a prefix of such a stream is another stream.
     """
-    if "trunk" not in dict(spec.options):
+    if "trunk" not in dict(spec.options) or "schedule" in dict(spec.options):
         return ""
     share, _ = doses_of(spec, recipe_of(spec, corpus), corpus)
     return replace(spec, tokens=0, dose=share, unit="share").id

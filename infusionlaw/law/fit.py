@@ -61,7 +61,7 @@ def fit_law(
         tokens_per_fact=_median([row.tokens_per_fact for row in used]),
         table=table_hash(used),
         heights=fit_heights(mine, _guessing(used)),
-        kept=fit_heights(mine, _guessing(used), "retention"),
+        retention_heights=fit_heights(mine, _guessing(used), "retention"),
         cost=fit_cost(used, unit),
         bare=fit_bare(used, unit),
     )

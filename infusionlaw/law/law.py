@@ -91,7 +91,8 @@ class Prediction:
 class Law:
     """All kinds of points of one table, and its support. doses: smallest and largest above 0, in `unit`.
 
-    heights: of recall; kept: of retention; cost: the rise of general loss; bare: the scores at dose 0.
+    heights: of recall; retention_heights: of retention; cost: the rise of general loss; bare: retention and general
+    loss at dose 0.
     """
 
     unit: DoseUnit
@@ -104,7 +105,7 @@ class Law:
     table: str
     heights: Heights | None = None
     cost: Cost | None = None
-    kept: Heights | None = None
+    retention_heights: Heights | None = None
     bare: Bare | None = None
 
     def of(self, kind: Kind) -> KindLaw:

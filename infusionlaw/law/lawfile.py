@@ -32,7 +32,7 @@ def law_json(law: Law) -> dict[str, Any]:
         "table": law.table,
         "kinds": {kind.kind: _kind_json(kind) for kind in law.kinds},
         "heights": asdict(law.heights) if law.heights else None,
-        "kept": asdict(law.kept) if law.kept else None,
+        "retention_heights": asdict(law.retention_heights) if law.retention_heights else None,
         "cost": asdict(law.cost) if law.cost else None,
         "bare": asdict(law.bare) if law.bare else None,
     }
@@ -104,7 +104,7 @@ def _law_from(content: dict[str, Any], path: str | Path) -> Law:
         content["table"],
         heights=_heights_from(content["heights"]) if content["heights"] else None,
         cost=_cost_from(content["cost"]) if content["cost"] else None,
-        kept=_heights_from(content["kept"]) if content["kept"] else None,
+        retention_heights=_heights_from(content["retention_heights"]) if content["retention_heights"] else None,
         bare=_bare_from(content["bare"]) if content["bare"] else None,
     )
 

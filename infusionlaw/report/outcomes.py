@@ -1,4 +1,4 @@
-"""The part of a report that holds predictions against what came of them."""
+"""Predictions against what came of them: plain cells for any table, and the part of a report that holds them."""
 
 from typing import Any
 
@@ -6,10 +6,14 @@ from infusionlaw.law.dose import Interval
 from infusionlaw.report.html import paragraph, table
 from infusionlaw.report.numbers import bracket, count, number, share, when
 
+POINTS = ("kind", "size", "tokens", "unit", "predicted", "observed", "error, dex", "interval holds it")
+SCORES = ("size", "tokens", "dose", "share", "score", "predicted", "measured", "error", "interval holds it")
+HIT = {True: "hit", False: "miss", None: "cannot be said"}
 
-def comparison_part(comparison: dict[str, Any]) -> str:
-    """Points predicted beside observed, scores likewise, and how far the prediction can be called one."""
-    rows = [
+
+def point_rows(comparison: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Predicted and observed points as cells of the columns POINTS."""
+    return [
         (
             row["kind"],
             number(row["size"]),
@@ -18,21 +22,21 @@ def comparison_part(comparison: dict[str, Any]) -> str:
             bracket(Interval(**row["predicted"]), share if row["unit"] == "share" else count),
             _seen(row),
             "-" if row["error_dex"] is None else f"{row['error_dex']:+.2f}",
-            {True: "hit", False: "miss", None: "cannot be said"}[row["inside"]],
+            HIT[row["inside"]],
         )
         for row in comparison["points"]
     ]
-    if not rows:
-        return paragraph("No size was held out, so no prediction was put to the test.")
-    head = ("kind", "size", "tokens", "unit", "predicted", "observed", "error, dex", "interval holds it")
-    written = f"The prediction was written {when(comparison['written'])}"
-    ahead = "" if comparison["held_out_runs_already_known"] else ", before any held-out run was trained"
-    return paragraph(f"{written}{ahead}.") + already_known(comparison) + table(head, rows) + _scores(comparison)
 
 
-def _scores(comparison: dict[str, Any]) -> str:
-    """Predicted beside measured scores at the doses that the prediction looks at, and the regret of the advised one."""
-    rows = [
+def _seen(row: dict[str, Any]) -> str:
+    seen = row["observed"]
+    text = bracket(Interval(seen["value"], seen["low"], seen["high"]), share if row["unit"] == "share" else count)
+    return text if seen["status"] == "found" else f"{seen['status']}: {text}"
+
+
+def score_rows(comparison: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Predicted and measured scores at the doses that the prediction looks at, as cells of the columns SCORES."""
+    return [
         (
             number(row["size"]),
             number(row["tokens"]),
@@ -42,17 +46,19 @@ def _scores(comparison: dict[str, Any]) -> str:
             bracket(Interval(**row["predicted"]), "{:.3g}".format),
             f"{row['observed']['value']:.3g} ± {row['observed']['se']:.2g}",
             f"{row['error']:+.2g}",
-            "hit" if row["inside"] else "miss",
+            HIT[row["inside"]],
         )
         for row in comparison.get("scores", ())
     ]
-    regrets = [
+
+
+def regrets(comparison: dict[str, Any]) -> list[str]:
+    """What the advised dose gave away at each target, a sentence each."""
+    return [
         f"At {number(row['size'])} parameters and {number(row['tokens'])} tokens the advised dose gave a recall of "
         f"{row['recall']:.2f} where the best dose run, {_dose_of(row)}, gave {row['best_recall']:.2f}."
         for row in comparison.get("regret", ())
     ]
-    head = ("size", "tokens", "dose", "share", "score", "predicted", "measured", "error", "interval holds it")
-    return table(head, rows) + "".join(map(paragraph, regrets))
 
 
 def _dose_of(row: dict[str, Any]) -> str:
@@ -60,10 +66,16 @@ def _dose_of(row: dict[str, Any]) -> str:
     return f"{count(row['best_exposures'])} exposures" if known is None else f"a share of {share(known)}"
 
 
-def _seen(row: dict[str, Any]) -> str:
-    seen = row["observed"]
-    text = bracket(Interval(seen["value"], seen["low"], seen["high"]), share if row["unit"] == "share" else count)
-    return text if seen["status"] == "found" else f"{seen['status']}: {text}"
+def comparison_part(comparison: dict[str, Any]) -> str:
+    """Predicted beside observed, and how far the prediction can be called one."""
+    rows = point_rows(comparison)
+    if not rows:
+        return paragraph("No size was held out, so no prediction was put to the test.")
+    written = f"The prediction was written {when(comparison['written'])}"
+    ahead = "" if comparison["held_out_runs_already_known"] else ", before any held-out run was trained"
+    tables = table(POINTS, rows) + table(SCORES, score_rows(comparison))
+    told = "".join(map(paragraph, regrets(comparison)))
+    return paragraph(f"{written}{ahead}.") + already_known(comparison) + tables + told
 
 
 def already_known(comparison: dict[str, Any]) -> str:

@@ -78,14 +78,14 @@ def limits(law: Law, target: Target) -> tuple[Limit, ...]:
     if target.tolerance is not None:
         found.append(_cost(law, target, target.tolerance))
     if found[0].reason and law.doses[1] > 0:
-        found.append(Limit(TRIED, _clear(law) - text_of(law, target, 0.0), np.zeros(1)))
+        found.append(Limit(TRIED, clear(law, "collapse") - text_of(law, target, 0.0), np.zeros(1)))
     return tuple(found)
 
 
-def _clear(law: Law) -> float:
-    """The largest dose tried, in x, or the least that some curve was cleared of a collapse up to."""
+def clear(law: Law, kind: Kind) -> float:
+    """The largest dose tried, in x, or the least that some curve was cleared of a collapse of this kind up to."""
     tried = float(log_odds(law.doses[1]) if law.unit == "share" else np.log10(law.doses[1]))
-    return min([tried, *(point.x.low for point in law.of("collapse").points if point.x.low is not None)])
+    return min([tried, *(point.x.low for point in law.of(kind).points if point.x.low is not None)])
 
 
 def _beyond(law: Law, target: Target, kind: Kind, name: Constraint) -> Limit:

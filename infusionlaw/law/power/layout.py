@@ -3,8 +3,8 @@
 A layout is the doses of each (N, D) in the dose coordinate x, with their seeds. The typical curve is what the runs of
 LOG.md show: guessing among eight options; acquisition at a share of .15, or 1.2 dex below the collapse if that is less;
 a rise of 0.6 dex to a plateau of .93; a fall between sharp (0.5 dex) and slow (2 dex) to .4; .1 between the recalls of
-seeds, and 0.1 dex between their collapse points. With .05, and a fall to guessing, half widths of .14 to .28 dex were
-expected of the demonstration, and .46 to .70 were found; so .31 to .55 are.
+seeds, and 0.1 dex between their collapse points. With .05, and a fall to guessing, half widths of .14 to .23 dex were
+expected of the demonstration at .5 to .85, and .46 to .70 were found; so .31 to .54 are.
 """
 
 from collections import Counter

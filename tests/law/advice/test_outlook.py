@@ -1,5 +1,6 @@
 """What to expect at a dose: simulated worlds are met at every dose, and what was not measured stays unknown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,9 @@ def test_intervals_hold_what_a_world_gives_at_any_dose(world: World) -> None:
             seen = outlook(law, TARGET, float(log_odds(share)))
             for name, value in truth(world, share).items():
                 expected: Interval = getattr(seen, name)
+                if name == "recall" and expected == Interval():  # no law of a collapse that could come further out
+                    assert world.collapse is None and share >= 0.9
+                    continue
                 assert expected.value is not None and expected.low is not None and expected.high is not None
                 slack = 0.03  # what the facts, text and seeds of one study have of their own
                 inside.append(expected.low - slack <= value <= expected.high + slack)
@@ -88,3 +92,28 @@ def test_what_was_not_measured_stays_unknown() -> None:
         assert (seen.retention, seen.general_loss) == (Interval(), Interval())
     blind = known_law(acquisition=None)
     assert outlook(blind, target, 0.0).recall == Interval()
+    rows, _ = simulate(World(), SIZES, BUDGETS, SHARES[1:], 2, np.random.default_rng(0))
+    dosed = fit_law(rows, find_points(rows, draws=100), draws=100)
+    assert outlook(dosed, TARGET, -np.inf).retention == Interval()
+
+
+def test_beyond_what_was_cleared_of_a_collapse_nothing_is_promised() -> None:
+    law, target = known_law(collapse=None, largest=0.5), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
+    assert outlook(law, target, float(log_odds(0.45))).recall.value is not None
+    assert outlook(law, target, float(log_odds(0.6))).recall == Interval()
+
+
+def test_general_loss_lies_in_its_interval_however_far_the_target() -> None:
+    law = law_of(WORLDS["both collapse"], 0)
+    far = outlook(law, Target(1e9, 1e12, 128, 16.0, 0.05, None), -np.inf).general_loss
+    assert far.low is not None and far.value is not None and far.high is not None
+    assert far.low < far.value < far.high < 10
+
+
+def test_four_times_in_exposures_ends_where_the_budget_does_or_at_the_largest_tried() -> None:
+    target = Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
+    known = known_law(unit="exposures", acquisition=(1.5, 0.1, 0, 0), collapse=(2.9, 0.1, 0, 0), largest=900)
+    assert outlooks(known, target, 2.7)[-1].exposures == pytest.approx(MOST * TOKENS0 / (100 * 15))
+    unknown = replace(known, facts=None, tokens_per_fact=None)
+    blind = Target(SIZE0, TOKENS0, None, None, 0.05, None)
+    assert outlooks(unknown, blind, 2.7)[-1].exposures == pytest.approx(900)
