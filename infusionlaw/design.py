@@ -5,9 +5,16 @@ from infusionlaw.studyfile import StudyFile
 
 
 def grid(study: StudyFile, data: str) -> list[RunSpec]:
-    """Every size × budget × dose × seed of [design], dose 0 included, sorted in that order. `data` is the corpus id."""
+    """Every size × budget × dose × seed of [design], dose 0 included, sorted in that order. `data` is the corpus id.
+
+    The doses of `once` have the first seed only.
+    """
     design = study.design
-    return _runs(study, data, design.sizes, design.budgets, design.shares or design.exposures, design.seeds, False)
+    doses = design.shares or design.exposures
+    runs = _runs(study, data, design.sizes, design.budgets, doses, design.seeds, False)
+    once = _runs(study, data, design.sizes, design.budgets, design.once, design.seeds[:1], False)
+    unique = {run.id: run for run in [*runs, *once]}
+    return sorted(unique.values(), key=lambda run: (run.size, run.tokens, run.dose, run.seed))
 
 
 def held_out(study: StudyFile, data: str) -> list[RunSpec]:

@@ -63,7 +63,8 @@ class Infusion(_Section):
 class Design(_Section):
     """Sizes, budgets, doses and seeds; dose 0 is always run.
 
-    grid: every size × budget × dose × seed. search: the doses are those it starts from, and their ends its range.
+    grid: every size × budget × dose × seed, and the doses of `once`, in the same unit, with the first seed only.
+    search: the doses are those it starts from, and their ends its range.
     """
 
     design: Literal["grid", "search"] = "grid"
@@ -71,12 +72,17 @@ class Design(_Section):
     budgets: tuple[PositiveInt, ...]
     shares: tuple[Share, ...] = ()
     exposures: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    once: tuple[Annotated[float, Field(ge=0)], ...] = ()
     seeds: tuple[int, ...] = (1, 2)
 
     @model_validator(mode="after")
     def _one_dose_unit(self) -> "Design":
         if bool(self.shares) == bool(self.exposures):
             raise ValueError("give the doses as shares or as exposures, one of the two")
+        if self.shares and any(dose >= 1 for dose in self.once):
+            raise ValueError("a dose of once is a share of 1 or more, which leaves no general text; lower it")
+        if self.once and self.design == "search":
+            raise ValueError("a search chooses its doses itself; take once out, or make it a grid")
         return self
 
 
@@ -221,6 +227,7 @@ sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
 budgets = [1_500_000]               # training tokens; several come from one trunk
 # shares: infused tokens / budget; dose 0 is added; or: exposures = [...]
 shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]
+once = []                           # more doses, run with the first seed only
 seeds = [1, 2]
 
 [search]                            # of design = "search"; a curve is one size and budget

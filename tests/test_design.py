@@ -49,3 +49,14 @@ def test_budgets_share_a_recipe_named_by_the_shortest_whatever_the_schedule(stud
     late = even.model_copy(update={"infusion": study.infusion.model_copy(update={"schedule": "late"})})
     assert {dict(run.options).get("trunk") for run in grid(even, "data")} == {1_000_000}
     assert {dict(run.options).get("trunk") for run in grid(late, "data")} == {1_000_000}
+
+
+def test_doses_of_once_have_the_first_seed_only(study) -> None:
+    design = study.design.model_copy(update={"once": (0.02, 0.05, study.design.shares[0])})
+    runs = grid(study.model_copy(update={"design": design}), "data")
+    seeds = {
+        dose: [run.seed for run in runs if run.dose == dose and run.size == 14_000] for dose in (0.0, 0.02, 0.05, 0.1)
+    }
+    assert seeds == {0.0: [1, 2], 0.02: [1], 0.05: [1], 0.1: [1, 2]}
+    assert {run.id for run in runs} > {run.id for run in grid(study, "data")}
+    assert runs == sorted(runs, key=lambda run: (run.size, run.tokens, run.dose, run.seed))

@@ -31,6 +31,7 @@ def test_an_existing_file_is_never_overwritten(study) -> None:
         ("[held_out]", "[heldout]", 'unknown key "heldout" at the top; did you mean "held_out"?'),
         ("tolerance =", "tolerence =", 'unknown key "tolerence" in [law]; did you mean "tolerance"?'),
         ("seeds = [1, 2]", "exposures = [3]", "give the doses as shares or as exposures"),
+        ("once = []", "once = [1.0]", "a dose of once is a share of 1 or more"),
         ("block = 128", 'block = "x"', "\"training.block\" is 'x'"),
         ("shares = [0.1", "shares = [1.0", '"design.shares.0" is 1.0: input should be less than 1'),
         ("sizes = [14_000, 28_000, 55_000]", "sizes = 14_000", "should be a list, such as [1, 2]"),
@@ -44,6 +45,13 @@ def test_a_mistake_is_one_sentence(study, old, new, message) -> None:
         read_study_file(study)
     assert message in str(error.value)
     assert "mine.toml" in str(error.value)
+
+
+def test_a_search_has_no_doses_of_once(study) -> None:
+    text = study.read_text().replace('design = "grid"', 'design = "search"').replace("once = []", "once = [0.01]")
+    study.write_text(text)
+    with pytest.raises(InputError, match="a search chooses its doses itself; take once out"):
+        read_study_file(study)
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path) -> None:
