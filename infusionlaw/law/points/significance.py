@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import STEP
@@ -22,6 +23,7 @@ from infusionlaw.law.points.detect import Fitted, allowed, fitted
 from infusionlaw.law.points.levels import Observed, bases
 from infusionlaw.law.points.shapes import COARSE, NEVER, falls, rises
 
+IntArray = NDArray[np.intp]
 NULL_DRAWS = 200
 # Of the shapes that fit the null nearly as well as itself (chi2), at most so many compete in each draw.
 RIVAL, MOST = 25.0, 2500
@@ -43,9 +45,9 @@ def p_value(data: Observed, which: Literal["rise", "fall"], noise: Array, rng: n
     centre = null.levels.mean[:, best, 0] @ np.stack(bases(plain.height[best], flat.height[0]))
     near = _misfit(fitted(replace(data, y=centre), rise, fall))
     near[:, -1] = np.inf if which == "fall" else near[:, -1]
-    rivals = np.flatnonzero(near <= _misfit(fitted(replace(data, y=centre), plain, flat)).min() + RIVAL)
+    rivals = near_rivals(near.ravel(), float(_misfit(fitted(replace(data, y=centre), plain, flat)).min()))
     if not len(rivals):
-        return 1.0  # no shape with a rise (or fall) comes near
+        return 1.0  # there is no shape with a rise (or fall) between these doses
     if len(rivals) > MOST:
         rivals = rng.choice(rivals, MOST, replace=False)
     i, j = np.unravel_index(rivals, own.shape)
@@ -56,6 +58,15 @@ def p_value(data: Observed, which: Literal["rise", "fall"], noise: Array, rng: n
     drawn = _statistics(simulated[0], np.minimum(*simulated), data.dof)
     least = without.min(keepdims=True)
     return _least(drawn, _statistics(least, np.minimum(least, own.min()), data.dof)[:, 0])
+
+
+def near_rivals(chi2: Array, least: float) -> IntArray:
+    """Indices of the shapes whose chi2 comes within RIVAL of the least without a rise (or fall).
+
+    Where the noise is so small that none does, of those that come within RIVAL of the nearest.
+    """
+    near = np.flatnonzero(chi2 <= least + RIVAL)
+    return near if len(near) else np.flatnonzero(np.isfinite(chi2) & (chi2 <= chi2.min() + RIVAL))
 
 
 def _statistics(without: Array, best: Array, dof: float) -> Array:
