@@ -1,12 +1,13 @@
 """The page of results, made from tables."""
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.results.__main__ import page
+from benchmarks.results.__main__ import agree, main, page
 from benchmarks.results.explanations import paired, shift
 from benchmarks.results.tradeoff import tradeoff_figure
 from infusionlaw.files import read_json
@@ -82,3 +83,26 @@ def test_the_trade_off_has_a_panel_a_budget_and_a_line_a_size() -> None:
     lines = [line for line in figure.axes[0].get_lines() if not str(line.get_label()).startswith("_")]
     assert [line.get_label() for line in lines] == ["13.9k", "28.3k", "55.5k", "111k"]
     assert all(len(line.get_xdata()) == 8 for line in lines)
+
+
+def test_a_check_asks_for_the_same_tables_and_words_not_for_the_same_digits() -> None:
+    page = "# Results\n| 0.31 [0.12, 0.50] | found |\n## Made from\n- `a.csv` 12ab"
+    assert agree(page, page.replace("0.31", "0.32"))
+    assert not agree(page, page.replace("found", "not reached"))
+    assert not agree(page, page.replace("12ab", "13ab"))
+
+
+def test_a_check_fails_where_the_page_is_out_of_date(results: Path, tmp_path: Path) -> None:
+    arguments = ["--results", str(results), "--out", str(tmp_path / "results.md")]
+    with pytest.raises(SystemExit, match="was out of date"):
+        main([*arguments, "--check"])
+    main([*arguments, "--check"])
+
+
+def test_the_committed_page_is_made_from_the_committed_tables() -> None:
+    root = Path(__file__).parent.parent
+    made = (root / "docs" / "results.md").read_text(encoding="utf8").partition("## Made from")[2]
+    named = dict(line[2:].rsplit(" ", 1) for line in made.strip().splitlines())
+    assert named
+    for name, digest in named.items():
+        assert hashlib.sha256((root / "results" / name.strip("`")).read_bytes()).hexdigest().startswith(digest)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABELLED = (0.0, 0.6, 0.85, 0.96)
+LABELLED = (0.0, 0.85, 0.96)
 
 
 def write_tradeoff(folder: Path, rows: Sequence[RunRecord]) -> Path:
@@ -27,17 +27,14 @@ def write_tradeoff(folder: Path, rows: Sequence[RunRecord]) -> Path:
 def tradeoff_figure(rows: Sequence[RunRecord]) -> "Figure":
     """Retention against recall, means over seeds, one panel a budget; the dose grows along a line from its ring."""
     budgets = sorted({row.tokens for row in rows})
-    columns = min(2, len(budgets))
-    height = 3.2 * -(-len(budgets) // columns) + 0.4
-    out = blank_figure(height)
-    axes = out.subplots(-(-len(budgets) // columns), columns, sharex=True, sharey=True, squeeze=False)
-    for ax in axes.flat[len(budgets) :]:
-        ax.set_axis_off()
-    for ax, tokens in zip(axes.flat, budgets, strict=False):
+    out = blank_figure(3.6)
+    axes = out.subplots(1, len(budgets), sharey=True, squeeze=False)[0]
+    for ax, tokens in zip(axes, budgets, strict=True):
         _panel(ax, [row for row in rows if row.tokens == tokens], sorted({row.size for row in rows}))
         ax.set_title(f"{number(tokens)} tokens", loc="left")
-        ax.set(xlabel="recall", ylabel="retention", xlim=(0, 1.05), ylim=(0, 1.05))
-    handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        ax.set(xlabel="recall", xlim=(0, 1.05), ylim=(0, 1.05))
+    axes[0].set_ylabel("retention")
+    handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     out.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(7, len(handles)), frameon=False)
     return out
 
