@@ -80,20 +80,19 @@ class Study:
         section = self.file.held_out
         if section is None or not section.advised or not self.prediction.exists():
             return []
-        places = {(spec.size, spec.tokens): {spec.dose for spec in held} for spec in held}
+        places: dict[tuple[int, int], set[float]] = {}
+        for spec in held:
+            places.setdefault((spec.size, spec.tokens), set()).add(spec.dose)
+        most = self.file.infusion.max_exposures
         return [
             run_spec(self.file, self.data, *place, dose, seed, True)
             for plan in read_json(self.prediction)["predictions"]
             if (place := _asked(plan)) in places
             for outlook in plan.get("outlook", ())
-            if (dose := _rounded(outlook[self.file.unit])) and 1 <= (outlook["exposures"] or 1) <= self._most_exposures
+            if (dose := _rounded(outlook[self.file.unit])) and 1 <= (outlook["exposures"] or 1) <= most
             if not any(isclose(dose, other, rel_tol=SAME_DOSE) for other in places[place])
             for seed in section.seeds or self.file.design.seeds
         ]
-
-    @property
-    def _most_exposures(self) -> int:
-        return self.file.infusion.max_exposures
 
     def record(self, spec: RunSpec) -> RunRecord | None:
         """The record of a finished run, or None; a broken record.json is an InputError that names it."""
