@@ -92,7 +92,7 @@ def _fit_kind(
     kind: Kind, points: Sequence[Point], unit: DoseUnit, names: Sequence[str] | None, draws: int, seed: int
 ) -> KindLaw:
     kept = tuple(replace(point, likelihood=None) for point in points)
-    usable = [(p, place) for p in points if (place := p.likelihood or from_interval(p.x)) is not None]
+    usable = [(p, place) for p in points if p.in_law and (place := p.likelihood or from_interval(p.x)) is not None]
     if not located(points) or len(usable) < 2:
         return KindLaw(kind, "not fitted", _too_few(kind, points), (), kept)
     at = _places(unit, [p for p, _ in usable])

@@ -155,3 +155,27 @@ def test_the_band_is_the_prediction_at_each_size() -> None:
         [float(share_of(end)) for end in (x.value, x.low, x.high) if end is not None], rel=1e-3
     )
     assert band.high[1] < 1
+
+
+def test_models_that_learn_only_at_the_end_do_not_bend_the_law() -> None:
+    """The smallest are acquired beyond where they would collapse: recall rises to what is left after a collapse."""
+    sizes, exponent = (1e4, 1.7e4, 3e4, 6e4, 1e5, 1.8e5), 0.3
+    world = World(
+        collapse=TrueLaw(0.75, exponent),
+        acquisition=TrueLaw(-0.5, -2.5),
+        retention=None,
+        tolerance=None,
+        guessing=0.15,
+        plateau=0.97,
+        floor=0.6,
+        fall=0.6,
+        spread=0.08,
+    )
+    for seed in range(3):
+        shares = (0, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96)
+        rows, _ = simulate(world, sizes, (1.5e6,), shares, 2, np.random.default_rng(seed))
+        points = [point for point in find_points(rows, draws=100) if point.kind == "collapse"]
+        assert (points[0].status, points[0].in_law) == ("not reached", False)
+        assert "it rises up to the largest doses" in points[0].note
+        found = fit_law(rows, points, draws=300).of("collapse").coefficients["size"]
+        assert found.low is not None and found.high is not None and found.low < exponent < found.high

@@ -27,6 +27,8 @@ HOPELESS = 25.0
 PARTNER = 12.0
 # A dose is on the plateau where rise and fall have come this far, and gone no further.
 REACHED = 0.95
+# A fall shows by two doses on the plateau before it and one beyond.
+PLATEAU = 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class Fitted:
         """How many doses the best shape has on its plateau, between its rise and its fall."""
         i, j = np.unravel_index(self.log_likelihood.argmax(), self.log_likelihood.shape)
         return int(((self.rises.height[i] > REACHED) & (self.falls.height[j] > REACHED)).sum())
+
+
+def rises_to_the_end(fits: Sequence[Fitted]) -> bool:
+    """Whether the best shape without a fall has too few doses on its plateau (PLATEAU) for a fall to show after it."""
+    best = max(fits, key=lambda fit: float(fit.log_likelihood[:, -1].max()))  # the last fall is none at all
+    rise = best.rises.height[best.log_likelihood[:, -1].argmax()]
+    return bool((rise > 0).any() and (rise > REACHED).sum() < PLATEAU)
 
 
 def fitted(data: Observed, rise: Edges, fall: Edges) -> Fitted:

@@ -19,7 +19,7 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.likelihood import Likelihood
 from infusionlaw.law.points.curves import Curve, Score, curves
-from infusionlaw.law.points.detect import Fitted, locate, response, sketch
+from infusionlaw.law.points.detect import Fitted, locate, response, rises_to_the_end, sketch
 from infusionlaw.law.points.levels import Observed
 from infusionlaw.law.points.point import KINDS, Kind, Point, Status
 from infusionlaw.law.points.shapes import Detector
@@ -31,6 +31,7 @@ from infusionlaw.records import RunRecord
 Acquisition = Literal["onset", "half"]
 SIGNIFICANCE = 0.05
 BARE = "fewer than two doses lie on the plateau before it, so its interval is less sure than it says; add doses there"
+RISING = "it rises up to the largest doses, and a collapse before that would not show, so no law counts it"
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
 SCORES: dict[Kind, Score] = {
     "acquisition": "recall",
@@ -139,6 +140,8 @@ def _fall(
     place = locate(data, detector, "fall", rough)
     if by_noise > SIGNIFICANCE:
         point = _beyond(curve, kind, "no fall beyond the noise up to the largest dose", place)
+        if rises_to_the_end(rough):
+            point = replace(point, in_law=False, note=f"{point.note}; {RISING}")
     else:
         bare = max(rough, key=lambda fit: fit.peak).on_plateau < 2
         point = _decided(curve, kind, place, "already falling from the smallest dose", BARE if bare else "")

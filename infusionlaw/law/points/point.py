@@ -19,7 +19,7 @@ from infusionlaw.records import DoseUnit
 Kind = Literal["acquisition", "collapse", "retention", "tolerance"]
 Status = Literal["found", "not reached", "before the grid", "no effect", "ambiguous"]
 KINDS: tuple[Kind, ...] = ("acquisition", "collapse", "retention", "tolerance")
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Point:
 
     likelihood: what the data say of x, None when nothing; response: height and widths of the curve the point is on;
     level: what the point is: of acquisition how far up (0: where recall leaves guessing, 0.5: half way), of tolerance
-    the rise of general loss in bits per byte.
+    the rise of general loss in bits per byte; in_law: whether a law counts it, else the note says why not.
     """
 
     kind: Kind
@@ -45,6 +45,7 @@ class Point:
     likelihood: Likelihood | None = None
     response: Response | None = None
     level: float | None = None
+    in_law: bool = True
 
 
 def points_json(points: Sequence[Point]) -> dict[str, Any]:
@@ -71,6 +72,7 @@ def point_json(point: Point) -> dict[str, Any]:
         "tokens_per_fact": point.tokens_per_fact,
         "level": point.level,
         "status": point.status,
+        "in_law": point.in_law,
         "share": point.share.as_dict(),
         "exposures": point.exposures.as_dict(),
         "x": point.x.as_dict(),
@@ -98,6 +100,7 @@ def point_from(content: dict[str, Any], unit: DoseUnit) -> Point:
         likelihood=Likelihood(**{**place, "inside": tuple(place["inside"])}) if place else None,
         response=Response(**{name: Level(**level) for name, level in shape.items()}) if shape else None,
         level=content["level"],
+        in_law=content["in_law"],
     )
 
 
