@@ -4,6 +4,7 @@ from collections import Counter
 
 from benchmarks.results.grid import FALLS, NAMES, Grid
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.law import KindLaw
 from infusionlaw.law.points.point import Kind
 from infusionlaw.report.numbers import bracket, listed, number
 
@@ -41,17 +42,25 @@ def _exponents(grid: Grid, kind: Kind) -> str:
     if not law.forms:
         return f"The {NAMES[kind]} has no law: {law.reason}."
     told = [
-        f"{bracket(found, '{:+.2f}'.format)} with {word}, {_settled(found)}"
+        f"{word} to the power of {bracket(found, '{:.2f}'.format)} ({_settled(found)})"
         for name, word in (("size", "size"), ("tokens", "budget"))
         if (found := law.coefficients.get(name, Interval())).value is not None
     ]
-    return f"The odds of the share at the {NAMES[kind]} go as a power of {listed(told)}."
+    return f"The odds of the share at the {NAMES[kind]} go as {listed(told)}.{_left_out(law)}"
 
 
 def _settled(exponent: Interval) -> str:
     if (exponent.low or 0.0) > 0:
-        return "so they rise"
-    return "so they fall" if (exponent.high or 0.0) < 0 else "which settles no direction"
+        return "they rise with it"
+    return "they fall with it" if (exponent.high or 0.0) < 0 else "which way is not settled"
+
+
+def _left_out(law: KindLaw) -> str:
+    """The sizes and budgets that learn so late that no law counts them."""
+    late = [f"{number(p.size)} at {number(p.tokens)} tokens" for p in law.points if not p.in_law]
+    if not late:
+        return ""
+    return f" Left out of it: {listed(late)}, whose curve rises up to the largest shares, where no collapse could show."
 
 
 def _predicts(grid: Grid) -> str:
