@@ -128,10 +128,9 @@ def _pool(
     try:
         yield pool
     except BaseException:
-        training = list((pool._processes or {}).values())  # forgotten by shutdown
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in training:
+        for process in list((pool._processes or {}).values()):  # first, lest anything else that waits leaves them
             process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
         raise
     finally:
         queue.put(None)
