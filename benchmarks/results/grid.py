@@ -81,7 +81,8 @@ def main_grid(grid: Grid, figures: Path) -> str:
 def _runs(grid: Grid) -> str:
     """How many runs there are so far, of which sizes, budgets, doses and seeds."""
     rows, asked = grid.fitted_rows, read_study_file(STUDY).design
-    whole = len(asked.sizes) * len(asked.budgets) * (len(asked.shares) + 1) * len(asked.seeds)
+    doses_and_seeds = (len(asked.shares) + 1) * len(asked.seeds) + len(asked.once)
+    whole = len(asked.sizes) * len(asked.budgets) * doses_and_seeds
     sizes, budgets = sorted({row.size for row in rows}), sorted({row.tokens for row in rows})
     doses = sorted({round(row.share or 0.0, 3) for row in rows})
     left = "" if len(rows) >= whole else f" of {whole} that the study asks for; the rest has not been run yet"
