@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -91,7 +92,13 @@ def test_interrupted_it_stops_at_once_and_says_how_to_go_on(material, tmp_path) 
     (tmp_path / "study.toml").write_text(study, encoding="utf8")
     command = [sys.executable, "-m", "infusionlaw.cli", "run", "study.toml", "--out", "out"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
     )
     deadline = time.time() + 120
     while time.time() < deadline and not list(tmp_path.glob("out/runs/*/checkpoint.json")):
