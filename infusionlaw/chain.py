@@ -91,13 +91,14 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         write_law(study.folder / "law.json", law)
         targets = _targets(study, lab)
         prediction = _predict(study, law, rows, targets)
-        if study.held_out:
-            everything = [*study.fitted, *study.held_out]
+        held_out = study.held_out  # with the runs at doses that the prediction looks at, now that it is written
+        if held_out:
+            everything = [*study.fitted, *held_out]
             watch.runs(everything, study.missing(everything))
-            left = _left(study, study.held_out)
+            left = _left(study, held_out)
             watch.stage(f"the prediction is in {prediction}; training the held-out runs ({left})")
-            _train(study, study.held_out, lab, watch)
-        held = study.records(study.held_out)
+            _train(study, held_out, lab, watch)
+        held = study.records(held_out)
         table = [*rows, *held]
         points = find_points(table, tolerance=study.file.law.tolerance, draws=study.file.law.draws) if held else points
         write_table(study.folder / "table.csv", table)

@@ -23,13 +23,13 @@ def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[
     and is a hit when it does not contradict the interval. scores: mean over seeds, and whether the interval, widened by
     the mean's own error, held it. regret: recall at the advised dose below that at the best dose run.
     """
-    plans, seen = prediction["predictions"], [point for point in points if point.kind in KINDS]
+    plans = prediction["predictions"]
     return {
         "version": 1,
         "written": prediction["written"],
         "table_sha256": prediction["table_sha256"],
         "held_out_runs_already_known": prediction["held_out_runs_already_known"],
-        "points": [row for plan in plans for row in _points(plan, seen)],
+        "points": [row for plan in plans for row in _points(plan, points)],
         "scores": [row for plan in plans for row in _scores(plan, rows)],
         "regret": [row for plan in plans if (row := _regret(plan, rows)) is not None],
     }
