@@ -6,23 +6,23 @@ worth of tokens a step and the largest fits. Singles: N of about 25 M and 124 M,
 vocabulary of 50,257 rounded up to a multiple of 128 (50,304), as usual for models of that size: tensor cores want the
 multiple, and every contender gets it.
 
-    together, ours         the public `train`, all members at once, a single model as one member; from its call to its
-                           return, so with an optimiser made and metrics written
+    together, ours         the public `train`, all members at once, a single model as one member, compiled as long runs
+                           are; from its call to its return, so with an optimiser made, a step captured, metrics written
     one by one             the same with one member, which is the rate of any number of them one after another
-    .., compiled           the first with its layers compiled as long runs on the CPU are
+    interpreted            the first without compiling, as short runs are
     Trainer, compiled      benchmarks/peers.py, one model; their blocks lie ready in memory, ours are made as it goes
 
-All train on the same stream, on a GPU under bf16 autocast with fp32 weights. Figures are tokens/s, medians over the
-repetitions; in each the contenders are measured in turn, after the peak: the rate of bf16 products of 8192 x 8192
-matrices (on the CPU fp32, 1024 x 1024). A measurement is some steps to warm up, which say how many steps fill
-`--seconds`, then these, with the device waited for at their start and end only. Every contender has a process of its
-own, so that none inherits another's memory or compiled code; between its turns it holds weights and moments and gives
-the rest of the GPU's memory back. "of peak" is the operations of together or ours over the peak. A contender that
-fails says why on stderr, and its cells are "–".
+All train on the same stream, on a GPU under bf16 autocast with fp32 weights (ours below a million parameters in fp32).
+Figures are tokens/s, medians over the repetitions; in each the contenders are measured in turn, after the peak: the
+rate of bf16 products of 8192 x 8192 matrices (on the CPU fp32, 1024 x 1024). A measurement is some steps, then more,
+which say how many fill `--seconds`, then these, with the device waited for at their start and end only. Every contender
+has a process of its own, so that none inherits another's memory or compiled code; between its turns it holds weights
+and moments and gives the rest of the GPU's memory back. "of peak" is the operations of together or ours over the peak.
+A contender that fails says why on stderr, and its cells are "–".
 
 The bar: at 1 M, together 8 times one by one and 20 times Trainer; at 124 M, 40 % of peak. The defaults are meant to end
 within ten minutes on an H100; `--singles` or `--sizes` without numbers leaves a table out. `--device cpu` is for trying
-the code; compiling there needs g++ and minutes. With several GPUs show it one, or Trainer takes all:
+the code, with ours interpreted. With several GPUs show it one, or Trainer takes all:
 
     CUDA_VISIBLE_DEVICES=0 python -m benchmarks.cohort_speed
 """
@@ -59,7 +59,7 @@ SIZES, MEMBERS = (200_000, 1_000_000, 5_000_000), 32
 SINGLES, SINGLE_BATCH = (25_000_000, 124_000_000), 16
 VOCABULARY, BLOCK, TOKENS = 1024, 128, 6_000_000
 SINGLE_VOCABULARY, SINGLE_BLOCK = 50_304, 1024
-OURS, ALONE, OURS_COMPILED, TRAINER, COMPILED = CONTENDERS = ("ours", "alone", "ours-compiled", "trainer", "compiled")
+OURS, ALONE, INTERPRETED, TRAINER, COMPILED = CONTENDERS = ("ours", "alone", "interpreted", "trainer", "compiled")
 WARM_UP = 10  # steps
 Loop = Callable[[int], float]  # from steps to the seconds they take
 
@@ -83,7 +83,7 @@ class Case:
 
     def members_of(self, contender: str) -> int:
         """How many models a contender trains at once."""
-        return self.members if contender in (OURS, OURS_COMPILED) else 1
+        return self.members if contender in (OURS, INTERPRETED) else 1
 
 
 def peak(device: torch.device) -> float:
@@ -145,7 +145,7 @@ def loop_of(contender: str, case: Case, device: torch.device) -> Loop:
         return peer(hugging_face(case.recipe, device), case, torch.device("cpu"))
     if contender == COMPILED:
         return peer(plain_loop(case.recipe, device, compiled=True), case, device)
-    return ours(case, case.members_of(contender), device, compiled=contender == OURS_COMPILED)
+    return ours(case, case.members_of(contender), device, compiled=contender != INTERPRETED and device.type == "cuda")
 
 
 class _Worker:
@@ -159,7 +159,7 @@ class _Worker:
 
 def _start(contender: str, device: torch.device) -> None:
     _Worker.contender, _Worker.device = contender, device
-    if contender in (OURS, ALONE, OURS_COMPILED):
+    if contender in (OURS, ALONE, INTERPRETED):
         settle()
     else:
         _one_core(device)
@@ -191,7 +191,9 @@ def _measure(size: int, seconds: float) -> float:
     if _Worker.loop is None:
         return math.nan
     try:
-        count = max(WARM_UP, round(WARM_UP * seconds / _Worker.loop(WARM_UP)))
+        count = WARM_UP
+        for aim in (seconds / 8, seconds):
+            count = max(count, round(count * aim / _Worker.loop(count)))
         return count * _Worker.tokens / _Worker.loop(count)
     except RuntimeError as error:
         _complain(size, error)
@@ -215,9 +217,9 @@ Pools = Mapping[str, ProcessPoolExecutor]
 
 def prepare(pools: Pools, case: Case) -> None:
     """Get every contender ready: compiling goes on beside the others, who come one by one to share the memory."""
-    compiling = [pools[name].submit(_prepare, case) for name in pools if name in (COMPILED, OURS_COMPILED)]
+    compiling = [pools[name].submit(_prepare, case) for name in pools if name in (OURS, ALONE, COMPILED)]
     for name in pools:
-        if name not in (COMPILED, OURS_COMPILED):
+        if name in (INTERPRETED, TRAINER):
             pools[name].submit(_prepare, case).result()
     for each in compiling:
         each.result()
@@ -237,11 +239,11 @@ def measure(pools: Pools, case: Case, device: torch.device, repeats: int, second
 
 
 COHORT_HEADINGS = [
-    *("N", "members", "batch", "together", "one by one", "together, compiled", "Trainer", "compiled"),
+    *("N", "members", "batch", "together", "one by one", "together, interpreted", "Trainer", "compiled"),
     *("together / one by one", "together / Trainer", "together / compiled", "of peak", "peak, TFLOP/s"),
 ]
 SINGLE_HEADINGS = [
-    *("N", "batch", "ours", "ours, compiled", "Trainer", "compiled"),
+    *("N", "batch", "ours", "ours, interpreted", "Trainer", "compiled"),
     *("ours / Trainer", "ours / compiled", "of peak", "peak, TFLOP/s"),
 ]
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import torch
 
+from infusionlaw.lab import fused
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe
+from infusionlaw.lab.step import precision
 
 # Floating-point operations of training from which compiling pays; of a trunk, those of its shortest budget: with two
 # more, each twice as long, it does 4.4 times as many.
@@ -49,14 +51,19 @@ def compile_layers(model: Model, batch: int, block: int) -> bool:
     """
     try:
         _keep_code()
-        piece = piece_of(batch, block)
-        _forget_other_shapes([model.shape, model.members, piece, block, torch.get_num_threads()])
+        device = model.embedding.weight.device
+        piece = batch if device.type == "cuda" else piece_of(batch, block)
+        _forget_other_shapes([model.shape, model.members, piece, block, device, torch.get_num_threads()])
         model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True, options={"compile_threads": 1})
-        tokens = torch.zeros(model.members, piece, block, dtype=torch.int64, device=model.embedding.weight.device)
-        model.loss(tokens, tokens).sum().backward()  # type: ignore[no-untyped-call]
+        if device.type == "cuda":
+            model.compiled_loss = torch.compile(fused.projected_loss, dynamic=False, fullgraph=True)
+        tokens = torch.zeros(model.members, piece, block, dtype=torch.int64, device=device)
+        with precision(model):
+            loss = model.loss(tokens, tokens)
+        loss.sum().backward()  # type: ignore[no-untyped-call]
         model.piece = piece
     except Exception:  # PyTorch has no common class for what goes wrong in a toolchain
-        model.compiled = None
+        model.compiled = model.compiled_loss = None
         _latest.clear()
     model.zero_grad(set_to_none=True)
     return model.compiled is not None

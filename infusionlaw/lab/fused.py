@@ -1,8 +1,8 @@
-"""Norm and attention in plain arithmetic, which `torch.compile` fuses better than what is quickest without it.
+"""Norm, attention and loss in plain arithmetic, which `torch.compile` fuses better than what is quickest without it.
 
 `model.py` takes these pieces while it is being compiled and its own otherwise; the mathematics is the same. On the CPU
 attention over short blocks is three passes over small matrices, and batched products with the mask, scale and softmax
-fused between them beat `scaled_dot_product_attention`.
+fused between them beat `scaled_dot_product_attention`. The loss is compiled on a GPU only.
 """
 
 import torch
@@ -30,7 +30,7 @@ def attention(x: Tensor, weight: Tensor, heads: int, rotation: Tensor) -> Tensor
     q, k, v = projected.view(-1, T, 3, heads, K).permute(2, 0, 3, 1, 4)
     cosine, sine = rotation[:, 0, 0].unbind(-1)
     q, k = (_turn(y, cosine, sine) for y in (q, k))
-    if T > _LONGEST:
+    if T > _LONGEST or x.is_cuda:
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     else:
         mixed = _by_rows(*(y.reshape(-1, T, K) for y in (q * K**-0.5, k, v))).view(-1, heads, T, K)
@@ -55,3 +55,16 @@ def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         weights = (scores - scores.amax(-1, keepdim=True).detach()).exp()
         out.append(torch.bmm(weights, v[:, :last]) / weights.sum(-1, keepdim=True))
     return torch.cat(out, 1)
+
+
+def projected_loss(hidden: Tensor, embedding: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a chunk with targets (M, rows, 1), of `count` rows in all: its losses summed (M,), and the gradients of their
+    mean by its states and by the embedding."""
+    product = hidden @ embedding.mT
+    logits = product.float()
+    top = logits.amax(-1, keepdim=True)
+    mass = (logits - top).exp().sum(-1, keepdim=True)
+    lost = (mass.log() + top - logits.gather(2, target)).sum((1, 2))
+    right = torch.arange(logits.shape[2], device=target.device) == target
+    grad = (((logits - top).exp() / mass - right.float()) / count).to(product.dtype)
+    return lost, grad @ embedding, grad.mT @ hidden

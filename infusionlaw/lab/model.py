@@ -26,13 +26,14 @@ from infusionlaw.lab.recipe import Shape
 NORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
 # Logits held at a time by the loss: as many as stay in a core's cache, or as keep a GPU busy.
-_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 26}
+_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 30}
 
 
 class _Norm(torch.autograd.Function):
     """y = w x / rms(x) with x (M, R, C) and w (M, C), with its gradient in five passes."""
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         inverse = torch.rsqrt(torch.linalg.vecdot(x, x).mul_(1 / x.shape[-1]).add_(NORM_EPS)).unsqueeze(-1)
         unit = x * inverse
@@ -40,6 +41,7 @@ class _Norm(torch.autograd.Function):
         return unit * weight[:, None]
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         (grad,) = grads
         unit, inverse, weight = ctx.saved_tensors
@@ -51,35 +53,50 @@ class _Norm(torch.autograd.Function):
 
 class _ProjectedCrossEntropy(torch.autograd.Function):
     """Mean cross-entropy of h Eᵀ against targets (M, R), one a member; gradients are formed chunk by chunk in the
-    forward pass."""
+    forward pass, by `part`."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, embedding: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, embedding: Tensor, targets: Tensor, part: Callable[..., Any]) -> Tensor:
         members, count = targets.shape
-        rows = max(1, _CHUNK.get(hidden.device.type, _CHUNK["cuda"]) // (members * embedding.shape[1]))
+        rows = _rows(count, members * embedding.shape[1], hidden.device.type)
         grad_hidden = torch.empty_like(hidden)
         grad_embedding = torch.zeros_like(embedding)
         total = hidden.new_zeros(members, dtype=torch.float32)
         for start in range(0, count, rows):
-            part = slice(start, start + rows)
-            target = targets[:, part, None]
-            logits = (hidden[:, part] @ embedding.mT).float()
-            top, right = logits.amax(-1, keepdim=True), logits.gather(2, target)
-            weights = logits.sub_(top).exp_()
-            mass = weights.sum(-1, keepdim=True)
-            total += (mass.log() + top - right).sum((1, 2))
-            grad = weights.mul_(1 / (count * mass))
-            grad = grad.scatter_add_(2, target, torch.full_like(mass, -1 / count)).to(hidden.dtype)
-            grad_hidden[:, part] = grad @ embedding
-            grad_embedding += grad.mT @ hidden[:, part]
+            here = slice(start, start + rows)
+            lost, to_hidden, to_embedding = part(hidden[:, here], embedding, targets[:, here, None], count)
+            total += lost
+            grad_hidden[:, here] = to_hidden
+            grad_embedding += to_embedding
         ctx.save_for_backward(grad_hidden, grad_embedding)
         return total / count
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         grad_hidden, grad_embedding = ctx.saved_tensors
         grad = grads[0][:, None, None]
-        return grad_hidden * grad, grad_embedding * grad, None
+        return grad_hidden * grad, grad_embedding * grad, None, None
+
+
+def _rows(count: int, logits: int, device: str) -> int:
+    """Rows of a chunk, each of `logits` logits; on a GPU a divisor of all rows, so that chunks have one shape."""
+    most = max(1, _CHUNK.get(device, _CHUNK["cuda"]) // logits)
+    if device == "cpu" or most >= count:
+        return most
+    return next(rows for rows in range(most, 0, -1) if count % rows == 0)
+
+
+def _in_place(hidden: Tensor, embedding: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a chunk with targets (M, rows, 1), of `count` rows in all: its losses summed (M,), and the gradients of their
+    mean by its states and by the embedding."""
+    logits = (hidden @ embedding.mT).float()
+    top, right = logits.amax(-1, keepdim=True), logits.gather(2, target)
+    weights = logits.sub_(top).exp_()
+    mass = weights.sum(-1, keepdim=True)
+    lost = (mass.log() + top - right).sum((1, 2))
+    grad = weights.mul_(1 / (count * mass))
+    grad = grad.scatter_add_(2, target, torch.full_like(mass, -1 / count)).to(hidden.dtype)
+    return lost, grad @ embedding, grad.mT @ hidden
 
 
 class Norm(nn.Module):
@@ -169,6 +186,7 @@ class Model(nn.Module):
         self.final_norm = Norm(members, shape.d_model)
         self._rotation = torch.empty(0)
         self.compiled: Callable[[Tensor, Tensor], Tensor] | None = None  # `through` for the loss, if set
+        self.compiled_loss: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None  # of a chunk, on a GPU
         self.piece = 0  # blocks that a step takes at a time; 0: all
         for member, generator in enumerate(generators):
             self._initialise(member, generator)
@@ -225,7 +243,9 @@ class Model(nn.Module):
         """Mean cross-entropy of each member in nats a token, (M,)."""
         x = self.embedding(tokens_MBT.flatten(1))
         hidden = (self.compiled or self.through)(x, self._rotations(tokens_MBT.shape[2], x.device))
-        out: Tensor = _ProjectedCrossEntropy.apply(hidden, self.embedding.weight, targets_MBT.flatten(1))  # type: ignore[no-untyped-call]
+        out: Tensor = _ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden, self.embedding.weight, targets_MBT.flatten(1), self.compiled_loss or _in_place
+        )
         return out
 
     def _rotations(self, length: int, device: torch.device) -> Tensor:

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from infusionlaw.files import write_text
 from infusionlaw.lab.checkpoint import origin, resume, save, step_of
 from infusionlaw.lab.compile import compile_if_worth
+from infusionlaw.lab.feed import feed
 from infusionlaw.lab.mixture import Mixture
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe
+from infusionlaw.lab.step import WARM_UP, Stepper
 
 # Steps between metrics, progress and the check for a non-finite loss, and steps whose blocks go to the device at once:
 # within them a GPU is never waited for.
@@ -45,14 +46,14 @@ def train(
     which it leaves where it begins to decay itself. A member is "diverged" as soon as its loss is not finite; training
     stops early when all are.
     """
-    optimiser = _optimiser(model, recipe)
+    step_on = Stepper(model, recipe)
     origins = [origin(*pair, recipe.stem) for pair in zip(folders, trunks, strict=True)] if trunks else folders
-    start = resume(model, optimiser, origins)
+    start = resume(model, step_on.optimiser, origins)
     compile_if_worth(model, recipe)
     status: list[Status] = ["ok"] * model.members
     metrics = [_Metrics(folder, start) for folder in origins]
-    for step, blocks in enumerate(_feed(mixtures, recipe, start, model.embedding.weight.device), start):
-        losses, norms = _step(model, optimiser, recipe, blocks, step)
+    for step, blocks in enumerate(_feed(model, recipe, mixtures, start), start):
+        losses, norms = step_on(blocks, step)
         done = step + 1
         if done % REPORT_EVERY == 0 or done == recipe.steps:
             for member, values in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
@@ -64,26 +65,30 @@ def train(
                 return status
             on_progress(done)
         if done % checkpoint_every == 0 and done < recipe.steps:
-            _leave(model, optimiser, folders, done, metrics)
+            _leave(model, step_on.optimiser, folders, done, metrics)
         if trunks and done == recipe.stem and all(step_of(trunk) < done for trunk in trunks):
-            _leave(model, optimiser, trunks, done, metrics)
+            _leave(model, step_on.optimiser, trunks, done, metrics)
     for each, folder in zip(metrics, folders, strict=True):
         each.flush(folder)
     return status
 
 
 def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], seconds: float = 1.0) -> float:
-    """Seconds a step takes, compiled if training would be: the median over about `seconds`, after two to warm up."""
-    optimiser = _optimiser(model, recipe)
+    """Seconds a step takes, compiled if training would be: the median over about `seconds`, after some to warm up."""
+    step_on = Stepper(model, recipe)
     compile_if_worth(model, recipe)
     took: list[float] = []
-    feed = _feed(mixtures, recipe, 0, model.embedding.weight.device)
-    while len(took) < 5 or sum(took) < seconds:
+    for step, blocks in enumerate(_feed(model, recipe, mixtures, 0)):
         start = time.perf_counter()
-        losses, _ = _step(model, optimiser, recipe, next(feed), len(took))
-        losses.tolist()
+        step_on(blocks, step)[0].tolist()
         took.append(time.perf_counter() - start)
-    return statistics.median(took[2:])
+        if len(took) >= 2 * (WARM_UP + 1) and sum(took[WARM_UP + 1 :]) >= seconds:
+            break
+    return statistics.median(took[WARM_UP + 1 :])
+
+
+def _feed(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], start: int) -> Iterator[torch.Tensor]:
+    return feed(mixtures, recipe, start, model.embedding.weight.device, REPORT_EVERY)
 
 
 def _leave(
@@ -93,52 +98,6 @@ def _leave(
     for each, folder in zip(metrics, folders, strict=True):
         each.flush(folder)
     save(model, optimiser, folders, step)
-
-
-def _feed(mixtures: Sequence[Mixture], recipe: Recipe, start: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """The blocks of each step from `start` on, (M, B, T + 1) on the device."""
-    for first in range(start, recipe.steps, REPORT_EVERY):
-        steps = min(REPORT_EVERY, recipe.steps - first)
-        members = [mixture.blocks(first * recipe.batch, steps * recipe.batch, recipe.block) for mixture in mixtures]
-        tokens = np.stack([blocks.reshape(steps, recipe.batch, -1) for blocks in members], axis=1)
-        yield from torch.from_numpy(tokens).to(device, torch.int64)
-
-
-def _step(
-    model: Model, optimiser: torch.optim.AdamW, recipe: Recipe, blocks: torch.Tensor, step: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One step; returns losses (nats a token) and gradient norms (M,), still on the device."""
-    for group in optimiser.param_groups:
-        group["lr"] = recipe.learning_rate_at(step)
-    losses = torch.zeros(model.members, device=blocks.device)
-    for part in torch.split(blocks, model.piece or recipe.batch, dim=1):
-        with torch.autocast(blocks.device.type, dtype=torch.bfloat16, enabled=blocks.device.type == "cuda"):
-            loss = model.loss(part[..., :-1], part[..., 1:]) * (part.shape[1] / recipe.batch)
-        loss.sum().backward()  # type: ignore[no-untyped-call]
-        losses += loss.detach()
-    norms = _clip(model, recipe.clip)
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return losses, norms
-
-
-def _clip(model: Model, most: float) -> torch.Tensor:
-    """Scale the gradient of each member whose norm is above `most` down to it; returns the norms (M,)."""
-    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-    each = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
-    norms: torch.Tensor = torch.linalg.vector_norm(each, dim=0)
-    scale = (most / (norms + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
-    return norms
-
-
-def _optimiser(model: Model, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only (rule 7)."""
-    matrices = [weight for weight in model.parameters() if weight.dim() > 2]
-    norms = [weight for weight in model.parameters() if weight.dim() == 2]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": norms, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=1e-8, fused=True)
 
 
 class _Metrics:

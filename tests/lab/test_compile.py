@@ -10,7 +10,8 @@ from infusionlaw.lab import compile as compiling
 from infusionlaw.lab.compile import compile_if_worth, compile_layers, piece_of, worth_compiling
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import Recipe, recipe_for, shape_for
-from infusionlaw.lab.train import _optimiser, _step, time_steps, train
+from infusionlaw.lab.step import Stepper
+from infusionlaw.lab.train import time_steps, train
 
 CPU = torch.device("cpu")
 BATCH, BLOCK = 4, 128
@@ -94,7 +95,7 @@ def test_a_step_in_pieces_is_the_step() -> None:
     for piece in (0, 1, 3):
         model = models(2)
         model.piece = piece
-        results.append((*_step(model, _optimiser(model, recipe), recipe, blocks, 0), *model.parameters()))
+        results.append((*Stepper(model, recipe)(blocks, 0), *model.parameters()))
     for other in results[1:]:
         for one, same in zip(results[0], other, strict=True):
             torch.testing.assert_close(one, same, atol=1e-5, rtol=1e-4)

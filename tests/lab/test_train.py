@@ -10,7 +10,8 @@ from infusionlaw.errors import InputError
 from infusionlaw.lab.checkpoint import remove, resume, step_of
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import recipe_for
-from infusionlaw.lab.train import _clip, train
+from infusionlaw.lab.step import clip
+from infusionlaw.lab.train import train
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +154,7 @@ def test_the_gradient_of_each_member_is_clipped_by_its_own_norm(corpus, tmp_path
         weight.grad = torch.ones_like(weight)
         weight.grad[0] *= 1e-6
     before = [weight.grad.clone() for weight in model.parameters()]
-    norms = _clip(model, 1.0)
+    norms = clip(model, 1.0)
     total = sum(weight[0].numel() for weight in model.parameters()) ** 0.5
     assert norms.tolist() == pytest.approx([1e-6 * total, total], rel=1e-4)
     for weight, was in zip(model.parameters(), before, strict=True):
