@@ -141,7 +141,11 @@ def test_the_choice_follows_from_the_recipe_and_the_device(monkeypatch) -> None:
     not_worth = [recipe(int(0.95 * least)), recipe(least * 4, int(0.95 * of_trunk))]
     assert all(worth_compiling(each, CPU) for each in worth)
     assert not any(worth_compiling(each, CPU) for each in not_worth)
-    assert not any(worth_compiling(each, torch.device("cuda")) for each in worth)
+    on_gpu, states = torch.device("cuda"), shape.layers * shape.d_model
+    cohort = recipe(int(1.05 * compiling.LEAST_STATES / states / 8))
+    assert worth_compiling(cohort, on_gpu, members=8) and not worth_compiling(cohort, on_gpu, members=7)
+    family = recipe(12_000_000, int(1.05 * compiling.STATES_OF_TRUNK / states / 8))
+    assert worth_compiling(family, on_gpu, members=8) and not worth_compiling(family, on_gpu, members=7)
     tried = []
     monkeypatch.setattr(compiling, "compile_layers", lambda model, batch, block: tried.append((batch, block)))
     model = Model(shape, [torch.Generator().manual_seed(0)])
