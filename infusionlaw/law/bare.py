@@ -7,10 +7,18 @@ Each is a straight line in log10 N and log10 D, retention in logits and general 
 with a conjugate prior (normal, inverse gamma), so that a prediction is a Student t; one place is enough for an answer,
 which then rests on the prior of the slopes. Of general loss it is -0.2 a decade, give or take 0.3: published exponents
 lie between -0.4 and 0, and ln 10 times a few hundredths to a tenth is what is left of them beside a floor.
+
+Where at least four sizes and three budgets were tried, general loss has the floors that they show (Hoffmann et al.
+2022, 2203.15556), because the line goes on falling with the size where the budget is what is short:
+
+    L = E + A (N / N0)^-a + B (D / D0)^-b + sigma * noise
+
+which for given exponents is a straight line too, with a conjugate prior; the exponents have a grid of values.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logit
@@ -32,6 +40,10 @@ class _Prior:
 
 RETENTION, LOSS = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
 LEAST, MOST = 0.02, 0.98
+# How many sizes and budgets show floors; the exponents that a and b may have, and the prior mean and deviation of their
+# logarithms (2203.15556 has .34 and .28; small models and budgets more or less); how many draws are kept.
+SIZES, BUDGETS, DRAWS = 4, 3, 500
+RATES, RATE, RATE_SD = np.geomspace(0.03, 1.5, 20), -1.2, 1.0
 Row = tuple[float, float, float]
 
 
@@ -54,48 +66,117 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Floors:
+    """A loss with floors, as draws of its posterior: each (E, A, B, a, b, sigma)."""
+
+    size0: float
+    tokens0: float
+    posterior: tuple[tuple[float, ...], ...]
+
+    def draws(self, size: float, tokens: float, count: int, seed: int) -> Array:
+        """Draws (count,) of ln L at one size and budget, the place's own scatter included."""
+        rng = np.random.default_rng(seed)
+        e, a, b, alpha, beta, sigma = np.array(self.posterior)[rng.integers(len(self.posterior), size=count)].T
+        loss = e + a * (size / self.size0) ** -alpha + b * (tokens / self.tokens0) ** -beta
+        return np.asarray(np.log(np.maximum(loss + sigma * rng.standard_normal(count), LEAST)))
+
+
+@dataclass(frozen=True)
 class Bare:
-    """The lines of retention (logits) and of general loss (natural logarithm) at dose 0; None where not measured."""
+    """Retention (logits) and general loss (natural logarithm) at dose 0; None where not measured."""
 
     retention: Line | None
-    general_loss: Line | None
+    general_loss: Line | Floors | None
 
 
 def fit_bare(rows: Sequence[RunRecord], unit: DoseUnit) -> Bare:
-    """The lines of a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out."""
+    """Both from a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out."""
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
-    measured = [row for row in zero if (row.general_loss or 0.0) > 0]
-    return Bare(
-        _line(zero, lambda row: row.retention, lambda y: float(logit(np.clip(y, LEAST, MOST))), RETENTION),
-        _line(measured, lambda row: row.general_loss, lambda y: float(np.log(y)), LOSS),
-    )
+    retention = _Places.of(zero, lambda row: row.retention, lambda y: float(logit(np.clip(y, LEAST, MOST))))
+    loss = _Places.of(zero, lambda row: row.general_loss or None, lambda y: float(np.log(y)))
+    fit_loss = _floors if loss and loss.show_floors else _line
+    return Bare(_line(retention, RETENTION) if retention else None, fit_loss(loss, LOSS) if loss else None)
 
 
-def _line(
-    rows: Sequence[RunRecord],
-    score: Callable[[RunRecord], float | None],
-    transform: Callable[[float], float],
-    prior: _Prior,
-) -> Line | None:
-    by_place: dict[tuple[float, float], list[float]] = {}
-    for row in rows:
-        if (value := score(row)) is not None:
-            by_place.setdefault((row.size, row.tokens), []).append(value)
-    if not by_place:
-        return None
-    size, tokens = (np.array(values) for values in zip(*by_place, strict=True))
-    size0, tokens0 = (float(f"{10 ** np.log10(values).mean():.6g}") for values in (size, tokens))
-    design = np.stack([np.ones(len(size)), np.log10(size / size0), np.log10(tokens / tokens0)], axis=1)
-    y = np.array([transform(float(np.mean(values))) for values in by_place.values()])
+@dataclass(frozen=True)
+class _Places:
+    """Sizes and budgets (n,), their geometric means, and the transformed mean of a score at each."""
+
+    size: Array
+    tokens: Array
+    y: Array
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[RunRecord], score: Callable[[RunRecord], float | None], transform: Callable[[float], float]
+    ) -> "_Places | None":
+        by_place: dict[tuple[float, float], list[float]] = {}
+        for row in rows:
+            if (value := score(row)) is not None:
+                by_place.setdefault((row.size, row.tokens), []).append(value)
+        if not by_place:
+            return None
+        size, tokens = (np.array(values) for values in zip(*by_place, strict=True))
+        return cls(size, tokens, np.array([transform(float(np.mean(values))) for values in by_place.values()]))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        size0, tokens0 = (float(f"{10 ** np.log10(values).mean():.6g}") for values in (self.size, self.tokens))
+        return size0, tokens0
+
+    @property
+    def show_floors(self) -> bool:
+        return len(np.unique(self.size)) >= SIZES and len(np.unique(self.tokens)) >= BUDGETS
+
+
+def _line(at: _Places, prior: _Prior) -> Line:
+    size0, tokens0 = at.centre
+    design = np.stack([np.ones(len(at.y)), np.log10(at.size / size0), np.log10(at.tokens / tokens0)], axis=1)
     start = np.array([0.0, prior.slope, prior.slope])
     known = np.diag((prior.scatter / np.array([prior.intercept, prior.slope_sd, prior.slope_sd])) ** 2)
     covariance = np.linalg.inv(design.T @ design + known)
-    mean = covariance @ (design.T @ y + known @ start)
-    dof = prior.dof + len(y)
-    left, moved = y - design @ mean, mean - start
-    squares = prior.dof * prior.scatter**2 + left @ left + moved @ known @ moved
+    mean = covariance @ (design.T @ at.y + known @ start)
+    left, moved = at.y - design @ mean, mean - start
+    scale, dof = _scale(left @ left + moved @ known @ moved, len(at.y), prior)
     a, b, c = (_row(values) for values in covariance)
-    return Line(size0, tokens0, _row(mean), (a, b, c), round(float(np.sqrt(squares / dof)), 9), dof)
+    return Line(size0, tokens0, _row(mean), (a, b, c), scale, dof)
+
+
+def _floors(at: _Places, prior: _Prior) -> Floors:
+    size0, tokens0 = at.centre
+    loss, rng = np.exp(at.y), np.random.default_rng(0)
+    found = [_at_rates(at.size / size0, at.tokens / tokens0, loss, a, b, prior) for a in RATES for b in RATES]
+    total = np.array([evidence for evidence, *_ in found])
+    chosen = rng.choice(len(found), size=DRAWS, p=np.exp(total - total.max()) / np.exp(total - total.max()).sum())
+    draws = []
+    for _, mean, covariance, squares, dof, rates in (found[i] for i in chosen):
+        sigma = float(np.sqrt(squares / rng.chisquare(dof)))
+        parts = mean + sigma * np.linalg.cholesky(covariance) @ rng.standard_normal(3)
+        draws.append(tuple(round(float(value), 6) for value in (*parts, *rates, sigma)))
+    return Floors(size0, tokens0, tuple(draws))
+
+
+def _at_rates(size: Array, tokens: Array, loss: Array, a: float, b: float, prior: _Prior) -> Any:
+    """For exponents a and b: log evidence, mean and covariance (over sigma squared) of E, A, B, what sigma follows."""
+    centre = float(loss.mean())
+    scatter = prior.scatter * centre
+    design = np.stack([np.ones(len(loss)), size**-a, tokens**-b], axis=1)
+    known = np.diag(np.full(3, (scatter / centre) ** 2))
+    start = np.full(3, centre / 3)
+    precision = design.T @ design + known
+    covariance = np.linalg.inv(precision)
+    mean = covariance @ (design.T @ loss + known @ start)
+    left, moved = loss - design @ mean, mean - start
+    squares, dof = prior.dof * scatter**2 + left @ left + moved @ known @ moved, prior.dof + len(loss)
+    believed = -(((np.log([a, b]) - RATE) / RATE_SD) ** 2).sum() / 2
+    evidence = believed - dof / 2 * np.log(squares) - np.linalg.slogdet(precision)[1] / 2
+    return evidence, mean, covariance, squares, dof, (a, b)
+
+
+def _scale(squares: float, places: int, prior: _Prior) -> tuple[float, float]:
+    """Scale and dof of the scatter between places, given the misfit's sum of squares."""
+    dof = prior.dof + places
+    return round(float(np.sqrt((prior.dof * prior.scatter**2 + squares) / dof)), 9), dof
 
 
 def _row(values: Array) -> Row:

@@ -221,34 +221,50 @@ class ComputeLaw(_OneCause):
 
 @dataclass(frozen=True)
 class ShiftedPowerLaw:
-    """A power of size that levels off at an asymptote, from above or from below."""
+    """A power of size that levels off at an asymptote, from above or from below; and a power of the budget."""
 
     size0: float
+    tokens0: float
+    tokens_varied: bool = False
     name: ClassVar[str] = "power law in size with an asymptote"
-    formula: ClassVar[str] = "x = asymptote + gap (N/N0)^-kappa,  kappa = 10^log_rate"
+    formula: ClassVar[str] = "x = asymptote + gap (N/N0)^-kappa [+ gamma log(D/D0)],  kappa = 10^log_rate"
     source: ClassVar[str] = "the shifted power law of loss curves, 2203.15556, in the dose coordinate"
-    parameters: ClassVar[tuple[str, ...]] = ("asymptote", "gap", "log_rate")
-    prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT, (0.0, 1.0), (-0.5, 0.3))
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls(_log_mean(at.size)) if len(np.unique(at.size)) >= 4 else None
+        if len(np.unique(at.size)) < 4:
+            return None
+        return cls(_log_mean(at.size), _log_mean(at.tokens), at.varied("tokens"))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return ("asymptote", "gap", "log_rate", *(("tokens",) if self.tokens_varied else ()))
+
+    @property
+    def prior(self) -> tuple[tuple[float, float], ...]:
+        return (INTERCEPT, (0.0, 1.0), (-0.5, 0.3), *((EXPONENT,) if self.tokens_varied else ()))
 
     def _decay(self, theta: Array, at: Places) -> Array:
         log_decay = -(10.0 ** np.minimum(theta[:, 2:3], 2.0)) * np.log10(at.size / self.size0)
         return np.asarray(10.0 ** np.minimum(log_decay, 10.0))
 
+    def _level(self, theta: Array, at: Places) -> Array:
+        """What is left of x without the gap (M, n)."""
+        level = theta[:, :1]
+        return np.asarray(level + theta[:, 3:4] * np.log10(at.tokens / self.tokens0) if self.tokens_varied else level)
+
     def x(self, theta: Array, at: Places) -> Array:
-        return np.asarray(theta[:, :1] + theta[:, 1:2] * self._decay(theta, at))
+        return np.asarray(self._level(theta, at) + theta[:, 1:2] * self._decay(theta, at))
 
     def gradient(self, theta: Array, at: Places) -> Array:
         decay, rate = self._decay(theta, at), 10.0 ** theta[:, 2:3]
         by_rate = -theta[:, 1:2] * decay * rate * np.log(at.size / self.size0) * np.log(10)
-        return np.stack([np.ones_like(decay), decay, by_rate], axis=-1)
+        by_tokens = [np.broadcast_to(np.log10(at.tokens / self.tokens0), decay.shape)] if self.tokens_varied else []
+        return np.stack([np.ones_like(decay), decay, by_rate, *by_tokens], axis=-1)
 
     def inverse(self, theta: Array, x: float, at: Places) -> Array:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = (x - theta[:, 0]) / theta[:, 1]
+            ratio = (x - self._level(theta, at)[:, 0]) / theta[:, 1]
             return np.asarray(np.where(ratio > 0, self.size0 * ratio ** (-1 / 10.0 ** theta[:, 2]), np.nan))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
-from infusionlaw.law.bare import Bare, Line
+from infusionlaw.law.bare import Bare, Floors, Line
 from infusionlaw.law.cost import Cost
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
 from infusionlaw.law.forms import known_forms
@@ -16,7 +16,7 @@ from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.records import DoseUnit
 
-VERSION = 4
+VERSION = 5
 
 
 def law_json(law: Law) -> dict[str, Any]:
@@ -133,9 +133,12 @@ def _cost_from(content: dict[str, Any]) -> Cost:
 
 
 def _bare_from(content: dict[str, Any]) -> Bare:
-    return Bare(**{name: _line_from(line) if line else None for name, line in content.items()})
+    return Bare(**{name: _carried_from(fit) if fit else None for name, fit in content.items()})
 
 
-def _line_from(content: dict[str, Any]) -> Line:
+def _carried_from(content: dict[str, Any]) -> Any:
+    """A loss with floors, or a line."""
+    if "posterior" in content:
+        return Floors(**{**content, "posterior": tuple(tuple(row) for row in content["posterior"])})
     covariance = tuple(tuple(row) for row in content["covariance"])
     return Line(**{**content, "mean": tuple(content["mean"]), "covariance": covariance})

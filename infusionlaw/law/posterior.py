@@ -22,7 +22,7 @@ from scipy.special import gammaln, logsumexp
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.forms import Form, Places
-from infusionlaw.law.likelihood import Likelihood, table
+from infusionlaw.law.likelihood import REACH, Likelihood, table
 
 SCATTER, SCATTER_DOF = 0.1, 4.0
 SIGMAS = np.geomspace(0.01, 3.0, 24)
@@ -48,9 +48,8 @@ class Evidence:
         low = min(item.start for item in likelihoods) - BEYOND
         high = max(float(item.edges[-1]) for item in likelihoods) + BEYOND
         mu = np.arange(low, high + MU_STEP, MU_STEP)
-        ends = np.array([[np.clip(item.quantile(p), low, high) for p in (0.16, 0.5, 0.84)] for item in likelihoods])
-        spread = np.maximum((ends[:, 2] - ends[:, 0]) / 2, 0.02)
-        return cls(at, mu, table(likelihoods, mu, SIGMAS), ends[:, 1], spread)
+        rough = np.array([_rough(item) for item in likelihoods])
+        return cls(at, mu, table(likelihoods, mu, SIGMAS), rough[:, 0], rough[:, 1])
 
     def take(self, keep: Mask) -> "Evidence":
         """The points that a mask (n,) keeps."""
@@ -65,6 +64,16 @@ class Evidence:
         low = (1 - u) * self.values[n, j, i] + u * self.values[n, j, i + 1]
         high = (1 - u) * self.values[n, j + 1, i] + u * self.values[n, j + 1, i + 1]
         return np.asarray((1 - v) * low + v * high)
+
+
+def _rough(item: Likelihood) -> tuple[float, float]:
+    """Median and spread to start from; of a bound, half of REACH beyond it, give or take REACH."""
+    low, middle, high = (item.quantile(p) for p in (0.16, 0.5, 0.84))
+    if np.isfinite(middle):
+        reach = float(np.clip(high, middle, middle + REACH) - np.clip(low, middle - REACH, middle))
+        return middle, max(reach / 2, 0.02)
+    end = item.start if middle < 0 else float(item.edges[-1])
+    return end + np.sign(middle) * REACH / 2, REACH
 
 
 def _cell(value: Array, start: float, step: float, count: int) -> tuple[Array, Array]:

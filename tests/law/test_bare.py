@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from infusionlaw.law.bare import Bare, fit_bare
+from infusionlaw.law.bare import Bare, Floors, Line, fit_bare
 from infusionlaw.records import RunRecord
 
 SIZES, BUDGETS = (1e4, 2e4, 4e4, 8e4), (1e6, 2e6, 4e6)
@@ -60,6 +60,31 @@ def test_intervals_cover() -> None:
         low, high = np.quantile(loss_at(bare, *TARGET), [0.05, 0.95])
         inside.append(low <= true_loss(*TARGET) <= high)
     assert np.mean(inside) > 0.85
+
+
+def floored(size: float, tokens: float) -> float:
+    return float(1.3 + 0.5 * (size / 7e4) ** -0.28 + 0.38 * (tokens / 3e6) ** -0.62)
+
+
+def test_where_many_sizes_and_budgets_were_tried_the_loss_has_floors() -> None:
+    places = [(n, d) for n in np.geomspace(1.2e4, 4.5e5, 8) for d in (1.5e6, 3e6, 6e6)]
+    far = (1.8e6, 6e6)
+    inside, medians = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        runs = [
+            RunRecord(size=n, tokens=d, share=0.0, general_loss=floored(n, d) * rng.lognormal(0, 0.01))
+            for n, d in places
+        ]
+        bare = fit_bare(runs, "share")
+        low, middle, high = np.quantile(loss_at(bare, *far), [0.05, 0.5, 0.95])
+        inside.append(low <= floored(*far) <= high)
+        medians.append(middle)
+    assert isinstance(bare.general_loss, Floors)
+    assert np.mean(inside) > 0.85
+    assert np.median(medians) == pytest.approx(floored(*far), rel=0.02)  # a line through these says 1.63, not 1.75
+    few = fit_bare([run for run in runs if run.tokens < 4e6], "share").general_loss
+    assert isinstance(few, Line)
 
 
 def test_one_place_is_enough_and_says_little_of_another() -> None:

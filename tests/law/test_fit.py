@@ -34,6 +34,19 @@ def law_of(points: Sequence[Point]) -> Law:
     return fit_law(rows, points)
 
 
+def test_where_most_points_are_bounds_the_law_is_still_that_of_those_found() -> None:
+    rng = np.random.default_rng(0)
+    points = []
+    for size in (1.2e4, 2e4, 3.4e4, 5.7e4, 9.5e4, 1.6e5, 2.7e5, 4.5e5):
+        for tokens in (1.5e6, 3e6, 6e6):
+            x = -0.9 - 0.6 * np.log10(size / 7e4) - 0.9 * np.log10(tokens / 3e6) + rng.normal(0, 0.05)
+            points.append(at(size, x, tokens) if x > -0.9 else at(size, None, tokens, high=-0.9))
+    law = law_of(points).of("collapse").coefficients
+    assert law["size"].value == pytest.approx(-0.6, abs=0.2)
+    assert law["tokens"].value == pytest.approx(-0.9, abs=0.3)
+    assert law["scatter"].value is not None and law["scatter"].value < 0.15
+
+
 @pytest.mark.parametrize("exponent", [-0.5, 0.5])
 def test_the_exponent_is_recovered_with_either_sign_from_runs(exponent: float) -> None:
     world = World(collapse=TrueLaw(0.4, exponent), size0=3e4, spread=0.02, facts=400)

@@ -92,7 +92,7 @@ TRUTHS = {
     "power law in size": [0.2, -0.5],
     "power law in budget": [0.2, 0.5],
     "power law in compute": [0.2, 0.4],
-    "power law in size with an asymptote": [0.6, -0.5, 0.0],
+    "power law in size with an asymptote": [0.6, -0.5, 0.0, 0.4],
     "constant exposures": [2.5],
     "constant share": [0.2],
     "capacity bound": [-1.5],
