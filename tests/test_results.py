@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results.__main__ import agree, main, page
-from benchmarks.results.explanations import paired, shift
+from benchmarks.results.explanations import shift
+from benchmarks.results.pairs import paired
 from benchmarks.results.tradeoff import tradeoff_figure
-from infusionlaw.files import read_json
+from infusionlaw.files import read_json, write_json
 from infusionlaw.law.dose import Interval
 from infusionlaw.records import RunRecord
 from infusionlaw.table import read_table, write_table
@@ -29,6 +30,39 @@ def results(tmp_path_factory) -> Path:
     rows = [replace(row, recall=max((row.recall or 0.0) - 0.1, 0.0)) for row in read_table(DEMO / "fitted.csv")]
     write_table(folder / "explanations" / "rate-half.csv", rows)
     return folder
+
+
+@pytest.fixture(scope="module")
+def fresh(results: Path, tmp_path_factory) -> Path:
+    """The same with a fresh target, which the demonstration's held-out runs stand in for, and runs of a CPU."""
+    folder = tmp_path_factory.mktemp("fresh") / "results"
+    shutil.copytree(results, folder)
+    prediction, rows = read_json(DEMO / "prediction.json"), read_table(DEMO / "table.csv")
+    (folder / "repaired").mkdir()
+    shutil.copy(DEMO / "prediction.json", folder / "repaired" / "prediction.json")
+    first = prediction["predictions"][0]
+    astray = {"share": {"value": 0.3, "low": 0.2, "high": 0.4}, "exposures": {"value": 9, "low": 8, "high": 10}}
+    write_json(folder / "repaired" / "first-law.json", first | {"collapse": astray})
+    write_table(folder / "repaired" / "runs.csv", [row for row in rows if row.held_out])
+    cpu = [replace(row, general_loss=(row.general_loss or 0.0) + 0.25) for row in rows if not row.held_out][:10]
+    write_table(folder / "reference-cpu.csv", cpu)
+    return folder
+
+
+def test_the_fresh_target_of_the_mended_law_stands_beside_what_the_first_law_says_of_it(fresh: Path, tmp_path) -> None:
+    text = page(fresh, tmp_path / "figures")
+    seen = "0.84 [0.74, 0.91]"
+    mended = text.partition("## The mended law")[2].partition("\n## ")[0]
+    assert f"| collapse | 111k | 1.5M | share | 0.75 [0.45, 0.93] | {seen} | +0.26 | hit |" in mended
+    assert f"| collapse | 111k | 1.5M | share | 0.30 [0.20, 0.40] | {seen} | +1.10 | miss |" in mended
+    assert "the mended law was put to the test on a target of its own: 2 of 2 predicted collapses lay" in text
+    assert "Of the first law on that target: 1 of 2 predicted collapses lay" in text
+
+
+def test_the_same_runs_on_a_cpu_are_compared_in_pairs(fresh: Path, tmp_path) -> None:
+    text = page(fresh, tmp_path / "figures")
+    assert "10 of its runs" in text
+    assert "| GPU - CPU | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | -0.25 ± 0.00 |" in text
 
 
 def test_a_point_moves_by_the_difference_and_its_errors_add_in_quadrature() -> None:
@@ -52,17 +86,17 @@ def test_pairs_have_one_size_budget_share_and_seed_and_lie_near_the_collapse() -
 
     base = [run(0.85, 1, 0.5), run(0.85, 2, 0.6), run(0.4, 1, 0.7), run(0.92, 1, None)]
     changed = [run(0.8502, 1, 0.3), run(0.4, 1, 0.2), run(0.85, 3, 0.1), run(0.92, 1, 0.9)]
-    assert [(was.recall, now.recall) for was, now in paired(base, changed)] == [(0.5, 0.3)]
+    assert [(was.recall, now.recall) for was, now in paired(base, changed, 0.7)] == [(0.5, 0.3)]
 
 
 def test_the_page_says_what_its_tables_say(results: Path, tmp_path: Path) -> None:
     text = page(results, tmp_path / "figures")
     assert "A collapse of recall was found in 3 of 3 sizes and budgets." in text
-    assert "48 runs of 468 that the study asks for; the rest has not been run yet." in text
-    assert "Of 2 collapses predicted for larger models and budgets 2 lay in their 90 % intervals" in text
+    assert "48 runs of 696 that the study asks for; the rest has not been run yet." in text
+    assert "Of the first law: 2 of 2 predicted collapses lay in their 90 % intervals" in text
     assert "| collapse | 111k | 1.5M | share | 0.75 [0.45, 0.93] | 0.84 [0.74, 0.91] | +0.26 | hit |" in text
     assert "| 13.9k | 1.5M | 0.31 [0.12, 0.50] | 0.68 [0.44, 0.961] | 0.71 [0.34, 0.91] |" in text
-    assert "| learning rate × ½ | 24 | -0.10 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 |" in text
+    assert "| learning rate × ½ | 24 | -0.10 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | 6 of 6 | 0 |" in text
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names >= {"dose-response.png", "law.png", "general-loss.png", "tradeoff.png"}
     assert all(f"(figures/{name})" in text for name in names if name.endswith(".png"))

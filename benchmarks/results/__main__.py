@@ -10,9 +10,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.results.devices import devices
 from benchmarks.results.explanations import explanations
 from benchmarks.results.grid import Grid, main_grid, read_grid
 from benchmarks.results.predictions import predictions
+from benchmarks.results.repaired import read_repaired, repaired
 from benchmarks.results.verdicts import verdicts
 from infusionlaw.files import write_text
 
@@ -28,13 +30,20 @@ MADE_FROM = "## Made from"
 def page(results: Path, figures: Path) -> str:
     """The whole page; its figures are written into a folder beside it."""
     grid = read_grid(results)
-    of_grid = _of_grid(grid, figures) if grid else []
+    of_grid = _of_grid(grid, results, figures) if grid else []
     parts = [HEAD, *of_grid, explanations(results / "explanations", grid), _made_from(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _of_grid(grid: Grid, figures: Path) -> list[str]:
-    return [verdicts(grid), main_grid(grid, figures), predictions(grid)]
+def _of_grid(grid: Grid, results: Path, figures: Path) -> list[str]:
+    fresh = read_repaired(results / "repaired", grid.tolerance)
+    return [
+        verdicts(grid, fresh),
+        main_grid(grid, figures),
+        predictions(grid),
+        repaired(fresh, grid),
+        devices(results / "reference-cpu.csv", grid),
+    ]
 
 
 def _made_from(results: Path) -> str:

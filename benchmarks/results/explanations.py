@@ -1,18 +1,18 @@
 """What might explain a collapse away: each study beside the runs of the grid that differ from it in one setting.
 
 A point's move is the difference of two points, in dex of odds and of exposures. Runs of equal size, budget, share and
-seed differ in nothing else, so their scores are compared in pairs, over the shares from NEAR on. Runs of one trunk are
-not independent: the standard error is that of the trunks' means.
+seed differ in nothing else, so their scores are compared in pairs, over the shares from NEAR on.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import hypot, log10, sqrt
+from math import hypot, log10
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import FALLS, NAMES, Grid, cell
+from benchmarks.results.pairs import SCORES, changes, paired
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
@@ -36,7 +36,7 @@ EXPLANATIONS = {
 # Twice the domain facts take the subjects that were the prior facts: other prior facts, not the same ones changed.
 UNPAIRED = "With twice the facts the prior facts are others, so that retention is not of the same facts."
 NEAR = 0.7
-SCORES = ("recall", "surface_recall", "retention", "general_loss")
+MOVES = ["what is changed", "size", "budget", "point", "was", "is", "moved, dex of odds", "of exposures"]
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,14 @@ class Shift:
     high: float
 
     @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return not self.low <= 0 <= self.high
+
+    @property
     def told(self) -> str:
-        """`+0.12 [-0.03, +0.27]`, and a word where the interval leaves out 0."""
-        clear = "" if self.low <= 0 <= self.high else " **moved**"
-        return f"{self.moved:+.2f} [{self.low:+.2f}, {self.high:+.2f}]{clear}"
+        """`+0.12 [-0.03, +0.27]`, and a word where it is clear."""
+        return f"{self.moved:+.2f} [{self.low:+.2f}, {self.high:+.2f}]{' **moved**' if self.clear else ''}"
 
 
 def shift(base: Interval, other: Interval) -> Shift | None:
@@ -69,83 +73,73 @@ def shift(base: Interval, other: Interval) -> Shift | None:
     return Shift(moved, moved - below, moved + above)
 
 
+@dataclass(frozen=True)
+class Move:
+    """A point of the grid and of an explanation, and how far apart they lie; None where no number says how far."""
+
+    was: Point
+    now: Point
+    odds: Shift | None
+    exposures: Shift | None
+
+
 def explanations(folder: Path, grid: Grid | None) -> str:
-    """Both tables: by how much points moved, and by how much scores near the collapse changed; "" without a grid."""
+    """Both tables: by how much scores near the collapse changed, and by how much points moved; "" without a grid."""
     tables = {name: folder / f"{name}.csv" for name in EXPLANATIONS}
     found = {name: read_table(path) for name, path in tables.items() if path.exists()}
     if grid is None or not found:
         return ""
-    moves = [row for name, rows in found.items() for row in _moved(name, rows, grid)]
-    pairs = [[EXPLANATIONS[name], *_changed(paired(grid.rows, rows))] for name, rows in found.items()]
-    header = [
-        "what is changed",
-        "size",
-        "budget",
-        "point",
-        "was",
-        "is",
-        "moved, dex of odds",
-        "of exposures",
+    moves = {name: list(_moves(rows, grid)) for name, rows in found.items()}
+    changed = [
+        [EXPLANATIONS[name], *changes(paired(grid.rows, rows, NEAR)), *_counted(moves[name])]
+        for name, rows in found.items()
     ]
-    names = ["what is changed", "trunks", *(score.replace("_", " ") for score in SCORES)]
-    return "\n\n".join(
-        [
-            "## What might explain it away",
-            f"Scores of pairs of runs at shares from {NEAR:g} on, as changed minus as it was: mean ± standard error "
-            f"over trunks (size, share and seed). {UNPAIRED}",
-            table(names, pairs),
-            "Where the points lie:",
-            table(header, moves),
-        ]
+    names = ["what is changed", "trunks", *(score.replace("_", " ") for score in SCORES), "points told", "moved"]
+    parts = [
+        "## What might explain it away",
+        f"Scores of pairs of runs at shares from {NEAR:g} on, as changed minus as it was: mean ± standard error over "
+        f"trunks (size, share and seed). {UNPAIRED} Then of how many collapses of recall and retention it can be told "
+        "whether they moved, and how many did.",
+        table(names, changed),
+        _unit(moves.get("facts-double", [])),
+        "Where the points lie:",
+        table(MOVES, [_cells(name, move) for name, each in moves.items() for move in each]),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _moves(rows: Sequence[RunRecord], grid: Grid) -> Iterator[Move]:
+    before = {(p.kind, p.size, p.tokens): p for p in grid.fitted}
+    for now in find_points(rows, tolerance=grid.tolerance):
+        was = before.get((now.kind, now.size, now.tokens))
+        if now.kind in FALLS and was is not None:
+            yield Move(was, now, shift(was.x, now.x), shift(_log_exposures(was), _log_exposures(now)))
+
+
+def _counted(moves: Sequence[Move]) -> list[str]:
+    told = [move.odds for move in moves if move.odds is not None]
+    return [f"{len(told)} of {len(moves)}", str(sum(each.clear for each in told))]
+
+
+def _unit(moves: Sequence[Move]) -> str:
+    """Which unit makes the points of twice the facts line up with the others."""
+    told = [(move.odds.moved, move.exposures.moved) for move in moves if move.odds and move.exposures]
+    if not told:
+        return ""
+    odds, exposures = (fmean(each) for each in zip(*told, strict=True))
+    unit = "share" if abs(odds) < abs(exposures) else "number of exposures of each fact"
+    return (
+        f"With twice the facts the {len(told)} points that can be told lie {odds:+.2f} dex of the share's odds from "
+        f"where they were, and {exposures:+.2f} dex of exposures (at the same share a fact is stated half as often, "
+        f"which is -0.30): it is the {unit} that makes them line up."
     )
 
 
-def _moved(name: str, rows: Sequence[RunRecord], grid: Grid) -> Iterator[list[str]]:
-    before = {(p.kind, p.size, p.tokens): p for p in grid.fitted}
-    for point in find_points(rows, tolerance=grid.tolerance):
-        other = before.get((point.kind, point.size, point.tokens))
-        if point.kind not in FALLS or other is None:
-            continue
-        moved = [shift(other.x, point.x), shift(_log_exposures(other), _log_exposures(point))]
-        told = ["–" if each is None else each.told for each in moved]
-        where = [number(point.size), number(point.tokens), NAMES[point.kind]]
-        yield [EXPLANATIONS[name], *where, cell(other), cell(point), *told]
+def _cells(name: str, move: Move) -> list[str]:
+    shifts = ["–" if each is None else each.told for each in (move.odds, move.exposures)]
+    where = [number(move.now.size), number(move.now.tokens), NAMES[move.now.kind]]
+    return [EXPLANATIONS[name], *where, cell(move.was), cell(move.now), *shifts]
 
 
 def _log_exposures(point: Point) -> Interval:
     return point.exposures.map(log10)
-
-
-def paired(base: Sequence[RunRecord], rows: Sequence[RunRecord]) -> list[tuple[RunRecord, RunRecord]]:
-    """Runs near the collapse with the run of the base that has the same size, budget, share and seed."""
-    known = {_place(row): row for row in base}
-    return [
-        (known[_place(row)], row)
-        for row in rows
-        if (row.share or 0.0) >= NEAR and _place(row) in known and None not in (row.recall, known[_place(row)].recall)
-    ]
-
-
-def _place(row: RunRecord) -> tuple[float, float, float, int | None]:
-    return row.size, row.tokens, round(row.share or 0.0, 2), row.seed
-
-
-def _changed(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> list[str]:
-    trunks: dict[tuple[float, float, int | None], list[tuple[RunRecord, RunRecord]]] = {}
-    for was, now in pairs:
-        size, _, dose, seed = _place(now)
-        trunks.setdefault((size, dose, seed), []).append((was, now))
-    cells = [str(len(trunks))]
-    for score in SCORES:
-        each = [
-            [getattr(now, score) - getattr(was, score) for was, now in trunk if _both(was, now, score)]
-            for trunk in trunks.values()
-        ]
-        moved = [fmean(trunk) for trunk in each if trunk]
-        error = f" ± {stdev(moved) / sqrt(len(moved)):.2f}" if len(moved) > 1 else ""
-        cells.append(f"{fmean(moved):+.2f}{error}" if moved else "–")
-    return cells
-
-
-def _both(was: RunRecord, now: RunRecord, score: str) -> bool:
-    return getattr(was, score) is not None and getattr(now, score) is not None

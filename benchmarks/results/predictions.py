@@ -1,5 +1,7 @@
 """What was predicted before the held-out runs were trained, beside what came of them."""
 
+from typing import Any
+
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
 from infusionlaw.records import RunRecord
@@ -12,34 +14,37 @@ def predictions(grid: Grid) -> str:
     comparison = grid.comparison
     if "written" not in comparison:
         return ""
+    return "\n\n".join(["## Predictions before outcomes", *told(comparison), *_saved(grid)])
+
+
+def told(comparison: dict[str, Any]) -> list[str]:
+    """A prediction beside its outcome: when it was written and from what, points, scores and regrets."""
     known = comparison["held_out_runs_already_known"]
     ahead = "before any held-out run was trained" if not known else f"when {known} held-out runs were already known"
     points, scores = point_rows(comparison), score_rows(comparison)
     parts = [
-        "## Predictions before outcomes",
         f"Written {when(comparison['written'])}, {ahead}, from the table whose SHA-256 begins with "
         f"`{comparison['table_sha256'][:12]}`.",
         table(POINTS, points) if points else "No held-out run has been trained yet.",
         table(SCORES, scores) if scores else "",
         *regrets(comparison),
-        _saved(grid),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return [part for part in parts if part]
 
 
-def _saved(grid: Grid) -> str:
+def _saved(grid: Grid) -> list[str]:
     """What the grid of small models cost, beside the same doses and seeds at the largest target."""
     held = [row for row in grid.rows if row.held_out]
     if not held:
-        return ""
+        return []
     largest = max(held, key=lambda row: (row.total_size or row.size) * row.tokens)
     doses = len({(round(row.share or 0.0, 3), row.seed) for row in grid.fitted_rows})
     small, large = sum(map(operations, grid.fitted_rows)), doses * operations(largest)
-    return (
+    return [
         f"The grid took {small:.2g} floating-point operations (6 a parameter and token, each run counted whole); as "
         f"many doses and seeds at {number(largest.size)} parameters and {number(largest.tokens)} tokens would have "
         f"taken {large:.2g}, {large / small:.1f} times as many."
-    )
+    ]
 
 
 def operations(row: RunRecord) -> float:

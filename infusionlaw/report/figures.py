@@ -193,6 +193,7 @@ def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis) -> None:
     sizes = sorted({m.size for m in (*panel.points, *panel.observed)})
     ax.set_xticks(sizes, [number(size) for size in sizes], minor=False)
     ax.set_xticks([], minor=True)
+    ax.tick_params(axis="x", labelrotation=40 if len(sizes) > 6 else 0)
     ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     ax.set_xlabel("size, non-embedding parameters")
     ax.set_ylim(axis.low, axis.high)

@@ -1,0 +1,49 @@
+"""Runs that differ in one thing only, compared in pairs.
+
+Runs of one trunk are not independent, so the standard error is that of the trunks' means.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+from statistics import fmean, stdev
+
+from infusionlaw.records import RunRecord
+
+SCORES = ("recall", "surface_recall", "retention", "general_loss")
+Pair = tuple[RunRecord, RunRecord]  # as it was, and as it is
+
+
+def paired(base: Sequence[RunRecord], rows: Sequence[RunRecord], near: float) -> list[Pair]:
+    """Runs at shares from `near` on with the run of the base that has the same size, budget, share and seed."""
+    known = {_place(row): row for row in base}
+    return [
+        (known[_place(row)], row)
+        for row in rows
+        if (row.share or 0.0) >= near and _place(row) in known and None not in (row.recall, known[_place(row)].recall)
+    ]
+
+
+def _place(row: RunRecord) -> tuple[float, float, float, int | None]:
+    return row.size, row.tokens, round(row.share or 0.0, 2), row.seed
+
+
+def changes(pairs: Sequence[Pair]) -> list[str]:
+    """How many trunks, and for each of SCORES the mean change with its standard error over trunks, as cells."""
+    trunks: dict[tuple[float, float, int | None], list[Pair]] = {}
+    for was, now in pairs:
+        size, _, dose, seed = _place(now)
+        trunks.setdefault((size, dose, seed), []).append((was, now))
+    cells = [str(len(trunks))]
+    for score in SCORES:
+        each = [
+            [getattr(now, score) - getattr(was, score) for was, now in trunk if _both(was, now, score)]
+            for trunk in trunks.values()
+        ]
+        moved = [fmean(trunk) for trunk in each if trunk]
+        error = f" ± {stdev(moved) / sqrt(len(moved)):.2f}" if len(moved) > 1 else ""
+        cells.append(f"{fmean(moved):+.2f}{error}" if moved else "–")
+    return cells
+
+
+def _both(was: RunRecord, now: RunRecord, score: str) -> bool:
+    return getattr(was, score) is not None and getattr(now, score) is not None
