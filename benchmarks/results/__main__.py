@@ -36,7 +36,7 @@ def page(results: Path, figures: Path) -> str:
 
 
 def _of_grid(grid: Grid, results: Path, figures: Path) -> list[str]:
-    fresh = read_repaired(results / "repaired", grid.tolerance)
+    fresh = read_repaired(results / "repaired", grid)
     return [
         verdicts(grid, fresh),
         main_grid(grid, figures),

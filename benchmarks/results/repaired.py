@@ -35,14 +35,14 @@ class Repaired:
     first: dict[str, Any]
 
 
-def read_repaired(folder: Path, tolerance: float) -> Repaired | None:
+def read_repaired(folder: Path, grid: Grid) -> Repaired | None:
     """From results/repaired the mended law's prediction, the first law's plan and the runs so far; None without."""
     path = folder / "prediction.json"
     if not path.exists():
         return None
     prediction, plan = read_json(path), read_json(folder / "first-law.json")
     rows = read_table(folder / "runs.csv") if (folder / "runs.csv").exists() else []
-    points = find_points(rows, tolerance=tolerance) if rows else []
+    points = find_points([*grid.fitted_rows, *rows], tolerance=grid.tolerance) if rows else []
     first = prediction | {"predictions": [plan]}
     return Repaired(compare(prediction, points, rows), compare(first, points, rows))
 
