@@ -19,7 +19,7 @@ from infusionlaw.law.advice.remedies import Remedy, remedies, room
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law, Prediction
 from infusionlaw.law.points.point import Kind
-from infusionlaw.law.uncertainty import interval_of
+from infusionlaw.law.uncertainty import expected
 
 FARTHEST = 30.0
 CARRIED = "the study had another number of facts: acquisition is taken to carry over in exposures, the rest in share"
@@ -182,7 +182,7 @@ def _rise(law: Law, target: Target, x: float) -> Interval:
     if law.cost is None:
         return Interval()
     draws = law.cost.rise(target.size, target.tokens, text_of(law, target, x))[:, 0]
-    return replace(interval_of(draws), value=float(draws.mean()))
+    return expected(draws)
 
 
 def _known(law: Law, target: Target, recall: Interval) -> Interval:

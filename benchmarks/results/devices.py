@@ -23,9 +23,9 @@ def devices(path: Path, grid: Grid) -> str:
     return "\n\n".join(
         [
             "## The same runs on a CPU",
-            f"The grid was trained on a GPU (an H100, in fp32). {len(pairs)} of its runs, {trunks} trunks, were done on "
-            "a CPU too, the same to the last token: mean difference, GPU - CPU, ± standard error over trunks, and the "
-            "deviation between seeds at the same sizes, budgets and doses.",
+            f"The grid was trained on a GPU (an H100, in fp32). {len(pairs)} of its runs, {trunks} trunks, were done "
+            "on a CPU too, the same to the last token: mean difference, GPU - CPU, ± standard error over trunks, and "
+            "the deviation between seeds at the same sizes, budgets and doses.",
             table(names, [["GPU - CPU", *cells], ["between seeds", *seeds]]),
         ]
     )

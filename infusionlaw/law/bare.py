@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
+from infusionlaw.law.causes import geometric_mean, log_rows
 from infusionlaw.law.dose import Array, x_of
 from infusionlaw.records import DoseUnit, RunRecord
 
@@ -60,7 +61,7 @@ class Line:
 
     def draws(self, size: float, tokens: float, count: int, seed: int) -> Array:
         """Draws (count,) of y at one size and budget, the place's own scatter included."""
-        row = np.array([1.0, np.log10(size / self.size0), np.log10(tokens / self.tokens0)])
+        row = log_rows(size, tokens, self.size0, self.tokens0)
         sd = self.scale * np.sqrt(1 + row @ np.array(self.covariance) @ row)
         return np.asarray(row @ np.array(self.mean) + sd * np.random.default_rng(seed).standard_t(self.dof, count))
 
@@ -121,8 +122,7 @@ class _Places:
 
     @property
     def centre(self) -> tuple[float, float]:
-        size0, tokens0 = (float(f"{10 ** np.log10(values).mean():.6g}") for values in (self.size, self.tokens))
-        return size0, tokens0
+        return geometric_mean(self.size), geometric_mean(self.tokens)
 
     @property
     def show_floors(self) -> bool:
@@ -131,7 +131,7 @@ class _Places:
 
 def _line(at: _Places, prior: _Prior) -> Line:
     size0, tokens0 = at.centre
-    design = np.stack([np.ones(len(at.y)), np.log10(at.size / size0), np.log10(at.tokens / tokens0)], axis=1)
+    design = log_rows(at.size, at.tokens, size0, tokens0)
     start = np.array([0.0, prior.slope, prior.slope])
     known = np.diag((prior.scatter / np.array([prior.intercept, prior.slope_sd, prior.slope_sd])) ** 2)
     covariance = np.linalg.inv(design.T @ design + known)

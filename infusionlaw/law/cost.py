@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
+from infusionlaw.law.causes import geometric_mean
 from infusionlaw.law.dose import Array, displaced, x_of
 from infusionlaw.records import DoseUnit, RunRecord
 
@@ -108,7 +109,7 @@ def fit_cost(rows: Sequence[RunRecord], unit: DoseUnit) -> Cost | None:
     if len({x for row in used if (x := x_of(row, unit)) > -np.inf}) < LEAST_DOSES:
         return None
     places = sorted(at_zero)
-    size0, tokens0 = (float(f"{np.exp(np.log(values).mean()):.6g}") for values in zip(*places, strict=True))
+    size0, tokens0 = map(geometric_mean, zip(*places, strict=True))
     theta, covariance = _fit(_runs(used, places, unit, size0, tokens0))
     return Cost(
         unit,

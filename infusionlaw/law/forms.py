@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from infusionlaw.law.causes import geometric_mean
 from infusionlaw.law.dose import Array, log_odds
 from infusionlaw.records import DoseUnit
 
@@ -115,10 +116,6 @@ class _Linear(ABC):
             return np.asarray(np.where(slope != 0, 10 ** ((x - ends[0]) / slope), np.nan))
 
 
-def _log_mean(values: Array) -> float:
-    return float(f"{10 ** np.log10(values).mean():.6g}")
-
-
 @dataclass(frozen=True)
 class PowerLaw(_Linear):
     """A power of size, of budget and, where it varied, of the number of facts."""
@@ -133,7 +130,7 @@ class PowerLaw(_Linear):
 
     @classmethod
     def around(cls, at: Places) -> Self:
-        return cls(_log_mean(at.size), _log_mean(at.tokens), _log_mean(at.facts), at.varied("facts"))
+        return cls(geometric_mean(at.size), geometric_mean(at.tokens), geometric_mean(at.facts), at.varied("facts"))
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -176,7 +173,7 @@ class SizeLaw(_OneCause):
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls(_log_mean(cls.amount(at))) if at.varied("size") and at.varied("tokens") else None
+        return cls(geometric_mean(cls.amount(at))) if at.varied("size") and at.varied("tokens") else None
 
     @staticmethod
     def amount(at: Places) -> Array:
@@ -194,7 +191,7 @@ class BudgetLaw(_OneCause):
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls(_log_mean(cls.amount(at))) if at.varied("tokens") else None
+        return cls(geometric_mean(cls.amount(at))) if at.varied("tokens") else None
 
     @staticmethod
     def amount(at: Places) -> Array:
@@ -212,7 +209,7 @@ class ComputeLaw(_OneCause):
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls(_log_mean(cls.amount(at))) if at.varied("size") and at.varied("tokens") else None
+        return cls(geometric_mean(cls.amount(at))) if at.varied("size") and at.varied("tokens") else None
 
     @staticmethod
     def amount(at: Places) -> Array:
@@ -234,7 +231,7 @@ class ShiftedPowerLaw:
     def around(cls, at: Places) -> Self | None:
         if len(np.unique(at.size)) < 4:
             return None
-        return cls(_log_mean(at.size), _log_mean(at.tokens), at.varied("tokens"))
+        return cls(geometric_mean(at.size), geometric_mean(at.tokens), at.varied("tokens"))
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
+from infusionlaw.law.causes import geometric_mean, log_rows
 from infusionlaw.law.dose import Array
 from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import Kind, Point
@@ -40,7 +41,7 @@ class Heights:
 
     def plateau(self, size: float, tokens: float, draws: int, rng: np.random.Generator) -> Array:
         """Draws of the plateau (draws,) at one size and budget."""
-        row = np.array([1.0, np.log10(size / self.size0), np.log10(tokens / self.tokens0)])
+        row = log_rows(size, tokens, self.size0, self.tokens0)
         centre, sd = row @ np.array(self.mean), np.sqrt(row @ np.array(self.covariance) @ row + TAU**2)
         return np.asarray(self.guessing + (1 - self.guessing) * expit(centre + sd * rng.standard_normal(draws)))
 
@@ -51,8 +52,8 @@ def fit_heights(points: Sequence[Point], guessing: float, kind: Kind = "collapse
     if not used:
         return None
     size, tokens = np.array([p.size for p, _ in used]), np.array([p.tokens for p, _ in used])
-    size0, tokens0 = (float(f"{10 ** np.log10(values).mean():.6g}") for values in (size, tokens))
-    design = np.stack([np.ones(len(used)), np.log10(size / size0), np.log10(tokens / tokens0)], axis=1)
+    size0, tokens0 = geometric_mean(size), geometric_mean(tokens)
+    design = log_rows(size, tokens, size0, tokens0)
     level = np.clip((np.array([r.plateau.mean for _, r in used]) - guessing) / (1 - guessing), LEAST, MOST)
     error = np.array([r.plateau.sd for _, r in used]) / ((1 - guessing) * level * (1 - level))
     weight = 1 / (np.minimum(error, 5.0) ** 2 + TAU**2)

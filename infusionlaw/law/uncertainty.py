@@ -20,3 +20,10 @@ def interval_of(draws: Array) -> Interval:
     """Median and 90 % interval of draws that may hold -inf and inf; an infinite end is None."""
     low, value, high = np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], method="inverted_cdf")
     return Interval(*(float(end) if np.isfinite(end) else None for end in (value, low, high)))
+
+
+def expected(draws: Array) -> Interval:
+    """Mean and 90 % interval of draws, which is widened to the mean where a few far draws put that outside."""
+    found, mean = interval_of(draws), float(draws.mean())
+    low, high = found.low, found.high
+    return Interval(mean, None if low is None else min(low, mean), None if high is None else max(high, mean))

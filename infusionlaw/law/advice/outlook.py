@@ -10,7 +10,7 @@ what states the facts that teaches prior facts their form, and falls at a place 
 doses beyond those that every curve was cleared of one up to.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
@@ -22,7 +22,7 @@ from infusionlaw.law.heights import Heights, widths
 from infusionlaw.law.law import Law
 from infusionlaw.law.points.curves import OTHER_FACTS
 from infusionlaw.law.points.point import Kind
-from infusionlaw.law.uncertainty import interval_of
+from infusionlaw.law.uncertainty import expected, interval_of
 
 DRAWS = 4000
 ADVISED, FOUR, MOST = "the advised dose", "four times", 0.97
@@ -104,7 +104,7 @@ def _loss_at(law: Law, target: Target, x: float) -> Interval:
 def _score(law: Law, target: Target, x: float, heights: Heights, kind: Kind, zero: Array) -> Interval:
     """A share of right answers at x; all None where it hangs on an acquisition or a collapse that has no law."""
     if x == -np.inf:
-        return _interval(zero)
+        return expected(zero)
     if not law.of("acquisition").forms or (not law.of(kind).forms and text_of(law, target, x) > clear(law, kind)):
         return Interval()
     rng = np.random.default_rng(3)
@@ -113,7 +113,7 @@ def _score(law: Law, target: Target, x: float, heights: Heights, kind: Kind, zer
     left = 1 - _past(x, draws(law, kind, target), widths(heights.fall, 5, DRAWS), rng)
     plateau = heights.plateau(target.size, target.tokens, DRAWS, np.random.default_rng(2))
     floor = np.clip(heights.floor.mean + heights.floor.sd * rng.standard_normal(DRAWS), heights.guessing, plateau)
-    return _interval(zero + learned * (floor - zero + (plateau - floor) * left))
+    return expected(zero + learned * (floor - zero + (plateau - floor) * left))
 
 
 def _past(x: float, knots: Array, width: Array, rng: np.random.Generator) -> Array:
@@ -122,8 +122,3 @@ def _past(x: float, knots: Array, width: Array, rng: np.random.Generator) -> Arr
         return np.zeros(DRAWS)
     even = np.quantile(knots, (np.arange(DRAWS) + 0.5) / DRAWS, method="inverted_cdf")
     return np.asarray(np.clip((x - rng.permutation(even)) / width, 0, 1))
-
-
-def _interval(values: Array) -> Interval:
-    """The mean and 90 % interval of draws."""
-    return replace(interval_of(values), value=float(values.mean()))

@@ -1,0 +1,17 @@
+"""Size and budget as the causes of a line: logarithms about their geometric means, which keeps the numbers small."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from infusionlaw.law.dose import Array
+
+
+def geometric_mean(values: ArrayLike) -> float:
+    """To six digits, so that a law on disk is the law in memory."""
+    return float(f"{10 ** np.log10(values).mean():.6g}")
+
+
+def log_rows(size: ArrayLike, tokens: ArrayLike, size0: float, tokens0: float) -> Array:
+    """(1, log10 N / N0, log10 D / D0) of each place, (..., 3)."""
+    size, tokens = np.log10(np.asarray(size) / size0), np.log10(np.asarray(tokens) / tokens0)
+    return np.stack([np.ones_like(size), size, tokens], axis=-1)
