@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
-from benchmarks.results.pairs import SCORES, Pair, changes
+from benchmarks.results.pairs import SCORES, Pair, changes, place
 from infusionlaw.records import RunRecord
 from infusionlaw.table import read_table
 
@@ -33,11 +33,9 @@ def devices(path: Path, grid: Grid) -> str:
 
 def _between_seeds(rows: Sequence[RunRecord], pairs: Sequence[Pair], score: str) -> float:
     """Root mean square of the deviations between seeds over the places of the pairs."""
-    wanted = {(was.size, was.tokens, round(was.share or 0.0, 2)) for was, _ in pairs}
-    groups: dict[tuple[float, float, float], list[float]] = {}
+    groups: dict[tuple[float, float, float], list[float]] = {place(was): [] for was, _ in pairs}
     for row in rows:
-        place = (row.size, row.tokens, round(row.share or 0.0, 2))
-        if place in wanted and (value := getattr(row, score)) is not None:
-            groups.setdefault(place, []).append(value)
+        if place(row) in groups and (value := getattr(row, score)) is not None:
+            groups[place(row)].append(value)
     spreads = [stdev(values) ** 2 for values in groups.values() if len(values) > 1]
     return fmean(spreads) ** 0.5 if spreads else 0.0

@@ -15,24 +15,22 @@ Pair = tuple[RunRecord, RunRecord]  # as it was, and as it is
 
 def paired(base: Sequence[RunRecord], rows: Sequence[RunRecord], near: float) -> list[Pair]:
     """Runs at shares from `near` on with the run of the base that has the same size, budget, share and seed."""
-    known = {_place(row): row for row in base}
-    return [
-        (known[_place(row)], row)
-        for row in rows
-        if (row.share or 0.0) >= near and _place(row) in known and None not in (row.recall, known[_place(row)].recall)
-    ]
+    known = {(place(row), row.seed): row for row in base}
+    both = [(was, row) for row in rows if (was := known.get((place(row), row.seed))) is not None]
+    return [(was, row) for was, row in both if (row.share or 0.0) >= near and None not in (row.recall, was.recall)]
 
 
-def _place(row: RunRecord) -> tuple[float, float, float, int | None]:
-    return row.size, row.tokens, round(row.share or 0.0, 2), row.seed
+def place(row: RunRecord) -> tuple[float, float, float]:
+    """Size, budget and share of a run, which its seeds have in common."""
+    return row.size, row.tokens, round(row.share or 0.0, 2)
 
 
 def changes(pairs: Sequence[Pair]) -> list[str]:
     """How many trunks, and for each of SCORES the mean change with its standard error over trunks, as cells."""
     trunks: dict[tuple[float, float, int | None], list[Pair]] = {}
     for was, now in pairs:
-        size, _, dose, seed = _place(now)
-        trunks.setdefault((size, dose, seed), []).append((was, now))
+        size, _, dose = place(now)
+        trunks.setdefault((size, dose, now.seed), []).append((was, now))
     cells = [str(len(trunks))]
     for score in SCORES:
         each = [

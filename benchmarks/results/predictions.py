@@ -21,15 +21,18 @@ def told(comparison: dict[str, Any]) -> list[str]:
     """A prediction beside its outcome: when it was written and from what, points, scores and regrets."""
     known = comparison["held_out_runs_already_known"]
     ahead = "before any held-out run was trained" if not known else f"when {known} held-out runs were already known"
-    points, scores = point_rows(comparison), score_rows(comparison)
-    parts = [
+    return [
         f"Written {when(comparison['written'])}, {ahead}, from the table whose SHA-256 begins with "
         f"`{comparison['table_sha256'][:12]}`.",
-        table(POINTS, points) if points else "No held-out run has been trained yet.",
-        table(SCORES, scores) if scores else "",
+        *(tables(comparison) or ["No held-out run has been trained yet."]),
         *regrets(comparison),
     ]
-    return [part for part in parts if part]
+
+
+def tables(comparison: dict[str, Any]) -> list[str]:
+    """The table of points and that of scores, those that have rows."""
+    each = ((POINTS, point_rows(comparison)), (SCORES, score_rows(comparison)))
+    return [table(header, rows) for header, rows in each if rows]
 
 
 def _saved(grid: Grid) -> list[str]:

@@ -4,18 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
-from benchmarks.results.predictions import told
+from benchmarks.results.predictions import tables, told
 from infusionlaw.compare import compare
 from infusionlaw.files import read_json
 from infusionlaw.law.points.find import find_points
-from infusionlaw.report.outcomes import POINTS, SCORES, point_rows, score_rows
 from infusionlaw.table import read_table
 
 MENDED = """The first law missed in three ways, and each had a cause.
 
-- *Recall at small doses.* Seven of the acquisition points were only bounds, and the fit began four decades away from
+- *Recall at small doses.* Six of the 24 acquisition points were only bounds, and the fit began four decades away from
   them and stayed there: its exponents were -1.9 and -2.3 where its own points say -0.6 and -0.9. A fit now begins
   beside a bound (`tests/law/test_fit.py` has a simulated case that the old code misses).
 - *Where retention collapses in a larger model.* It levels off with the size, at a share that rises with the budget. The
@@ -59,9 +57,6 @@ def repaired(found: Repaired | None, grid: Grid) -> str:
     if found is None or "written" not in grid.comparison:
         return ""
     parts = ["## The mended law on a fresh target", MENDED, *told(found.mended)]
-    points, scores = point_rows(found.first), score_rows(found.first)
-    if points:
-        parts += ["What the first law says of the same target:", table(POINTS, points)]
-        parts += [table(SCORES, scores)] if scores else []
-        parts.append(TOO_HOT)
+    if first := tables(found.first):
+        parts += ["What the first law says of the same target:", *first, TOO_HOT]
     return "\n\n".join(parts)

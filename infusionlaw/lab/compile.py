@@ -23,7 +23,7 @@ from infusionlaw.lab.step import precision
 # more, each twice as long, it does 4.4 times as many.
 LEAST_WORK, LEAST_OF_TRUNK = 2e12, 5e11
 # The same on a GPU, where what is saved goes with the states that pass through memory: tokens x members x layers x
-# width. A state saved .17 to .39 ns from 0.2 M to 124 M parameters, compiling took 15 to 35 s (an H100, LOG.md).
+# width. A state saved .17 to .35 ns from 0.2 M to 124 M parameters, compiling took 15 to 35 s (docs/speed.md).
 LEAST_STATES, STATES_OF_TRUNK = 1e11, 2.5e10
 # Tokens that a step takes at a time: more of them, and what a layer leaves no longer stays in a core's cache.
 PIECE = 1024

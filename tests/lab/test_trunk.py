@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from infusionlaw.design import grid
+from infusionlaw.lab import run as lab_run
 from infusionlaw.lab.checkpoint import step_of
 from infusionlaw.lab.corpus import open_corpus
 from infusionlaw.lab.execute import execute_together
@@ -147,8 +148,24 @@ def test_one_budget_has_no_trunk(material, corpus) -> None:
     assert trunk_of(spec, corpus) == ""
 
 
+class EvenPace:
+    """A pool on which a step of every shape takes .01 s and probing .5 s."""
+
+    def __init__(self, folder, size) -> None:
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        pass
+
+    def map(self, work, specs):
+        return [(0.01, 0.5) for _ in specs]
+
+
 @pytest.mark.slow
-def test_a_study_of_several_budgets_goes_through_the_door(material, tmp_path) -> None:
+def test_a_study_of_several_budgets_goes_through_the_door(material, tmp_path, monkeypatch) -> None:
     text = (material / "study.toml").read_text(encoding="utf8")
     study = tmp_path / "study.toml"
     study.write_text(text.replace("[60_000]", "[40_000, 80_000]"), encoding="utf8")
@@ -165,4 +182,8 @@ def test_a_study_of_several_budgets_goes_through_the_door(material, tmp_path) ->
     begins = dict(zip((spec.id for spec in wanted), starts(wanted, prepared), strict=True))
     assert begins[short.id] == 0 and begins[long.id] == recipe_of(short, prepared).stem  # it begins in mid-way
     assert all(estimate.seconds > 0 for estimate in estimates.values())
+    monkeypatch.setattr(lab_run, "_pool", EvenPace)
+    estimates = {run.run: run for run in lab.estimate(file, tmp_path / "out", wanted)}
+    assert estimates[long.id].seconds < 1.6 * estimates[short.id].seconds  # it is twice as long and begins in mid-way
+    assert estimates[long.id].seconds == pytest.approx(0.01 * (estimates[long.id].steps - begins[long.id]) + 0.5)
     assert not list((tmp_path / "out").glob("runs/*/checkpoint*"))
