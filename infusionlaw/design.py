@@ -39,7 +39,7 @@ def run_spec(
     """One run with the study's settings.
 
     Several budgets of [design] have one recipe, named by the shortest, so that they can come from one trunk. Options
-    that came later are told where they differ from the default, so that ids stay.
+    that came later are told where they differ from what was before them, so that ids stay.
     """
     training, infusion, budgets = study.training, study.infusion, set(study.design.budgets)
     options: dict[str, float | int | str] = {
@@ -54,6 +54,8 @@ def run_spec(
         options["prior_questions"] = 0
     if infusion.schedule != "even":
         options["schedule"] = infusion.schedule
+    if training.recipe > 1:
+        options["recipe"] = training.recipe
     if len(budgets) > 1:
         options["trunk"] = min(budgets)
     return RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)

@@ -111,8 +111,13 @@ class HeldOut(_Section):
 
 
 class Training(_Section):
-    """Block length, factors on the recipe, checkpoints, and how many models train at once (0: one a core)."""
+    """The recipe's version, block length, factors on the recipe, checkpoints, and how many models train at once (0: one
+    a core).
 
+    recipe: 1 trains models above some 270,000 parameters too hot, and is kept for the studies that began with it.
+    """
+
+    recipe: Literal[1, 2] = 2
     block: Annotated[int, Field(ge=16)] = 128
     learning_rate_factor: Annotated[float, Field(gt=0)] = 1.0
     batch_factor: Annotated[float, Field(gt=0)] = 1.0
@@ -241,6 +246,7 @@ seeds = [1]
 advised = false                     # true: also at the advised dose, at a quarter and at four times it
 
 [training]
+recipe = 2                          # version of the rules for rates and batches; a study keeps the one it began with
 block = 128                         # tokens a block
 processes = 0                       # models trained at once; 0: one a core
 

@@ -33,6 +33,12 @@ def test_settings_of_training_and_infusion_are_part_of_a_run(study) -> None:
     assert [run.id for run in grid(faster, "d")] == [run.id for run in grid(study, "d")]
 
 
+def test_the_recipe_of_a_run_is_the_first_where_its_options_name_none(study) -> None:
+    first = study.model_copy(update={"training": study.training.model_copy(update={"recipe": 1})})
+    assert dict(grid(study, "d")[0].options)["recipe"] == 2
+    assert "recipe" not in dict(grid(first, "d")[0].options)
+
+
 def test_schedule_and_prior_questions_are_part_of_a_run_where_they_are_not_the_default(study) -> None:
     def options(**infusion):
         own = study.model_copy(update={"infusion": study.infusion.model_copy(update=infusion)})

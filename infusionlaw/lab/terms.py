@@ -23,6 +23,7 @@ def recipe_of(spec: RunSpec, corpus: Corpus) -> Recipe:
             batch_factor=float(options["batch_factor"]),
             weight_decay=float(options["weight_decay"]),
             trunk=int(options.get("trunk", 0)),
+            version=int(options.get("recipe", 1)),
         )
     except ValueError as error:
         raise InputError(f"size {spec.size}, budget {spec.tokens}: {error}; change [design]") from error

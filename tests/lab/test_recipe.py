@@ -40,3 +40,13 @@ def test_schedule_warms_up_holds_and_decays_to_nearly_zero() -> None:
 def test_batch_at_the_measured_budget_is_1024_tokens_and_grows() -> None:
     assert recipe_for(25_000, 1_500_000, vocabulary=1024).batch == 8
     assert recipe_for(25_000, 24_000_000, vocabulary=1024).batch > 30
+
+
+def test_the_rate_is_capped_where_models_are_small_and_falls_with_size_above() -> None:
+    def rate(size: int, version: int) -> float:
+        return recipe_for(size, 1_500_000, vocabulary=1024, version=version).learning_rate
+
+    assert {rate(size, version) for size in (12_000, 95_000, 270_000) for version in (1, 2)} == {0.005}
+    assert rate(450_000, 2) == pytest.approx(0.0035, rel=0.02)
+    assert rate(1_800_000, 2) == pytest.approx(0.0013, rel=0.02)
+    assert rate(1_800_000, 1) == pytest.approx(0.0049, rel=0.02)
