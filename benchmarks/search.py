@@ -32,8 +32,8 @@ from infusionlaw.law.points.point import read_points
 from infusionlaw.law.simulate import Truth, simulate
 from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import bracket, number, share
-from infusionlaw.report.status import open_folder
 from infusionlaw.search import BEFORE, LOCATED, NONE, UNLEARNED, State, judged, most_runs, rounds, tried
+from infusionlaw.study import open_folder
 from infusionlaw.studyfile import StudyFile
 
 KINDS = "abcdfijl"  # the others differ from these in how many seeds or curves they have

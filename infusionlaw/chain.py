@@ -23,7 +23,7 @@ from infusionlaw.planfile import plan_json, write_plan
 from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.report.page import write_report
 from infusionlaw.report.status import state_text
-from infusionlaw.study import Study, locked
+from infusionlaw.study import Study, keep_recipe, locked
 from infusionlaw.studyfile import StudyFile, read_study_file
 from infusionlaw.table import table_hash, write_table
 
@@ -70,6 +70,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     folder = Path(folder) if folder is not None else Path(file.name)
     with locked(folder):
         remove_leftovers(folder)
+        keep_recipe(file, folder)
         study = Study(file, folder, lab.prepare(file, folder))
         lab.check(folder, [*study.opening, *study.held_out])
         write_text(folder / "study.toml", Path(path).read_text(encoding="utf8"))

@@ -77,7 +77,7 @@ def status(folder: Path) -> None:
 @app.command()
 def table(folder: Path, out: Path) -> None:
     """Write the finished runs of a study as a table (CSV); as runs.csv in another folder they count as done there."""
-    from infusionlaw.report.status import open_folder
+    from infusionlaw.study import open_folder
     from infusionlaw.table import write_table
 
     rows = open_folder(folder).table

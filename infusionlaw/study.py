@@ -142,6 +142,32 @@ def _rounded(dose: float | None) -> float:
     return float(f"{dose or 0.0:.5g}")
 
 
+def open_folder(folder: Path) -> Study:
+    """The study that a folder holds; InputError when it is none."""
+    path = Path(folder) / "study.json"
+    if not path.exists():
+        raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
+    content = read_json(path)
+    try:
+        content["file"]["training"].setdefault("recipe", 1)  # of before there was a second one
+        return Study(StudyFile.model_validate(content["file"]), Path(folder), content["data"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a study's settings; run the study file again to write it anew") from error
+
+
+def keep_recipe(file: StudyFile, folder: Path) -> None:
+    """InputError where runs of the folder were begun under another version of the recipe: all would be made anew."""
+    try:
+        begun = open_folder(folder).file.training.recipe
+    except InputError:
+        return
+    if begun != file.training.recipe and (folder / "runs").exists():
+        raise InputError(
+            f"{folder}: its runs were begun under recipe {begun} and the study file has recipe {file.training.recipe}; "
+            f"write recipe = {begun} under [training] to go on with them, or name another folder with --out"
+        )
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a study's folder; InputError when another process does."""

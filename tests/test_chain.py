@@ -16,8 +16,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.points.point import read_points
 from infusionlaw.law.simulate import TrueLaw, World
-from infusionlaw.report.status import open_folder
-from infusionlaw.study import locked
+from infusionlaw.study import locked, open_folder
 from infusionlaw.table import read_table, write_table
 
 STUDY = """
@@ -96,6 +95,23 @@ def test_a_study_killed_anywhere_ends_in_the_same_bytes(done, tmp_path, study, d
     assert len(known) == dies_after
     for name in ("table.csv", "fitted.csv", "points.json", "law.json", "plan.json"):
         assert (again.folder / name).read_bytes() == (done[0].folder / name).read_bytes(), name
+
+
+def test_a_study_keeps_the_recipe_that_its_runs_began_with(tmp_path, study) -> None:
+    study.write_text(STUDY + "[training]\nrecipe = 1\n")
+    with pytest.raises(Died):
+        run_study(study, tmp_path / "out", FakeLab(dies_after=5))
+    old = read_json(tmp_path / "out" / "study.json")
+    del old["file"]["training"]["recipe"]  # as a study was written before there was a second one
+    (tmp_path / "out" / "study.json").write_text(json.dumps(old))
+    assert len(open_folder(tmp_path / "out").table) == 5
+    study.write_text(STUDY)
+    with pytest.raises(InputError, match=r"begun under recipe 1 and the study file has recipe 2; write recipe = 1"):
+        run_study(study, tmp_path / "out", FakeLab())
+    study.write_text(STUDY + "[training]\nrecipe = 1\n")
+    lab = FakeLab()
+    run_study(study, tmp_path / "out", lab)
+    assert len(lab.log) == (3 + 1) * 8 * 2 - 5
 
 
 def test_runs_done_elsewhere_count_as_done(done, tmp_path, study) -> None:

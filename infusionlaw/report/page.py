@@ -30,9 +30,9 @@ from infusionlaw.report.html import paragraph, table
 from infusionlaw.report.numbers import bracket, count, listed, number, share, when
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
-from infusionlaw.report.status import open_folder
 from infusionlaw.report.verdict import contrast, verdict
 from infusionlaw.report.words import plan_text, point_cells
+from infusionlaw.study import open_folder
 from infusionlaw.studyfile import StudyFile
 from infusionlaw.table import COLUMNS, read_table
 

@@ -4,29 +4,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.dose import Interval, Scale
 from infusionlaw.records import RunSpec
 from infusionlaw.report.numbers import aligned, count, dose, number, share, when
 from infusionlaw.search import State, most_runs
-from infusionlaw.study import Study
-from infusionlaw.studyfile import StudyFile
+from infusionlaw.study import Study, open_folder
 
 _RESULTS = {"law": "law.json", "table": "table.csv", "report": "report.html"}
 MARKS = {"done": "+", "in training": "~", "missing": ".", "diverged": "x"}
-
-
-def open_folder(folder: Path) -> Study:
-    """The study that a folder holds; InputError when it is none."""
-    path = Path(folder) / "study.json"
-    if not path.exists():
-        raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
-    content = read_json(path)
-    try:
-        return Study(StudyFile.model_validate(content["file"]), Path(folder), content["data"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a study's settings; run the study file again to write it anew") from error
 
 
 def status_text(folder: Path) -> str:
