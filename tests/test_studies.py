@@ -11,7 +11,10 @@ from infusionlaw.design import run_spec
 from infusionlaw.lab.terms import recipe_of
 from infusionlaw.study import Study
 from infusionlaw.studyfile import read_study_file
+from infusionlaw.table import read_table
 
+CORPUS = "bdc443f4af6dba8a"  # the id of the reference's (results/README.md)
+OWN_CORPUS = {"facts-double", "templates-1", "templates-2"}  # their facts or templates are others
 STUDIES = Path(__file__).parent.parent / "studies"
 
 
@@ -58,3 +61,21 @@ def _settings(file) -> dict[tuple[str, str], str]:
         if isinstance(values, dict)
         for key, value in values.items()
     }
+
+
+def test_the_second_recipe_trains_the_sizes_of_the_retuned_study_as_the_first_did_and_a_larger_one_slower() -> None:
+    retuned, reference = (read_study_file(STUDIES / f"{name}.toml") for name in ("retuned", "reference"))
+    assert set(retuned.design.sizes) < set(reference.design.sizes)
+    assert _recipes(retuned) == _recipes(reference, retuned)
+    held = retuned.model_copy(update={"design": retuned.design.model_copy(update={"sizes": retuned.held_out.sizes})})
+    assert all(
+        b.learning_rate < a.learning_rate / 2 for a, b in zip(_recipes(reference, held), _recipes(held), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["reference", *(f"explanations/{name}" for name in sorted({*EXPLANATIONS} - OWN_CORPUS))]
+)
+def test_a_committed_table_holds_every_run_that_its_study_file_asks_for(name) -> None:
+    rows = {row.run for row in read_table(STUDIES.parent / "results" / f"{name}.csv")}
+    assert {spec.id for spec in Study(read_study_file(STUDIES / f"{name}.toml"), Path(), CORPUS).fitted} <= rows
