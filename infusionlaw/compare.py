@@ -21,7 +21,8 @@ def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[
 
     points: error in dex, and whether the interval held the point; a bound (not reached, before the grid) has no error,
     and is a hit when it does not contradict the interval. scores: mean over seeds, and whether the interval, widened by
-    the mean's own error, held it. regret: recall at the advised dose below that at the best dose run.
+    the error over facts, held it; where few facts or none were wrong, which says little of that error, it is the one
+    that the predicted level has over as many facts. regret: recall at the advised dose below that at the best dose run.
     """
     plans = prediction["predictions"]
     return {
@@ -74,7 +75,8 @@ def _scores(plan: dict[str, Any], rows: Sequence[RunRecord]) -> Iterator[dict[st
         at = _at_dose(_at_target(plan, rows), outlook)
         for score in SCORES:
             if any(getattr(row, score) is not None for row in at) and outlook[score]["value"] is not None:
-                yield {**_named(plan, outlook), "score": score, **_scored(outlook[score], at, score)}
+                scored = _scored(outlook[score], at, score, _facts(rows, score))
+                yield {**_named(plan, outlook), "score": score, **scored}
 
 
 def _named(plan: dict[str, Any], outlook: dict[str, Any]) -> dict[str, Any]:
@@ -83,12 +85,20 @@ def _named(plan: dict[str, Any], outlook: dict[str, Any]) -> dict[str, Any]:
     return where | {name: outlook[name] for name in ("name", "share", "exposures")}
 
 
-def _scored(predicted: dict[str, Any], rows: Sequence[RunRecord], score: str) -> dict[str, Any]:
+def _facts(rows: Sequence[RunRecord], score: str) -> float:
+    """How many facts a score was measured on, by its errors: p (1 - p) / se², the median over rows; inf without any."""
+    if score == "general_loss":
+        return math.inf
+    seen = [(getattr(row, score), getattr(row, f"{score}_se")) for row in rows]
+    return float(np.median([p * (1 - p) / se**2 for p, se in seen if p and se and p < 1] or [math.inf]))
+
+
+def _scored(predicted: dict[str, Any], rows: Sequence[RunRecord], score: str, facts: float) -> dict[str, Any]:
     values = [value for row in rows if (value := getattr(row, score)) is not None]
     errors = [error for row in rows if (error := getattr(row, f"{score}_se")) is not None]
     mean, error = float(np.mean(values)), float(np.mean(errors)) if errors else 0.0
-    own = HALF_WIDTH * error
     value, low, high = (predicted[end] for end in ("value", "low", "high"))
+    own = HALF_WIDTH * max(error, math.sqrt(value * (1 - value) / facts) if math.isfinite(facts) else 0.0)
     low, high = value - math.hypot(value - low, own), value + math.hypot(high - value, own)
     return {
         "predicted": predicted,

@@ -1,5 +1,7 @@
 """Predictions beside outcomes: which runs count, what a hit is, what the advice cost."""
 
+from dataclasses import replace
+
 import pytest
 
 from infusionlaw.compare import compare
@@ -56,6 +58,19 @@ def test_an_interval_is_widened_by_the_error_of_what_was_seen() -> None:
 
     assert not inside(0.02)
     assert inside(0.05)
+
+
+def test_where_all_facts_are_right_the_predicted_level_says_how_sure_that_is() -> None:
+    sure = {"name": "no dose", "share": 0.0, "exposures": 0.0, "retention": end(0.995, 0.994, 0.996)}
+    nothing = {"value": None, "low": None, "high": None}
+    plan = {**PREDICTION["predictions"][0], "outlook": [sure | {"recall": nothing, "general_loss": nothing}]}
+
+    def inside(others: RunRecord) -> bool:
+        rows = [replace(run(0.0, 0.1), retention=1.0, retention_se=0.0), others]
+        return compare({**PREDICTION, "predictions": [plan]}, [], rows)["scores"][0]["inside"]
+
+    assert inside(replace(run(0.7, 0.1), retention=0.75, retention_se=0.0625))  # 48 facts
+    assert not inside(replace(run(0.7, 0.1), retention=0.75, retention_se=0.00625))  # 4,800
 
 
 def test_regret_is_recall_given_away_by_the_advised_dose() -> None:

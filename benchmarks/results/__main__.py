@@ -15,6 +15,7 @@ from benchmarks.results.explanations import explanations
 from benchmarks.results.grid import Grid, main_grid, read_grid
 from benchmarks.results.predictions import predictions
 from benchmarks.results.repaired import read_repaired, repaired
+from benchmarks.results.retuned import read_retuned, retuned
 from benchmarks.results.verdicts import verdicts
 from infusionlaw.files import write_text
 
@@ -36,12 +37,13 @@ def page(results: Path, figures: Path) -> str:
 
 
 def _of_grid(grid: Grid, results: Path, figures: Path) -> list[str]:
-    fresh = read_repaired(results / "repaired", grid)
+    second, third = read_repaired(results / "repaired", grid), read_retuned(results / "retuned", grid)
     return [
-        verdicts(grid, fresh),
+        verdicts(grid, second, third),
         main_grid(grid, figures),
         predictions(grid),
-        repaired(fresh, grid),
+        repaired(second, grid),
+        retuned(third, results, grid),
         devices(results / "reference-cpu.csv", grid),
     ]
 

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import tables, told
-from infusionlaw.compare import compare
 from infusionlaw.files import read_json
-from infusionlaw.law.points.find import find_points
-from infusionlaw.table import read_table
 
 MENDED = """The first law missed in three ways, and each had a cause.
 
@@ -41,15 +39,12 @@ class Repaired:
 
 def read_repaired(folder: Path, grid: Grid) -> Repaired | None:
     """From results/repaired the mended law's prediction, the first law's plan and the runs so far; None without."""
-    path = folder / "prediction.json"
-    if not path.exists():
+    fresh = read_fresh(folder, grid.fitted_rows, grid.tolerance)
+    if fresh is None:
         return None
-    prediction, plan = read_json(path), read_json(folder / "first-law.json")
-    rows = read_table(folder / "runs.csv") if (folder / "runs.csv").exists() else []
-    points = find_points([*grid.fitted_rows, *rows], tolerance=grid.tolerance) if rows else []
     # The plan was asked for a size and budget in round numbers, the prediction for what they come to.
-    first = prediction | {"predictions": [plan | {"target": prediction["predictions"][0]["target"]}]}
-    return Repaired(compare(prediction, points, rows), compare(first, points, rows))
+    plan = read_json(folder / "first-law.json") | {"target": fresh.prediction["predictions"][0]["target"]}
+    return Repaired(fresh.comparison, fresh.beside(fresh.prediction | {"predictions": [plan]}))
 
 
 def repaired(found: Repaired | None, grid: Grid) -> str:

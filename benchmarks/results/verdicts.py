@@ -13,14 +13,17 @@ from infusionlaw.report.numbers import bracket, listed, number
 SLIGHT = 0.03  # a miss of a score by less is less than one fact in thirty
 
 
-def verdicts(grid: Grid, fresh: Repaired | None = None) -> str:
-    """One paragraph a claim, and what they cannot say. fresh: the mended law's prediction and its outcome."""
+def verdicts(grid: Grid, second: Repaired | None = None, third: dict[str, Any] | None = None) -> str:
+    """One paragraph a claim, and what they cannot say.
+
+    second, third: outcomes of the mended law's predictions, under the first recipe and under the second.
+    """
     return "\n\n".join(
         [
             "## The three claims, at this scale",
             f"1. *Every model has a critical collapse point.* {_exists(grid)}",
             f"2. *The points scale with size.* {_scales(grid)}",
-            f"3. *Small models predict large ones.* {_predicts(grid)}{_afresh(fresh)}",
+            f"3. *Small models predict large ones.* {_predicts(grid)}{_afresh(second)}{_retuned(third)}",
             _unknown(grid),
         ]
     )
@@ -73,13 +76,19 @@ def _predicts(grid: Grid) -> str:
     return f"Of the first law: {_hits(grid.comparison)}."
 
 
-def _afresh(fresh: Repaired | None) -> str:
-    if fresh is None or not fresh.mended["points"]:
+def _afresh(second: Repaired | None) -> str:
+    if second is None or not second.mended["points"]:
         return ""
     return (
         " Its misses had causes that were mended, and the mended law was put to the test on a target of its own: "
-        f"{_hits(fresh.mended)}. Of the first law on that target: {_hits(fresh.first)}."
+        f"{_hits(second.mended)}. Of the first law on that target: {_hits(second.first)}."
     )
+
+
+def _retuned(third: dict[str, Any] | None) -> str:
+    if third is None or not third["points"]:
+        return ""
+    return f" Under a recipe whose learning rate was mended after that, on a third target: {_hits(third)}."
 
 
 def _hits(comparison: dict[str, Any]) -> str:

@@ -1,0 +1,40 @@
+"""A prediction for a target of its own: prediction.json in a folder, and runs.csv when its runs have been trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infusionlaw.compare import compare
+from infusionlaw.files import read_json
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Point
+from infusionlaw.records import RunRecord
+from infusionlaw.table import read_table
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What was predicted, and the points and runs that came of it, none as long as it has not been trained."""
+
+    prediction: dict[str, Any]
+    points: Sequence[Point]
+    rows: Sequence[RunRecord]
+
+    def beside(self, prediction: dict[str, Any]) -> dict[str, Any]:
+        """The comparison of these runs with a prediction of them."""
+        return compare(prediction, self.points, self.rows)
+
+    @property
+    def comparison(self) -> dict[str, Any]:
+        """That with the folder's own."""
+        return self.beside(self.prediction)
+
+
+def read_fresh(folder: Path, fitted: Sequence[RunRecord], tolerance: float) -> Fresh | None:
+    """The prediction of a folder, made from rows, and its runs so far; None where there is no prediction."""
+    if not (folder / "prediction.json").exists():
+        return None
+    rows = read_table(folder / "runs.csv") if (folder / "runs.csv").exists() else []
+    points = find_points([*fitted, *rows], tolerance=tolerance) if rows else []
+    return Fresh(read_json(folder / "prediction.json"), points, rows)
