@@ -18,7 +18,6 @@ which for given exponents is a straight line too, with a conjugate prior; the ex
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import logit
@@ -40,7 +39,8 @@ class _Prior:
 
 
 RETENTION, LOSS = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
-LEAST, MOST = 0.02, 0.98
+LEAST, MOST = 0.02, 0.98  # how near to 0 and 1 a retention is taken to be
+SMALLEST_LOSS = 0.02  # what a draw of a loss with floors is at least
 # How many sizes and budgets show floors; the exponents that a and b may have, and the prior mean and deviation of their
 # logarithms (2203.15556 has .34 and .28; small models and budgets more or less); how many draws are kept.
 SIZES, BUDGETS, DRAWS = 4, 3, 500
@@ -79,7 +79,7 @@ class Floors:
         rng = np.random.default_rng(seed)
         e, a, b, alpha, beta, sigma = np.array(self.posterior)[rng.integers(len(self.posterior), size=count)].T
         loss = e + a * (size / self.size0) ** -alpha + b * (tokens / self.tokens0) ** -beta
-        return np.asarray(np.log(np.maximum(loss + sigma * rng.standard_normal(count), LEAST)))
+        return np.asarray(np.log(np.maximum(loss + sigma * rng.standard_normal(count), SMALLEST_LOSS)))
 
 
 @dataclass(frozen=True)
@@ -142,25 +142,38 @@ def _line(at: _Places, prior: _Prior) -> Line:
     return Line(size0, tokens0, _row(mean), (a, b, c), scale, dof)
 
 
+@dataclass(frozen=True)
+class _Given:
+    """The posterior of E, A, B for given exponents: normal with `covariance` times sigma squared, and sigma squared is
+    `squares` over a chi-squared of `dof`; `evidence` is the exponents' log posterior, up to a constant."""
+
+    rates: tuple[float, float]
+    evidence: float
+    mean: Array
+    covariance: Array
+    squares: float
+    dof: float
+
+    def draw(self, rng: np.random.Generator) -> tuple[float, ...]:
+        """One draw of (E, A, B, a, b, sigma)."""
+        sigma = float(np.sqrt(self.squares / rng.chisquare(self.dof)))
+        parts = self.mean + sigma * np.linalg.cholesky(self.covariance) @ rng.standard_normal(3)
+        return tuple(round(float(value), 6) for value in (*parts, *self.rates, sigma))
+
+
 def _floors(at: _Places, prior: _Prior) -> Floors:
     size0, tokens0 = at.centre
     loss, rng = np.exp(at.y), np.random.default_rng(0)
-    found = [_at_rates(at.size / size0, at.tokens / tokens0, loss, a, b, prior) for a in RATES for b in RATES]
-    total = np.array([evidence for evidence, *_ in found])
+    found = [_given((a, b), at.size / size0, at.tokens / tokens0, loss, prior) for a in RATES for b in RATES]
+    total = np.array([each.evidence for each in found])
     chosen = rng.choice(len(found), size=DRAWS, p=np.exp(total - total.max()) / np.exp(total - total.max()).sum())
-    draws = []
-    for _, mean, covariance, squares, dof, rates in (found[i] for i in chosen):
-        sigma = float(np.sqrt(squares / rng.chisquare(dof)))
-        parts = mean + sigma * np.linalg.cholesky(covariance) @ rng.standard_normal(3)
-        draws.append(tuple(round(float(value), 6) for value in (*parts, *rates, sigma)))
-    return Floors(size0, tokens0, tuple(draws))
+    return Floors(size0, tokens0, tuple(found[i].draw(rng) for i in chosen))
 
 
-def _at_rates(size: Array, tokens: Array, loss: Array, a: float, b: float, prior: _Prior) -> Any:
-    """For exponents a and b: log evidence, mean and covariance (over sigma squared) of E, A, B, what sigma follows."""
+def _given(rates: tuple[float, float], size: Array, tokens: Array, loss: Array, prior: _Prior) -> _Given:
     centre = float(loss.mean())
     scatter = prior.scatter * centre
-    design = np.stack([np.ones(len(loss)), size**-a, tokens**-b], axis=1)
+    design = np.stack([np.ones(len(loss)), size ** -rates[0], tokens ** -rates[1]], axis=1)
     known = np.diag(np.full(3, (scatter / centre) ** 2))
     start = np.full(3, centre / 3)
     precision = design.T @ design + known
@@ -168,9 +181,9 @@ def _at_rates(size: Array, tokens: Array, loss: Array, a: float, b: float, prior
     mean = covariance @ (design.T @ loss + known @ start)
     left, moved = loss - design @ mean, mean - start
     squares, dof = prior.dof * scatter**2 + left @ left + moved @ known @ moved, prior.dof + len(loss)
-    believed = -(((np.log([a, b]) - RATE) / RATE_SD) ** 2).sum() / 2
+    believed = -(((np.log(rates) - RATE) / RATE_SD) ** 2).sum() / 2
     evidence = believed - dof / 2 * np.log(squares) - np.linalg.slogdet(precision)[1] / 2
-    return evidence, mean, covariance, squares, dof, (a, b)
+    return _Given(rates, float(evidence), mean, covariance, float(squares), dof)
 
 
 def _scale(squares: float, places: int, prior: _Prior) -> tuple[float, float]:

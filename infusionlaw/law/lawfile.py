@@ -133,12 +133,17 @@ def _cost_from(content: dict[str, Any]) -> Cost:
 
 
 def _bare_from(content: dict[str, Any]) -> Bare:
-    return Bare(**{name: _carried_from(fit) if fit else None for name, fit in content.items()})
+    retention, loss = content["retention"], content["general_loss"]
+    return Bare(
+        retention=_line_from(retention) if retention else None,
+        general_loss=None if not loss else _floors_from(loss) if "posterior" in loss else _line_from(loss),
+    )
 
 
-def _carried_from(content: dict[str, Any]) -> Any:
-    """A loss with floors, or a line."""
-    if "posterior" in content:
-        return Floors(**{**content, "posterior": tuple(tuple(row) for row in content["posterior"])})
+def _line_from(content: dict[str, Any]) -> Line:
     covariance = tuple(tuple(row) for row in content["covariance"])
     return Line(**{**content, "mean": tuple(content["mean"]), "covariance": covariance})
+
+
+def _floors_from(content: dict[str, Any]) -> Floors:
+    return Floors(**{**content, "posterior": tuple(tuple(row) for row in content["posterior"])})
