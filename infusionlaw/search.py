@@ -27,10 +27,10 @@ from typing import Literal
 import numpy as np
 
 from infusionlaw.design import run_spec
-from infusionlaw.law.dose import LEVEL, Array, Interval, log_odds, scale_of, share_of, unit_of
+from infusionlaw.law.dose import LEVEL, SAME_DOSE, Array, Interval, Scale, log_odds, scale_of, unit_of, x_at
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.likelihood import STEP, Likelihood
-from infusionlaw.law.points.curves import SAME_DOSE, Curve, curves
+from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.detect import REACHED, Fitted, fitted, locate, sketch
 from infusionlaw.law.points.find import SIGNIFICANCE, find_points, observed
 from infusionlaw.law.points.levels import Observed, bases
@@ -142,24 +142,16 @@ def most_runs(study: StudyFile) -> int:
 def tried(study: StudyFile) -> tuple[float, ...]:
     """All doses above 0 that a search may try, ascending: those of the study file, and evenly between them in x."""
     given = _given(study)
-    x, found = _coordinate(study, given), []
+    x, found = x_at(given, study.unit), []
     for i, (low, high) in enumerate(pairwise(x)):
         steps = int(np.ceil((high - low) / SPACING - 1e-9))
-        between = _dose(study, np.linspace(low, high, steps + 1)[1:-1])
+        between = Scale(study.unit).dose(np.linspace(low, high, steps + 1)[1:-1])
         found += [given[i], *(float(f"{dose:.5g}") for dose in between)]
     return (*found, given[-1])
 
 
 def _given(study: StudyFile) -> list[float]:
     return sorted({*study.design.shares, *study.design.exposures} - {0.0})
-
-
-def _coordinate(study: StudyFile, doses: Sequence[float]) -> Array:
-    return log_odds(doses) if study.unit == "share" else np.log10(np.asarray(doses, dtype=float))
-
-
-def _dose(study: StudyFile, x: Array) -> Array:
-    return share_of(x) if study.unit == "share" else np.asarray(10.0**x)
 
 
 def _stages(study: StudyFile) -> list[list[Place]]:
@@ -206,7 +198,7 @@ def _x_of_doses(study: StudyFile, doses: Array, rows: Sequence[RunRecord]) -> Ar
     if study.unit == "exposures" and rows and unit_of(rows) == "share":
         per_share = scale_of(rows, "share").per_share
         return log_odds(np.minimum(doses / per_share, 1 - 1e-9)) if per_share else np.log10(doses)
-    return _coordinate(study, list(doses))
+    return x_at(doses, study.unit)
 
 
 @dataclass(frozen=True)

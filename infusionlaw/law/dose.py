@@ -19,6 +19,7 @@ from infusionlaw.records import DoseUnit, RunRecord
 
 Array = NDArray[np.float64]
 LEVEL = 0.9
+SAME_DOSE = 0.02  # dex of x: runs meant for one dose realise it to within rounding to whole statements
 COORDINATES: dict[DoseUnit, str] = {"share": "log10 odds of the share", "exposures": "log10 exposures"}
 
 
@@ -45,6 +46,30 @@ def log_odds(share: ArrayLike) -> Array:
     share = np.asarray(share, dtype=float)
     with np.errstate(divide="ignore"):
         return np.asarray(np.log10(share) - np.log10(1 - share))
+
+
+def x_at(doses: ArrayLike, unit: DoseUnit) -> Array:
+    """x of doses in a unit; -inf at 0."""
+    if unit == "share":
+        return log_odds(doses)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log10(np.asarray(doses, dtype=float)))
+
+
+def same_dose(a: float, b: float) -> bool:
+    """Whether two x are of one dose."""
+    return a == b or abs(a - b) <= SAME_DOSE
+
+
+def same_doses(x: Sequence[float]) -> list[list[int]]:
+    """Indices of an ascending x in groups of one dose: that of the group's first."""
+    groups: list[list[int]] = []
+    for i, value in enumerate(x):
+        if groups and same_dose(value, x[groups[-1][0]]):
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
 
 
 def share_of(x: ArrayLike) -> Array:
@@ -108,14 +133,14 @@ def unit_of(rows: Sequence[RunRecord]) -> DoseUnit:
 def x_of(row: RunRecord, unit: DoseUnit) -> float:
     """x of one run; -inf at dose 0. InputError at a share of 1."""
     if unit == "exposures":
-        return math.log10(row.exposures) if row.exposures else -math.inf
+        return float(x_at(row.exposures or 0.0, unit))
     share = row.share or 0.0
     if share >= 1:
         raise InputError(
             f"the run of size {row.size:g} and seed {row.seed} has a share of 1, which leaves no general text and has "
             "infinite odds; take that row out of the table"
         )
-    return float(log_odds(share))
+    return float(x_at(share, unit))
 
 
 def scale_of(rows: Sequence[RunRecord], unit: DoseUnit) -> Scale:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from infusionlaw.law.dose import Interval, Scale, log_odds, unit_of, x_of
+from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_at, x_of
 from infusionlaw.law.law import HALF_WIDTH, Law, law_band
-from infusionlaw.law.points.curves import SAME_DOSE, Score, curves
+from infusionlaw.law.points.curves import Score, curves
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.records import DoseUnit, RunRecord
@@ -113,12 +113,7 @@ def _curve(rows: Sequence[RunRecord], score: Score, size: float, tokens: float) 
 def _means(rows: Sequence[RunRecord], score: str, unit: DoseUnit) -> Series:
     """Means over seeds of a score that nothing is fitted to."""
     runs = sorted((x_of(row, unit), float(getattr(row, score))) for row in rows if getattr(row, score) is not None)
-    groups: list[list[tuple[float, float]]] = []
-    for run in runs:
-        if groups and (run[0] == groups[-1][0][0] or run[0] - groups[-1][0][0] <= SAME_DOSE):
-            groups[-1].append(run)
-        else:
-            groups.append([run])
+    groups = [[runs[i] for i in same] for same in same_doses([x for x, _ in runs])]
     means = [np.mean(group, axis=0).tolist() for group in groups]
     return Series(tuple(x for x, _ in means), tuple(y for _, y in means), (0.0,) * len(means))
 
@@ -126,7 +121,7 @@ def _means(rows: Sequence[RunRecord], score: str, unit: DoseUnit) -> Series:
 def coordinate(doses: Any, unit: DoseUnit) -> tuple[float, ...]:
     """Doses in the law's coordinate x; shares that rounding took to 0 or 1 are kept finite."""
     doses = np.asarray(doses, dtype=float)
-    x = log_odds(np.clip(doses, 1e-9, 1 - 1e-9)) if unit == "share" else np.log10(np.maximum(doses, 1e-9))
+    x = x_at(np.clip(doses, 1e-9, 1 - 1e-9 if unit == "share" else None), unit)
     return tuple(np.atleast_1d(x).tolist())
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from infusionlaw.law.dose import Array, log_odds
+from infusionlaw.law.dose import Array, x_at
 from infusionlaw.law.heights import widths
 from infusionlaw.law.law import Law
 from infusionlaw.law.points.point import Kind
@@ -84,7 +84,7 @@ def limits(law: Law, target: Target) -> tuple[Limit, ...]:
 
 def clear(law: Law, kind: Kind) -> float:
     """The largest dose tried, in x, or the least that some curve was cleared of a collapse of this kind up to."""
-    tried = float(log_odds(law.doses[1]) if law.unit == "share" else np.log10(law.doses[1]))
+    tried = float(x_at(law.doses[1], law.unit))
     return min([tried, *(point.x.low for point in law.of(kind).points if point.x.low is not None)])
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from infusionlaw.law.dose import Array, Scale, scale_of, unit_of, x_of
+from infusionlaw.law.dose import Array, Scale, same_doses, scale_of, unit_of, x_of
 from infusionlaw.law.points.noise import (
     Noise,
     Squares,
@@ -29,8 +29,6 @@ Score = Literal["recall", "retention", "general_loss"]
 # What seeds differ by before any were compared, and the least error over facts: shares, and bits per byte.
 SPREAD: dict[Score, float] = {"recall": 0.05, "retention": 0.05, "general_loss": 0.02}
 LEAST_ERROR: dict[Score, float] = {"recall": 0.01, "retention": 0.01, "general_loss": 0.002}
-# Runs meant for one dose realise it to within rounding to whole statements; nearer than this (dex) is the same dose.
-SAME_DOSE = 0.02
 # The unseen facts are other facts than the domain facts: their guessing level may differ by this much.
 OTHER_FACTS = 0.05
 
@@ -101,22 +99,11 @@ def _by_size_and_budget(rows: Sequence[RunRecord], score: Score) -> list[_Doses]
     for group in groups:
         good = sorted((row for row in group if _finite(getattr(row, score))), key=dose)
         dead = sum(not _finite(row.recall) for row in group)
-        same = _same_doses([dose(row) for row in good])
+        same = same_doses([dose(row) for row in good])
         runs = tuple(_values([good[i] for i in members], score) for members in same)
         x = tuple(float(np.mean([dose(good[i]) for i in members])) for members in same)
         found.append(_Doses(group, scale_of(group, unit), x, runs, dead))
     return [doses for doses in found if doses.x or score == "recall"]
-
-
-def _same_doses(x: Sequence[float]) -> list[list[int]]:
-    """Indices of an ascending x, grouped where they lie within SAME_DOSE of the group's first."""
-    groups: list[list[int]] = []
-    for i, value in enumerate(x):
-        if groups and (value == x[groups[-1][0]] or value - x[groups[-1][0]] <= SAME_DOSE):
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups
 
 
 def _values(rows: Sequence[RunRecord], score: Score) -> tuple[Array, Array]:

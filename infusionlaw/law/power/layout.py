@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.dose import Array, Scale, exposures_per_share, log_odds
+from infusionlaw.law.dose import Array, Scale, exposures_per_share, log_odds, x_at
 from infusionlaw.law.simulate import TrueLaw, World
 from infusionlaw.records import DoseUnit, RunSpec
 
@@ -63,9 +63,7 @@ class Layout:
 
     def x(self, dose: float) -> float:
         """The dose coordinate of a dose in `unit`; -inf at 0."""
-        if self.unit == "share":
-            return float(log_odds(dose))
-        return float(np.log10(dose)) if dose else -np.inf
+        return float(x_at(dose, self.unit))
 
     def named(self, *x: float, notes: Sequence[str] = ()) -> str:
         """The doses at x in words, with notes if any: "a share of 0.93", "340 (seldom) and 1,200 (never) exposures"."""
@@ -99,13 +97,13 @@ def layout(specs: Sequence[RunSpec], facts: int, tokens_per_fact: float | None) 
 
 def _x(spec: RunSpec, unit: DoseUnit, facts: int, tokens_per_fact: float | None) -> float:
     if unit == "exposures":
-        return float(np.log10(spec.dose)) if spec.dose else -np.inf
+        return float(x_at(spec.dose, unit))
     ratio = exposures_per_share(spec.tokens, facts, tokens_per_fact) if spec.unit == "exposures" else None
     share = spec.dose / (ratio or 1.0)
     if share >= 1:
         dose = f"{spec.dose:g} exposures of {facts} facts" if ratio else "a share of 1"
         raise InputError(f"{dose} would fill the whole budget of {spec.tokens} tokens; take a smaller dose")
-    return float(log_odds(share))
+    return float(x_at(share, unit))
 
 
 def places(layout: Layout) -> list[float]:
