@@ -4,11 +4,11 @@ Everything asked of it is answered for many documents at once. A span, some cycl
 kept, and only the last few are, so memory does not grow with the stream.
 """
 
-import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from fractions import Fraction
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,8 @@ class StatementCycle:
         self.facts = len(statements.forms)
         self._seed = tuple(seed)
         self._first = np.random.default_rng(self._seed).integers(1 << 30, size=self.facts)
-        self._period = math.lcm(*statements.forms.tolist())
-        sizes = [int(statements.sizes[self._forms(np.array(cycle))].sum()) for cycle in range(self._period)]
-        self._ends: Numbers = np.cumsum([0, *sizes])
+        # By how many forms facts have: tokens of all their statements in the first so many cycles, until they recur.
+        self._recurring = {int(count): self._of_facts_with(int(count)) for count in np.unique(statements.forms)}
         self._cycles = min(_CYCLES, max(1, _DOCUMENTS // max(1, self.facts)))
         self._span = lru_cache(maxsize=4)(self._make_span)
 
@@ -60,7 +59,7 @@ class StatementCycle:
     @property
     def tokens_per_statement(self) -> float:
         """Mean tokens of a statement, end-of-text included."""
-        return float(self._ends[-1]) / (self._period * self.facts)
+        return float(self._tokens_per_cycle / self.facts)
 
     def within(self, tokens: NDArray[np.floating]) -> tuple[Numbers, Numbers]:
         """How many whole documents fit into the first `tokens` tokens of the sequence, and how many tokens they have.
@@ -99,9 +98,25 @@ class StatementCycle:
         """Form number of each fact in a cycle; (n, facts) for cycles (n, 1)."""
         return self.statements.first_form + (self._first + cycle) % self.statements.forms
 
+    def _of_facts_with(self, count: int) -> list[int]:
+        own = self.statements.forms == count
+        sizes = self.statements.sizes[self._forms(np.arange(count)[:, None])[:, own]].sum(1)
+        return [0, *np.cumsum(sizes).tolist()]
+
+    @cached_property
+    def _tokens_per_cycle(self) -> Fraction:
+        """The mean over cycles."""
+        return sum((Fraction(ends[-1], count) for count, ends in self._recurring.items()), Fraction(0))
+
+    def _before(self, cycle: int) -> int:
+        """Tokens of the sequence before a cycle."""
+        return sum(cycle // count * ends[-1] + ends[cycle % count] for count, ends in self._recurring.items())
+
     def _cycle_at(self, token: int) -> int:
-        periods, rest = divmod(token, int(self._ends[-1]))
-        return periods * self._period + bisect_right(self._ends, rest) - 1
+        """The cycle that a token lies in: about where the mean has it, and off by less than the facts take to recur."""
+        near, far = int(token / self._tokens_per_cycle), sum(self._recurring) + 1
+        first = max(0, near - far)
+        return first + bisect_right(range(first, near + far), token, key=self._before) - 1
 
     def _spans(self, first: int, last: int) -> tuple[int, Numbers, Numbers]:
         """The spans that hold cycles `first` to `last`: number of their first document, and by document its form
@@ -116,9 +131,7 @@ class StatementCycle:
         by_fact = self._forms(np.arange(first, first + self._cycles)[:, None])
         forms = np.take_along_axis(by_fact, orders, axis=1).ravel()
         sizes = self.statements.sizes[forms]
-        periods, phase = divmod(first, self._period)
-        start = periods * int(self._ends[-1]) + int(self._ends[phase])
-        return forms, start + np.cumsum(sizes) - sizes
+        return forms, self._before(first) + np.cumsum(sizes) - sizes
 
 
 def _joined(parts: Sequence[Numbers]) -> Numbers:

@@ -186,3 +186,17 @@ def test_memory_does_not_grow_with_the_stream() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] < 20e6
+
+
+@pytest.mark.parametrize("counts", [(2, 3, 5), (5, 7, 8, 9, 11, 13, 17, 19, 23)])
+def test_facts_of_different_numbers_of_forms_are_found_at_once_wherever_the_sequence_is(counts) -> None:
+    rng = np.random.default_rng(0)
+    told = Statements([[np.full(int(rng.integers(3, 20)), 2) for _ in range(n)] for n in counts], np.dtype(np.uint16))
+    cycles = StatementCycle(told, [1])
+    sizes = told.sizes[cycles.documents(0, 40 * len(counts))]
+    assert cycles.within(np.array([float(sizes.sum())]))[1].tolist() == [sizes.sum()]
+    per_cycle = sum(told.sizes[a:b].mean() for a, b in zip(told.first_form, told.first_form + told.forms, strict=True))
+    assert cycles.tokens_per_statement == pytest.approx(per_cycle / len(counts))
+    for token in (0, int(sizes.sum()), 10**9, 10**9 + 1):
+        documents, before = (int(each[0]) for each in cycles.within(np.array([float(token)])))
+        assert before <= token < before + int(told.sizes[cycles.documents(documents, documents + 1)][0])
