@@ -139,6 +139,11 @@ def export_run(run: Path, out: Path) -> None:
     if not (run / "model.safetensors").exists():
         raise InputError(f"{run}: has no model.safetensors; name the folder of a finished run, such as STUDY/runs/ID")
     spec, corpus = read_spec(run / "spec.json"), open_corpus(run.parent.parent / "corpus")
+    if spec.data != corpus.id:
+        raise InputError(
+            f"{run}: was trained on corpus {spec.data}, and {corpus.folder} is {corpus.id} now, with another tokeniser "
+            "perhaps; put back the facts, text and settings that it was trained on and run the study file again"
+        )
     shape = shape_for(spec.size, corpus.tokenizer.vocabulary)
     model = Model(shape, [torch.Generator().manual_seed(0)]).load(0, load_file(run / "model.safetensors"))
     export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, int(dict(spec.options)["block"]), out)

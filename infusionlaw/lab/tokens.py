@@ -30,6 +30,8 @@ class Tokenizer:
             self.backend: Any = Backend.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
             raise InputError(f"{path}: not a readable tokenizer.json ({error}); replace it") from error
+        self.backend.no_truncation()  # a file may ask for both, which would cut documents and fill up the short ones
+        self.backend.no_padding()
         token = self.backend.token_to_id(end_of_text)
         if token is None:
             raise InputError(f'{path}: has no token "{end_of_text}"; set end_of_text in [tokenizer] to one that it has')

@@ -1,6 +1,7 @@
 """The lab's door with real training: records, ledgers, a study killed with SIGKILL, refusals, export."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -120,19 +121,34 @@ def nobody_left(session: int) -> bool:
     return False
 
 
+def test_a_run_of_a_corpus_that_is_no_longer_there_is_not_exported(done, tmp_path) -> None:
+    run = tmp_path / "runs" / done.fitted[2].id
+    shutil.copytree(done.folder / "runs" / done.fitted[2].id, run)
+    shutil.copytree(done.folder / "corpus", tmp_path / "corpus")
+    head = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
+    (tmp_path / "corpus" / "corpus.json").write_text(json.dumps(head | {"id": "another"}))
+    with pytest.raises(InputError, match=r"was trained on corpus \w+, and .*corpus is another now"):
+        export_run(run, tmp_path / "hf")
+
+
 @pytest.mark.slow
 def test_an_exported_run_answers_as_the_record_says(done, tmp_path) -> None:
     transformers = pytest.importorskip("transformers")
     import torch
+    from torch.nn.functional import cross_entropy
 
     spec = done.fitted[2]
     export_run(done.folder / "runs" / spec.id, tmp_path / "hf")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
     corpus = open_corpus(done.folder / "corpus")
-    tokens = torch.tensor(corpus.validation[0][:129].astype("int64"))[None]
+    tokens, header = corpus.validation
+    block = int(dict(spec.options)["block"])
+    blocks = [torch.tensor(tokens[at : at + block + 1].astype("int64")) for at in range(0, len(tokens) - block, block)]
     with torch.no_grad():
-        loss = model(tokens, labels=tokens).loss.item()
-    assert loss < 6
+        losses = [cross_entropy(model(ids[None, :-1]).logits[0], ids[1:]).item() for ids in blocks]
+    record = done.record(spec)
+    bits = sum(losses) / len(losses) / math.log(2) * header.tokens / header.text_bytes
+    assert bits == pytest.approx(record.general_loss, rel=1e-3)
     with pytest.raises(InputError, match="name the folder of a finished run"):
         export_run(done.folder, tmp_path / "no")
 

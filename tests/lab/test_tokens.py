@@ -65,6 +65,14 @@ def test_continuation_begins_with_the_answer(tokenizer) -> None:
     assert tokenizer.backend.decode(ids[first:]) == " sea."
 
 
+def test_a_tokenizer_that_would_cut_and_fill_up_texts_does_neither_here(tokenizer, tmp_path) -> None:
+    whole = tokenizer.encode(TEXTS)
+    tokenizer.backend.enable_truncation(3)
+    tokenizer.backend.enable_padding(length=40)
+    tokenizer.backend.save(str(tmp_path / "cutting.json"))
+    assert Tokenizer(tmp_path / "cutting.json", "<end>").encode(TEXTS) == whole
+
+
 def test_a_broken_tokenizer_is_one_sentence(tmp_path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=r"tokenizer\.json: not a readable tokenizer"):
