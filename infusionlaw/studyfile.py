@@ -11,6 +11,7 @@ from infusionlaw.errors import InputError, nearest
 
 Share = Annotated[float, Field(ge=0, lt=1)]  # at 1 no general text is left, and the odds are infinite
 PositiveInt = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class _Section(BaseModel):
@@ -68,17 +69,19 @@ class Design(_Section):
     """
 
     design: Literal["grid", "search"] = "grid"
-    sizes: tuple[PositiveInt, ...]
-    budgets: tuple[PositiveInt, ...]
+    sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    budgets: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     shares: tuple[Share, ...] = ()
     exposures: tuple[Annotated[float, Field(ge=0)], ...] = ()
     once: tuple[Annotated[float, Field(ge=0)], ...] = ()
-    seeds: tuple[int, ...] = (1, 2)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (1, 2)
 
     @model_validator(mode="after")
     def _one_dose_unit(self) -> "Design":
         if bool(self.shares) == bool(self.exposures):
             raise ValueError("give the doses as shares or as exposures, one of the two")
+        if not any((*self.shares, *self.exposures)):
+            raise ValueError("no dose is above 0; add one, or there is nothing to measure")
         if self.shares and any(dose >= 1 for dose in self.once):
             raise ValueError("a dose of once is a share of 1 or more, which leaves no general text; lower it")
         if self.once and self.design == "search":
@@ -103,10 +106,10 @@ class HeldOut(_Section):
     advised: also train them at the doses that the prediction looks at: the advised one, a quarter and four times it.
     """
 
-    sizes: tuple[PositiveInt, ...]
+    sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     budgets: tuple[PositiveInt, ...] = ()
     doses: tuple[Annotated[float, Field(ge=0)], ...] = ()
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     advised: bool = False
 
 
@@ -136,8 +139,8 @@ class Law(_Section):
 class StudyFile(_Section):
     """A whole study file. `seed` draws the splits; `base` is the folder that relative paths start from."""
 
-    name: str
-    seed: int = 0
+    name: Annotated[str, Field(min_length=1)]
+    seed: Seed = 0
     facts: Facts = Facts()
     text: Text = Text()
     tokenizer: TokenizerSettings = TokenizerSettings()
@@ -185,6 +188,8 @@ def _sentence(error: ValidationError) -> str:
         return f'"{key}" is missing {where}; add it'
     if first["type"] == "value_error":
         return f"[{'.'.join(place)}]: {first['ctx']['error']}"
+    if first["type"] in ("too_short", "string_too_short"):
+        return f'"{".".join(place)}" is empty; give at least one'
     message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")
     return f'"{".".join(place)}" is {first["input"]!r}: {message[0].lower()}{message[1:]}'
 
