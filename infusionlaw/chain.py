@@ -23,7 +23,7 @@ from infusionlaw.planfile import plan_json, write_plan
 from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.report.page import write_report
 from infusionlaw.report.status import state_text
-from infusionlaw.study import Study, keep_recipe, locked
+from infusionlaw.study import Study, asked_of, keep_recipe, locked
 from infusionlaw.studyfile import StudyFile, read_study_file
 from infusionlaw.table import table_hash, write_table
 
@@ -72,10 +72,24 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
         remove_leftovers(folder)
         keep_recipe(file, folder)
         study = Study(file, folder, lab.prepare(file, folder))
-        lab.check(folder, [*study.opening, *study.held_out])
+        asked = [*study.opening, *study.held_out]
+        _check_places(path, asked, lab.check(folder, asked))
+        study.check_elsewhere(asked)
         write_text(folder / "study.toml", Path(path).read_text(encoding="utf8"))
         write_json(folder / "study.json", {"data": study.data, "file": file.model_dump(mode="json")})
     return study
+
+
+def _check_places(path: str | Path, specs: Sequence[RunSpec], real: Sequence[tuple[int, int]]) -> None:
+    """InputError where two sizes or budgets asked for come out as one model and budget: which was meant?"""
+    first: dict[tuple[int, int], tuple[int, int]] = {}
+    for spec, place in zip(specs, real, strict=True):
+        size, tokens = first.setdefault(place, (spec.size, spec.tokens))
+        if (size, tokens) != (spec.size, spec.tokens):
+            raise InputError(
+                f"{path}: size {size} at {tokens} tokens and size {spec.size} at {spec.tokens} tokens are the same "
+                f"model and budget, {place[0]:,} parameters and {place[1]:,} tokens; take one of them out"
+            )
 
 
 def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watch | None = None) -> Study:
@@ -171,21 +185,30 @@ def _targets(study: Study, lab: Lab) -> Targets:
 
 
 def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Targets) -> Path:
-    """Write the prediction for the held-out targets, unless one from this very table is there; returns its path."""
-    table, path = table_hash(rows), study.prediction
-    if not path.exists():
-        content = {
-            "version": 1,
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "table": "fitted.csv",
-            "table_sha256": table,
-            "held_out_runs_already_known": len(study.records(study.held_out)),
-            "predictions": [
-                {"asked": {"size": asked[0], "tokens": asked[1]}, **plan_json(_plan(study, law, *real))}
-                for asked, real in targets.items()
-            ],
-        }
-        write_json(path, content)
+    """Write what this table predicts of the held-out targets that have no prediction from it yet; returns its path.
+
+    A target that comes later is added with its own time and count of runs known; what was written stays as it is.
+    """
+    path = study.prediction
+    content = read_json(path) if path.exists() else None
+    predicted = {asked_of(plan) for plan in content["predictions"]} if content else set()
+    new = {asked: real for asked, real in targets.items() if asked not in predicted}
+    if content and not new:
+        return path
+    known = study.records([spec for spec in study.held_out if (spec.size, spec.tokens) in new])
+    now = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "held_out_runs_already_known": len(known),
+    }
+    plans = [
+        {"asked": {"size": asked[0], "tokens": asked[1]}, **plan_json(_plan(study, law, *real))}
+        for asked, real in new.items()
+    ]
+    if content:
+        content["predictions"] += [{**now, **plan} for plan in plans]
+    else:
+        content = {"version": 1, "table": "fitted.csv", "table_sha256": table_hash(rows), **now, "predictions": plans}
+    write_json(path, content)
     return path
 
 

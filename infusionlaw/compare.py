@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 
 from infusionlaw.law.advice.outlook import ADVISED
-from infusionlaw.law.dose import log_odds
+from infusionlaw.law.dose import same_dose, same_doses, x_at
 from infusionlaw.law.law import HALF_WIDTH
 from infusionlaw.law.points.point import KINDS, Point
 from infusionlaw.records import DoseUnit, RunRecord
 
 SCORES = ("recall", "retention", "general_loss")
-SAME_DOSE = 0.02  # dex: doses are realised to within rounding to whole statements
 
 
 def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[RunRecord] = ()) -> dict[str, Any]:
     """Predicted and observed points of the held-out runs, and their scores where `rows` were run at doses looked at.
 
     points: error in dex, and whether the interval held the point; a bound (not reached, before the grid) has no error,
-    and is a hit when it does not contradict the interval. scores: mean over seeds, and whether the interval, widened by
+    and is a hit when it does not contradict the interval; a tolerance of another rise than the predicted one is left
+    out. scores: mean over seeds, and whether the interval, widened by
     the error over facts, held it; where few facts or none were wrong, which says little of that error, it is the one
     that the predicted level has over as many facts. regret: recall at the advised dose below that at the best dose run.
     """
@@ -29,7 +29,7 @@ def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[
         "version": 1,
         "written": prediction["written"],
         "table_sha256": prediction["table_sha256"],
-        "held_out_runs_already_known": prediction["held_out_runs_already_known"],
+        "held_out_runs_already_known": sum(part.get("held_out_runs_already_known", 0) for part in (prediction, *plans)),
         "points": [row for plan in plans for row in _points(plan, points)],
         "scores": [row for plan in plans for row in _scores(plan, rows)],
         "regret": [row for plan in plans if (row := _regret(plan, rows)) is not None],
@@ -40,8 +40,14 @@ def _points(plan: dict[str, Any], points: Sequence[Point]) -> Iterator[dict[str,
     target = plan["target"]
     for kind in KINDS:
         for point in points:
-            if kind in plan and (point.kind, point.size, point.tokens) == (kind, target["size"], target["tokens"]):
+            here = (point.kind, point.size, point.tokens) == (kind, target["size"], target["tokens"])
+            if kind in plan and here and not _of_another_rise(plan, point):
                 yield _compared(kind, plan[kind], point)
+
+
+def _of_another_rise(plan: dict[str, Any], point: Point) -> bool:
+    asked = plan.get("most_rise")
+    return point.kind == "tolerance" and None not in (asked, point.level) and asked != point.level
 
 
 def _compared(kind: str, predicted: dict[str, Any], point: Point) -> dict[str, Any]:
@@ -51,7 +57,7 @@ def _compared(kind: str, predicted: dict[str, Any], point: Point) -> dict[str, A
     error = inside = None
     if expected["value"] is not None:
         if seen["value"] is not None:
-            error = _coordinate(seen["value"], point.unit) - _coordinate(expected["value"], point.unit)
+            error = float(x_at(seen["value"], point.unit) - x_at(expected["value"], point.unit))
             inside = expected["low"] <= seen["value"] <= expected["high"]
         elif point.status == "not reached" and seen["low"] is not None:
             inside = expected["high"] >= seen["low"]
@@ -135,26 +141,21 @@ def _at_target(plan: dict[str, Any], rows: Sequence[RunRecord]) -> list[RunRecor
 
 
 def _at_dose(rows: Sequence[RunRecord], outlook: dict[str, Any]) -> list[RunRecord]:
-    return [row for row in rows if _same(row, outlook["share"], outlook["exposures"])]
+    return [row for row in rows if _same(row, outlook)]
 
 
 def _by_dose(rows: Sequence[RunRecord]) -> list[list[RunRecord]]:
     """The runs of one target in groups of one dose."""
-    groups: list[list[RunRecord]] = []
-    for row in rows:
-        group = next((group for group in groups if _same(row, group[0].share, group[0].exposures)), None)
-        groups.append([row]) if group is None else group.append(row)
-    return groups
+    unit: DoseUnit = "share" if all(row.share is not None for row in rows) else "exposures"
+    ordered = sorted(rows, key=lambda row: _x(row, unit))
+    return [[ordered[i] for i in group] for group in same_doses([_x(row, unit) for row in ordered])]
 
 
-def _same(row: RunRecord, share: float | None, exposures: float | None) -> bool:
-    """Whether a run's dose is this one, in whichever unit both have."""
-    unit: DoseUnit = "share" if share is not None and row.share is not None else "exposures"
-    own, other = (row.share, share) if unit == "share" else (row.exposures, exposures)
-    if not own or not other:
-        return own == other == 0
-    return abs(_coordinate(own, unit) - _coordinate(other, unit)) <= SAME_DOSE
+def _same(row: RunRecord, outlook: dict[str, Any]) -> bool:
+    """Whether a run's dose is that of an outlook, in whichever unit both have."""
+    unit: DoseUnit = "share" if outlook["share"] is not None and row.share is not None else "exposures"
+    return same_dose(_x(row, unit), float(x_at(outlook[unit] or 0.0, unit)))
 
 
-def _coordinate(dose: float, unit: str) -> float:
-    return float(log_odds(dose)) if unit == "share" else math.log10(dose)
+def _x(row: RunRecord, unit: DoseUnit) -> float:
+    return float(x_at(getattr(row, unit) or 0.0, unit))

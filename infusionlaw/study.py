@@ -9,19 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isclose
 from pathlib import Path
 from typing import Any
 
 from infusionlaw.design import grid, held_out, run_spec
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
-from infusionlaw.records import RunRecord, RunSpec
+from infusionlaw.law.dose import same_dose, x_at
+from infusionlaw.records import RunRecord, RunSpec, read_spec
 from infusionlaw.search import State, opening, rounds
 from infusionlaw.studyfile import StudyFile
 from infusionlaw.table import read_table, table_hash
-
-SAME_DOSE = 0.01  # two doses that differ by less than a hundredth are one
 
 
 @dataclass(frozen=True)
@@ -87,10 +85,10 @@ class Study:
         return [
             run_spec(self.file, self.data, *place, dose, seed, True)
             for plan in read_json(self.prediction)["predictions"]
-            if (place := _asked(plan)) in places
+            if (place := asked_of(plan)) in places
             for outlook in plan.get("outlook", ())
             if (dose := _rounded(outlook[self.file.unit])) and 1 <= (outlook["exposures"] or 1) <= most
-            if not any(isclose(dose, other, rel_tol=SAME_DOSE) for other in places[place])
+            if not any(same_dose(*x_at([dose, other], self.file.unit)) for other in places[place])
             for seed in section.seeds or self.file.design.seeds
         ]
 
@@ -118,6 +116,15 @@ class Study:
                 raise InputError(f'{path}: run {number} of it has no "run"; make the table with `infusionlaw table`')
         return {row.run: row for row in rows}
 
+    def check_elsewhere(self, asked: Sequence[RunSpec]) -> None:
+        """InputError where `runs.csv` holds none of the runs asked for: whoever put it there means to go on from it."""
+        if self._elsewhere and not any(spec.id in self._elsewhere for spec in asked):
+            raise InputError(
+                f"{self.folder / 'runs.csv'}: none of its {len(self._elsewhere)} runs is one of this study's, which "
+                f"have corpus {self.data} and recipe {self.file.training.recipe}; take the study file and the data "
+                "that they were made with (older tables need recipe = 1 under [training]), or take runs.csv away"
+            )
+
     @property
     def table(self) -> list[RunRecord]:
         """The records of all finished runs, held-out ones last."""
@@ -132,7 +139,7 @@ class Study:
         return [record for spec in specs if (record := self.record(spec)) is not None]
 
 
-def _asked(plan: dict[str, Any]) -> tuple[int, int]:
+def asked_of(plan: dict[str, Any]) -> tuple[int, int]:
     """The size and tokens that a predicted target has in the study file."""
     asked = plan.get("asked") or plan["target"]
     return asked["size"], asked["tokens"]
@@ -157,14 +164,13 @@ def open_folder(folder: Path) -> Study:
 
 def keep_recipe(file: StudyFile, folder: Path) -> None:
     """InputError where runs of the folder were begun under another version of the recipe: all would be made anew."""
-    try:
-        begun = open_folder(folder).file.training.recipe
-    except InputError:
-        return
-    if begun != file.training.recipe and (folder / "runs").exists():
+    specs = map(read_spec, folder.glob("runs/*/spec.json"))
+    begun = {int(dict(spec.options).get("recipe", 1)) for spec in specs}
+    if begun and file.training.recipe not in begun:
         raise InputError(
-            f"{folder}: its runs were begun under recipe {begun} and the study file has recipe {file.training.recipe}; "
-            f"write recipe = {begun} under [training] to go on with them, or name another folder with --out"
+            f"{folder}: its runs were begun under recipe {max(begun)} and the study file has recipe "
+            f"{file.training.recipe}; write recipe = {max(begun)} under [training] to go on with them, or name another "
+            "folder with --out"
         )
 
 

@@ -79,6 +79,7 @@ class FakeLab:
                 raise Died
             record = self._measure(spec)
             on_progress(Progress(spec.id, 10, 10))
+            write_json(folder / "runs" / spec.id / "spec.json", asdict(spec))
             write_json(folder / "runs" / spec.id / "ledger.json", ledger(record))
             write_json(folder / "runs" / spec.id / "record.json", asdict(record))
             self.log.append(spec)

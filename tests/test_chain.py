@@ -105,6 +105,7 @@ def test_a_study_keeps_the_recipe_that_its_runs_began_with(tmp_path, study) -> N
     del old["file"]["training"]["recipe"]  # as a study was written before there was a second one
     (tmp_path / "out" / "study.json").write_text(json.dumps(old))
     assert len(open_folder(tmp_path / "out").table) == 5
+    (tmp_path / "out" / "study.json").unlink()
     study.write_text(STUDY)
     with pytest.raises(InputError, match=r"begun under recipe 1 and the study file has recipe 2; write recipe = 1"):
         run_study(study, tmp_path / "out", FakeLab())
@@ -112,6 +113,59 @@ def test_a_study_keeps_the_recipe_that_its_runs_began_with(tmp_path, study) -> N
     lab = FakeLab()
     run_study(study, tmp_path / "out", lab)
     assert len(lab.log) == (3 + 1) * 8 * 2 - 5
+
+
+def test_a_target_added_later_is_predicted_before_it_is_trained_and_what_was_said_stays(tmp_path, study) -> None:
+    run_study(study, tmp_path / "out", FakeLab())
+    (path,) = (tmp_path / "out" / "predictions").glob("*.json")
+    before = read_json(path)
+    seen = []
+
+    class Look(FakeLab):
+        def execute(self, file, folder, specs, on_progress=lambda progress: None):
+            seen.extend((spec.size, len(read_json(path)["predictions"])) for spec in specs)
+            yield from super().execute(file, folder, specs, on_progress)
+
+    study.write_text(STUDY.replace("[112_000]", "[112_000, 224_000]"))
+    run_study(study, tmp_path / "out", Look())
+    after, compared = read_json(path), read_json(tmp_path / "out" / "comparison.json")
+    assert set(seen) == {(224_000, 2)}
+    assert after["predictions"][0] == before["predictions"][0] and after["written"] == before["written"]
+    assert after["predictions"][1]["asked"]["size"] == 224_000
+    assert after["predictions"][1]["held_out_runs_already_known"] == compared["held_out_runs_already_known"] == 0
+    assert {row["size"] for row in compared["points"]} == {112_000, 224_000}
+
+
+def test_a_tolerance_that_was_changed_since_is_not_compared_with_what_was_predicted_of_another(tmp_path, study) -> None:
+    def kinds() -> set[str]:
+        run_study(study, tmp_path / "out", FakeLab())
+        return {row["kind"] for row in read_json(tmp_path / "out" / "comparison.json")["points"]}
+
+    assert "tolerance" in kinds()
+    study.write_text(STUDY.replace("[law]", "[law]\ntolerance = 0.3"))
+    assert kinds() == {"acquisition", "collapse", "retention"}
+
+
+def test_two_sizes_that_are_one_model_are_refused_before_any_training(tmp_path, study) -> None:
+    class Coarse(FakeLab):
+        def check(self, folder, specs):
+            return [(round(spec.size, -4), spec.tokens) for spec in specs]
+
+    study.write_text(STUDY.replace("sizes = [14_000,", "sizes = [13_000, 14_000,"))
+    with pytest.raises(InputError, match=r"size 13000 .* and size 14000 .* are the same model and budget, 10,000"):
+        run_study(study, tmp_path / "out", lab := Coarse())
+    assert not lab.log
+
+
+def test_a_table_of_other_runs_in_the_place_of_runs_done_elsewhere_is_refused(done, tmp_path, study) -> None:
+    rows = read_table(done[0].folder / "table.csv")
+    study.write_text(STUDY.replace("seeds = [1, 2]", "seeds = [3]"))
+    (tmp_path / "out").mkdir()
+    write_table(tmp_path / "out" / "runs.csv", rows)
+    with pytest.raises(
+        InputError, match=r"none of its 64 runs is one of this study's, which have corpus abc and recipe 2"
+    ):
+        run_study(study, tmp_path / "out", FakeLab())
 
 
 def test_runs_done_elsewhere_count_as_done(done, tmp_path, study) -> None:

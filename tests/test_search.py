@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fakelab import Died, FakeLab
 
+from infusionlaw import search
 from infusionlaw.chain import dry_run, run_study
 from infusionlaw.console import ConsoleWatch
 from infusionlaw.law.dose import log_odds
@@ -38,6 +39,12 @@ def measure(world: World):
         return replace(row, seed=spec.seed, run=spec.id)
 
     return record
+
+
+def forget() -> None:
+    """Forget what was decided, as another process has: what comes next must follow from the runs alone."""
+    search._look.cache_clear()
+    search._opening.cache_clear()
 
 
 def searched(world: World, file: StudyFile):
@@ -87,7 +94,9 @@ def test_an_interval_must_be_narrow_in_two_successive_rounds() -> None:
 
 
 def test_rounds_depend_on_nothing_but_the_runs_done() -> None:
-    assert searched(CLEAR, study()) == searched(CLEAR, study())
+    first = searched(CLEAR, study())
+    forget()
+    assert searched(CLEAR, study()) == first
     other, _ = searched(replace(CLEAR, collapse=TrueLaw(-0.2)), study())
     assert other != searched(CLEAR, study())[0]
 
@@ -190,6 +199,7 @@ def test_a_study_searches_predicts_and_goes_on_after_a_stop(tmp_path, toml) -> N
         run_study(toml, tmp_path / "part", FakeLab(CLEAR, dies_after=19))
     assert "of 3 curves are over; a curve takes 24 runs at most" in status_text(tmp_path / "part")
     assert "56k, 1.5M tokens: not begun" in status_text(tmp_path / "part")
+    forget()
     lab = FakeLab(CLEAR)
     with ConsoleWatch() as watch:
         part = run_study(toml, tmp_path / "part", lab, watch)
