@@ -8,14 +8,16 @@ import pytest
 
 from benchmarks.results.explanations import EXPLANATIONS
 from infusionlaw.design import run_spec
+from infusionlaw.files import read_json
 from infusionlaw.lab.terms import recipe_of
 from infusionlaw.study import Study
 from infusionlaw.studyfile import read_study_file
-from infusionlaw.table import read_table
+from infusionlaw.table import read_table, table_hash
 
 CORPUS = "bdc443f4af6dba8a"  # the id of the reference's (results/README.md)
 OWN_CORPUS = {"facts-double", "templates-1", "templates-2"}  # their facts or templates are others
 STUDIES = Path(__file__).parent.parent / "studies"
+RESULTS = STUDIES.parent / "results"
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.rglob("*.toml")), ids=lambda path: path.stem)
@@ -77,5 +79,17 @@ def test_the_second_recipe_trains_the_sizes_of_the_retuned_study_as_the_first_di
     "name", ["reference", *(f"explanations/{name}" for name in sorted({*EXPLANATIONS} - OWN_CORPUS))]
 )
 def test_a_committed_table_holds_every_run_that_its_study_file_asks_for(name) -> None:
-    rows = {row.run for row in read_table(STUDIES.parent / "results" / f"{name}.csv")}
+    rows = {row.run for row in read_table(RESULTS / f"{name}.csv")}
     assert {spec.id for spec in Study(read_study_file(STUDIES / f"{name}.toml"), Path(), CORPUS).fitted} <= rows
+
+
+def test_the_prediction_of_the_retuned_study_is_from_the_rows_of_the_reference_that_both_recipes_make_alike() -> None:
+    study, reference = (Study(read_study_file(STUDIES / f"{n}.toml"), Path(), CORPUS) for n in ("retuned", "reference"))
+    rows = {row.run: row for row in read_table(RESULTS / "reference.csv")}
+    places = {_place(spec): rows[spec.id] for spec in reference.fitted}
+    same = [replace(places[_place(spec)], run=spec.id) for spec in study.fitted]
+    assert table_hash(same) == read_json(RESULTS / "retuned" / "prediction.json")["table_sha256"]
+
+
+def _place(spec) -> tuple[float, ...]:
+    return spec.size, spec.tokens, spec.dose, spec.seed
