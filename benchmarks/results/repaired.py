@@ -25,8 +25,8 @@ budget was .47 [.14, .75], and all runs, the held-out ones included, put it at .
 TOO_HOT = """What was missed on the fresh target has a cause outside the law: this model is worse than one of a
 quarter of its size, in general loss, retention and acquisition alike, because the first recipe's learning rate is too
 high for it. Without a dose, at half and at a quarter of the rate, its general loss is 2.16 and 2.12 instead of 2.29,
-and its retention .96 and .98 instead of .83 (`learning_rate_factor`; LOG.md). So larger models of the reference are trained too
-hot, and part of the levelling off with the size may be that."""
+and its retention .96 and .98 instead of .83 (`learning_rate_factor`; LOG.md). So larger models of the reference are
+trained too hot, and part of the levelling off with the size may be that."""
 
 
 @dataclass(frozen=True)
