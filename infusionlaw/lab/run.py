@@ -22,10 +22,11 @@ from typing import Any
 import torch
 
 from infusionlaw.errors import InputError
-from infusionlaw.lab.corpus import Corpus, open_corpus, prepare
+from infusionlaw.lab.corpus import Corpus, open_corpus
 from infusionlaw.lab.execute import best_device, execute_together
 from infusionlaw.lab.host import cores, settle
 from infusionlaw.lab.model import Model
+from infusionlaw.lab.prepare import prepare
 from infusionlaw.lab.probe import Probes, build_probes, measure
 from infusionlaw.lab.schedule import Task, schedule, starts
 from infusionlaw.lab.terms import doses_of, recipe_of

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
-from infusionlaw.lab.corpus import open_corpus, prepare, probed_questions
+from infusionlaw.lab.corpus import open_corpus, probed_questions
 from infusionlaw.lab.knowledge import fill
+from infusionlaw.lab.prepare import prepare
 from infusionlaw.studyfile import read_study_file
 
 
@@ -33,14 +34,14 @@ def decoded(corpus, tokens) -> list[str]:
 def test_prepared_again_without_change_is_the_same_and_costs_nothing(material, tmp_path, monkeypatch) -> None:
     study = read_study_file(material / "study.toml")
     first = prepare(study, tmp_path / "corpus")
-    monkeypatch.setattr("infusionlaw.lab.corpus.write_tokens", None)
+    monkeypatch.setattr("infusionlaw.lab.prepare.write_tokens", None)
     assert prepare(study, tmp_path / "corpus").id == first.id
 
 
 def test_touched_files_with_the_same_bytes_are_not_prepared_again(material, tmp_path, monkeypatch) -> None:
     moved = copy_of(material, tmp_path)
     first = prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus")
-    monkeypatch.setattr("infusionlaw.lab.corpus.write_tokens", None)
+    monkeypatch.setattr("infusionlaw.lab.prepare.write_tokens", None)
     (moved / "facts.csv").touch()
     (moved / "text.jsonl").touch()
     assert prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus").id == first.id

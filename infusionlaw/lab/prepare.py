@@ -1,0 +1,147 @@
+"""Preparing: a study file's facts and text made into the corpus that every run reads, kept on disk.
+
+`corpus/` holds `tokenizer.json`, `knowledge.json` (facts by split, their options, the templates), the token files and,
+written last, `corpus.json`: the counts and the `id`, a hash of all that content. Preparing again with the same sources
+gives the same id, so finished runs keep their worth.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from infusionlaw.files import read_json, write_json
+from infusionlaw.lab.contamination import FactFinder
+from infusionlaw.lab.corpus import SPLITS, Corpus, open_corpus
+from infusionlaw.lab.fingerprint import content_id, content_key, fact_sources, fingerprint
+from infusionlaw.lab.general import documents, is_validation
+from infusionlaw.lab.knowledge import Fact, Templates, fill, split
+from infusionlaw.lab.options import option_sets
+from infusionlaw.lab.readers import load_knowledge
+from infusionlaw.lab.tokens import Tokenizer, train_tokenizer, write_tokens
+from infusionlaw.studyfile import StudyFile
+
+VALIDATION_TOKENS = 100_000  # general loss is measured on this many
+_SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
+
+
+def prepare(study: StudyFile, folder: Path) -> Corpus:
+    """The study's corpus under `folder`, prepared now unless it is there already and its sources are as they were."""
+    sign = fingerprint(study)
+    if (folder / "corpus.json").exists():
+        head = read_json(folder / "corpus.json")
+        if head.get("fingerprint") == sign:
+            return open_corpus(folder)
+        if head.get("content") == content_key(study):  # the same bytes, copied or touched
+            write_json(folder / "corpus.json", head | {"fingerprint": sign})
+            return open_corpus(folder)
+        (folder / "corpus.json").unlink()
+    knowledge = load_knowledge(
+        fact_sources(study),
+        [study.base / path for path in study.facts.templates],
+        study.facts.relations,
+    )
+    facts = split(
+        knowledge,
+        domain=study.facts.domain,
+        prior=study.facts.prior,
+        unseen=study.facts.unseen,
+        seed=study.seed,
+    )
+    parts = {name: getattr(facts, name) for name in SPLITS}
+    write_json(
+        folder / "knowledge.json",
+        {
+            "facts": {name: [asdict(fact) for fact in part] for name, part in parts.items()},
+            "options": {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())},
+            "templates": {name: asdict(forms) for name, forms in sorted(knowledge.templates.items())},
+            **({"statements": study.facts.statements} if study.facts.statements else {}),
+        },
+    )
+    text_counts = _prepare_tokens(study, folder, chain(*parts.values()), facts.domain, knowledge.templates)
+    counts = {
+        "facts_available": len(knowledge.facts),
+        "facts_left_out": dict(knowledge.left_out),
+        **{f"{name}_facts": len(part) for name, part in parts.items()},
+        **text_counts,
+    }
+    write_json(
+        folder / "corpus.json",
+        {
+            "fingerprint": sign,
+            "content": content_key(study),
+            "id": content_id(folder),
+            "end_of_text": study.tokenizer.end_of_text,
+            "counts": counts,
+        },
+    )
+    return open_corpus(folder)
+
+
+def _prepare_tokens(
+    study: StudyFile,
+    folder: Path,
+    facts: Iterable[Fact],
+    domain: Iterable[Fact],
+    templates: Mapping[str, Templates],
+) -> dict[str, int]:
+    """Tokeniser and token files; returns the counts of documents and tokens."""
+    sentences = [fill(text, fact) for fact in facts for text in templates[fact.relation].statements]
+    if study.tokenizer.file is None:
+        texts = chain(_sample(_documents(study)), sentences)
+        train_tokenizer(texts, study.tokenizer.vocabulary, study.tokenizer.end_of_text, folder / "tokenizer.json")
+    else:
+        own = study.base / study.tokenizer.file
+        Tokenizer(own, study.tokenizer.end_of_text)
+        shutil.copyfile(own, folder / "tokenizer.json")
+    tokenizer = Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
+    sides = _Sides(FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation)
+    train = write_tokens(folder / "train.bin", sides.training(_documents(study)), tokenizer)
+    held = (text for text in _documents(study) if is_validation(text, study.text.validation))
+    validation = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
+    return {
+        "documents_that_state_a_domain_fact": sides.stating,
+        "training_documents": train.documents,
+        "training_tokens": train.tokens,
+        "training_bytes": train.text_bytes,
+        "validation_documents": validation.documents,
+        "validation_tokens": validation.tokens,
+        "validation_bytes": validation.text_bytes,
+        "vocabulary": tokenizer.vocabulary,
+    }
+
+
+class _Sides:
+    """Which documents are trained on; counts those left out because they state a domain fact."""
+
+    def __init__(self, finder: FactFinder, validation: float) -> None:
+        self._finder, self._validation = finder, validation
+        self.stating = 0
+
+    def training(self, texts: Iterable[str]) -> Iterator[str]:
+        for text in texts:
+            if is_validation(text, self._validation):
+                continue
+            if self._finder.states_a_fact(text):
+                self.stating += 1
+                continue
+            yield text
+
+
+def _documents(study: StudyFile) -> Iterator[str]:
+    return documents(study.text.source, text_field=study.text.field, base=study.base)
+
+
+def _sample(texts: Iterable[str]) -> Iterator[str]:
+    """An even sample of any number of documents in bounded memory (reservoir), each cut to its beginning."""
+    rng = np.random.default_rng(0)
+    kept: list[str] = []
+    for seen, text in enumerate(texts):
+        if len(kept) < _SAMPLE_DOCUMENTS:
+            kept.append(text[:_SAMPLE_CHARACTERS])
+        elif (place := int(rng.integers(seen + 1))) < _SAMPLE_DOCUMENTS:
+            kept[place] = text[:_SAMPLE_CHARACTERS]
+    return iter(kept)
