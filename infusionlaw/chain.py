@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from infusionlaw.compare import compare
+from infusionlaw.compare import compare, write_comparison
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, remove_leftovers, write_json, write_text
 from infusionlaw.law.fit import fit_law
@@ -118,7 +118,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         points = find_points(table, tolerance=study.file.law.tolerance, draws=study.file.law.draws) if held else points
         write_table(study.folder / "table.csv", table)
         write_points(study.folder / "points.json", points)
-        write_json(study.folder / "comparison.json", compare(read_json(prediction), points, held))
+        write_comparison(study.folder / "comparison.json", compare(read_json(prediction), points, held))
         target = max([*targets.values()] or [(int(row.size), int(row.tokens)) for row in rows])
         write_plan(study.folder / "plan.json", _plan(study, law, *target))
         watch.stage("writing the report")

@@ -2,47 +2,118 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from infusionlaw.files import read_json, write_json
 from infusionlaw.law.advice.outlook import ADVISED
-from infusionlaw.law.dose import same_dose, same_doses, x_at
+from infusionlaw.law.dose import Interval, same_dose, same_doses, x_at
 from infusionlaw.law.law import HALF_WIDTH
-from infusionlaw.law.points.point import KINDS, Point
+from infusionlaw.law.points.point import KINDS, Kind, Point, Status
 from infusionlaw.records import DoseUnit, RunRecord
 
+VERSION = 1
 SCORES = ("recall", "retention", "general_loss")
 
 
-def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[RunRecord] = ()) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ComparedPoint:
+    """A predicted point beside the observed one, in the unit that the study found points in.
+
+    error_dex: None where one of them has no value; inside: whether the interval holds the point, None: cannot be said.
+    """
+
+    kind: Kind
+    size: float
+    tokens: float
+    unit: DoseUnit
+    predicted: Interval
+    observed: Interval
+    status: Status
+    error_dex: float | None
+    inside: bool | None
+
+
+@dataclass(frozen=True)
+class ComparedScore:
+    """A predicted score beside the mean of `runs` runs at a dose that the prediction looks at; se: its own error."""
+
+    size: float
+    tokens: float
+    name: str
+    share: float | None
+    exposures: float | None
+    score: str
+    predicted: Interval
+    observed: float
+    se: float
+    runs: int
+    error: float
+    inside: bool
+
+
+@dataclass(frozen=True)
+class Regret:
+    """Recall at a target's advised dose, and at the best dose run there."""
+
+    size: float
+    tokens: float
+    name: str
+    share: float | None
+    exposures: float | None
+    recall: float
+    best_share: float | None
+    best_exposures: float | None
+    best_recall: float
+    regret: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A prediction beside what came of it. already_known: how many held-out runs were known when it was written."""
+
+    written: str
+    table_sha256: str
+    already_known: int
+    points: tuple[ComparedPoint, ...] = ()
+    scores: tuple[ComparedScore, ...] = ()
+    regrets: tuple[Regret, ...] = ()
+
+    def of(self, kind: Kind) -> list[ComparedPoint]:
+        """The points of a kind."""
+        return [point for point in self.points if point.kind == kind]
+
+
+def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[RunRecord] = ()) -> Comparison:
     """Predicted and observed points of the held-out runs, and their scores where `rows` were run at doses looked at.
 
     points: error in dex, and whether the interval held the point; a bound (not reached, before the grid) has no error,
     and is a hit when it does not contradict the interval; a tolerance of another rise than the predicted one is left
-    out. scores: mean over seeds, and whether the interval, widened by
-    the error over facts, held it; where few facts or none were wrong, which says little of that error, it is the one
-    that the predicted level has over as many facts. regret: recall at the advised dose below that at the best dose run.
+    out. scores: mean over seeds, and whether the interval, widened by the error over facts, held it; where few facts or
+    none were wrong, which says little of that error, it is the one that the predicted level has over as many facts.
+    regret: recall at the advised dose below that at the best dose run.
     """
     plans = prediction["predictions"]
-    return {
-        "version": 1,
-        "written": prediction["written"],
-        "table_sha256": prediction["table_sha256"],
-        "held_out_runs_already_known": sum(part.get("held_out_runs_already_known", 0) for part in (prediction, *plans)),
-        "points": [row for plan in plans for row in _points(plan, points)],
-        "scores": [row for plan in plans for row in _scores(plan, rows)],
-        "regret": [row for plan in plans if (row := _regret(plan, rows)) is not None],
-    }
+    return Comparison(
+        written=prediction["written"],
+        table_sha256=prediction["table_sha256"],
+        already_known=sum(part.get("held_out_runs_already_known", 0) for part in (prediction, *plans)),
+        points=tuple(row for plan in plans for row in _points(plan, points)),
+        scores=tuple(row for plan in plans for row in _scores(plan, rows)),
+        regrets=tuple(row for plan in plans if (row := _regret(plan, rows)) is not None),
+    )
 
 
-def _points(plan: dict[str, Any], points: Sequence[Point]) -> Iterator[dict[str, Any]]:
+def _points(plan: dict[str, Any], points: Sequence[Point]) -> Iterator[ComparedPoint]:
     target = plan["target"]
     for kind in KINDS:
         for point in points:
             here = (point.kind, point.size, point.tokens) == (kind, target["size"], target["tokens"])
             if kind in plan and here and not _of_another_rise(plan, point):
-                yield _compared(kind, plan[kind], point)
+                yield _compared(plan[kind], point)
 
 
 def _of_another_rise(plan: dict[str, Any], point: Point) -> bool:
@@ -50,42 +121,32 @@ def _of_another_rise(plan: dict[str, Any], point: Point) -> bool:
     return point.kind == "tolerance" and None not in (asked, point.level) and asked != point.level
 
 
-def _compared(kind: str, predicted: dict[str, Any], point: Point) -> dict[str, Any]:
-    """One predicted point beside the observed one, in the unit that the study found points in."""
-    expected = predicted[point.unit]
-    seen = (point.share if point.unit == "share" else point.exposures).as_dict()
+def _compared(predicted: dict[str, Any], point: Point) -> ComparedPoint:
+    expected = Interval(**predicted[point.unit])
+    seen = point.share if point.unit == "share" else point.exposures
     error = inside = None
-    if expected["value"] is not None:
-        if seen["value"] is not None:
-            error = float(x_at(seen["value"], point.unit) - x_at(expected["value"], point.unit))
-            inside = expected["low"] <= seen["value"] <= expected["high"]
-        elif point.status == "not reached" and seen["low"] is not None:
-            inside = expected["high"] >= seen["low"]
-        elif point.status == "before the grid" and seen["high"] is not None:
-            inside = expected["low"] <= seen["high"]
-    return {
-        "kind": kind,
-        "size": point.size,
-        "tokens": point.tokens,
-        "unit": point.unit,
-        "predicted": expected,
-        "observed": {"status": point.status, **seen},
-        "error_dex": None if error is None else round(error, 4),
-        "inside": inside,
-    }
+    if expected.value is not None and expected.low is not None and expected.high is not None:
+        if seen.value is not None:
+            error = round(float(x_at(seen.value, point.unit) - x_at(expected.value, point.unit)), 4)
+            inside = expected.low <= seen.value <= expected.high
+        elif point.status == "not reached" and seen.low is not None:
+            inside = expected.high >= seen.low
+        elif point.status == "before the grid" and seen.high is not None:
+            inside = expected.low <= seen.high
+    return ComparedPoint(point.kind, point.size, point.tokens, point.unit, expected, seen, point.status, error, inside)
 
 
-def _scores(plan: dict[str, Any], rows: Sequence[RunRecord]) -> Iterator[dict[str, Any]]:
+def _scores(plan: dict[str, Any], rows: Sequence[RunRecord]) -> Iterator[ComparedScore]:
     """The scores of a target's runs at the doses that its outlook looks at; nothing of a dose that was not run."""
     for outlook in plan.get("outlook", ()):  # which older predictions lack
         at = _at_dose(_at_target(plan, rows), outlook)
         for score in SCORES:
             if any(getattr(row, score) is not None for row in at) and outlook[score]["value"] is not None:
-                scored = _scored(outlook[score], at, score, _facts(rows, score))
-                yield {**_named(plan, outlook), "score": score, **scored}
+                yield _scored(_named(plan, outlook), Interval(**outlook[score]), at, score, _facts(rows, score))
 
 
 def _named(plan: dict[str, Any], outlook: dict[str, Any]) -> dict[str, Any]:
+    """Which dose of which target, as ComparedScore and Regret have it."""
     target = plan["target"]
     where = {"size": target["size"], "tokens": target["tokens"]}
     return where | {name: outlook[name] for name in ("name", "share", "exposures")}
@@ -99,36 +160,42 @@ def _facts(rows: Sequence[RunRecord], score: str) -> float:
     return float(np.median([p * (1 - p) / se**2 for p, se in seen if p and se and p < 1] or [math.inf]))
 
 
-def _scored(predicted: dict[str, Any], rows: Sequence[RunRecord], score: str, facts: float) -> dict[str, Any]:
+def _scored(
+    named: dict[str, Any], predicted: Interval, rows: Sequence[RunRecord], score: str, facts: float
+) -> ComparedScore:
     values = [value for row in rows if (value := getattr(row, score)) is not None]
     errors = [error for row in rows if (error := getattr(row, f"{score}_se")) is not None]
     mean, error = float(np.mean(values)), float(np.mean(errors)) if errors else 0.0
-    value, low, high = (predicted[end] for end in ("value", "low", "high"))
-    own = HALF_WIDTH * max(error, math.sqrt(value * (1 - value) / facts) if math.isfinite(facts) else 0.0)
-    low, high = value - math.hypot(value - low, own), value + math.hypot(high - value, own)
-    return {
-        "predicted": predicted,
-        "observed": {"value": mean, "se": error, "runs": len(values)},
-        "error": round(mean - value, 4),
-        "inside": low <= mean <= high,
-    }
+    expected = predicted.value or 0.0
+    own = HALF_WIDTH * max(error, math.sqrt(expected * (1 - expected) / facts) if math.isfinite(facts) else 0.0)
+    below, above = (abs(end - expected) if end is not None else math.inf for end in (predicted.low, predicted.high))
+    return ComparedScore(
+        **named,
+        score=score,
+        predicted=predicted,
+        observed=mean,
+        se=error,
+        runs=len(values),
+        error=round(mean - expected, 4),
+        inside=-math.hypot(below, own) <= mean - expected <= math.hypot(above, own),
+    )
 
 
-def _regret(plan: dict[str, Any], rows: Sequence[RunRecord]) -> dict[str, Any] | None:
+def _regret(plan: dict[str, Any], rows: Sequence[RunRecord]) -> Regret | None:
     """How much more is recalled at the best dose run than at the advised one; None where that one was not run."""
     advised = next((outlook for outlook in plan.get("outlook", ()) if outlook["name"] == ADVISED), None)
     mine = [row for row in _at_target(plan, rows) if row.recall is not None]
     if advised is None or not (at := _at_dose(mine, advised)):
         return None
     best = max(_by_dose(mine), key=_recall)
-    return {
+    return Regret(
         **_named(plan, advised),
-        "recall": _recall(at),
-        "best_share": best[0].share,
-        "best_exposures": best[0].exposures,
-        "best_recall": _recall(best),
-        "regret": round(_recall(best) - _recall(at), 4),
-    }
+        recall=_recall(at),
+        best_share=best[0].share,
+        best_exposures=best[0].exposures,
+        best_recall=_recall(best),
+        regret=round(_recall(best) - _recall(at), 4),
+    )
 
 
 def _recall(rows: Sequence[RunRecord]) -> float:
@@ -159,3 +226,56 @@ def _same(row: RunRecord, outlook: dict[str, Any]) -> bool:
 
 def _x(row: RunRecord, unit: DoseUnit) -> float:
     return float(x_at(getattr(row, unit) or 0.0, unit))
+
+
+def write_comparison(path: str | Path, comparison: Comparison) -> None:
+    """Write comparison.json; docs/run-folder.md has its keys."""
+    write_json(Path(path), {"version": VERSION, **_json(comparison)})
+
+
+def read_comparison(path: str | Path) -> Comparison:
+    """Read what `write_comparison` wrote."""
+    content = read_json(Path(path))
+    return Comparison(
+        content["written"],
+        content["table_sha256"],
+        content["held_out_runs_already_known"],
+        tuple(_point_from(row) for row in content["points"]),
+        tuple(_score_from(row) for row in content.get("scores", ())),
+        tuple(Regret(**row) for row in content.get("regret", ())),
+    )
+
+
+def _json(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "written": comparison.written,
+        "table_sha256": comparison.table_sha256,
+        "held_out_runs_already_known": comparison.already_known,
+        "points": [_point_json(point) for point in comparison.points],
+        "scores": [_score_json(score) for score in comparison.scores],
+        "regret": [asdict(regret) for regret in comparison.regrets],
+    }
+
+
+def _point_json(point: ComparedPoint) -> dict[str, Any]:
+    content = asdict(point)
+    return content | {"observed": {"status": content.pop("status"), **content["observed"]}}
+
+
+def _point_from(row: dict[str, Any]) -> ComparedPoint:
+    seen = dict(row["observed"])
+    status = seen.pop("status")
+    return ComparedPoint(
+        **{**row, "predicted": Interval(**row["predicted"]), "observed": Interval(**seen), "status": status}
+    )
+
+
+def _score_json(score: ComparedScore) -> dict[str, Any]:
+    content = asdict(score)
+    return content | {"observed": {"value": score.observed, "se": content.pop("se"), "runs": content.pop("runs")}}
+
+
+def _score_from(row: dict[str, Any]) -> ComparedScore:
+    seen = row["observed"]
+    own = {"predicted": Interval(**row["predicted"]), "observed": seen["value"], "se": seen["se"], "runs": seen["runs"]}
+    return ComparedScore(**{**row, **own})

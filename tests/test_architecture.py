@@ -30,8 +30,8 @@ MAY = {
     "law": GROUND | {"law"},
     "losses": GROUND | {"cells", "law", "tabular"},
     "lab": GROUND | {"lab", "studyfile"},
-    "report": GROUND | {"law", "plan", "report", "search", "study", "studyfile"},
-    "compare": {"law", "records"},
+    "report": GROUND | {"compare", "law", "plan", "report", "search", "study", "studyfile"},
+    "compare": {"files", "law", "records"},
     "chain": GROUND | {"compare", "law", "plan", "planfile", "report", "study", "studyfile"},
     "console": {"chain", "records", "report"},
 }

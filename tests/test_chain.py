@@ -236,9 +236,9 @@ def test_a_hit_and_a_miss(done) -> None:
     (path,) = (study.folder / "predictions").iterdir()
     prediction = json.loads(path.read_text())
     prediction["predictions"][0]["collapse"]["share"] = {"value": 0.02, "low": 0.01, "high": 0.03}
-    row = next(row for row in compare(prediction, points)["points"] if row["kind"] == "collapse")
-    assert row["inside"] is False
-    assert row["error_dex"] > 1
+    (row,) = compare(prediction, points).of("collapse")
+    assert row.inside is False
+    assert row.error_dex > 1
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path, study) -> None:

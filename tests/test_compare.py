@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from infusionlaw.compare import compare
+from infusionlaw.compare import ComparedPoint, compare, read_comparison, write_comparison
+from infusionlaw.law.dose import Interval
 from infusionlaw.records import RunRecord
 
 
@@ -41,20 +42,20 @@ ROWS = [run(0.0, 0.12), run(0.4003, 0.7), run(0.4003, 0.72, 2), run(0.6, 0.95), 
 
 
 def test_scores_are_those_of_the_target_at_the_doses_looked_at() -> None:
-    rows = compare(PREDICTION, [], ROWS)["scores"]
-    assert [(row["name"], row["score"]) for row in rows] == [
+    rows = compare(PREDICTION, [], ROWS).scores
+    assert [(row.name, row.score) for row in rows] == [
         (name, score) for name in ("no dose", "the advised dose") for score in ("recall", "retention")
     ]
     advised = rows[2]
-    assert advised["observed"] == {"value": pytest.approx(0.71), "se": pytest.approx(0.02), "runs": 2}
-    assert advised["error"] == pytest.approx(-0.19)
-    assert [row["inside"] for row in rows] == [True, True, False, True]
+    assert (advised.observed, advised.se, advised.runs) == (pytest.approx(0.71), pytest.approx(0.02), 2)
+    assert advised.error == pytest.approx(-0.19)
+    assert [row.inside for row in rows] == [True, True, False, True]
 
 
 def test_an_interval_is_widened_by_the_error_of_what_was_seen() -> None:
     def inside(error: float) -> bool:
-        rows = compare(PREDICTION, [], [run(0.4, 0.78, error=error)])["scores"]
-        return next(row["inside"] for row in rows if row["score"] == "recall")
+        rows = compare(PREDICTION, [], [run(0.4, 0.78, error=error)]).scores
+        return next(row.inside for row in rows if row.score == "recall")
 
     assert not inside(0.02)
     assert inside(0.05)
@@ -67,19 +68,27 @@ def test_where_all_facts_are_right_the_predicted_level_says_how_sure_that_is() -
 
     def inside(others: RunRecord) -> bool:
         rows = [replace(run(0.0, 0.1), retention=1.0, retention_se=0.0), others]
-        return compare({**PREDICTION, "predictions": [plan]}, [], rows)["scores"][0]["inside"]
+        return compare({**PREDICTION, "predictions": [plan]}, [], rows).scores[0].inside
 
     assert inside(replace(run(0.7, 0.1), retention=0.75, retention_se=0.0625))  # 48 facts
     assert not inside(replace(run(0.7, 0.1), retention=0.75, retention_se=0.00625))  # 4,800
 
 
 def test_regret_is_recall_given_away_by_the_advised_dose() -> None:
-    (regret,) = compare(PREDICTION, [], ROWS)["regret"]
-    assert (regret["recall"], regret["best_recall"], regret["best_share"]) == (pytest.approx(0.71), 0.95, 0.6)
-    assert regret["regret"] == pytest.approx(0.24)
-    assert compare(PREDICTION, [], ROWS[:1])["regret"] == []
+    (regret,) = compare(PREDICTION, [], ROWS).regrets
+    assert (regret.recall, regret.best_recall, regret.best_share) == (pytest.approx(0.71), 0.95, 0.6)
+    assert regret.regret == pytest.approx(0.24)
+    assert compare(PREDICTION, [], ROWS[:1]).regrets == ()
 
 
 def test_a_prediction_that_looks_at_no_doses_is_compared_by_its_points_alone() -> None:
     old = {**PREDICTION, "predictions": [{"target": {"size": 1000, "tokens": 5000, "facts": 10}}]}
-    assert compare(old, [], ROWS)["scores"] == compare(old, [], ROWS)["regret"] == []
+    assert compare(old, [], ROWS).scores == compare(old, [], ROWS).regrets == ()
+
+
+def test_a_comparison_reads_back_as_it_was_written(tmp_path) -> None:
+    nowhere = Interval()
+    point = ComparedPoint("collapse", 1000, 5000, "share", Interval(0.8, 0.7, 0.9), nowhere, "not reached", None, True)
+    comparison = replace(compare(PREDICTION, [], ROWS), points=(point,))
+    write_comparison(tmp_path / "comparison.json", comparison)
+    assert read_comparison(tmp_path / "comparison.json") == comparison

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.compare import compare
+from infusionlaw.compare import Comparison, compare
 from infusionlaw.files import read_json
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
@@ -21,12 +21,12 @@ class Fresh:
     points: Sequence[Point]
     rows: Sequence[RunRecord]
 
-    def beside(self, prediction: dict[str, Any]) -> dict[str, Any]:
+    def beside(self, prediction: dict[str, Any]) -> Comparison:
         """The comparison of these runs with a prediction of them."""
         return compare(prediction, self.points, self.rows)
 
     @property
-    def comparison(self) -> dict[str, Any]:
+    def comparison(self) -> Comparison:
         """That with the folder's own."""
         return self.beside(self.prediction)
 

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from benchmarks.markdown import table
 from benchmarks.results.tradeoff import write_tradeoff
 from infusionlaw.chain import fit
-from infusionlaw.compare import compare
+from infusionlaw.compare import Comparison, compare
 from infusionlaw.files import read_json
 from infusionlaw.law.law import Law
 from infusionlaw.law.points.find import find_points
@@ -31,7 +30,7 @@ NAMES: dict[Kind, str] = {
     "retention": "collapse of retention",
     "tolerance": "tolerance of general loss",
 }
-NOTHING_PREDICTED: dict[str, Any] = {"points": [], "scores": [], "regret": [], "held_out_runs_already_known": 0}
+NOTHING_PREDICTED = Comparison(written="", table_sha256="", already_known=0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Grid:
     points: tuple[Point, ...]
     law: Law
     tolerance: float
-    comparison: dict[str, Any]
+    comparison: Comparison
 
     @property
     def fitted_rows(self) -> list[RunRecord]:

@@ -1,9 +1,8 @@
 """What was predicted before the held-out runs were trained, beside what came of them."""
 
-from typing import Any
-
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
+from infusionlaw.compare import Comparison
 from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import number, when
 from infusionlaw.report.outcomes import POINTS, SCORES, point_rows, regrets, score_rows
@@ -12,24 +11,24 @@ from infusionlaw.report.outcomes import POINTS, SCORES, point_rows, regrets, sco
 def predictions(grid: Grid) -> str:
     """The tables of points, scores and regrets, and what the advice would have saved; "" without a prediction."""
     comparison = grid.comparison
-    if "written" not in comparison:
+    if not comparison.written:
         return ""
     return "\n\n".join(["## Predictions before outcomes", *told(comparison), *_saved(grid)])
 
 
-def told(comparison: dict[str, Any]) -> list[str]:
+def told(comparison: Comparison) -> list[str]:
     """A prediction beside its outcome: when it was written and from what, points, scores and regrets."""
-    known = comparison["held_out_runs_already_known"]
+    known = comparison.already_known
     ahead = "before any held-out run was trained" if not known else f"when {known} held-out runs were already known"
     return [
-        f"Written {when(comparison['written'])}, {ahead}, from the table whose SHA-256 begins with "
-        f"`{comparison['table_sha256'][:12]}`.",
+        f"Written {when(comparison.written)}, {ahead}, from the table whose SHA-256 begins with "
+        f"`{comparison.table_sha256[:12]}`.",
         *(tables(comparison) or ["No held-out run has been trained yet."]),
         *regrets(comparison),
     ]
 
 
-def tables(comparison: dict[str, Any]) -> list[str]:
+def tables(comparison: Comparison) -> list[str]:
     """The table of points and that of scores, those that have rows."""
     each = ((POINTS, point_rows(comparison)), (SCORES, score_rows(comparison)))
     return [table(header, rows) for header, rows in each if rows]

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import tables, told
+from infusionlaw.compare import Comparison
 from infusionlaw.files import read_json
 
 MENDED = """The first law missed in three ways, and each had a cause.
@@ -33,8 +33,8 @@ trained too hot, and part of the levelling off with the size may be that."""
 class Repaired:
     """The comparisons of the mended law and of the first one with the runs of the fresh target."""
 
-    mended: dict[str, Any]
-    first: dict[str, Any]
+    mended: Comparison
+    first: Comparison
 
 
 def read_repaired(folder: Path, grid: Grid) -> Repaired | None:
@@ -49,7 +49,7 @@ def read_repaired(folder: Path, grid: Grid) -> Repaired | None:
 
 def repaired(found: Repaired | None, grid: Grid) -> str:
     """What was mended, the fresh prediction with its outcome, and what the first law says of the same runs."""
-    if found is None or "written" not in grid.comparison:
+    if found is None or not grid.comparison.written:
         return ""
     parts = ["## The mended law on a fresh target", MENDED, *told(found.mended)]
     if first := tables(found.first):

@@ -1,12 +1,12 @@
 """The recipe as it was mended after the law's second trial, and the law under it on a third target."""
 
 from pathlib import Path
-from typing import Any
 
 from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import told
 from benchmarks.results.rates import rates
+from infusionlaw.compare import Comparison
 from infusionlaw.studyfile import read_study_file
 
 STUDY = Path(__file__).parents[2] / "studies" / "retuned.toml"
@@ -20,14 +20,14 @@ TARGET = """The law was then fitted to the runs of the reference up to 267 k par
 recipes, and asked for four times that size."""
 
 
-def read_retuned(folder: Path, grid: Grid) -> dict[str, Any] | None:
+def read_retuned(folder: Path, grid: Grid) -> Comparison | None:
     """From results/retuned the prediction beside what came of it; None without one."""
     largest = 1.05 * max(read_study_file(STUDY).design.sizes)  # shapes come within 5 % of the sizes asked for
     fresh = read_fresh(folder, [row for row in grid.fitted_rows if row.size <= largest], grid.tolerance)
     return fresh.comparison if fresh else None
 
 
-def retuned(comparison: dict[str, Any] | None, results: Path, grid: Grid) -> str:
+def retuned(comparison: Comparison | None, results: Path, grid: Grid) -> str:
     """The learning rate by size, and the prediction under the mended recipe with its outcome."""
     if comparison is None:
         return ""

@@ -1,10 +1,10 @@
 """The verdict on each of the three claims, from the points, the law and the comparison alone."""
 
 from collections import Counter
-from typing import Any
 
 from benchmarks.results.grid import FALLS, NAMES, Grid
 from benchmarks.results.repaired import Repaired
+from infusionlaw.compare import Comparison
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import KindLaw
 from infusionlaw.law.points.point import Kind
@@ -13,7 +13,7 @@ from infusionlaw.report.numbers import bracket, listed, number
 SLIGHT = 0.03  # a miss of a score by less is less than one fact in thirty
 
 
-def verdicts(grid: Grid, second: Repaired | None = None, third: dict[str, Any] | None = None) -> str:
+def verdicts(grid: Grid, second: Repaired | None = None, third: Comparison | None = None) -> str:
     """One paragraph a claim, and what they cannot say.
 
     second, third: outcomes of the mended law's predictions, under the first recipe and under the second.
@@ -71,13 +71,13 @@ def _left_out(law: KindLaw) -> str:
 
 
 def _predicts(grid: Grid) -> str:
-    if not grid.comparison["points"] and not grid.comparison["scores"]:
+    if not grid.comparison.points and not grid.comparison.scores:
         return "Not tested yet: no held-out run has been trained."
     return f"Of the first law: {_hits(grid.comparison)}."
 
 
 def _afresh(second: Repaired | None) -> str:
-    if second is None or not second.mended["points"]:
+    if second is None or not second.mended.points:
         return ""
     return (
         " Its misses had causes that were mended, and the mended law was put to the test on a target of its own: "
@@ -85,22 +85,22 @@ def _afresh(second: Repaired | None) -> str:
     )
 
 
-def _retuned(third: dict[str, Any] | None) -> str:
-    if third is None or not third["points"]:
+def _retuned(third: Comparison | None) -> str:
+    if third is None or not third.points:
         return ""
     return f" Under a recipe whose learning rate was mended after that, on a third target: {_hits(third)}."
 
 
-def _hits(comparison: dict[str, Any]) -> str:
-    points = [row for row in comparison["points"] if row["kind"] in FALLS and row["inside"] is not None]
-    scores = comparison["scores"]
-    errors = [abs(row["error_dex"]) for row in points if row["error_dex"] is not None]
+def _hits(comparison: Comparison) -> str:
+    points = [row for row in comparison.points if row.kind in FALLS and row.inside is not None]
+    scores = comparison.scores
+    errors = [abs(row.error_dex) for row in points if row.error_dex is not None]
     far = f", off by {listed([f'{error:.2f}' for error in errors])} dex" if errors else ""
-    missed = [row for row in scores if not row["inside"]]
-    slight = sum(abs(row["error"]) < SLIGHT for row in missed)
+    missed = [row for row in scores if not row.inside]
+    slight = sum(abs(row.error) < SLIGHT for row in missed)
     held = f"{len(scores) - len(missed)} of {len(scores)} scores at the doses looked at" if scores else "no scores"
     of = f" ({slight} of the {len(missed)} missed by less than {SLIGHT:g})" if slight else ""
-    hits = sum(row["inside"] for row in points)
+    hits = sum(bool(row.inside) for row in points)
     return f"{hits} of {len(points)} predicted collapses lay in their 90 % intervals{far}, and {held}{of}"
 
 

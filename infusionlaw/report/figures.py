@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from infusionlaw.compare import Comparison
 from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law
@@ -264,10 +265,10 @@ class Drawing:
     path: Path
 
 
-def write_figures(folder: Path, items: Sequence[Panel], law: Law, comparison: dict[str, Any]) -> list[Drawing]:
+def write_figures(folder: Path, items: Sequence[Panel], law: Law, comparison: Comparison) -> list[Drawing]:
     """Draw all figures of a study into `folder`, as png and svg; one of each for a budget. Returns them in order."""
     sets = by_budget([panel for panel in items if panel.recall.x])
-    held_out = "held out" if comparison["held_out_runs_already_known"] else "held out, predicted first"
+    held_out = "held out" if comparison.already_known else "held out, predicted first"
     out = []
     for members in sets:
         tokens = members[0].tokens

@@ -18,6 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from infusionlaw.compare import Comparison, read_comparison
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_text
 from infusionlaw.law.law import Law
@@ -62,7 +63,7 @@ class Material:
     rows: tuple[RunRecord, ...]
     points: tuple[Point, ...]
     law: Law
-    comparison: dict[str, Any]
+    comparison: Comparison
     plan: Plan
 
 
@@ -79,7 +80,7 @@ def read_material(folder: Path) -> Material:
         rows=tuple(read_table(folder / "table.csv")),
         points=tuple(read_points(folder / "points.json")),
         law=law,
-        comparison=read_json(folder / "comparison.json"),
+        comparison=read_comparison(folder / "comparison.json"),
         plan=predict(
             law,
             target["size"],
@@ -266,7 +267,7 @@ def _totals(ledgers: Sequence[dict[str, Any]]) -> list[str]:
 def _made(material: Material) -> str:
     """Hashes, time stamps, versions and the study file."""
     fitted = hashlib.sha256((material.folder / "fitted.csv").read_bytes()).hexdigest()
-    used, written = material.comparison["table_sha256"], when(material.comparison["written"])
+    used, written = material.comparison.table_sha256, when(material.comparison.written)
     agrees = "the same as now" if used == fitted else "NOT the fitted.csv that is here now"
     rows = [
         ("SHA-256 of fitted.csv", fitted),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from infusionlaw.compare import ComparedPoint, Comparison
 from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_at, x_of
 from infusionlaw.law.law import HALF_WIDTH, Law, law_band
 from infusionlaw.law.points.curves import Score, curves
@@ -200,18 +201,18 @@ class LawPanel:
     observed: tuple[Mark, ...]
 
 
-def law_panels(law: Law, comparison: dict[str, Any], tokens: float) -> list[LawPanel]:
+def law_panels(law: Law, comparison: Comparison, tokens: float) -> list[LawPanel]:
     """The laws of collapse and of retention at a budget, with the predictions that were written ahead."""
     kinds: tuple[Kind, ...] = ("collapse", "retention")
     found = [_law_panel(law, kind, comparison, tokens) for kind in kinds]
     return [panel for panel in found if panel.points or panel.observed]
 
 
-def _law_panel(law: Law, kind: Kind, comparison: dict[str, Any], tokens: float) -> LawPanel:
+def _law_panel(law: Law, kind: Kind, comparison: Comparison, tokens: float) -> LawPanel:
     points = [p for p in law.of(kind).points if _same(p.tokens, tokens)]
     marks = tuple(Mark(kind, p.size, p.x, p.status) for p in points)
-    held = [row for row in comparison["points"] if row["kind"] == kind and _same(row["tokens"], tokens)]
-    sizes = [*law.sizes, *(row["size"] for row in held)]
+    held = [row for row in comparison.of(kind) if _same(row.tokens, tokens)]
+    sizes = [*law.sizes, *(row.size for row in held)]
     band = law_band(law, kind, tokens, np.geomspace(min(sizes) / 1.25, max(sizes) * 1.25, 60))
     ends = [coordinate(end, law.unit) for end in (band.low, band.median, band.high)] if band else [(), (), ()]
     return LawPanel(
@@ -223,14 +224,13 @@ def _law_panel(law: Law, kind: Kind, comparison: dict[str, Any], tokens: float) 
         low=ends[0],
         median=ends[1],
         high=ends[2],
-        predicted=tuple(_held_mark(kind, row, row["predicted"], "found") for row in held),
-        observed=tuple(_held_mark(kind, row, row["observed"], row["observed"]["status"]) for row in held),
+        predicted=tuple(_held_mark(row, row.predicted, "found") for row in held),
+        observed=tuple(_held_mark(row, row.observed, row.status) for row in held),
     )
 
 
-def _held_mark(kind: Kind, row: dict[str, Any], ends: dict[str, Any], status: Status) -> Mark:
-    interval = Interval(ends["value"], ends["low"], ends["high"])
-    return Mark(kind, row["size"], interval.map(lambda dose: coordinate(dose, row["unit"])[0]), status)
+def _held_mark(row: ComparedPoint, where: Interval, status: Status) -> Mark:
+    return Mark(row.kind, row.size, where.map(lambda dose: coordinate(dose, row.unit)[0]), status)
 
 
 def _same(tokens: float, other: float) -> bool:

@@ -1,8 +1,8 @@
 """What a study found, in plain words, failures included: the paragraphs a report opens with."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from infusionlaw.compare import ComparedPoint, Comparison
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law
 from infusionlaw.law.points.point import Point
@@ -12,7 +12,7 @@ from infusionlaw.report.numbers import bracket, dose, listed, number, when
 from infusionlaw.report.words import plan_text
 
 
-def verdict(law: Law, comparison: dict[str, Any], plan: Plan) -> list[str]:
+def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
     """What a study found, in a few paragraphs of plain words, failures included."""
     return [
         *_falls(law.of("collapse").points, "Recall of the infused facts collapses", "collapse of recall"),
@@ -109,28 +109,27 @@ def _sentence(exponent: Interval, who: str, cause: str, what: str) -> str:
     )
 
 
-def _outcomes(comparison: dict[str, Any]) -> list[str]:
-    rows = [row for row in comparison["points"] if row["kind"] == "collapse"]
+def _outcomes(comparison: Comparison) -> list[str]:
+    rows = comparison.of("collapse")
     if not rows:
         return ["No held-out model was compared with a prediction."]
-    several = len({row["tokens"] for row in rows}) > 1
-    return [_outcome(row, f" at {number(row['tokens'])} tokens" if several else "", comparison) for row in rows]
+    several = len({row.tokens for row in rows}) > 1
+    return [_outcome(row, f" at {number(row.tokens)} tokens" if several else "", comparison) for row in rows]
 
 
-def _outcome(row: dict[str, Any], budget: str, comparison: dict[str, Any]) -> str:
-    name, written = f"held-out {number(row['size'])} model{budget}", when(comparison["written"])
-    expected, seen = Interval(**row["predicted"]), row["observed"]
-    observed = _observed(Interval(seen["value"], seen["low"], seen["high"]), seen["status"], row["unit"])
-    if expected.value is None:
+def _outcome(row: ComparedPoint, budget: str, comparison: Comparison) -> str:
+    name, written = f"held-out {number(row.size)} model{budget}", when(comparison.written)
+    observed = _observed(row.observed, row.status, row.unit)
+    if row.predicted.value is None:
         return f"For the {name} nothing was predicted, for want of a law; observed: {observed}."
-    known = comparison["held_out_runs_already_known"]
+    known = comparison.already_known
     before = (
         f"{known} of its runs were already known when this was written ({written}), so it is no true prediction"
         if known
         else f"written {written}, before any of its runs was trained"
     )
     return (
-        f"For the {name} the law predicted collapse at {dose(expected, row['unit'])} ({before}). "
+        f"For the {name} the law predicted collapse at {dose(row.predicted, row.unit)} ({before}). "
         f"Observed: {observed}. {hit(row)}."
     )
 
@@ -143,12 +142,12 @@ def _observed(seen: Interval, status: str, unit: DoseUnit) -> str:
     return f"no collapse within the doses tried ({status}: {dose(seen, unit)})"
 
 
-def hit(row: dict[str, Any]) -> str:
+def hit(row: ComparedPoint) -> str:
     """Whether a predicted interval held the observed point, in words, with the distance in dex."""
-    if row["inside"] is None:
+    if row.inside is None:
         return "Neither hit nor miss: there is nothing to compare"
-    if row["error_dex"] is None:
-        return "A hit: the bound does not contradict the interval" if row["inside"] else "A miss: the bound excludes it"
-    side = "above" if row["error_dex"] >= 0 else "below"
-    distance = f"{abs(row['error_dex']):.2f} dex {side} the prediction"
-    return f"A hit, {distance}" if row["inside"] else f"A miss, {distance} and outside its interval"
+    if row.error_dex is None:
+        return "A hit: the bound does not contradict the interval" if row.inside else "A miss: the bound excludes it"
+    side = "above" if row.error_dex >= 0 else "below"
+    distance = f"{abs(row.error_dex):.2f} dex {side} the prediction"
+    return f"A hit, {distance}" if row.inside else f"A miss, {distance} and outside its interval"

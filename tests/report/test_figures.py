@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from infusionlaw.chain import fit
+from infusionlaw.compare import ComparedPoint, Comparison
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.law import Law
 from infusionlaw.law.points.find import find_points
@@ -21,7 +22,7 @@ from infusionlaw.report.plotdata import Mark, Panel, by_budget, collapse_note, c
 
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
 SIZES, HELD, BUDGET = (14_000, 28_000, 55_000), 110_000, 1_500_000
-Results = tuple[list[RunRecord], list[Point], Law, dict[str, Any]]
+Results = tuple[list[RunRecord], list[Point], Law, Comparison]
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +35,8 @@ def results() -> Results:
     held_points = find_points(held, draws=60)
     seen = next(point for point in held_points if point.kind == "collapse")
     predicted = law.predict_point("collapse", HELD, BUDGET)
-    row = {
-        "kind": "collapse",
-        "size": HELD,
-        "tokens": BUDGET,
-        "unit": "share",
-        "predicted": predicted.share.as_dict(),
-        "observed": {"status": seen.status, **seen.share.as_dict()},
-    }
-    return [*fitted, *held], [*points, *held_points], law, {"held_out_runs_already_known": 0, "points": [row]}
+    row = ComparedPoint("collapse", HELD, BUDGET, "share", predicted.share, seen.share, seen.status, 0.0, True)
+    return [*fitted, *held], [*points, *held_points], law, Comparison("", "", 0, points=(row,))
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +148,7 @@ def test_bounds_and_a_missing_law_are_drawn(tmp_path: Path) -> None:
         World(collapse=None, spread=0.0), [14_000, 28_000], [BUDGET], SHARES, 1, np.random.default_rng(0)
     )
     points, law = fit(rows, 0.05, 60)
-    comparison = {"held_out_runs_already_known": 0, "points": []}
+    comparison = Comparison(written="", table_sha256="", already_known=0)
     drawings = write_figures(tmp_path, panels(rows, points), law, comparison)
     text = {drawing.name: drawing.path.read_text() for drawing in drawings}
     assert ">collapse of recall: no law<" in text["law"] and "90 % band" not in text["law"]

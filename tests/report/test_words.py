@@ -1,11 +1,12 @@
 """Words: numbers for people, points, plans, the verdict, and the state of a study."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from planlaws import NEVER, known_cost, known_law
 
+from infusionlaw.compare import ComparedPoint, Comparison
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
 from infusionlaw.law.dose import Interval, Scale, log_odds
@@ -22,7 +23,7 @@ from infusionlaw.study import Study
 from infusionlaw.studyfile import StudyFile
 
 SIZES = (14_000, 28_000, 55_000)
-NO_COMPARISON = {"written": "2025-01-02T03:04:05+00:00", "held_out_runs_already_known": 0, "points": []}
+NO_COMPARISON = Comparison(written="2025-01-02T03:04:05+00:00", table_sha256="", already_known=0)
 
 
 def point(kind: Kind, size: float, value: float | None, note: str = "") -> Point:
@@ -168,18 +169,10 @@ def test_the_verdict_names_the_direction_or_says_that_it_is_open(
 
 
 def compared(status: str, value: float | None, low: float | None, error: float | None, inside: bool | None) -> str:
-    row = {
-        "kind": "collapse",
-        "size": 110_000,
-        "tokens": 1.5e6,
-        "unit": "share",
-        "predicted": {"value": 0.9, "low": 0.8, "high": 0.95},
-        "observed": {"status": status, "value": value, "low": low, "high": None},
-        "error_dex": error,
-        "inside": inside,
-    }
+    expected, seen = Interval(0.9, 0.8, 0.95), Interval(value, low, None)
+    row = ComparedPoint("collapse", 110_000, 1.5e6, "share", expected, seen, status, error, inside)
     law = law_of(0.7, 0.8, 0.87)
-    return " ".join(verdict(law, NO_COMPARISON | {"points": [row]}, predict(law, 110_000, 1.5e6)))
+    return " ".join(verdict(law, replace(NO_COMPARISON, points=(row,)), predict(law, 110_000, 1.5e6)))
 
 
 def test_the_verdict_calls_hits_misses_and_neither() -> None:
