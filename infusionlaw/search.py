@@ -1,13 +1,8 @@
 """The search for the collapse: which runs next, a pure function of the study file and the runs that are done.
 
 A curve (one size and budget) starts from a few doses, once each, and then takes runs in rounds, always those that are
-expected to tell most of where recall collapses. With all shapes that fit the curve so far, weighed by how well they do,
-c being a shape's collapse and f(x) its recall at x, the next dose is
-
-    argmax over x of  Cov(c, f(x))^2 / (Var f(x) + noise^2)
-
-what a run at x is expected to take off the variance of c, to first order; the next dose of the same round is chosen
-as if the first had been seen. A dose may come again, and every run of a curve has a seed of its own.
+expected to tell most of where recall collapses (`law/points/next_dose.py`). A dose may come again, and every run of a
+curve has a seed of its own.
 
 A collapse is located when its interval is narrow enough in two successive rounds, by every form of curve that the data
 do not rule out, with two doses on the plateau: narrow intervals are met early by luck, and stopping at the first would
@@ -27,14 +22,15 @@ from typing import Literal
 import numpy as np
 
 from infusionlaw.design import run_spec
-from infusionlaw.law.dose import LEVEL, SAME_DOSE, Array, Interval, Scale, log_odds, scale_of, unit_of, x_at
+from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, log_odds, scale_of, unit_of, x_at
 from infusionlaw.law.fit import fit_law
-from infusionlaw.law.likelihood import STEP, Likelihood
+from infusionlaw.law.likelihood import Likelihood
 from infusionlaw.law.points.curves import Curve, curves
-from infusionlaw.law.points.detect import REACHED, Fitted, fitted, locate, sketch
+from infusionlaw.law.points.detect import Fitted, fitted, locate, sketch
 from infusionlaw.law.points.find import SIGNIFICANCE, find_points, observed
-from infusionlaw.law.points.levels import Observed, bases
-from infusionlaw.law.points.shapes import COARSE, FINE, FORMS, Edges, Form, falls, rises
+from infusionlaw.law.points.levels import Observed
+from infusionlaw.law.points.next_dose import for_plateau, most_telling
+from infusionlaw.law.points.shapes import FINE, FORMS, Form, falls
 from infusionlaw.law.points.significance import NULL_DRAWS, p_value
 from infusionlaw.law.uncertainty import perturbed
 from infusionlaw.records import DoseUnit, RunRecord, RunSpec
@@ -45,10 +41,6 @@ Rows = tuple[tuple[RunRecord, ...], ...]  # the records of every curve so far
 Find = Callable[[RunSpec], RunRecord | None]
 # Between two of the doses it starts from a search may try others, at most so far apart (dex).
 SPACING = 0.1
-# Falls that a round is planned with: every other place the detector looks at, half of its widths.
-PLANNED = (2 * STEP, 8)
-# So many of the likeliest shapes are kept; a collapse beyond the range counts as one this far (dex) beyond it.
-SHAPES, BEYOND = 2000, 0.5
 # A larger size starts at the predicted interval and so far (dex) to its sides: two doses on the plateau, one beyond.
 AROUND = (-0.6, -0.3, 0.3)
 # A round has a part of the runs that a curve already has: what few runs more cannot tell is not asked of a few.
@@ -227,7 +219,7 @@ def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool =
     rough = sketch(data, "both")
     place = locate(data, "both", "fall", rough)
     x = _x_of_doses(study, doses, own)
-    bare = _bare(curve, data, x)
+    bare = for_plateau(curve, data, x)
     narrow = not bare and _is_narrow(data, place, rough, study.search.width) and _falls(curve, data, place)
     left = most_runs(study) - len(own)
     if narrow and (was_narrow or left <= 0):
@@ -236,7 +228,7 @@ def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool =
     if over or not plans:
         return _Look(unit, place.interval(), over)
     count = min(max(study.search.round, len(own) // GROWTH), left)
-    chosen = [*bare, *_best(curve, data, x, count)][:count]
+    chosen = [*bare, *most_telling(curve, data, x, count)][:count]
     return _Look(unit, place.interval(), "", narrow, tuple(float(doses[i]) for i in chosen))
 
 
@@ -288,79 +280,3 @@ def _shows(curve: Curve, data: Observed, which: Literal["rise", "fall"], runs: i
     rng = np.random.default_rng(runs)
     noise = perturbed(np.zeros(len(data.y)), data.sd, curve.dof, NULL_DRAWS, rng)
     return p_value(data, which, noise, rng) <= SIGNIFICANCE
-
-
-def _bare(curve: Curve, data: Observed, x: Array) -> list[int]:
-    """A dose to put on the plateau, of those at x (G,), where the likeliest shape has fewer than two there; or none.
-
-    Intervals of curves without two doses on the plateau are less sure than they say.
-    """
-    found: list[tuple[float, Array]] = []
-    for form in FORMS["both"]:
-        both = np.concatenate([data.x, x])
-        rise, fall = rises(both, form, COARSE, data.retention), falls(both, form, COARSE)
-        fit = fitted(data, _first(rise, len(data.x)), _first(fall, len(data.x)))
-        i, j = np.unravel_index(fit.log_likelihood.argmax(), fit.log_likelihood.shape)
-        found.append((fit.peak, (rise.height[i] > REACHED) & (fall.height[j] > REACHED)))
-    _, flat = max(found, key=lambda item: item[0])
-    distance = np.abs(x[:, None] - curve.x).min(1)
-    left = flat[len(data.x) :] & (distance > SAME_DOSE)
-    return [int(np.argmax(np.where(left, distance, 0.0)))] if flat[: len(data.x)].sum() < 2 and left.any() else []
-
-
-def _best(curve: Curve, data: Observed, x: Array, count: int) -> list[int]:
-    """Which of the doses at x (G,) the next runs should have: each takes the most off the variance of the collapse."""
-    noise = float(np.median(curve.sd**2 * curve.seeds))
-    shapes = _shapes(data, x)
-    c = np.where(np.isfinite(shapes.knot), shapes.knot, x[-1] + BEYOND)
-    means = np.column_stack([c, shapes.value])
-    means -= shapes.weight @ means
-    moments = means.T @ (shapes.weight[:, None] * means)
-    moments[1:, 1:] += np.einsum("n,nlg,nlh->gh", shapes.weight, shapes.spread, shapes.spread, optimize=True)
-    found = []
-    for _ in range(count):
-        total = np.diag(moments)[1:] + noise
-        found.append(int(np.argmax(moments[0, 1:] ** 2 / total)))
-        column = moments[:, 1 + found[-1]]
-        moments = moments - np.outer(column, column) / total[found[-1]]
-    return found
-
-
-@dataclass(frozen=True)
-class _Shapes:
-    """The likeliest shapes of a curve: weight, knot of the fall (n,), value at G places (n, G) and, for the levels not
-    being known, spread (n, 3, G): the covariance of the values is spread' spread."""
-
-    weight: Array
-    knot: Array
-    value: Array
-    spread: Array
-
-
-def _shapes(data: Observed, x: Array) -> _Shapes:
-    parts = []
-    for form in FORMS["both"]:
-        both = np.concatenate([data.x, x])
-        rise, fall = rises(both, form, COARSE, data.retention), falls(both, form, PLANNED)
-        fit = fitted(data, _first(rise, len(data.x)), _first(fall, len(data.x)))
-        log_w = fit.log_likelihood + np.log(rise.weight)[:, None] + np.log(fall.weight)
-        at = np.unravel_index(np.argsort(-log_w, axis=None)[:SHAPES], log_w.shape)
-        basis = np.stack(bases(rise.height[at[0], len(data.x) :], fall.height[at[1], len(data.x) :]), axis=1)
-        parts.append((log_w[at], fall.knot[at[1]], fit.levels.take(at), basis))
-    log_w, knot, basis = (np.concatenate([part[i] for part in parts]) for i in (0, 1, 3))
-    mean = np.concatenate([part[2].mean for part in parts], axis=1)
-    factor = np.concatenate([part[2].factor for part in parts], axis=1)
-    weight = np.exp(log_w - log_w.max())
-    value = np.einsum("ln,nlg->ng", mean, basis)
-    return _Shapes(weight / weight.sum(), knot, value, np.asarray(np.linalg.solve(_lower(factor), basis)))
-
-
-def _first(edges: Edges, count: int) -> Edges:
-    return Edges(edges.knot, edges.width, edges.weight, edges.height[:, :count])
-
-
-def _lower(factor: Array) -> Array:
-    """Cholesky factors (6, n) as matrices (n, 3, 3)."""
-    matrix = np.zeros((factor.shape[1], 3, 3))
-    matrix[:, [0, 1, 1, 2, 2, 2], [0, 0, 1, 0, 1, 2]] = factor.T
-    return matrix
