@@ -4,11 +4,10 @@ Everything asked of it is answered for many documents at once. A span, some cycl
 kept, and only the last few are, so memory does not grow with the stream.
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,6 +47,11 @@ class StatementCycle:
         self._first = np.random.default_rng(self._seed).integers(1 << 30, size=self.facts)
         # By how many forms facts have: tokens of all their statements in the first so many cycles, until they recur.
         self._recurring = {int(count): self._of_facts_with(int(count)) for count in np.unique(statements.forms)}
+        mean = sum((Fraction(ends[-1], count) for count, ends in self._recurring.items()), Fraction())
+        self._tokens_per_cycle, self._tokens_per_statement = (
+            float(mean),
+            float(mean / self.facts) if self.facts else 0.0,
+        )
         self._cycles = min(_CYCLES, max(1, _DOCUMENTS // max(1, self.facts)))
         self._span = lru_cache(maxsize=4)(self._make_span)
 
@@ -59,7 +63,7 @@ class StatementCycle:
     @property
     def tokens_per_statement(self) -> float:
         """Mean tokens of a statement, end-of-text included."""
-        return float(self._tokens_per_cycle / self.facts)
+        return self._tokens_per_statement
 
     def within(self, tokens: NDArray[np.floating]) -> tuple[Numbers, Numbers]:
         """How many whole documents fit into the first `tokens` tokens of the sequence, and how many tokens they have.
@@ -103,20 +107,18 @@ class StatementCycle:
         sizes = self.statements.sizes[self._forms(np.arange(count)[:, None])[:, own]].sum(1)
         return [0, *np.cumsum(sizes).tolist()]
 
-    @cached_property
-    def _tokens_per_cycle(self) -> Fraction:
-        """The mean over cycles."""
-        return sum((Fraction(ends[-1], count) for count, ends in self._recurring.items()), Fraction(0))
-
     def _before(self, cycle: int) -> int:
         """Tokens of the sequence before a cycle."""
         return sum(cycle // count * ends[-1] + ends[cycle % count] for count, ends in self._recurring.items())
 
     def _cycle_at(self, token: int) -> int:
-        """The cycle that a token lies in: about where the mean has it, and off by less than the facts take to recur."""
-        near, far = int(token / self._tokens_per_cycle), sum(self._recurring) + 1
-        first = max(0, near - far)
-        return first + bisect_right(range(first, near + far), token, key=self._before) - 1
+        """The cycle that a token lies in: where the mean has it, or a few away."""
+        cycle = int(token / self._tokens_per_cycle)
+        while self._before(cycle) > token:
+            cycle -= 1
+        while self._before(cycle + 1) <= token:
+            cycle += 1
+        return cycle
 
     def _spans(self, first: int, last: int) -> tuple[int, Numbers, Numbers]:
         """The spans that hold cycles `first` to `last`: number of their first document, and by document its form
