@@ -108,9 +108,11 @@ def outcomes(tasks: Sequence[Task], processes: int) -> Iterator[Outcome]:
 
 
 def code_hash() -> str:
-    """Twelve hex digits over the law half and this benchmark: results of different code do not mix."""
-    law, here = Path(infusionlaw.__file__).parent / "law", Path(__file__).parent
-    files = [*sorted(law.rglob("*.py")), *(here / f"{name}.py" for name in ("calibration", "claims", "studies"))]
+    """Twelve hex digits over the law half, what a run's record is, and this benchmark: results of different code do not
+    mix."""
+    ours, here = Path(infusionlaw.__file__).parent, Path(__file__).parent
+    own = [here / f"{name}.py" for name in ("calibration", "claims", "studies")]
+    files = [*sorted((ours / "law").rglob("*.py")), ours / "records.py", *own]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 

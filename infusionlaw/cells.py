@@ -101,6 +101,10 @@ def _out_of_range(column: str, number: float) -> str | None:
     if column in _UNIT_INTERVAL and not 0 <= number <= 1:
         hint = f"; if it is percent, write it as {number:g}%" if 1 < number <= 100 else ""
         return f"must lie between 0 and 1{hint}"
+    if column == "general_loss" and number <= 0:
+        return "must be above 0: a loss in bits per byte, so turn the sign of a log likelihood"
     if (column == "exposures" or column.endswith("_se")) and number < 0:
         return "must not be negative"
+    if column.removesuffix("_se") in _UNIT_INTERVAL and column.endswith("_se") and number > 0.5:
+        return f"is more than a standard error can be of a score from 0 to 1; if it is percent, write it as {number:g}%"
     return "must be a whole number" if column == "seed" and not number.is_integer() else None

@@ -1,8 +1,8 @@
 """Anybody's table of measured losses: one row a run, with its conditions and its loss.
 
 A table of runs (`table`) asks for recall and a dose; this one asks for a loss and at least one thing it depends on:
-size, tokens, unique tokens or epochs, share. With tokens D and unique tokens U the epochs are D / U, so that either
-follows from the other. Units are those of the file: the loss in nats, bits, or bits per byte, fitted as it is.
+size, tokens, unique tokens or epochs, share. Unique tokens are tokens / epochs, so either may be given.
+Units are those of the file: the loss in nats, bits, or bits per byte, fitted as it is.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ AGREE = 0.01
 
 
 def read_losses(
-    path: str | Path, loss: str = "loss", *, where: Mapping[str, str] | None = None, **renames: str
+    path: str | Path, loss: str | None = None, *, where: Mapping[str, str] | None = None, **renames: str
 ) -> tuple[Conditions, Array]:
     """Read conditions and losses (n,) from a table, text or Parquet.
 
@@ -45,7 +45,7 @@ def read_losses(
     import numpy as np
 
     header, rows = read_rows(path)
-    columns = _columns(header, {**renames, **({"loss": loss} if loss != "loss" else {})}, path)
+    columns = _columns(header, {**renames, **({"loss": loss} if loss else {})}, path)
     kept = [(n, row) for n, row in enumerate(rows, start=2) if _wanted(row, header, where or {}, path)]
     if not kept:
         raise InputError(f"{path}: no row is left to read; check the table and what `where` asks for")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.advice.best import Advice, advise
-from infusionlaw.law.advice.limits import Limit, Target, text_of
+from infusionlaw.law.advice.limits import TRIED, Limit, Target, text_of
 from infusionlaw.law.advice.outlook import Outlook, outlooks
 from infusionlaw.law.advice.remedies import Remedy, remedies, room
 from infusionlaw.law.dose import Interval
@@ -152,7 +152,8 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
         raise InputError("the study varied the number of facts, so a plan needs one; give the target's with --facts")
     if facts is not None and facts < 1:
         raise InputError(f"the target's facts are {facts:g}, which must be at least 1")
-    if facts is not None and law.facts is None and not varied:
+    unknown = law.facts is None and all(kind.facts is None for kind in law.kinds)
+    if facts is not None and not varied and unknown:
         raise InputError(
             f"the table of this law does not say how many facts it infused, so nothing follows for {facts:g}; add the "
             "columns facts and tokens_per_fact and fit anew, or leave --facts out for as many as were infused"
@@ -164,11 +165,15 @@ def _dose(law: Law, target: Target, advice: Advice) -> Dose:
     x, scale = advice.x, law.scale(target.tokens, target.facts)
     reasons = {
         "ok": "",
-        "no dose works": f"the largest dose that {advice.binding} allows lies below acquisition",
+        "no dose works": f"{_allowed(advice.binding)} lies below acquisition",
         "no law": f"neither collapse of recall nor acquisition has a law: {law.of('collapse').reason}",
     }
     share = scale.share(x)
     return Dose(x, share, scale.exposures(x), share.map(lambda end: end * target.tokens), reasons[advice.status])
+
+
+def _allowed(binding: str) -> str:
+    return f"the {TRIED}" if binding == TRIED else f"the largest dose that {binding} allows"
 
 
 def _constraint(law: Law, target: Target, limit: Limit) -> Constraint:

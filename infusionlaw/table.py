@@ -209,6 +209,8 @@ def _repeated(records: Iterable[tuple[int, RunRecord]]) -> Iterator[tuple[int, I
     """Rows that give a run again: the same seed, or no seed and the same scores and standard errors as well."""
     first: dict[tuple[Any, ...], int] = {}
     for number, row in records:
+        if row.seed is None and row.status == "diverged":  # it has no scores to differ in
+            continue
         dose = tuple(None if unit is None else f"{unit:.9g}" for unit in (row.share, row.exposures))
         scores = tuple(getattr(row, name) for name in SCORES) if row.seed is None else ()
         before = first.setdefault((row.size, row.tokens, dose, row.facts, row.seed, scores), number)

@@ -1,5 +1,7 @@
 """Laws whose predictive distributions are known exactly, for the tests of plans."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from infusionlaw.law.cost import Cost
@@ -32,7 +34,9 @@ def known_law(
 ) -> Law:
     """A law with given places of its points, plateau near .9 (guessing .1, floor .2), rise .3 and fall .5 dex wide."""
     wheres = {"acquisition": acquisition, "collapse": collapse, "retention": retention, "tolerance": None}
-    kinds = tuple(_kind(kind, where) for kind, where in wheres.items())
+    kinds = tuple(
+        replace(_kind(kind, where), facts=facts, tokens_per_fact=tokens_per_fact) for kind, where in wheres.items()
+    )
     levels = {name: Level(mean, 0.01) for name, mean in (("floor", 0.2), ("rise", -0.523), ("fall", -0.301))}
     covariance = tuple(tuple(row) for row in np.diag([0.01, 1e-6, 1e-6]).tolist())
     height = Heights(SIZE0, TOKENS0, (2.0, 0.0, 0.0), covariance, 0.1, **levels) if heights else None

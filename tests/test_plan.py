@@ -18,6 +18,7 @@ from infusionlaw.law.points.point import Point
 from infusionlaw.law.simulate import TrueLaw, World, height, simulate, true_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan
+from infusionlaw.records import RunRecord
 
 
 def plan_for(law: Law, size: float = SIZE0, tokens: float = TOKENS0, facts: float | None = None, **asked) -> Plan:
@@ -365,3 +366,28 @@ def test_guessing_is_what_is_recalled_without_a_dose_where_nothing_else_tells() 
     bare = [replace(row, unseen_recall=None, chance=None) for row in rows]
     law = fit_law(bare, find_points(bare))
     assert law.heights is not None and law.heights.guessing == pytest.approx(0.25, abs=0.05)
+
+
+def test_no_dose_is_clear_where_a_curve_collapses_before_its_smallest_one() -> None:
+    def rows(size: float, recall: tuple[float, ...]) -> list[RunRecord]:
+        doses = [(0.0, 0.1), *zip((0.1, 0.3, 0.6, 0.85, 0.92, 0.97), recall, strict=True)]
+        return [
+            RunRecord(size=size, tokens=1.5e6, share=share, recall=value, recall_se=0.03, chance=0.1, seed=seed)
+            for share, value in doses
+            for seed in (1, 2)
+        ]
+
+    table = [*rows(1e4, (0.9, 0.9, 0.9, 0.9, 0.9, 0.9)), *rows(3e4, (0.9, 0.7, 0.5, 0.35, 0.3, 0.2))]
+    points = find_points(table)
+    assert [p.status for p in points if p.kind == "collapse"] == ["not reached", "before the grid"]
+    plan = predict(fit_law(table, points), 3e4, 1.5e6)
+    assert plan.dose.x.value is None and plan.recall.value is None
+    assert all(outlook.recall.value is None for outlook in plan.outlook if outlook.share)
+
+
+def test_in_exposures_no_dose_takes_more_than_the_budget_has_room_for() -> None:
+    law = known_law((1.0, 0.1, 0, 0), (4.0, 0.1, 0, 0), unit="exposures", largest=1e4)
+    plan = plan_for(law, tokens=3e4)
+    assert plan.binding == "room in the budget" and plan.dose.share.value == pytest.approx(0.97)
+    room = next(c for c in plan.constraints if c.name == "room in the budget")
+    assert room.share == pytest.approx(0.97) and room.exposures == pytest.approx(0.97 * 3e4 / 1500)

@@ -34,8 +34,8 @@ RECORDS = st.builds(
     share=st.floats(0, 1, exclude_max=True),
     recall=PART,
     retention=PART,
-    general_loss=st.floats(-10, 10) | st.none(),
-    recall_se=st.floats(0, 1) | st.none(),
+    general_loss=st.floats(0, 10, exclude_min=True) | st.none(),
+    recall_se=st.floats(0, 0.5) | st.none(),
     seed=st.integers(-(2**63), 2**64),
     held_out=st.booleans(),
     status=st.sampled_from(["ok", "diverged"]),
@@ -206,6 +206,11 @@ def test_bad_columns_are_refused(tmp_path, text, message) -> None:
         ({"recall": "0,85"}, "\"recall\" is '0,85', which has a decimal comma"),
         ({"general_loss": "1,300"}, "\"general_loss\" is '1,300', which is not a number"),
         ({"acc_se": "-1"}, 'row 2: "acc_se" (recall_se) is -1'),
+        (
+            {"recall_se": "2"},
+            "is more than a standard error can be of a score from 0 to 1; if it is percent, write it as 2%",
+        ),
+        ({"bpb": "-1.1"}, '"bpb" (general_loss) is -1.1, which must be above 0'),
         ({"exposures": "-3"}, '"exposures" is -3, which must not be negative'),
         ({"seed": "1.5"}, '"seed" is 1.5, which must be a whole number'),
         ({"held_out": "maybe"}, "\"held_out\" is 'maybe', which is neither true nor false"),
@@ -247,6 +252,11 @@ def test_the_first_bad_row_is_named_and_the_others_counted(tmp_path) -> None:
     assert refusal(tmp_path, text + "1,x,.5,.5\n").endswith("(and 2 more rows)")
     assert "more row" not in refusal(tmp_path, "size,tokens,share,recall\n1,1,.5,x\n")
     assert "row 3: the same" in refusal(tmp_path, "size,tokens,share,recall\n1,1,.5,.5\n1,1,.5,.5\n1,1,.5,x\n")
+
+
+def test_diverged_runs_without_seeds_are_no_copies_of_each_other(tmp_path) -> None:
+    row = "1,1,.5,,diverged\n"
+    assert len(read(tmp_path, f"size,tokens,share,recall,status\n{row}{row}")) == 2
 
 
 HEADER = "size,tokens,share,recall,recall_se,facts,seed\n"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logit
 
-from infusionlaw.law.causes import geometric_mean, log_rows
+from infusionlaw.law.causes import distinct, geometric_mean, log_rows
 from infusionlaw.law.dose import Array, x_of
 from infusionlaw.records import DoseUnit, RunRecord
 
@@ -94,9 +94,15 @@ def fit_bare(rows: Sequence[RunRecord], unit: DoseUnit) -> Bare:
     """Both from a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out."""
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
     retention = _Places.of(zero, lambda row: row.retention, lambda y: float(logit(np.clip(y, LEAST, MOST))))
-    loss = _Places.of(zero, lambda row: row.general_loss or None, lambda y: float(np.log(y)))
+    loss = _Places.of(zero, lambda row: measured_loss(row), lambda y: float(np.log(y)))
     fit_loss = _floors if loss and loss.show_floors else _line
     return Bare(_line(retention, RETENTION) if retention else None, fit_loss(loss, LOSS) if loss else None)
+
+
+def measured_loss(row: RunRecord) -> float | None:
+    """A run's general loss where it can be one: finite and above 0."""
+    loss = row.general_loss
+    return loss if loss is not None and 0 < loss < np.inf else None
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class _Places:
 
     @property
     def show_floors(self) -> bool:
-        return len(np.unique(self.size)) >= SIZES and len(np.unique(self.tokens)) >= BUDGETS
+        return distinct(self.size) >= SIZES and distinct(self.tokens) >= BUDGETS
 
 
 def _line(at: _Places, prior: _Prior) -> Line:

@@ -5,10 +5,18 @@ from numpy.typing import ArrayLike
 
 from infusionlaw.law.dose import Array
 
+SAME = 1.01  # sizes or budgets within this factor are one
+
 
 def geometric_mean(values: ArrayLike) -> float:
     """To six digits, so that a law on disk is the law in memory."""
     return float(f"{10 ** np.log10(values).mean():.6g}")
+
+
+def distinct(values: ArrayLike) -> int:
+    """How many sizes or budgets these are: rounding to whole steps or layers makes no new one."""
+    ascending = np.sort(np.asarray(values, dtype=float))
+    return 1 + int((ascending[1:] > SAME * ascending[:-1]).sum()) if len(ascending) else 0
 
 
 def log_rows(size: ArrayLike, tokens: ArrayLike, size0: float, tokens0: float) -> Array:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import logsumexp
 
+from infusionlaw.law.causes import SAME, distinct
 from infusionlaw.law.dose import Array
 from infusionlaw.law.forms import Form, PowerLaw
 from infusionlaw.law.posterior import Evidence, Mask, log_evidence, sample
@@ -48,8 +49,8 @@ def left_out(data: Evidence) -> list[Mask]:
     """Masks (n,) of points to leave out: the largest size, the largest budget, where two or more others remain."""
     found = []
     for values in (data.at.size, data.at.tokens):
-        if len(np.unique(values)) >= 3:
-            found.append(values == values.max())
+        if distinct(values) >= 3:
+            found.append(values > values.max() / SAME)
     return found
 
 

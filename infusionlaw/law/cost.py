@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
+from infusionlaw.law.bare import measured_loss
 from infusionlaw.law.causes import geometric_mean
 from infusionlaw.law.dose import Array, displaced, x_of
 from infusionlaw.records import DoseUnit, RunRecord
@@ -103,7 +104,7 @@ class _Runs:
 
 def fit_cost(rows: Sequence[RunRecord], unit: DoseUnit) -> Cost | None:
     """The cost of a table's runs; None without a dose 0, or with fewer than LEAST_DOSES above it at places with one."""
-    measured = [row for row in rows if row.general_loss is not None]
+    measured = [row for row in rows if measured_loss(row) is not None]
     at_zero = {(row.size, row.tokens) for row in measured if x_of(row, unit) == -np.inf}
     used = [row for row in measured if (row.size, row.tokens) in at_zero]
     if len({x for row in used if (x := x_of(row, unit)) > -np.inf}) < LEAST_DOSES:

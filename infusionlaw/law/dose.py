@@ -123,9 +123,10 @@ def unit_of(rows: Sequence[RunRecord]) -> DoseUnit:
         return "share"
     if all(row.exposures is not None for row in rows):
         return "exposures"
-    at = next(i for i, row in enumerate(rows, start=2) if row.exposures is None)
+    row = next(row for row in rows if row.exposures is None)
     raise InputError(
-        f"row {at} of the table has a share but no exposures while other rows lack the share; "
+        f"the run of size {row.size:g}, {row.tokens:g} tokens and seed {row.seed} has a share of {row.share:g} but no "
+        "exposures, while other rows lack the share; "
         "give one dose unit in every row, or facts and tokens_per_fact"
     )
 

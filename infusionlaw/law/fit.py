@@ -24,7 +24,7 @@ from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.records import DoseUnit, RunRecord
 from infusionlaw.table import table_hash
 
-# A form with less weight than this is left out of predictions; the power law always keeps draws for its exponents.
+# A form with less weight than this is left out of predictions; its coefficients are told all the same.
 NEGLIGIBLE = 0.01
 
 
@@ -49,7 +49,7 @@ def fit_law(
     if not used:
         raise InputError("every run of the table is held out; a law needs runs that are not")
     unit, places = unit_of(list(rows)), {(row.size, row.tokens) for row in used}
-    mine = [point for point in points if (point.size, point.tokens) in places]
+    mine = [point for point in points if (point.size, point.tokens) in places and not point.held_out]
     doses = [dose for row in used if (dose := row.share if unit == "share" else row.exposures)]
     return Law(
         unit=unit,
@@ -105,7 +105,11 @@ def _fit_kind(
     weight = np.where(weight < NEGLIGIBLE, 0.0, weight)
     fitted = [_fitted(form, w, data, draws, rng) for form, w in zip(forms, weight / weight.sum(), strict=True)]
     varied = tuple(name for name in ("size", "tokens", "facts") if at.varied(name))
-    return KindLaw(kind, "fitted", "", tuple(fitted), kept, varied)
+    used = [p for p, _ in usable]
+    facts, length = _common([p.facts for p in used]), _median([p.tokens_per_fact for p in used])
+    known = None not in [p.facts for p in used]
+    length = length if known and None not in [p.tokens_per_fact for p in used] else None
+    return KindLaw(kind, "fitted", "", tuple(fitted), kept, varied, facts, length)
 
 
 def _fitted(form: Form, weight: float, data: Evidence, draws: int, rng: np.random.Generator) -> FittedForm:

@@ -13,7 +13,7 @@ A form of your own: one file with such a class and, in its package, an entry poi
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, Self
@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from infusionlaw.law.causes import geometric_mean
+from infusionlaw.law.causes import SAME, distinct, geometric_mean
 from infusionlaw.law.dose import Array, log_odds
 from infusionlaw.records import DoseUnit
 
@@ -51,9 +51,9 @@ class Places:
         return Places(self.unit, *(column[keep] for column in columns))
 
     def varied(self, name: str) -> bool:
-        """Whether a cause takes more than one value (beyond 1 %)."""
+        """Whether a cause takes more than one value (`causes.SAME`)."""
         values = getattr(self, name)
-        return bool(values.max() > 1.01 * values.min())
+        return bool(values.max() > SAME * values.min())
 
 
 def places(unit: DoseUnit, size: Any, tokens: Any, facts: Any = None, tokens_per_fact: Any = None) -> Places:
@@ -87,9 +87,6 @@ class Form(Protocol):
     def gradient(self, theta: Array, at: Places) -> Array:
         """Derivatives of x by theta: (M, n, p)."""
 
-    def inverse(self, theta: Array, x: float, at: Places) -> Array:
-        """The size at which the law gives x at the budget and facts of `at` (one condition): (M,), NaN if none."""
-
 
 class _Linear(ABC):
     """x = sum of theta times causes, where the causes are logs of N, D, S."""
@@ -107,13 +104,6 @@ class _Linear(ABC):
     def gradient(self, theta: Array, at: Places) -> Array:
         causes = self.causes(at)
         return np.broadcast_to(causes, (len(theta), *causes.shape))
-
-    def inverse(self, theta: Array, x: float, at: Places) -> Array:
-        """Solved in log N, in which x is linear."""
-        ends = [self.x(theta, replace(at, size=np.array([size])))[:, 0] for size in (1.0, 10.0)]
-        slope = ends[1] - ends[0]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return np.asarray(np.where(slope != 0, 10 ** ((x - ends[0]) / slope), np.nan))
 
 
 @dataclass(frozen=True)
@@ -229,7 +219,7 @@ class ShiftedPowerLaw:
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        if len(np.unique(at.size)) < 4:
+        if distinct(at.size) < 4:
             return None
         return cls(geometric_mean(at.size), geometric_mean(at.tokens), at.varied("tokens"))
 
@@ -259,11 +249,6 @@ class ShiftedPowerLaw:
         by_tokens = [np.broadcast_to(np.log10(at.tokens / self.tokens0), decay.shape)] if self.tokens_varied else []
         return np.stack([np.ones_like(decay), decay, by_rate, *by_tokens], axis=-1)
 
-    def inverse(self, theta: Array, x: float, at: Places) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = (x - self._level(theta, at)[:, 0]) / theta[:, 1]
-            return np.asarray(np.where(ratio > 0, self.size0 * ratio ** (-1 / 10.0 ** theta[:, 2]), np.nan))
-
 
 class _Amount(ABC):
     """One number: a log amount that fixes the dose. `exposures` gives log10 exposures, `share` log10 share."""
@@ -286,9 +271,6 @@ class _Amount(ABC):
             return np.ones((len(theta), len(at.size), 1))
         share = 10.0 ** np.minimum(self.log_exposures(theta, at) - at.log_per_share, 0.0)
         return np.where(share < FULL, 1 / (1 - np.minimum(share, FULL)), 0.0)[..., None]
-
-    def inverse(self, theta: Array, x: float, at: Places) -> Array:
-        return np.full(len(theta), np.nan)
 
 
 @dataclass(frozen=True)
@@ -342,10 +324,6 @@ class CapacityBound(_Amount):
 
     def log_exposures(self, theta: Array, at: Places) -> Array:
         return np.asarray(theta[:, :1] + np.log10(at.size / at.facts))
-
-    def inverse(self, theta: Array, x: float, at: Places) -> Array:
-        exposures = x if at.unit == "exposures" else np.log10(1 / (1 + 10.0**-x)) + at.log_per_share[0]
-        return np.asarray(10 ** (exposures - theta[:, 0]) * at.facts[0])
 
 
 BUILT_IN: tuple[type[Any], ...] = (

@@ -43,9 +43,10 @@ class FittedForm:
 
 @dataclass(frozen=True)
 class KindLaw:
-    """The law of one kind of point: its forms, the power law first; none when `not fitted`. points: all of the kind.
+    """The law of one kind of point: its forms, the power law first if it is among them; none when `not fitted`.
 
-    varied: which of size, tokens, facts took more than one value among the points used.
+    points: all of the kind; varied: which of size, tokens, facts took more than one value among the points used; facts,
+    tokens_per_fact: what these points have, None where they do not all say, and for facts where they varied.
     """
 
     kind: Kind
@@ -54,6 +55,8 @@ class KindLaw:
     forms: tuple[FittedForm, ...]
     points: tuple[Point, ...]
     varied: tuple[str, ...] = ()
+    facts: float | None = None
+    tokens_per_fact: float | None = None
 
     @property
     def level(self) -> float | None:
@@ -132,11 +135,11 @@ class Law:
         facts, tokens_per_fact: the target's, where not the table's. inf: more than a share of 1 would have room for.
         """
         law = self.of(kind)
-        own = "facts" in law.varied  # else as for the table's own number of facts, and then carried over
-        at = places(self.unit, size, tokens, (own and facts) or self.facts, self.tokens_per_fact)
+        own = "facts" in law.varied  # else as for the points' own number of facts, and then carried over
+        at = places(self.unit, size, tokens, facts if own else law.facts, law.tokens_per_fact)
         found = [_predictive(fitted, at) for fitted in law.forms]
         x = np.concatenate(found, axis=1) if found else np.empty((len(at.size), 0))
-        factor = facts / self.facts if facts and self.facts and not own else 1.0
+        factor = facts / law.facts if facts and law.facts and not own else 1.0
         # A statement twice as long takes as much text as two: doses carry over as for twice the facts.
         if tokens_per_fact and self.tokens_per_fact:
             factor *= tokens_per_fact / self.tokens_per_fact

@@ -16,7 +16,7 @@ from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.records import DoseUnit
 
-VERSION = 5
+VERSION = 6
 
 
 def law_json(law: Law) -> dict[str, Any]:
@@ -43,6 +43,8 @@ def _kind_json(law: KindLaw) -> dict[str, Any]:
         "status": law.status,
         "reason": law.reason,
         "varied": law.varied,
+        "facts": law.facts,
+        "tokens_per_fact": law.tokens_per_fact,
         "coefficients": {name: value.as_dict() for name, value in law.coefficients.items()},
         "forms": [_form_json(fitted) for fitted in law.forms],
         "points": [point_json(point) for point in law.points],
@@ -74,6 +76,8 @@ def read_law(path: str | Path) -> Law:
         raise InputError(f"{path}: not a law file of version {VERSION}; fit it anew from its table")
     try:
         return _law_from(content, path)
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: the law lacks or garbles {error}; fit it anew from its table") from error
 
@@ -89,6 +93,8 @@ def _law_from(content: dict[str, Any], path: str | Path) -> Law:
             forms=tuple(_form_from(form, path) for form in law["forms"]),
             points=tuple(point_from(point, unit) for point in law["points"]),
             varied=tuple(law["varied"]),
+            facts=law["facts"],
+            tokens_per_fact=law["tokens_per_fact"],
         )
         for kind, law in content["kinds"].items()
     )

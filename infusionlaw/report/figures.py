@@ -165,7 +165,10 @@ def law_figure(items: Sequence[LawPanel]) -> "Figure":
     for ax, panel in zip(grid.flat, items, strict=True):
         _draw_law(ax, panel, axis)
     grid.flat[0].set_ylabel(_dose_label(axis.unit))
-    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False)
+    entries: dict[str, Any] = {}
+    for ax in grid.flat:
+        entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)) | entries
+    figure.legend([*entries.values()], [*entries], loc="outside upper left", ncols=4, frameon=False)
     return figure
 
 

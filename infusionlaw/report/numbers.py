@@ -17,10 +17,12 @@ def number(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share with two decimals, more only where it is near 0 or 1: 0.87, 0.975, 0.0034."""
+    """A share with two decimals, more only where it is near 0 or 1: 0.87, 0.975, 0.0034, 2e-08."""
     edge = min(value, 1 - value)
     if edge <= 0:
         return f"{value:.0f}"
+    if edge < 1e-6:
+        return f"{value:.2g}" if value < 0.5 else f"1 - {edge:.2g}"
     decimals = 2 if edge >= 0.05 else min(6, 1 - math.floor(math.log10(edge)))
     text = f"{value:.{decimals}f}"
     return text if decimals == 2 else text.rstrip("0").ljust(4, "0")

@@ -71,9 +71,7 @@ def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
     for held in (False, True):
         mine = [row for row in rows if row.held_out == held]
         for size, tokens in sorted({(row.size, row.tokens) for row in mine}):
-            # A place that is both fitted and held out has its points in that order.
-            ordered = points if not held else [*reversed(points)]
-            here = {p.kind: p for p in reversed(ordered) if (p.size, p.tokens) == (size, tokens)}
+            here = {p.kind: p for p in points if (p.size, p.tokens, p.held_out) == (size, tokens, held)}
             out.append(_panel(mine, size, tokens, held, list(here.values())))
     return out
 

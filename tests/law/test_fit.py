@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
+from infusionlaw.law.causes import distinct
 from infusionlaw.law.dose import Interval, share_of
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law, law_band
@@ -155,8 +156,52 @@ def test_held_out_runs_do_not_reach_the_law() -> None:
     small = [row for row in rows if row.size < 8e4]
     marked = [replace(row, held_out=row.size == 8e4) for row in rows]
     assert fit_law(marked, find_points(marked)) == fit_law(small, find_points(small))
+    one_seed = [row for row in rows if row.seed == rows[0].seed]
+    marked = [replace(row, held_out=row.seed != rows[0].seed) for row in rows]
+    points = find_points(marked)
+    assert [replace(p, note="") for p in points if not p.held_out] == [
+        replace(p, note="") for p in find_points(one_seed)
+    ]
+    assert fit_law(marked, points) == fit_law(one_seed, find_points(one_seed))
     with pytest.raises(InputError, match="held out"):
         fit_law([replace(row, held_out=True) for row in rows], [])
+
+
+def test_sizes_and_budgets_that_differ_by_rounding_alone_are_one() -> None:
+    assert distinct([1.5e9, 1.501e9, 1.502e9]) == 1
+    assert distinct([1e4, 1e4, 2e4, 2.01e4, 4e4]) == 3
+    law = law_of([at(n, 0.1, tokens=d) for n, d in ((1e4, 1.5e9), (2e4, 1.501e9), (4e4, 1.502e9))])
+    assert law.of("collapse").varied == ("size",)
+
+
+def test_a_form_is_asked_for_what_it_was_fitted_at_where_only_the_length_is_known() -> None:
+    points = [replace(at(n, x), tokens_per_fact=20.0) for n, x in zip(SIZES, (-2.0, -1.7, -1.4, -1.1), strict=True)]
+    rows = [
+        RunRecord(size=p.size, tokens=1.5e6, share=s, recall=0.5, tokens_per_fact=20) for p in points for s in (0, 0.5)
+    ]
+    law = fit_law(rows, points, forms=["capacity bound"])
+    for point in points:
+        assert law.predict_point("collapse", point.size, 1.5e6).x.value == pytest.approx(point.x.value, abs=0.15)
+
+
+def test_a_law_with_a_form_that_is_not_installed_says_so(tmp_path: Path) -> None:
+    write_law(tmp_path / "law.json", law_of([at(n, 0.1) for n in SIZES]))
+    text = (tmp_path / "law.json").read_text().replace("power law in size and budget", "my own form")
+    (tmp_path / "law.json").write_text(text)
+    with pytest.raises(
+        InputError, match=r'law.json: the form "my own form" is not installed; install the package'
+    ) as told:
+        read_law(tmp_path / "law.json")
+    assert "garbles" not in str(told.value)
+
+
+def test_losses_that_cannot_be_are_left_out_of_the_law() -> None:
+    rows, _ = simulate(World(), SIZES[:2], [1.5e6], SHARES, 1, np.random.default_rng(4))
+    bad = [replace(row, general_loss=float("nan")) if row.share == 0.3 else row for row in rows]
+    law = fit_law([*bad, replace(bad[0], seed=99, general_loss=-1.0)], find_points(rows))
+    assert law.cost is not None and np.isfinite(law.cost.theta).all()
+    assert law.bare is not None and law.bare.general_loss is not None
+    assert np.isfinite(law.bare.general_loss.draws(4e4, 1.5e6, 50, 0)).all()
 
 
 def test_the_band_is_the_prediction_at_each_size() -> None:

@@ -59,21 +59,6 @@ def test_gradients_agree_with_finite_differences(name: str, unit: DoseUnit) -> N
         assert np.broadcast_to(gradient, (*slope.shape, theta.shape[1]))[..., i] == pytest.approx(slope, abs=1e-4)
 
 
-@pytest.mark.parametrize("unit", ["share", "exposures"])
-@pytest.mark.parametrize("name", NAMES)
-def test_the_inverse_is_the_size_at_which_the_law_gives_x(name: str, unit: DoseUnit) -> None:
-    at = grid(unit)
-    form = form_of(name, at)
-    theta = theta_of(form, at)
-    here = places(unit, 5e4, 2e6, 80.0, 15.0)
-    x = form.x(theta, here)[:, 0]
-    sizes = np.array([form.inverse(theta, float(x[i]), here)[i] for i in range(2)])
-    if "size" in " ".join(form.parameters) or name in ("power law in compute", "capacity bound", NAMES[4]):
-        assert sizes == pytest.approx(5e4, rel=1e-6)
-    else:
-        assert np.isnan(sizes).all()  # the law says the same of every size
-
-
 def test_every_form_says_what_it_is_and_where_it_is_from() -> None:
     for form in BUILT_IN:
         assert form.formula and form.source and form.name in known_forms()
@@ -185,9 +170,6 @@ class Mine:
     def gradient(self, theta, at):
         row = np.stack([np.ones(len(at.size)), np.sqrt(np.log10(at.size))], axis=-1)
         return np.broadcast_to(row, (len(theta), *row.shape))
-
-    def inverse(self, theta, x, at):
-        return 10 ** (((x - theta[:, 0]) / theta[:, 1]) ** 2)
 '''
 
 

@@ -66,6 +66,8 @@ def test_numbers(value: float, text: str) -> None:
         (0.97, "0.97"),
         (0.9964, "0.9964"),
         (0.0034, "0.0034"),
+        (2e-8, "2e-08"),
+        (1 - 2e-8, "1 - 2e-08"),
     ],
 )
 def test_shares_get_more_digits_near_their_ends(value: float, text: str) -> None:

@@ -11,14 +11,19 @@ from typing import Literal
 
 import numpy as np
 
-from infusionlaw.law.dose import Array, x_at
+from infusionlaw.law.dose import Array, Interval, x_at
 from infusionlaw.law.heights import widths
 from infusionlaw.law.law import Law
-from infusionlaw.law.points.point import Kind
+from infusionlaw.law.points.point import Kind, Point
 
 Constraint = Literal[
-    "collapse of recall", "collapse of retention", "general loss", "largest dose seen without collapse"
+    "collapse of recall",
+    "collapse of retention",
+    "general loss",
+    "room in the budget",
+    "largest dose seen without collapse",
 ]
+MOST = 0.97  # the largest share that is ever advised: beyond it next to no general text is left
 TRIED: Constraint = "largest dose seen without collapse"
 
 
@@ -67,7 +72,8 @@ def text_of(law: Law, target: Target, x: float) -> float:
 
 
 def limits(law: Law, target: Target) -> tuple[Limit, ...]:
-    """What each constraint allows at a target. Without a law of collapse, no dose beyond those tried is allowed.
+    """What each constraint allows at a target, and the room in its budget. Without a law of collapse, no dose beyond
+    those tried is allowed.
 
     Nor is one beyond what any curve was cleared of a collapse up to.
     """
@@ -77,15 +83,31 @@ def limits(law: Law, target: Target) -> tuple[Limit, ...]:
     ]
     if target.tolerance is not None:
         found.append(_cost(law, target, target.tolerance))
+    per_share = law.scale(target.tokens, target.facts).per_share
+    if law.unit == "exposures" and per_share:  # a share ends by itself
+        found.append(Limit("room in the budget", float(np.log10(MOST * per_share)), np.zeros(1)))
     if found[0].reason and law.doses[1] > 0:
         found.append(Limit(TRIED, clear(law, "collapse") - text_of(law, target, 0.0), np.zeros(1)))
     return tuple(found)
 
 
 def clear(law: Law, kind: Kind) -> float:
-    """The largest dose tried, in x, or the least that some curve was cleared of a collapse of this kind up to."""
-    tried = float(x_at(law.doses[1], law.unit))
-    return min([tried, *(point.x.low for point in law.of(kind).points if point.x.low is not None)])
+    """The largest dose tried, in x, or the least that some curve was cleared of a collapse of this kind up to.
+
+    -inf where a curve collapses before its smallest dose: then no dose is clear.
+    """
+    first, tried = (float(x_at(dose, law.unit)) for dose in law.doses)
+    return min([tried, *(_cleared(point, first) for point in law.of(kind).points if point.in_law)])
+
+
+def _cleared(point: Point, first: float) -> float:
+    """Up to which x a point lets its curve be called clear of it; first: the smallest dose."""
+    if point.x.low is not None:
+        return point.x.low
+    if point.status == "before the grid":
+        return -np.inf
+    known = point.x != Interval()  # nothing is known of a curve that could not be measured, or never rose
+    return first if known else np.inf
 
 
 def _beyond(law: Law, target: Target, kind: Kind, name: Constraint) -> Limit:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from infusionlaw.law.advice.limits import Target, clear, draws, text_of
+from infusionlaw.law.advice.limits import MOST, Target, clear, draws, text_of
 from infusionlaw.law.cost import DRAWS as COST_DRAWS
 from infusionlaw.law.dose import Array, Interval, log_odds, share_of
 from infusionlaw.law.heights import Heights, widths
@@ -25,7 +25,7 @@ from infusionlaw.law.points.point import Kind
 from infusionlaw.law.uncertainty import expected, interval_of
 
 DRAWS = 4000
-ADVISED, FOUR, MOST = "the advised dose", "four times", 0.97
+ADVISED, FOUR = "the advised dose", "four times"
 STEPS = {"a quarter": 0.25, ADVISED: 1.0, FOUR: 4.0}
 
 

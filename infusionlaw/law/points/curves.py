@@ -35,7 +35,10 @@ OTHER_FACTS = 0.05
 
 @dataclass(frozen=True)
 class Curve:
-    """One score of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; zero, guessing: (mean, sd)."""
+    """One score of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; zero, guessing: (mean, sd).
+
+    left_out: the runs without this score, in words; held_out: whether its runs are.
+    """
 
     score: Score
     size: float
@@ -50,7 +53,8 @@ class Curve:
     zero: tuple[float, float] | None
     guessing: tuple[float, float]
     dof: float
-    diverged: int
+    left_out: str
+    held_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,14 @@ class _Doses:
     scale: Scale
     x: tuple[float, ...]
     runs: tuple[tuple[Array, Array], ...]
-    diverged: int
+    left_out: str
 
 
 def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
     """The curves of one score, by size, budget and number of facts.
 
-    Runs without a recall count as diverged; a place whose every run diverged has an empty recall curve, and one
-    without a single value of another score has no curve of it. Held-out rows get curves but do not inform the noise of
-    the others.
+    A place without a single recall has an empty recall curve, and one without a value of another score has no curve of
+    it. Held-out rows get curves of their own and do not inform the noise of the others.
     """
     places = _by_size_and_budget(rows, score)
     seen = [not all(row.held_out for row in place.rows) for place in places]
@@ -85,11 +88,11 @@ def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
 
 
 def _by_size_and_budget(rows: Sequence[RunRecord], score: Score) -> list[_Doses]:
-    """The runs that have the score, by (size, tokens, facts) and, within, by dose in ascending order."""
+    """The runs that have the score, by (size, tokens, facts, held out or not) and, within, by ascending dose."""
     unit = unit_of(rows)
 
-    def place(row: RunRecord) -> tuple[float, float, float]:
-        return row.size, row.tokens, row.facts or 0.0
+    def place(row: RunRecord) -> tuple[float, float, float, bool]:
+        return row.size, row.tokens, row.facts or 0.0, row.held_out
 
     def dose(row: RunRecord) -> float:
         return x_of(row, unit)
@@ -98,12 +101,20 @@ def _by_size_and_budget(rows: Sequence[RunRecord], score: Score) -> list[_Doses]
     found = []
     for group in groups:
         good = sorted((row for row in group if _finite(getattr(row, score))), key=dose)
-        dead = sum(not _finite(row.recall) for row in group)
         same = same_doses([dose(row) for row in good])
         runs = tuple(_values([good[i] for i in members], score) for members in same)
         x = tuple(float(np.mean([dose(good[i]) for i in members])) for members in same)
-        found.append(_Doses(group, scale_of(group, unit), x, runs, dead))
+        found.append(_Doses(group, scale_of(group, unit), x, runs, _left_out(group, score)))
     return [doses for doses in found if doses.x or score == "recall"]
+
+
+def _left_out(rows: Sequence[RunRecord], score: Score) -> str:
+    """The runs without a score, in words: `2 diverged runs and 1 run without recall`."""
+    lacking = [row for row in rows if not _finite(getattr(row, score))]
+    dead = sum(row.status == "diverged" for row in lacking)
+    kinds = ((dead, "diverged {}", ""), (len(lacking) - dead, "{}", f" without {score.replace('_', ' ')}"))
+    parts = [f"{n} {what.format('run' if n == 1 else 'runs')}{end}" for n, what, end in kinds if n]
+    return " and ".join(parts)
 
 
 def _values(rows: Sequence[RunRecord], score: Score) -> tuple[Array, Array]:
@@ -152,7 +163,8 @@ def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
         zero=None if on.all() else (float(mean[~on][0]), float(sd[~on][0])),
         guessing=_guessing(doses.rows),
         dof=effective_dof(noise.dof, known, between),
-        diverged=doses.diverged,
+        left_out=doses.left_out,
+        held_out=first.held_out,
     )
 
 

@@ -70,7 +70,7 @@ def find_points(
             found += _points(curve, tolerance, detector, acquisition, draws, rng)
     levels = {"acquisition": 0.5 if acquisition == "half" else 0.0, "tolerance": tolerance}
     found = [replace(point, level=levels.get(point.kind)) for point in found]
-    return sorted(found, key=lambda point: (KINDS.index(point.kind), point.size, point.tokens, point.facts or 0))
+    return sorted(found, key=lambda p: (KINDS.index(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
 
 
 def _points(
@@ -83,11 +83,8 @@ def _points(
 ) -> list[Point]:
     if len(curve.x) < 2:
         kinds = [kind for kind, score in SCORES.items() if score == curve.score]
-        few = (
-            "every run diverged"
-            if curve.diverged and not len(curve.x)
-            else "fewer than two doses above 0 were measured"
-        )
+        bare = curve.left_out and not len(curve.x) and not curve.zero
+        few = f"there is nothing but {curve.left_out}" if bare else "fewer than two doses above 0 were measured"
         return [_nothing(curve, kind, "ambiguous", f"{few}, so nothing can be located") for kind in kinds]
     if curve.score == "general_loss":
         return [_tolerance(curve, tolerance, draws, rng)]
@@ -144,7 +141,7 @@ def _fall(
             point = replace(point, in_law=False, note=f"{point.note}; {RISING}")
     else:
         bare = max(rough, key=lambda fit: fit.peak).on_plateau < 2
-        point = _decided(curve, kind, place, "already falling from the smallest dose", BARE if bare else "")
+        point = _decided(curve, kind, place, "already falling from the smallest dose", caveat=BARE if bare else "")
     return replace(point, response=response(rough))
 
 
@@ -157,15 +154,16 @@ def _tolerance(curve: Curve, tolerance: float, draws: int, rng: np.random.Genera
     return _decided(curve, "tolerance", place, f"{since} already at the smallest dose", since)
 
 
-def _decided(curve: Curve, kind: Kind, place: Likelihood, before: str, note: str = "") -> Point:
-    """The point that a likelihood supports."""
+def _decided(curve: Curve, kind: Kind, place: Likelihood, before: str, what: str = "", *, caveat: str = "") -> Point:
+    """The point that a likelihood supports. before, what: in words what it is, before the grid or in it."""
     middle = place.quantile(0.5)
     if middle == -np.inf:
         high = place.quantile((1 + LEVEL) / 2)
         end = float(curve.x[0]) if high == -np.inf else high if np.isfinite(high) else None
         return _point(curve, kind, "before the grid", Interval(high=end), before, place)
     if middle == np.inf:
-        return _beyond(curve, kind, note + ", but not up to the largest dose" if note else "not reached", place)
+        return _beyond(curve, kind, f"{what}, but not up to the largest dose" if what else "not reached", place)
+    note = "; ".join(filter(None, [what, caveat]))
     x, places = place.interval(), place.places()
     if len(places) < 2:
         return _point(curve, kind, "found", x, note, place)
@@ -194,8 +192,8 @@ def _point(curve: Curve, kind: Kind, status: Status, x: Interval, note: str, pla
     if status == "found" and (x.low is None or x.high is None):
         end = "either" if x.low is None and x.high is None else "its lower" if x.low is None else "its upper"
         note = "; ".join(filter(None, [note, f"the doses tried do not bound {end} end"]))
-    if curve.diverged:
-        note = "; ".join(filter(None, [note, f"{curve.diverged} diverged runs left out"]))
+    if curve.left_out:
+        note = "; ".join(filter(None, [note, f"{curve.left_out} left out"]))
     return Point(
         kind=kind,
         size=curve.size,
@@ -209,4 +207,5 @@ def _point(curve: Curve, kind: Kind, status: Status, x: Interval, note: str, pla
         facts=curve.facts,
         tokens_per_fact=curve.tokens_per_fact,
         likelihood=place,
+        held_out=curve.held_out,
     )

@@ -28,7 +28,8 @@ class Point:
 
     likelihood: what the data say of x, None when nothing; response: height and widths of the curve the point is on;
     level: what the point is: of acquisition how far up (0: where recall leaves guessing, 0.5: half way), of tolerance
-    the rise of general loss in bits per byte; in_law: whether a law counts it, else the note says why not.
+    the rise of general loss in bits per byte; in_law: whether a law counts it, else the note says why not; held_out:
+    whether it is of held-out runs, which no law counts.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class Point:
     response: Response | None = None
     level: float | None = None
     in_law: bool = True
+    held_out: bool = False
 
 
 def points_json(points: Sequence[Point]) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def point_json(point: Point) -> dict[str, Any]:
         "level": point.level,
         "status": point.status,
         "in_law": point.in_law,
+        "held_out": point.held_out,
         "share": point.share.as_dict(),
         "exposures": point.exposures.as_dict(),
         "x": point.x.as_dict(),
@@ -101,6 +104,7 @@ def point_from(content: dict[str, Any], unit: DoseUnit) -> Point:
         response=Response(**{name: Level(**level) for name, level in shape.items()}) if shape else None,
         level=content["level"],
         in_law=content["in_law"],
+        held_out=content.get("held_out", False),
     )
 
 
@@ -116,5 +120,5 @@ def read_points(path: str | Path) -> list[Point]:
         raise InputError(f"{path}: not a points file of version {VERSION}; make it anew from its table")
     try:
         return [point_from(point, content["unit"]) for point in content["points"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: a point lacks or garbles {error}; make the file anew from its table") from error

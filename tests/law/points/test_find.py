@@ -184,8 +184,11 @@ def test_three_doses_and_fewer() -> None:
 def test_diverged_runs_are_left_out_and_counted() -> None:
     p = point(table([0.4, float("nan"), 0.95, None, 0.6, 0.3]))
     assert p.status == "found"
-    assert "4 diverged" in p.note
-    assert "every run diverged" in point(table([None] * 6, zero=None)).note
+    assert "4 runs without recall left out" in p.note
+    rows = [replace(row, status="diverged") for row in table([None] * 6, zero=None)]
+    assert "nothing but 12 diverged runs" in point(rows).note
+    with_loss = [replace(row, general_loss=1.0 + (row.share or 0.0)) for row in table([None] * 6)]
+    assert all("left out" not in p.note for p in find_points(with_loss) if p.kind == "tolerance")
 
 
 def test_retention_rises_first_and_its_fall_is_found_from_the_plateau() -> None:

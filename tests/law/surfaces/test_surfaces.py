@@ -259,6 +259,9 @@ def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
     path = table(tmp_path, "r_d,general_loss,domain_loss\n25%,2.9,1.7\n0.5,3.1,1.6\n")
     with pytest.raises(InputError, match=r'"general_loss" and "domain_loss" may both be the loss; say loss='):
         read_losses(path, share="r_d")
+    both = table(tmp_path, "N,loss,val_loss\n1e7,2.9,3.1\n")
+    assert read_losses(both, "loss")[1].tolist() == [2.9] and read_losses(both, "val_loss")[1].tolist() == [3.1]
+    path = table(tmp_path, "r_d,general_loss,domain_loss\n25%,2.9,1.7\n0.5,3.1,1.6\n")
     conditions, loss = read_losses(path, "domain_loss", share="r_d")
     assert conditions.column("share").tolist() == [0.25, 0.5]
     assert loss.tolist() == [1.7, 1.6]
@@ -289,7 +292,7 @@ def test_bad_tables_are_told_with_row_and_mend(tmp_path: Path, text: str, messag
 
 def test_a_wrong_rename_or_filter_is_named(tmp_path: Path) -> None:
     path = table(tmp_path, "N,D,loss\n1e7,1e9,3\n")
-    with pytest.raises(InputError, match=r'no column "Tokens".*did you mean|no column "Tokens"'):
+    with pytest.raises(InputError, match=r'there is no column "Tokens"; '):
         read_losses(path, tokens="Tokens")
     with pytest.raises(InputError, match=r'"budget" is nothing a loss depends on'):
         read_losses(path, budget="D")
