@@ -32,7 +32,7 @@ def test_unit_is_the_share_only_when_every_row_has_it() -> None:
     both = RunRecord(size=1, tokens=1, share=0.1, exposures=3)
     assert unit_of([both, both]) == "share"
     assert unit_of([both, RunRecord(size=1, tokens=1, exposures=3)]) == "exposures"
-    with pytest.raises(InputError, match="of size 1, 1 tokens and seed None has a share of 0.1 but no exposures"):
+    with pytest.raises(InputError, match=r"of size 1, 1 tokens and seed None has a share of 0.1 but no exposures"):
         unit_of([RunRecord(size=1, tokens=1, exposures=3), RunRecord(size=1, tokens=1, share=0.1)])
 
 
