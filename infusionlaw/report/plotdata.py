@@ -71,7 +71,9 @@ def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
     for held in (False, True):
         mine = [row for row in rows if row.held_out == held]
         for size, tokens in sorted({(row.size, row.tokens) for row in mine}):
-            here = {p.kind: p for p in points if (p.size, p.tokens, p.held_out) == (size, tokens, held)}
+            # The last of a kind counts: where a place is both fitted and held out, that of these runs.
+            mine_last = sorted(points, key=lambda p: p.held_out == held)
+            here = {p.kind: p for p in mine_last if (p.size, p.tokens) == (size, tokens)}
             out.append(_panel(mine, size, tokens, held, list(here.values())))
     return out
 

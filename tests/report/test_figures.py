@@ -71,7 +71,7 @@ def test_a_place_both_fitted_and_held_out_keeps_its_own_points(results: Results)
     rows, points, *_ = results
     mine = [row for row in rows if row.size == SIZES[0]]
     first = next(point for point in points if point.kind == "collapse" and point.size == SIZES[0])
-    second = replace(first, x=Interval(1.0, 0.9, 1.1))
+    second = replace(first, x=Interval(1.0, 0.9, 1.1), held_out=True)
     fitted, held = panels([*mine, *(replace(row, held_out=True) for row in mine)], [first, second])
     assert fitted.mark("collapse") == Mark("collapse", SIZES[0], first.x, first.status)
     assert held.mark("collapse") == Mark("collapse", SIZES[0], second.x, first.status)
