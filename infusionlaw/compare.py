@@ -230,7 +230,16 @@ def _x(row: RunRecord, unit: DoseUnit) -> float:
 
 def write_comparison(path: str | Path, comparison: Comparison) -> None:
     """Write comparison.json; docs/run-folder.md has its keys."""
-    write_json(Path(path), {"version": VERSION, **_json(comparison)})
+    content = {
+        "version": VERSION,
+        "written": comparison.written,
+        "table_sha256": comparison.table_sha256,
+        "held_out_runs_already_known": comparison.already_known,
+        "points": [_point_json(point) for point in comparison.points],
+        "scores": [_score_json(score) for score in comparison.scores],
+        "regret": [asdict(regret) for regret in comparison.regrets],
+    }
+    write_json(Path(path), content)
 
 
 def read_comparison(path: str | Path) -> Comparison:
@@ -244,17 +253,6 @@ def read_comparison(path: str | Path) -> Comparison:
         tuple(_score_from(row) for row in content.get("scores", ())),
         tuple(Regret(**row) for row in content.get("regret", ())),
     )
-
-
-def _json(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "written": comparison.written,
-        "table_sha256": comparison.table_sha256,
-        "held_out_runs_already_known": comparison.already_known,
-        "points": [_point_json(point) for point in comparison.points],
-        "scores": [_score_json(score) for score in comparison.scores],
-        "regret": [asdict(regret) for regret in comparison.regrets],
-    }
 
 
 def _point_json(point: ComparedPoint) -> dict[str, Any]:

@@ -35,6 +35,11 @@ def read_fresh(folder: Path, fitted: Sequence[RunRecord], tolerance: float) -> F
     """The prediction of a folder, made from rows, and its runs so far; None where there is no prediction."""
     if not (folder / "prediction.json").exists():
         return None
-    rows = read_table(folder / "runs.csv") if (folder / "runs.csv").exists() else []
+    rows = runs_so_far(folder / "runs.csv")
     points = find_points([*fitted, *rows], tolerance=tolerance) if rows else []
     return Fresh(read_json(folder / "prediction.json"), points, rows)
+
+
+def runs_so_far(path: Path) -> list[RunRecord]:
+    """The runs of a table, none as long as it is not there."""
+    return read_table(path) if path.exists() else []

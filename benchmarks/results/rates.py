@@ -5,11 +5,10 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.markdown import table
+from benchmarks.results.fresh import runs_so_far
 from benchmarks.results.grid import Grid
 from benchmarks.results.pairs import Pair, paired, place
-from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import number
-from infusionlaw.table import read_table
 
 # The tables of each factor, below the folder of results.
 FACTORS = {
@@ -22,10 +21,10 @@ SHARES = (0.0, 0.85)
 
 def rates(results: Path, grid: Grid) -> str:
     """By size and share, at the shortest budget, how general loss and retention differ from those at factor 1."""
-    base = [*grid.rows, *_rows(results / "repaired" / "runs.csv")]
+    base = [*grid.rows, *runs_so_far(results / "repaired" / "runs.csv")]
     shortest = min(row.tokens for row in base)
     pairs = {
-        name: paired(base, [row for path in paths for row in _rows(results / path)], 0.0)
+        name: paired(base, [row for path in paths for row in runs_so_far(results / path)], 0.0)
         for name, paths in FACTORS.items()
     }
     places = sorted({place(was) for each in pairs.values() for was, _ in each})
@@ -47,7 +46,3 @@ def _mean(pairs: Sequence[Pair], at: tuple[float, float, float], score: str) -> 
     """The mean change over seeds at one size, budget and share, and how many seeds."""
     moved = [getattr(now, score) - getattr(was, score) for was, now in pairs if place(was) == at]
     return f"{fmean(moved):+.2f} ({len(moved)})" if moved else "–"
-
-
-def _rows(path: Path) -> list[RunRecord]:
-    return read_table(path) if path.exists() else []

@@ -48,10 +48,8 @@ class StatementCycle:
         # By how many forms facts have: tokens of all their statements in the first so many cycles, until they recur.
         self._recurring = {int(count): self._of_facts_with(int(count)) for count in np.unique(statements.forms)}
         mean = sum((Fraction(ends[-1], count) for count, ends in self._recurring.items()), Fraction())
-        self._tokens_per_cycle, self._tokens_per_statement = (
-            float(mean),
-            float(mean / self.facts) if self.facts else 0.0,
-        )
+        self._tokens_per_cycle = float(mean)
+        self._tokens_per_statement = float(mean / self.facts) if self.facts else 0.0
         self._cycles = min(_CYCLES, max(1, _DOCUMENTS // max(1, self.facts)))
         self._span = lru_cache(maxsize=4)(self._make_span)
 

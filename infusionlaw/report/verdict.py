@@ -9,6 +9,7 @@ from infusionlaw.law.points.point import Point
 from infusionlaw.plan import Plan
 from infusionlaw.records import DoseUnit, RunRecord
 from infusionlaw.report.numbers import bracket, dose, listed, number, when
+from infusionlaw.report.plotdata import SAME_BUDGET
 from infusionlaw.report.words import plan_text
 
 
@@ -25,7 +26,7 @@ def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
 
 def _place(point: Point, points: Sequence[Point]) -> str:
     """The size of a point, with its budget where several were tried."""
-    several = max(p.tokens for p in points) > 1.06 * min(p.tokens for p in points)
+    several = max(p.tokens for p in points) > SAME_BUDGET * min(p.tokens for p in points)
     return f"{number(point.size)} parameters" + (f" and {number(point.tokens)} tokens" if several else "")
 
 
