@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -60,7 +61,7 @@ def compile_layers(model: Model, batch: int, block: int) -> bool:
         device = model.embedding.weight.device
         piece = batch if device.type == "cuda" else piece_of(batch, block)
         _forget_other_shapes([model.shape, model.members, piece, block, device, torch.get_num_threads()])
-        model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True, options={"compile_threads": 1})
+        model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True, options=_options(device))
         if device.type == "cuda":
             model.compiled_loss = torch.compile(fused.projected_loss, dynamic=False, fullgraph=True)
         tokens = torch.zeros(model.members, piece, block, dtype=torch.int64, device=device)
@@ -73,6 +74,11 @@ def compile_layers(model: Model, batch: int, block: int) -> bool:
         _latest.clear()
     model.zero_grad(set_to_none=True)
     return model.compiled is not None
+
+
+def _options(device: torch.device) -> dict[str, Any] | None:
+    """On the CPU one thread compiles: the other cores have runs of their own."""
+    return {"compile_threads": 1} if device.type == "cpu" else None
 
 
 def piece_of(batch: int, block: int) -> int:

@@ -12,6 +12,7 @@ states at answer positions are projected to the vocabulary, which makes a probe 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,24 @@ class Questions:
     def chance(self) -> float:
         """What blind guessing gives: mean of 1 / options."""
         return float(np.mean(1 / self.options)) if len(self.options) else math.nan
+
+    @cached_property
+    def batches(self) -> list[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        """The rows in batches of about one length: their numbers, tokens (rows, T) and which of the tokens from the
+        second on are scored (rows, T - 1). Made once, for all models that are asked."""
+        order = sorted(range(len(self.rows)), key=lambda i: len(self.rows[i].ids))
+        parts = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
+        return [(part, *_padded([self.rows[i] for i in part])) for part in parts]
+
+
+def _padded(rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens and what is scored of rows sorted by length, as `Questions.batches` has them."""
+    shape = len(rows), len(rows[-1].ids)
+    ids, scored = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
+    for place, row in enumerate(rows):
+        ids[place, : len(row.ids)] = row.ids
+        scored[place, row.answer : len(row.ids)] = True
+    return torch.from_numpy(ids), torch.from_numpy(scored[:, 1:])
 
 
 @dataclass(frozen=True)
@@ -120,7 +139,7 @@ def _questions(
 
 def ask(model: Model, questions: Questions, facts: int) -> Answers:
     """Put questions to a model; facts that are not probed get NaN."""
-    log_p, greedy = _score(model, questions.rows)
+    log_p, greedy = _score(model, questions)
     best = np.full((len(questions.fact), int(questions.options.max(initial=1))), -np.inf)
     exact = np.zeros(len(questions.fact))
     for row, value, match in zip(questions.rows, log_p, greedy, strict=True):
@@ -138,21 +157,12 @@ def ask(model: Model, questions: Questions, facts: int) -> Answers:
 
 
 @torch.inference_mode()
-def _score(model: Model, rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Log-likelihood of each row's answer, and whether greedy decoding would have given it."""
     device = model.embedding.weight.device
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
-    log_p, greedy = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
-    for start in range(0, len(order), _ROWS):
-        batch = order[start : start + _ROWS]
-        longest = len(rows[batch[-1]].ids)
-        ids = torch.zeros(len(batch), longest, dtype=torch.long)
-        scored = torch.zeros(len(batch), longest, dtype=torch.bool)
-        for place, i in enumerate(batch):
-            length = len(rows[i].ids)
-            ids[place, :length] = torch.tensor(rows[i].ids)
-            scored[place, rows[i].answer : length] = True
-        ids, scored = ids.to(device), scored[:, 1:].to(device)
+    log_p, greedy = np.zeros(len(questions.rows)), np.zeros(len(questions.rows), dtype=bool)
+    for batch, ids, scored in questions.batches:
+        ids, scored = ids.to(device), scored.to(device)
         where = scored.nonzero()[:, 0]
         logits = (model.hidden(ids[None, :, :-1])[0, scored] @ model.embedding.weight[0].T).float()
         target = ids[:, 1:][scored]

@@ -27,6 +27,8 @@ from infusionlaw.lab.step import WARM_UP, Stepper
 # Steps between metrics, progress and the check for a non-finite loss, and steps whose blocks go to the device at once:
 # within them a GPU is never waited for.
 REPORT_EVERY = 25
+# A checkpoint is put off until training has gone on for so many times what the last one took, however large the model.
+WORTH_A_CHECKPOINT = 50
 Status = Literal["ok", "diverged"]
 
 
@@ -43,7 +45,8 @@ def train(
     """Train the members in place, from their folders' checkpoints if they have one, and say how each ended.
 
     trunks: a folder for each member, from which it begins where a shorter run of the same trunk began to decay, and in
-    which it leaves where it begins to decay itself. A member is "diverged" as soon as its loss is not finite; training
+    which it leaves where it begins to decay itself. checkpoint_every: steps, of which some are passed over where a
+    checkpoint takes long beside them. A member is "diverged" as soon as its loss is not finite; training
     stops early when all are.
     """
     step_on = Stepper(model, recipe)
@@ -52,6 +55,7 @@ def train(
     compile_if_worth(model, recipe)
     status: list[Status] = ["ok"] * model.members
     metrics = [_Metrics(folder, start) for folder in origins]
+    next_checkpoint = 0.0
     for step, blocks in enumerate(_feed(model, recipe, mixtures, start), start):
         losses, norms = step_on(blocks, step)
         done = step + 1
@@ -64,8 +68,10 @@ def train(
             if "ok" not in status:
                 return status
             on_progress(done)
-        if done % checkpoint_every == 0 and done < recipe.steps:
+        if done % checkpoint_every == 0 and done < recipe.steps and time.perf_counter() >= next_checkpoint:
+            begun = time.perf_counter()
             _leave(model, step_on.optimiser, folders, done, metrics)
+            next_checkpoint = time.perf_counter() + WORTH_A_CHECKPOINT * (time.perf_counter() - begun)
         if trunks and done == recipe.stem and all(step_of(trunk) < done for trunk in trunks):
             _leave(model, step_on.optimiser, trunks, done, metrics)
     for each, folder in zip(metrics, folders, strict=True):

@@ -1,6 +1,7 @@
 """The loop: learning, resuming bit for bit, diverging without harm."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -162,7 +163,20 @@ def test_the_gradient_of_each_member_is_clipped_by_its_own_norm(corpus, tmp_path
         assert weight.grad[1] == pytest.approx(was[1] / total, rel=1e-4)
 
 
-def test_members_of_a_cohort_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path) -> None:
+def test_checkpoints_are_put_off_while_training_has_not_paid_for_the_last(corpus, tmp_path, monkeypatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr("infusionlaw.lab.train.save", lambda model, optimiser, folders, step: left.append(step))
+    for worth, expected in ((0, [20, 40]), (10**9, [20])):
+        monkeypatch.setattr("infusionlaw.lab.train.WORTH_A_CHECKPOINT", worth)
+        left.clear()
+        model, recipe, mixtures = cohort(corpus, SEEDS[:1], SHARES[:1])
+        train(model, replace(recipe, steps=50), mixtures, [tmp_path], checkpoint_every=20)
+        assert left == expected
+
+
+def test_members_of_a_cohort_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("infusionlaw.lab.train.WORTH_A_CHECKPOINT", 0)
+
     def stop_at(step: int) -> None:
         if step >= 45:
             raise Stop
