@@ -16,7 +16,7 @@ from infusionlaw.files import read_json, remove_leftovers, write_json, write_tex
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
 from infusionlaw.law.lawfile import write_law
-from infusionlaw.law.points.find import Acquisition, find_points
+from infusionlaw.law.points.find import Acquisition, find_points, in_order
 from infusionlaw.law.points.point import Point, write_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan
@@ -115,7 +115,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
             _train(study, held_out, lab, watch)
         held = study.records(held_out)
         table = [*rows, *held]
-        points = find_points(table, tolerance=study.file.law.tolerance, draws=study.file.law.draws) if held else points
+        if held:
+            points = with_held_out(points, table, study.file.law.tolerance, study.file.law.draws)
         write_table(study.folder / "table.csv", table)
         write_points(study.folder / "points.json", points)
         write_comparison(study.folder / "comparison.json", compare(read_json(prediction), points, held))
@@ -124,6 +125,11 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         watch.stage("writing the report")
         write_report(study.folder)
     return study
+
+
+def with_held_out(points: Sequence[Point], table: Sequence[RunRecord], tolerance: float, draws: int) -> list[Point]:
+    """The points of a table: those of its fitted runs, which are given, and those of its held-out ones."""
+    return in_order([*points, *find_points(table, tolerance=tolerance, draws=draws, only_held_out=True)])
 
 
 def dry_run(path: str | Path, folder: str | Path | None, lab: Lab) -> list[Estimate]:

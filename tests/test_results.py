@@ -23,10 +23,9 @@ DEMO = Path(__file__).parent.parent / "docs" / "demo"
 def results(tmp_path_factory) -> Path:
     """The demonstration in place of the reference, its prediction, and an explanation that makes recall .1 lower."""
     folder = tmp_path_factory.mktemp("results")
-    shutil.copy(DEMO / "table.csv", folder / "reference.csv")
-    (folder / "predictions").mkdir()
-    prediction = read_json(DEMO / "prediction.json")
-    shutil.copy(DEMO / "prediction.json", folder / "predictions" / f"{prediction['table_sha256'][:12]}.json")
+    (folder / "reference").mkdir()
+    shutil.copy(DEMO / "table.csv", folder / "reference" / "runs.csv")
+    shutil.copy(DEMO / "prediction.json", folder / "reference" / "prediction.json")
     rows = [replace(row, recall=max((row.recall or 0.0) - 0.1, 0.0)) for row in read_table(DEMO / "fitted.csv")]
     write_table(folder / "explanations" / "rate-half.csv", rows)
     return folder
@@ -45,7 +44,7 @@ def fresh(results: Path, tmp_path_factory) -> Path:
     write_json(folder / "repaired" / "first-law.json", first | {"collapse": astray})
     write_table(folder / "repaired" / "runs.csv", [row for row in rows if row.held_out])
     cpu = [replace(row, general_loss=(row.general_loss or 0.0) + 0.25) for row in rows if not row.held_out][:10]
-    write_table(folder / "reference-cpu.csv", cpu)
+    write_table(folder / "reference" / "cpu.csv", cpu)
     return folder
 
 
@@ -61,8 +60,7 @@ def test_the_fresh_target_of_the_mended_law_stands_beside_what_the_first_law_say
 
 def test_the_same_runs_on_a_cpu_are_compared_in_pairs(fresh: Path, tmp_path) -> None:
     text = page(fresh, tmp_path / "figures")
-    assert "10 of its runs" in text
-    assert "| GPU - CPU | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | -0.25 ± 0.00 |" in text
+    assert "| fp32, below half a million | 10 | 10 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | -0.25 ± 0.00 |" in text
 
 
 def test_a_point_moves_by_the_difference_and_its_errors_add_in_quadrature() -> None:
@@ -97,14 +95,30 @@ def test_the_page_says_what_its_tables_say(results: Path, tmp_path: Path) -> Non
     assert "| collapse | 111k | 1.5M | share | 0.75 [0.45, 0.93] | 0.84 [0.74, 0.91] | +0.26 | hit |" in text
     assert "| 13.9k | 1.5M | 0.31 [0.12, 0.50] | 0.68 [0.44, 0.961] | 0.71 [0.34, 0.91] |" in text
     assert "| learning rate × ½ | 24 | -0.10 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | 6 of 6 | 0 |" in text
-    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    names = {path.name for path in (tmp_path / "figures" / "main").iterdir()}
     assert names >= {"dose-response.png", "law.png", "general-loss.png", "tradeoff.png"}
-    assert all(f"(figures/{name})" in text for name in names if name.endswith(".png"))
+    assert all(f"(figures/main/{name})" in text for name in names if name.endswith(".png"))
+
+
+def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_beside_it(
+    results: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    shutil.copytree(folder / "reference", folder / "extended")
+    rows = [replace(row, size=row.size * 100) for row in read_table(DEMO / "fitted.csv")]
+    write_table(folder / "millions" / "runs.csv", rows)
+    text = page(folder, tmp_path / "figures")
+    assert "In the second family: a collapse of recall was found in 3 of 3 sizes and budgets." in text
+    assert "Of the law of the whole grid, four times as large: 2 of 2 predicted collapses lay" in text
+    order = ["## The main grid", "## Predictions before", "## A second family", "## The first law", "## What might"]
+    assert [text.index(head) for head in order] == sorted(text.index(head) for head in order)
+    assert "13.9k to 5.55M parameters" in text and "(figures/second/law.png)" in text
 
 
 def test_the_page_leaves_out_what_has_no_table(results: Path, tmp_path: Path) -> None:
-    (tmp_path / "bare").mkdir()
-    shutil.copy(results / "reference.csv", tmp_path / "bare")
+    (tmp_path / "bare" / "reference").mkdir(parents=True)
+    shutil.copy(results / "reference" / "runs.csv", tmp_path / "bare" / "reference")
     text = page(tmp_path / "bare", tmp_path / "figures")
     assert "Not tested yet" in text and "Predictions before" not in text and "explain it away" not in text
     assert page(tmp_path / "nothing", tmp_path / "figures").startswith("# Results")

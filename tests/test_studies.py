@@ -76,16 +76,38 @@ def test_the_second_recipe_trains_the_sizes_of_the_retuned_study_as_the_first_di
 
 
 @pytest.mark.parametrize(
-    "name", ["reference", *(f"explanations/{name}" for name in sorted({*EXPLANATIONS} - OWN_CORPUS))]
+    ("name", "path"),
+    [
+        ("reference", "reference/runs.csv"),
+        ("extended", "extended/runs.csv"),
+        *((f"explanations/{name}", f"explanations/{name}.csv") for name in sorted({*EXPLANATIONS} - OWN_CORPUS)),
+    ],
 )
-def test_a_committed_table_holds_every_run_that_its_study_file_asks_for(name) -> None:
-    rows = {row.run for row in read_table(RESULTS / f"{name}.csv")}
+def test_a_committed_table_holds_every_run_that_its_study_file_asks_for(name, path) -> None:
+    rows = {row.run for row in read_table(RESULTS / path)}
     assert {spec.id for spec in Study(read_study_file(STUDIES / f"{name}.toml"), Path(), CORPUS).fitted} <= rows
+
+
+def test_the_extended_grid_begins_with_the_runs_of_the_reference_that_both_recipes_make_alike() -> None:
+    extended, reference = (read_study_file(STUDIES / f"{name}.toml") for name in ("extended", "reference"))
+    same = [size for size in extended.design.sizes if size <= 270_000]
+    part = extended.model_copy(update={"design": extended.design.model_copy(update={"sizes": tuple(same)})})
+    assert _recipes(part) == _recipes(reference, part)
+    first, later = (
+        {_run(row): row for row in read_table(RESULTS / name / "runs.csv")} for name in ("reference", "extended")
+    )
+    both = [key for key in first if key in later and key[0] < 280_000]
+    assert len(both) == 609
+    assert all(replace(first[key], run="") == replace(later[key], run="") for key in both)
+
+
+def _run(row) -> tuple[float, float, float, int, bool]:
+    return row.size, row.tokens, row.share, row.seed, row.held_out
 
 
 def test_the_prediction_of_the_retuned_study_is_from_the_rows_of_the_reference_that_both_recipes_make_alike() -> None:
     study, reference = (Study(read_study_file(STUDIES / f"{n}.toml"), Path(), CORPUS) for n in ("retuned", "reference"))
-    rows = {row.run: row for row in read_table(RESULTS / "reference.csv")}
+    rows = {row.run: row for row in read_table(RESULTS / "reference" / "runs.csv")}
     places = {_place(spec): rows[spec.id] for spec in reference.fitted}
     same = [replace(places[_place(spec)], run=spec.id) for spec in study.fitted]
     assert table_hash(same) == read_json(RESULTS / "retuned" / "prediction.json")["table_sha256"]

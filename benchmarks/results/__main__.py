@@ -12,45 +12,56 @@ from pathlib import Path
 
 from benchmarks.results.devices import devices
 from benchmarks.results.explanations import explanations
-from benchmarks.results.grid import Grid, main_grid, read_grid
+from benchmarks.results.grid import Grid, read_grid, shown
 from benchmarks.results.predictions import predictions
-from benchmarks.results.repaired import read_repaired, repaired
-from benchmarks.results.retuned import read_retuned, retuned
+from benchmarks.results.repaired import read_repaired, repaired, trials_of
+from benchmarks.results.retuned import read_retuned, retrials_of, retuned
 from benchmarks.results.verdicts import verdicts
 from infusionlaw.files import write_text
 
 HEAD = """# Results
 Does memory collapse scale, and does the law of small models predict larger ones? Everything here is made from the
 tables in `results/` by `scripts/reproduce`; a point is the share of the budget beyond which a score falls, with its
-90 % interval, and the study files are `studies/reference.toml` and `studies/explanations/`."""
+90 % interval, and the study files are in `studies/`, each under the name of its folder of tables."""
 
+SECOND = """Models and budgets of some ten times the main grid's, thirteen times its facts, and other text: a hundred
+times its work. Does the same happen, and with the same exponents?"""
 
 MADE_FROM = "## Made from"
 
 
 def page(results: Path, figures: Path) -> str:
-    """The whole page; its figures are written into a folder beside it."""
-    grid = read_grid(results)
-    of_grid = _of_grid(grid, results, figures) if grid else []
-    parts = [HEAD, *of_grid, explanations(results / "explanations", grid), _made_from(results)]
+    """The whole page; its figures are written into folders beside it."""
+    first, second = read_grid(results / "reference"), read_grid(results / "extended")
+    parts = [HEAD, *(_of_grids(first, second or first, results, figures) if first else []), _made_from(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _of_grid(grid: Grid, results: Path, figures: Path) -> list[str]:
-    second, third = read_repaired(results / "repaired", grid), read_retuned(results / "retuned", grid)
+def _of_grids(first: Grid, main: Grid, results: Path, figures: Path) -> list[str]:
+    """first: the reference as it was run first, which the explanations and the first predictions are of."""
+    family = read_grid(results / "millions")
+    mended, third = read_repaired(results / "repaired", first), read_retuned(results / "retuned", first)
+    trials = [("Of the first law", first.comparison), *trials_of(mended), *retrials_of(third)]
+    again = main is not first
+    if again:
+        trials.append(("Of the law of the whole grid, four times as large", main.comparison))
     return [
-        verdicts(grid, second, third),
-        main_grid(grid, figures),
-        predictions(grid),
-        repaired(second, grid),
-        retuned(third, results, grid),
-        devices(results / "reference-cpu.csv", grid),
+        verdicts(main, family, trials),
+        "## The main grid",
+        shown(main, figures / "main"),
+        predictions(main, "## Predictions before outcomes"),
+        f"## A second family\n{SECOND}\n\n{shown(family, figures / 'second')}" if family else "",
+        predictions(first, "## The first law: what it said, and what came") if again else "",
+        repaired(mended, first),
+        retuned(third, results, first),
+        explanations(results / "explanations", first),
+        devices(results, first, main),
     ]
 
 
 def _made_from(results: Path) -> str:
     """The files that the page was made from, each with the start of its SHA-256."""
-    files = sorted(path for pattern in ("*.csv", "*/*.csv", "*/*.json") for path in results.glob(pattern))
+    files = sorted(path for pattern in ("*/*.csv", "*/*.json") for path in results.glob(pattern))
     lines = [f"- `{file.relative_to(results)}` {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}" for file in files]
     return "\n".join([MADE_FROM, *(lines or ["nothing yet"])])
 

@@ -5,28 +5,32 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from benchmarks.markdown import table
+from benchmarks.results.fresh import runs_so_far
 from benchmarks.results.grid import Grid
-from benchmarks.results.pairs import SCORES, Pair, changes, place
+from benchmarks.results.pairs import SCORES, Pair, changes, paired, place
 from infusionlaw.records import RunRecord
-from infusionlaw.table import read_table
 
 
-def devices(path: Path, grid: Grid) -> str:
-    """How the scores of the runs that a CPU did differ from those of the same runs of the grid; "" without them."""
-    if not path.exists():
+def devices(results: Path, first: Grid, main: Grid) -> str:
+    """How the scores of runs on a CPU differ from those of the same runs on a GPU, in fp32 and in bf16; "" without."""
+    small = paired(runs_so_far(results / "reference" / "cpu.csv"), first.rows, 0.0)
+    large = paired(runs_so_far(results / "retuned" / "runs.csv"), main.fitted_rows, 0.0)
+    rows = []
+    for name, pairs, grid in (("fp32, below half a million", small, first), ("bf16, above", large, main)):
+        if pairs:
+            seeds = [f"{_between_seeds(grid.fitted_rows, pairs, score):.3f}" for score in SCORES]
+            trunks, *cells = changes(pairs)
+            rows += [[name, str(len(pairs)), trunks, *cells], ["between seeds", "", "", *seeds]]
+    if not rows:
         return ""
-    known = {row.run: row for row in grid.rows}
-    pairs = [(row, known[row.run]) for row in read_table(path) if row.run in known]
-    names = ["", *(score.replace("_", " ") for score in SCORES)]
-    trunks, *cells = changes(pairs)
-    seeds = [f"{_between_seeds(grid.fitted_rows, pairs, score):.3f}" for score in SCORES]
     return "\n\n".join(
         [
             "## The same runs on a CPU",
-            f"The grid was trained on a GPU (an H100, in fp32). {len(pairs)} of its runs, {trunks} trunks, were done "
-            "on a CPU too, the same to the last token: mean difference, GPU - CPU, ± standard error over trunks, and "
-            "the deviation between seeds at the same sizes, budgets and doses.",
-            table(names, [["GPU - CPU", *cells], ["between seeds", *seeds]]),
+            "The grids were trained on GPUs, models below half a million parameters in fp32 and larger ones with "
+            "products in bf16. Some runs were done on a CPU too, in fp32, the same to the last token: mean difference, "
+            "GPU - CPU, ± standard error over trunks, and the deviation between seeds at the same sizes, budgets and "
+            "doses.",
+            table(["GPU - CPU", "runs", "trunks", *(score.replace("_", " ") for score in SCORES)], rows),
         ]
     )
 

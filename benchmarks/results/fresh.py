@@ -36,7 +36,7 @@ def read_fresh(folder: Path, fitted: Sequence[RunRecord], tolerance: float) -> F
     if not (folder / "prediction.json").exists():
         return None
     rows = runs_so_far(folder / "runs.csv")
-    points = find_points([*fitted, *rows], tolerance=tolerance) if rows else []
+    points = find_points([*fitted, *rows], tolerance=tolerance, only_held_out=True) if rows else []
     return Fresh(read_json(folder / "prediction.json"), points, rows)
 
 

@@ -1,4 +1,4 @@
-"""The main grid: its runs, points, law and figures."""
+"""A grid of runs: its points, law and figures, and the prediction that was made from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +7,10 @@ from statistics import fmean
 
 from benchmarks.markdown import table
 from benchmarks.results.tradeoff import write_tradeoff
-from infusionlaw.chain import fit
+from infusionlaw.chain import fit, with_held_out
 from infusionlaw.compare import Comparison, compare
 from infusionlaw.files import read_json
 from infusionlaw.law.law import Law
-from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.records import RunRecord
 from infusionlaw.report.figures import write_figures
@@ -19,10 +18,10 @@ from infusionlaw.report.numbers import bracket, listed, number, share
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast
 from infusionlaw.report.words import law_text
-from infusionlaw.studyfile import read_study_file
+from infusionlaw.studyfile import StudyFile, read_study_file
 from infusionlaw.table import read_table, table_hash
 
-STUDY = Path(__file__).parents[2] / "studies" / "reference.toml"
+STUDIES = Path(__file__).parents[2] / "studies"
 FALLS: tuple[Kind, ...] = ("collapse", "retention")
 NAMES: dict[Kind, str] = {
     "acquisition": "acquisition",
@@ -35,13 +34,13 @@ NOTHING_PREDICTED = Comparison(written="", table_sha256="", already_known=0)
 
 @dataclass(frozen=True)
 class Grid:
-    """The reference: all rows, the points of the fitted and of all rows, the law, the tolerance, and the comparison."""
+    """A study: its file, all rows, the points of the fitted and of all rows, the law, and the comparison."""
 
+    study: StudyFile
     rows: tuple[RunRecord, ...]
     fitted: tuple[Point, ...]
     points: tuple[Point, ...]
     law: Law
-    tolerance: float
     comparison: Comparison
 
     @property
@@ -49,37 +48,53 @@ class Grid:
         """The rows that the law was fitted to."""
         return [row for row in self.rows if not row.held_out]
 
+    @property
+    def tolerance(self) -> float:
+        """The rise of general loss that its tolerance points are of, bits per byte."""
+        return self.study.law.tolerance
 
-def read_grid(results: Path) -> Grid | None:
-    """The grid of results/reference.csv, with the prediction that was made from it if there is one; None without."""
-    path = results / "reference.csv"
-    if not path.exists():
+
+def read_grid(folder: Path) -> Grid | None:
+    """The grid of a study's folder below results/: runs.csv, and prediction.json if it was made from it; or None."""
+    if not (folder / "runs.csv").exists():
         return None
-    rows = read_table(path)
-    law_of = read_study_file(STUDY).law
+    study, rows = read_study_file(STUDIES / f"{folder.name}.toml"), read_table(folder / "runs.csv")
     used = [row for row in rows if not row.held_out]
-    fitted, law = fit(used, law_of.tolerance, law_of.draws)
-    points = find_points(rows, tolerance=law_of.tolerance, draws=law_of.draws) if len(used) < len(rows) else fitted
-    predicted = results / "predictions" / f"{table_hash(used)[:12]}.json"
+    fitted, law = fit(used, study.law.tolerance, study.law.draws)
+    points = with_held_out(fitted, rows, study.law.tolerance, study.law.draws)
     held = [row for row in rows if row.held_out]
-    comparison = compare(read_json(predicted), points, held) if predicted.exists() else NOTHING_PREDICTED
-    return Grid(tuple(rows), tuple(fitted), tuple(points), law, law_of.tolerance, comparison)
+    return Grid(study, tuple(rows), tuple(fitted), tuple(points), law, _compared(folder, used, points, held))
 
 
-def main_grid(grid: Grid, figures: Path) -> str:
+def _compared(
+    folder: Path, used: Sequence[RunRecord], points: Sequence[Point], held: Sequence[RunRecord]
+) -> Comparison:
+    """The folder's prediction beside what came of it, if it was made from these runs."""
+    path = folder / "prediction.json"
+    if not path.exists() or read_json(path)["table_sha256"] != table_hash(used):
+        return NOTHING_PREDICTED
+    return compare(read_json(path), points, held)
+
+
+def shown(grid: Grid, figures: Path) -> str:
     """The family of curves, its points and their law; the figures are drawn into a folder."""
-    drawings = write_figures(figures, panels(grid.rows, grid.points), grid.law, grid.comparison)
-    images = [f"![{d.name} at {number(d.tokens)} tokens]({figures.name}/{d.path.stem}.png)" for d in drawings]
-    traded = write_tradeoff(figures, grid.rows)
-    images.append(f"![retention against recall]({figures.name}/{traded.stem}.png)")
+    images = [
+        f"![{drawing.name} at {number(drawing.tokens)} tokens]({_link(drawing.path.with_suffix('.png'), figures)})"
+        for drawing in write_figures(figures, panels(grid.rows, grid.points), grid.law, grid.comparison)
+    ]
+    images.append(f"![retention against recall]({_link(write_tradeoff(figures, grid.rows), figures)})")
     lost = f"{contrast(grid.fitted_rows)} The tolerance is a rise of general loss by {grid.tolerance:g} bits per byte."
-    parts = ["## The main grid", _runs(grid), lost, points_table(grid), _law(grid.law)]
-    return "\n\n".join([*parts, *images])
+    return "\n\n".join([_runs(grid), lost, points_table(grid), _law(grid.law), *images])
+
+
+def _link(path: Path, figures: Path) -> str:
+    """A figure as the page calls it: figures are two folders below it, the study's in that of the page."""
+    return f"{figures.parent.name}/{figures.name}/{path.stem}.png"
 
 
 def _runs(grid: Grid) -> str:
     """How many runs there are so far, of which sizes, budgets, doses and seeds."""
-    rows, asked = grid.fitted_rows, read_study_file(STUDY).design
+    rows, asked = grid.fitted_rows, grid.study.design
     doses_and_seeds = (len(asked.shares) + 1) * len(asked.seeds) + len(asked.once)
     whole = len(asked.sizes) * len(asked.budgets) * doses_and_seeds
     sizes, budgets = sorted({row.size for row in rows}), sorted({row.tokens for row in rows})

@@ -8,12 +8,13 @@ from infusionlaw.report.numbers import number, when
 from infusionlaw.report.outcomes import POINTS, SCORES, point_rows, regrets, score_rows
 
 
-def predictions(grid: Grid) -> str:
-    """The tables of points, scores and regrets, and what the advice would have saved; "" without a prediction."""
+def predictions(grid: Grid, head: str) -> str:
+    """Under a heading the tables of points, scores and regrets, and what the advice would have saved; "" without a
+    prediction."""
     comparison = grid.comparison
     if not comparison.written:
         return ""
-    return "\n\n".join(["## Predictions before outcomes", *told(comparison), *_saved(grid)])
+    return "\n\n".join([head, *told(comparison), *_saved(grid)])
 
 
 def told(comparison: Comparison) -> list[str]:

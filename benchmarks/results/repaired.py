@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import tables, told
+from benchmarks.results.verdicts import Trial
 from infusionlaw.compare import Comparison
 from infusionlaw.files import read_json
 
@@ -45,6 +46,14 @@ def read_repaired(folder: Path, grid: Grid) -> Repaired | None:
     # The plan was asked for a size and budget in round numbers, the prediction for what they come to.
     plan = read_json(folder / "first-law.json") | {"target": fresh.prediction["predictions"][0]["target"]}
     return Repaired(fresh.comparison, fresh.beside(fresh.prediction | {"predictions": [plan]}))
+
+
+def trials_of(found: Repaired | None) -> list[Trial]:
+    """Both comparisons, as the verdict on the third claim tells them."""
+    if found is None:
+        return []
+    mended = "Its misses had causes that were mended, and the mended law was put to the test on a target of its own"
+    return [(mended, found.mended), ("Of the first law on that target", found.first)]
 
 
 def repaired(found: Repaired | None, grid: Grid) -> str:

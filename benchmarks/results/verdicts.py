@@ -1,32 +1,43 @@
 """The verdict on each of the three claims, from the points, the law and the comparison alone."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from benchmarks.results.grid import FALLS, NAMES, Grid
-from benchmarks.results.repaired import Repaired
 from infusionlaw.compare import Comparison
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import KindLaw
 from infusionlaw.law.points.point import Kind
 from infusionlaw.report.numbers import bracket, listed, number
 
+Trial = tuple[str, Comparison]  # what was tried, and what came of it
 SLIGHT = 0.03  # a miss of a score by less is less than one fact in thirty
 
 
-def verdicts(grid: Grid, second: Repaired | None = None, third: Comparison | None = None) -> str:
+def verdicts(main: Grid, family: Grid | None, trials: Sequence[Trial]) -> str:
     """One paragraph a claim, and what they cannot say.
 
-    second, third: outcomes of the mended law's predictions, under the first recipe and under the second.
+    family: a second family of larger models; trials: every prediction that runs have tested, in the order of time.
     """
+    tried = [f"{lead}: {_hits(comparison)}." for lead, comparison in trials if comparison.points or comparison.scores]
     return "\n\n".join(
         [
             "## The three claims, at this scale",
-            f"1. *Every model has a critical collapse point.* {_exists(grid)}",
-            f"2. *The points scale with size.* {_scales(grid)}",
-            f"3. *Small models predict large ones.* {_predicts(grid)}{_afresh(second)}{_retuned(third)}",
-            _unknown(grid),
+            f"1. *Every model has a critical collapse point.* {_exists(main)}{_again(family, _exists)}",
+            f"2. *The points scale with size.* {_scales(main)}{_again(family, _scales)}",
+            "3. *Small models predict large ones.* "
+            + (" ".join(tried) or "Not tested yet: no held-out run has been trained."),
+            _unknown([main, *([family] if family else [])]),
         ]
     )
+
+
+def _again(family: Grid | None, tell: Callable[[Grid], str]) -> str:
+    return f" In the second family: {_uncapitalised(tell(family))}" if family else ""
+
+
+def _uncapitalised(text: str) -> str:
+    return text[0].lower() + text[1:]
 
 
 def _exists(grid: Grid) -> str:
@@ -70,27 +81,6 @@ def _left_out(law: KindLaw) -> str:
     return f" Left out of it: {listed(late)}, whose curve rises up to the largest shares, where no collapse could show."
 
 
-def _predicts(grid: Grid) -> str:
-    if not grid.comparison.points and not grid.comparison.scores:
-        return "Not tested yet: no held-out run has been trained."
-    return f"Of the first law: {_hits(grid.comparison)}."
-
-
-def _afresh(second: Repaired | None) -> str:
-    if second is None or not second.mended.points:
-        return ""
-    return (
-        " Its misses had causes that were mended, and the mended law was put to the test on a target of its own: "
-        f"{_hits(second.mended)}. Of the first law on that target: {_hits(second.first)}."
-    )
-
-
-def _retuned(third: Comparison | None) -> str:
-    if third is None or not third.points:
-        return ""
-    return f" Under a recipe whose learning rate was mended after that, on a third target: {_hits(third)}."
-
-
 def _hits(comparison: Comparison) -> str:
     points = [row for row in comparison.points if row.kind in FALLS and row.inside is not None]
     scores = comparison.scores
@@ -104,10 +94,15 @@ def _hits(comparison: Comparison) -> str:
     return f"{hits} of {len(points)} predicted collapses lay in their 90 % intervals{far}, and {held}{of}"
 
 
-def _unknown(grid: Grid) -> str:
-    sizes, budgets = [row.size for row in grid.rows], [row.tokens for row in grid.rows]
+def _unknown(grids: Sequence[Grid]) -> str:
+    sizes = [row.size for grid in grids for row in grid.rows]
+    budgets = [row.tokens for grid in grids for row in grid.rows]
     return (
         f"All of this is for {number(min(sizes))} to {number(max(sizes))} parameters, {number(min(budgets))} to "
-        f"{number(max(budgets))} tokens, one kind of facts and one general text. Nothing here says that the same "
+        f"{number(max(budgets))} tokens, one kind of facts and {_texts(grids)}. Nothing here says that the same "
         "exponents hold for models a thousand times larger, or that a share of text of another kind does the same harm."
     )
+
+
+def _texts(grids: Sequence[Grid]) -> str:
+    return "one general text" if len({str(grid.study.text.source) for grid in grids}) == 1 else "two general texts"

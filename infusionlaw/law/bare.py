@@ -94,7 +94,7 @@ def fit_bare(rows: Sequence[RunRecord], unit: DoseUnit) -> Bare:
     """Both from a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out."""
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
     retention = _Places.of(zero, lambda row: row.retention, lambda y: float(logit(np.clip(y, LEAST, MOST))))
-    loss = _Places.of(zero, lambda row: measured_loss(row), lambda y: float(np.log(y)))
+    loss = _Places.of(zero, measured_loss, lambda y: float(np.log(y)))
     fit_loss = _floors if loss and loss.show_floors else _line
     return Bare(_line(retention, RETENTION) if retention else None, fit_loss(loss, LOSS) if loss else None)
 

@@ -14,7 +14,7 @@ from infusionlaw.law.bare import fit_bare
 from infusionlaw.law.choice import weights
 from infusionlaw.law.cost import fit_cost
 from infusionlaw.law.dose import Array, Interval, unit_of
-from infusionlaw.law.forms import Form, Places, candidates, known_forms, places
+from infusionlaw.law.forms import Form, candidates, known_forms, places
 from infusionlaw.law.heights import fit_heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law, located
 from infusionlaw.law.likelihood import from_interval
@@ -48,8 +48,8 @@ def fit_law(
     used = [row for row in rows if not row.held_out]
     if not used:
         raise InputError("every run of the table is held out; a law needs runs that are not")
-    unit, places = unit_of(list(rows)), {(row.size, row.tokens) for row in used}
-    mine = [point for point in points if (point.size, point.tokens) in places and not point.held_out]
+    unit, fitted = unit_of(list(rows)), {(row.size, row.tokens) for row in used}
+    mine = [point for point in points if (point.size, point.tokens) in fitted and not point.held_out]
     doses = [dose for row in used if (dose := row.share if unit == "share" else row.exposures)]
     return Law(
         unit=unit,
@@ -95,7 +95,9 @@ def _fit_kind(
     usable = [(p, place) for p in points if p.in_law and (place := p.likelihood or from_interval(p.x)) is not None]
     if not located(points) or len(usable) < 2:
         return KindLaw(kind, "not fitted", _too_few(kind, points), (), kept)
-    at = _places(unit, [p for p, _ in usable])
+    used = [p for p, _ in usable]
+    facts, lengths = _stated(used)
+    at = places(unit, [p.size for p in used], [p.tokens for p in used], facts, lengths)
     data = Evidence.of(at, [place for _, place in usable])
     forms = list(candidates(at, names))
     if not forms:
@@ -105,11 +107,7 @@ def _fit_kind(
     weight = np.where(weight < NEGLIGIBLE, 0.0, weight)
     fitted = [_fitted(form, w, data, draws, rng) for form, w in zip(forms, weight / weight.sum(), strict=True)]
     varied = tuple(name for name in ("size", "tokens", "facts") if at.varied(name))
-    used = [p for p, _ in usable]
-    facts, length = _common([p.facts for p in used]), _median([p.tokens_per_fact for p in used])
-    known = None not in [p.facts for p in used]
-    length = length if known and None not in [p.tokens_per_fact for p in used] else None
-    return KindLaw(kind, "fitted", "", tuple(fitted), kept, varied, facts, length)
+    return KindLaw(kind, "fitted", "", tuple(fitted), kept, varied, _common(facts or []), _median(lengths or []))
 
 
 def _fitted(form: Form, weight: float, data: Evidence, draws: int, rng: np.random.Generator) -> FittedForm:
@@ -125,17 +123,12 @@ def _rounded(values: Array) -> Interval:
     return interval_of(np.round(values, 4))
 
 
-def _places(unit: DoseUnit, points: Sequence[Point]) -> Places:
-    """Places of points; facts and lengths count only where every point has them."""
-    facts, lengths = [p.facts for p in points], [p.tokens_per_fact for p in points]
-    known = None not in facts
-    return places(
-        unit,
-        [p.size for p in points],
-        [p.tokens for p in points],
-        facts if known else None,
-        lengths if known and None not in lengths else None,
-    )
+def _stated(points: Sequence[Point]) -> tuple[list[float] | None, list[float] | None]:
+    """Facts and statement lengths of points, each None unless every point has them; without facts no lengths."""
+    facts = [p.facts for p in points if p.facts is not None]
+    lengths = [p.tokens_per_fact for p in points if p.tokens_per_fact is not None]
+    known = len(facts) == len(points)
+    return facts if known else None, lengths if known and len(lengths) == len(points) else None
 
 
 def _too_few(kind: Kind, points: Sequence[Point]) -> str:

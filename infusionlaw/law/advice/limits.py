@@ -106,7 +106,8 @@ def _cleared(point: Point, first: float) -> float:
         return point.x.low
     if point.status == "before the grid":
         return -np.inf
-    known = point.x != Interval()  # nothing is known of a curve that could not be measured, or never rose
+    # nothing is known of a curve that could not be measured, or never rose
+    known = point.status == "not reached" or point.x != Interval()
     return first if known else np.inf
 
 

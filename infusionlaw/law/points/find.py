@@ -49,14 +49,16 @@ def find_points(
     acquisition: Acquisition = "onset",
     draws: int = 1000,
     seed: int = 0,
+    only_held_out: bool = False,
 ) -> list[Point]:
     """All points of a table, by kind, size, budget and facts; a kind whose score was not measured has none.
 
     tolerance: rise of general loss over its dose-0 value, bits per byte; detector: the shapes recall and retention are
     fitted with; acquisition: where on the rise of recall its point is taken, where recall leaves guessing (`onset`) or
-    `half` way up to the plateau; draws: bootstrap draws of general loss. Deterministic in `seed`, and no curve depends
-    on how many others there are, but for the noise between seeds, which all share. Raises InputError when the rows
-    share no unit, or for an option that is none of these.
+    `half` way up to the plateau; draws: bootstrap draws of general loss; only_held_out: leave out the points of runs
+    that are not held out, which are those of the table without the held-out runs. Deterministic in `seed`, and no curve
+    depends on how many others there are, but for the noise between seeds, which all share. Raises InputError when the
+    rows share no unit, or for an option that is none of these.
     """
     for name, value, known in (("detector", detector, Detector), ("acquisition", acquisition, Acquisition)):
         if value not in get_args(known):
@@ -66,11 +68,17 @@ def find_points(
     found: list[Point] = []
     for number, score in enumerate(get_args(Score)):
         for curve in curves(rows, score):
+            if only_held_out and not curve.held_out:
+                continue
             rng = np.random.default_rng([seed, number, int(curve.size), int(curve.tokens), int(curve.facts or 0)])
             found += _points(curve, tolerance, detector, acquisition, draws, rng)
     levels = {"acquisition": 0.5 if acquisition == "half" else 0.0, "tolerance": tolerance}
-    found = [replace(point, level=levels.get(point.kind)) for point in found]
-    return sorted(found, key=lambda p: (KINDS.index(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
+    return in_order([replace(point, level=levels.get(point.kind)) for point in found])
+
+
+def in_order(points: Sequence[Point]) -> list[Point]:
+    """Points by kind, size, budget and facts, those of held-out runs last."""
+    return sorted(points, key=lambda p: (KINDS.index(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
 
 
 def _points(

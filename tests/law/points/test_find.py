@@ -9,7 +9,7 @@ import pytest
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.find import find_points, in_order
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, read_points, write_points
 from infusionlaw.law.points.tolerance import isotonic
@@ -228,8 +228,10 @@ def test_points_are_deterministic_and_independent_of_held_out_rows() -> None:
     more, _ = simulate(World(spread=0.2), [1.1e5], [1.5e6], (0, *SHARES), 2, rng)
     alone = find_points(rows)
     assert alone == find_points(rows)
-    both = find_points([*rows, *(replace(row, held_out=True) for row in more)])
+    table = [*rows, *(replace(row, held_out=True) for row in more)]
+    both, held = find_points(table), find_points(table, only_held_out=True)
     assert [p for p in both if p.size < 1e5] == alone
+    assert held == [p for p in both if p.size > 1e5] != [] and in_order([*held, *alone]) == both
 
 
 def test_points_survive_the_disk(tmp_path: Path) -> None:
