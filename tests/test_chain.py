@@ -107,7 +107,7 @@ def test_a_study_keeps_the_recipe_that_its_runs_began_with(tmp_path, study) -> N
     assert len(open_folder(tmp_path / "out").table) == 5
     (tmp_path / "out" / "study.json").unlink()
     study.write_text(STUDY)
-    with pytest.raises(InputError, match=r"begun under recipe 1 and the study file has recipe 2; write recipe = 1"):
+    with pytest.raises(InputError, match=r"begun under recipe 1 and the study file has recipe 3; write recipe = 1"):
         run_study(study, tmp_path / "out", FakeLab())
     study.write_text(STUDY + "[training]\nrecipe = 1\n")
     lab = FakeLab()

@@ -35,7 +35,7 @@ def test_settings_of_training_and_infusion_are_part_of_a_run(study) -> None:
 
 def test_the_recipe_of_a_run_is_the_first_where_its_options_name_none(study) -> None:
     first = study.model_copy(update={"training": study.training.model_copy(update={"recipe": 1})})
-    assert dict(grid(study, "d")[0].options)["recipe"] == 2
+    assert dict(grid(study, "d")[0].options)["recipe"] == 3
     assert "recipe" not in dict(grid(first, "d")[0].options)
 
 

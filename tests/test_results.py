@@ -60,7 +60,9 @@ def test_the_fresh_target_of_the_mended_law_stands_beside_what_the_first_law_say
 
 def test_the_same_runs_on_a_cpu_are_compared_in_pairs(fresh: Path, tmp_path) -> None:
     text = page(fresh, tmp_path / "figures")
-    assert "| fp32, below half a million | 10 | 10 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | -0.25 ± 0.00 |" in text
+    assert (
+        "| fp32, below half a million | 10 | 10 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | -0.25 ± 0.00 |" in text
+    )
 
 
 def test_a_point_moves_by_the_difference_and_its_errors_add_in_quadrature() -> None:

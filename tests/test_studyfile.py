@@ -42,7 +42,7 @@ def test_an_existing_file_is_never_overwritten(study) -> None:
         ("seeds = [1, 2]", "seeds = [-1]", '"design.seeds.0" is -1: input should be greater than or equal to 0'),
         ("shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]", "shares = [0.0]", "no dose is above 0; add one"),
         ('name = "mine"', 'name = ""', '"name" is empty'),
-        ("recipe = 2", "recipe = 3", '"training.recipe" is 3: input should be 1 or 2'),
+        ("recipe = 3", "recipe = 4", '"training.recipe" is 4: input should be 1, 2 or 3'),
     ],
 )
 def test_a_mistake_is_one_sentence(study, old, new, message) -> None:

@@ -144,6 +144,7 @@ def export_run(run: Path, out: Path) -> None:
             f"{run}: was trained on corpus {spec.data}, and {corpus.folder} is {corpus.id} now, with another tokeniser "
             "perhaps; put back the facts, text and settings that it was trained on and run the study file again"
         )
-    shape = shape_for(spec.size, corpus.tokenizer.vocabulary)
+    options = dict(spec.options)
+    shape = shape_for(spec.size, corpus.tokenizer.vocabulary, int(options.get("recipe", 1)))
     model = Model(shape, [torch.Generator().manual_seed(0)]).load(0, load_file(run / "model.safetensors"))
-    export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, int(dict(spec.options)["block"]), out)
+    export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, int(options["block"]), out)

@@ -17,6 +17,17 @@ def test_shapes_come_within_five_percent(size: int) -> None:
     assert 1 <= shape.d_ff / shape.d_model <= 5
 
 
+def test_heads_are_four_until_they_are_wide_and_were_many_in_earlier_versions() -> None:
+    def heads(size: int, version: int) -> tuple[int, int]:
+        shape = shape_for(size, 1024, version)
+        return shape.heads, shape.head_width
+
+    assert [heads(size, 3) for size in (12_000, 95_000, 450_000, 1_800_000)] == [(3, 8), (4, 16), (4, 24), (4, 44)]
+    assert [heads(size, 2) for size in (12_000, 95_000, 450_000, 1_800_000)] == [(3, 8), (4, 16), (6, 16), (11, 16)]
+    assert heads(7_200_000, 3) == heads(7_200_000, 2) == (5, 64)
+    assert heads(124_000_000, 3) == (14, 64)
+
+
 def test_sizes_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="outside"):
         shape_for(5_000, 1024)

@@ -16,6 +16,12 @@ from infusionlaw.lab.train import train
 
 
 @pytest.fixture(autouse=True)
+def every_checkpoint(monkeypatch):
+    """None is put off because training is short beside it."""
+    monkeypatch.setattr("infusionlaw.lab.train.WORTH_A_CHECKPOINT", 0)
+
+
+@pytest.fixture(autouse=True)
 def one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -174,9 +180,7 @@ def test_checkpoints_are_put_off_while_training_has_not_paid_for_the_last(corpus
         assert left == expected
 
 
-def test_members_of_a_cohort_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("infusionlaw.lab.train.WORTH_A_CHECKPOINT", 0)
-
+def test_members_of_a_cohort_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path) -> None:
     def stop_at(step: int) -> None:
         if step >= 45:
             raise Stop
