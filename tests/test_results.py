@@ -110,10 +110,20 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     shutil.copytree(folder / "reference", folder / "extended")
     rows = [replace(row, size=row.size * 100) for row in read_table(DEMO / "fitted.csv")]
     write_table(folder / "millions" / "runs.csv", rows)
+    few = [replace(row, general_loss=(row.general_loss or 0.0) - 0.25) for row in read_table(DEMO / "fitted.csv")]
+    write_table(folder / "heads" / "runs.csv", few)
     text = page(folder, tmp_path / "figures")
     assert "In the second family: a collapse of recall was found in 3 of 3 sizes and budgets." in text
     assert "Of the law of the whole grid, four times as large: 2 of 2 predicted collapses lay" in text
-    order = ["## The main grid", "## Predictions before", "## A second family", "## The first law", "## What might"]
+    assert text.partition("## The number of heads")[2].partition("\n## ")[0].count("| -0.25 ± 0.00 |") == 3
+    order = [
+        "## The main grid",
+        "## Predictions before",
+        "## The number",
+        "## A second family",
+        "## The first law",
+        "## What might",
+    ]
     assert [text.index(head) for head in order] == sorted(text.index(head) for head in order)
     assert "13.9k to 5.55M parameters" in text and "(figures/second/law.png)" in text
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.results.devices import devices
 from benchmarks.results.explanations import explanations
 from benchmarks.results.grid import Grid, read_grid, shown
+from benchmarks.results.heads import heads
 from benchmarks.results.predictions import predictions
 from benchmarks.results.repaired import read_repaired, repaired, trials_of
 from benchmarks.results.retuned import read_retuned, retrials_of, retuned
@@ -50,6 +51,7 @@ def _of_grids(first: Grid, main: Grid, results: Path, figures: Path) -> list[str
         "## The main grid",
         shown(main, figures / "main"),
         predictions(main, "## Predictions before outcomes"),
+        heads(results / "heads" / "runs.csv", main),
         f"## A second family\n{SECOND}\n\n{shown(family, figures / 'second')}" if family else "",
         predictions(first, "## The first law: what it said, and what came") if again else "",
         repaired(mended, first),
