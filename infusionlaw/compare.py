@@ -73,7 +73,10 @@ class Regret:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A prediction beside what came of it. already_known: how many held-out runs were known when it was written."""
+    """A prediction beside what came of it.
+
+    already_known: how many held-out runs were known when it was written; targets: each (size, tokens) predicted.
+    """
 
     written: str
     table_sha256: str
@@ -81,6 +84,13 @@ class Comparison:
     points: tuple[ComparedPoint, ...] = ()
     scores: tuple[ComparedScore, ...] = ()
     regrets: tuple[Regret, ...] = ()
+    targets: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def untried(self) -> list[tuple[float, float]]:
+        """The targets of which no point and no score has been seen."""
+        seen = {(row.size, row.tokens) for row in self.points} | {(row.size, row.tokens) for row in self.scores}
+        return [target for target in self.targets if target not in seen]
 
     def of(self, kind: Kind) -> list[ComparedPoint]:
         """The points of a kind."""
@@ -104,6 +114,7 @@ def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[
         points=tuple(row for plan in plans for row in _points(plan, points)),
         scores=tuple(row for plan in plans for row in _scores(plan, rows)),
         regrets=tuple(row for plan in plans if (row := _regret(plan, rows)) is not None),
+        targets=tuple((plan["target"]["size"], plan["target"]["tokens"]) for plan in plans),
     )
 
 
@@ -238,6 +249,7 @@ def write_comparison(path: str | Path, comparison: Comparison) -> None:
         "points": [_point_json(point) for point in comparison.points],
         "scores": [_score_json(score) for score in comparison.scores],
         "regret": [asdict(regret) for regret in comparison.regrets],
+        "targets": [list(target) for target in comparison.targets],
     }
     write_json(Path(path), content)
 
@@ -252,6 +264,7 @@ def read_comparison(path: str | Path) -> Comparison:
         tuple(_point_from(row) for row in content["points"]),
         tuple(_score_from(row) for row in content.get("scores", ())),
         tuple(Regret(**row) for row in content.get("regret", ())),
+        tuple((size, tokens) for size, tokens in content.get("targets", ())),
     )
 
 

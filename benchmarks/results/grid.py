@@ -9,6 +9,7 @@ from benchmarks.markdown import table
 from benchmarks.results.tradeoff import write_tradeoff
 from infusionlaw.chain import fit, with_held_out
 from infusionlaw.compare import Comparison, compare
+from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.law import Law
 from infusionlaw.law.points.point import Kind, Point
@@ -29,6 +30,7 @@ NAMES: dict[Kind, str] = {
     "retention": "collapse of retention",
     "tolerance": "tolerance of general loss",
 }
+LEAST_DOSES = 4
 NOTHING_PREDICTED = Comparison(written="", table_sha256="", already_known=0)
 
 
@@ -58,7 +60,8 @@ def read_grid(folder: Path) -> Grid | None:
     """The grid of a study's folder below results/: runs.csv, and prediction.json if it was made from it; or None."""
     if not (folder / "runs.csv").exists():
         return None
-    study, rows = read_study_file(STUDIES / f"{folder.name}.toml"), read_table(folder / "runs.csv")
+    study = read_study_file(STUDIES / f"{folder.name}.toml")
+    rows = _curves(read_table(folder / "runs.csv"))
     used = [row for row in rows if not row.held_out]
     fitted, law = fit(used, study.law.tolerance, study.law.draws)
     points = with_held_out(fitted, rows, study.law.tolerance, study.law.draws)
@@ -66,20 +69,30 @@ def read_grid(folder: Path) -> Grid | None:
     return Grid(study, tuple(rows), tuple(fitted), tuple(points), law, _compared(folder, used, points, held))
 
 
+def _curves(rows: Sequence[RunRecord]) -> list[RunRecord]:
+    """The rows of sizes and budgets of which enough doses have been run to see a curve."""
+    doses: dict[tuple[float, float], set[float | None]] = {}
+    for row in rows:
+        doses.setdefault((row.size, row.tokens), set()).add(row.share)
+    return [row for row in rows if len(doses[row.size, row.tokens]) >= LEAST_DOSES]
+
+
 def _compared(
     folder: Path, used: Sequence[RunRecord], points: Sequence[Point], held: Sequence[RunRecord]
 ) -> Comparison:
-    """The folder's prediction beside what came of it, if it was made from these runs."""
+    """The folder's prediction beside what came of it; InputError when it was made from other runs."""
     path = folder / "prediction.json"
-    if not path.exists() or read_json(path)["table_sha256"] != table_hash(used):
+    if not path.exists():
         return NOTHING_PREDICTED
+    if read_json(path)["table_sha256"] != table_hash(used):
+        raise InputError(f"{path}: was made from another table than {folder / 'runs.csv'}; put back that table")
     return compare(read_json(path), points, held)
 
 
 def shown(grid: Grid, figures: Path) -> str:
     """The family of curves, its points and their law; the figures are drawn into a folder."""
     images = [
-        f"![{drawing.name} at {number(drawing.tokens)} tokens]({_link(drawing.path.with_suffix('.png'), figures)})"
+        f"![{drawing.name} at {number(drawing.tokens)} tokens]({_link(drawing.path, figures)})"
         for drawing in write_figures(figures, panels(grid.rows, grid.points), grid.law, grid.comparison)
     ]
     images.append(f"![retention against recall]({_link(write_tradeoff(figures, grid.rows), figures)})")

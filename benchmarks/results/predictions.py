@@ -4,7 +4,7 @@ from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
 from infusionlaw.compare import Comparison
 from infusionlaw.records import RunRecord
-from infusionlaw.report.numbers import number, when
+from infusionlaw.report.numbers import listed, number, when
 from infusionlaw.report.outcomes import POINTS, SCORES, point_rows, regrets, score_rows
 
 
@@ -21,10 +21,12 @@ def told(comparison: Comparison) -> list[str]:
     """A prediction beside its outcome: when it was written and from what, points, scores and regrets."""
     known = comparison.already_known
     ahead = "before any held-out run was trained" if not known else f"when {known} held-out runs were already known"
+    untried = listed([f"{number(size)} parameters at {number(tokens)} tokens" for size, tokens in comparison.untried])
     return [
         f"Written {when(comparison.written)}, {ahead}, from the table whose SHA-256 begins with "
         f"`{comparison.table_sha256[:12]}`.",
         *(tables(comparison) or ["No held-out run has been trained yet."]),
+        *([f"Predicted and not run yet: {untried}."] if untried and tables(comparison) else []),
         *regrets(comparison),
     ]
 

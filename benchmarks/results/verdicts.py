@@ -64,7 +64,9 @@ def _exponents(grid: Grid, kind: Kind) -> str:
         for name, word in (("size", "size"), ("tokens", "budget"))
         if (found := law.coefficients.get(name, Interval())).value is not None
     ]
-    return f"The odds of the share at the {NAMES[kind]} go as {listed(told)}.{_left_out(law)}"
+    form = law.forms[0]
+    weighs = f"by the {form.form.name}, which has {form.weight:.0%} of the weight"
+    return f"The odds of the share at the {NAMES[kind]} go as {listed(told)} ({weighs}).{_left_out(law)}"
 
 
 def _settled(exponent: Interval) -> str:

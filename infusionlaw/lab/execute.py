@@ -22,7 +22,7 @@ from infusionlaw.lab.knowledge import Fact
 from infusionlaw.lab.mixture import Ledger
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.probe import Probes, measure
-from infusionlaw.lab.recipe import Recipe, shape_for
+from infusionlaw.lab.recipe import Recipe
 from infusionlaw.lab.terms import asks_prior, doses_of, mixture_of, recipe_of, trunk_of
 from infusionlaw.lab.train import Status, train
 from infusionlaw.records import RunRecord, RunSpec, read_spec
@@ -144,7 +144,6 @@ def export_run(run: Path, out: Path) -> None:
             f"{run}: was trained on corpus {spec.data}, and {corpus.folder} is {corpus.id} now, with another tokeniser "
             "perhaps; put back the facts, text and settings that it was trained on and run the study file again"
         )
-    options = dict(spec.options)
-    shape = shape_for(spec.size, corpus.tokenizer.vocabulary, int(options.get("recipe", 1)))
-    model = Model(shape, [torch.Generator().manual_seed(0)]).load(0, load_file(run / "model.safetensors"))
-    export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, int(options["block"]), out)
+    recipe = recipe_of(spec, corpus)
+    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, load_file(run / "model.safetensors"))
+    export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, recipe.block, out)

@@ -26,6 +26,7 @@ from infusionlaw.table import table_hash
 
 # A form with less weight than this is left out of predictions; its coefficients are told all the same.
 NEGLIGIBLE = 0.01
+MOST_TOLD = 2  # places that are told one by one
 
 
 def fit_law(
@@ -131,11 +132,25 @@ def _stated(points: Sequence[Point]) -> tuple[list[float] | None, list[float] | 
     return facts if known else None, lengths if known and len(lengths) == len(points) else None
 
 
+def _unlocated(points: Sequence[Point]) -> str:
+    """Where points were not located, in words: each place of a status, or how many where they are many."""
+    by_status: dict[str, list[Point]] = {}
+    for point in points:
+        if point.x.value is None:
+            by_status.setdefault(point.status, []).append(point)
+    return ", ".join(f"{status} at {_places_told(found)}" for status, found in by_status.items())
+
+
+def _places_told(points: Sequence[Point]) -> str:
+    if len(points) > MOST_TOLD:
+        return f"{len(points)} sizes and budgets"
+    return " and ".join(f"size {p.size:,.0f} and {p.tokens:,.0f} tokens" for p in points)
+
+
 def _too_few(kind: Kind, points: Sequence[Point]) -> str:
     if not points:
         return f"the table has no scores to find a {kind} point from"
-    statuses = ", ".join(f"{p.status} at size {p.size:g} and {p.tokens:g} tokens" for p in points if p.x.value is None)
-    others = statuses or "no other was tried"
+    others = _unlocated(points) or "no other was tried"
     found = located(points)
     article = "an" if kind == "acquisition" else "a"
     return f"a law needs {article} {kind} point and another, or a bound, and {found or 'none'} was located ({others})"
