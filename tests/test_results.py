@@ -114,7 +114,7 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     write_table(folder / "heads" / "runs.csv", few)
     text = page(folder, tmp_path / "figures")
     assert "In the second family: a collapse of recall was found in 3 of 3 sizes and budgets." in text
-    assert "Of the law of the whole grid, four times as large: 2 of 2 predicted collapses lay" in text
+    assert "Of the main grid's law, asked for four times its largest size: 2 of 2 predicted collapses lay" in text
     assert text.partition("## The number of heads")[2].partition("\n## ")[0].count("| -0.25 ± 0.00 |") == 3
     order = [
         "## The main grid",

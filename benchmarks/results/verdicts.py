@@ -65,8 +65,8 @@ def _exponents(grid: Grid, kind: Kind) -> str:
         if (found := law.coefficients.get(name, Interval())).value is not None
     ]
     form = law.forms[0]
-    weighs = f"by the {form.form.name}, which has {form.weight:.0%} of the weight"
-    return f"The odds of the share at the {NAMES[kind]} go as {listed(told)} ({weighs}).{_left_out(law)}"
+    by = f"By the {form.form.name} ({100 * form.weight:.0f} % of the weight)"
+    return f"{by} the odds of the share at the {NAMES[kind]} go as {listed(told)}.{_left_out(law)}"
 
 
 def _settled(exponent: Interval) -> str:
