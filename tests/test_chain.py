@@ -163,7 +163,7 @@ def test_a_table_of_other_runs_in_the_place_of_runs_done_elsewhere_is_refused(do
     (tmp_path / "out").mkdir()
     write_table(tmp_path / "out" / "runs.csv", rows)
     with pytest.raises(
-        InputError, match=r"none of its 64 runs is one of this study's, which have corpus abc and recipe 2"
+        InputError, match=r"none of its 64 runs is one of this study's, which have corpus abc and recipe 3"
     ):
         run_study(study, tmp_path / "out", FakeLab())
 
