@@ -57,7 +57,7 @@ class Grid:
 
 
 def read_grid(folder: Path) -> Grid | None:
-    """The grid of a study's folder below results/: runs.csv, and prediction.json if it was made from it; or None."""
+    """The grid of a study's folder below results/: runs.csv, and the prediction.json made from it, if any; or None."""
     if not (folder / "runs.csv").exists():
         return None
     study = read_study_file(STUDIES / f"{folder.name}.toml")
