@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from benchmarks.markdown import table
 from benchmarks.results.fresh import runs_so_far
 from benchmarks.results.grid import Grid
-from benchmarks.results.pairs import SCORES, Pair, changes, paired, place
+from benchmarks.results.pairs import HEADINGS, SCORES, Pair, changes, paired, place
 from infusionlaw.records import RunRecord
 
 
@@ -30,7 +30,7 @@ def devices(results: Path, first: Grid, main: Grid) -> str:
             "products in bf16. Some runs were done on a CPU too, in fp32, the same to the last token: mean difference, "
             "GPU - CPU, ± standard error over trunks, and the deviation between seeds at the same sizes, budgets and "
             "doses.",
-            table(["GPU - CPU", "runs", "trunks", *(score.replace("_", " ") for score in SCORES)], rows),
+            table(["GPU - CPU", "runs", *HEADINGS], rows),
         ]
     )
 

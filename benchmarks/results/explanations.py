@@ -12,7 +12,7 @@ from statistics import fmean
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import FALLS, NAMES, Grid, cell
-from benchmarks.results.pairs import SCORES, changes, paired
+from benchmarks.results.pairs import HEADINGS, changes, paired
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
@@ -94,13 +94,12 @@ def explanations(folder: Path, grid: Grid | None) -> str:
         [EXPLANATIONS[name], *changes(paired(grid.rows, rows, NEAR)), *_counted(moves[name])]
         for name, rows in found.items()
     ]
-    names = ["what is changed", "trunks", *(score.replace("_", " ") for score in SCORES), "points told", "moved"]
     parts = [
         "## What might explain it away",
         f"Scores of pairs of runs at shares from {NEAR:g} on, as changed minus as it was: mean ± standard error over "
         f"trunks (size, share and seed). {UNPAIRED} Then of how many collapses of recall and retention it can be told "
         "whether they moved, and how many did.",
-        table(names, changed),
+        table(["what is changed", *HEADINGS, "points told", "moved"], changed),
         _unit(moves.get("facts-double", [])),
         "Where the points lie:",
         table(MOVES, [_cells(name, move) for name, each in moves.items() for move in each]),

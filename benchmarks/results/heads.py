@@ -5,7 +5,7 @@ from pathlib import Path
 from benchmarks.markdown import table
 from benchmarks.results.fresh import runs_so_far
 from benchmarks.results.grid import Grid
-from benchmarks.results.pairs import SCORES, changes, paired
+from benchmarks.results.pairs import HEADINGS, changes, paired
 from infusionlaw.report.numbers import listed, number
 
 HEADS = """Recall of 1.07 M and 1.8 M parameters collapses earlier than that of 267 k and 452 k at the same budgets, and
@@ -24,10 +24,11 @@ def heads(path: Path, main: Grid) -> str:
     rows = runs_so_far(path)
     if not rows:
         return ""
-    names = ["size", "runs", "trunks", *(score.replace("_", " ") for score in SCORES)]
     lines = []
     for size in sorted({row.size for row in rows}):
         pairs = paired(main.fitted_rows, [row for row in rows if row.size == size], 0.0)
         lines.append([number(size), str(len(pairs)), *changes(pairs)])
     shares = listed([f"{share:g}" for share in sorted({round(row.share or 0.0, 2) for row in rows})])
-    return "\n\n".join(["## The number of heads", HEADS.format(shares=shares), table(names, lines), OUTCOME])
+    return "\n\n".join(
+        ["## The number of heads", HEADS.format(shares=shares), table(["size", "runs", *HEADINGS], lines), OUTCOME]
+    )

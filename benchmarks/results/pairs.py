@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from infusionlaw.records import RunRecord
 
 SCORES = ("recall", "surface_recall", "retention", "general_loss")
+HEADINGS = ("trunks", *(score.replace("_", " ") for score in SCORES))  # of the cells that `changes` gives
 Pair = tuple[RunRecord, RunRecord]  # as it was, and as it is
 
 

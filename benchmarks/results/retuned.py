@@ -3,14 +3,12 @@
 from pathlib import Path
 
 from benchmarks.results.fresh import read_fresh
-from benchmarks.results.grid import Grid
+from benchmarks.results.grid import STUDIES, Grid
 from benchmarks.results.predictions import told
 from benchmarks.results.rates import rates
 from benchmarks.results.verdicts import Trial
 from infusionlaw.compare import Comparison
 from infusionlaw.studyfile import read_study_file
-
-STUDY = Path(__file__).parents[2] / "studies" / "retuned.toml"
 
 RATES = """The same runs at other factors of the learning rate that they had, at the shortest budget: mean change of
 general loss and of retention over seeds (how many). Up to 160 k no factor is better; at 452 k half of the rate is, at
@@ -23,7 +21,8 @@ recipes, and asked for four times that size."""
 
 def read_retuned(folder: Path, grid: Grid) -> Comparison | None:
     """From results/retuned the prediction beside what came of it; None without one."""
-    largest = 1.05 * max(read_study_file(STUDY).design.sizes)  # shapes come within 5 % of the sizes asked for
+    asked = read_study_file(STUDIES / "retuned.toml").design.sizes
+    largest = 1.05 * max(asked)  # shapes come within 5 % of the sizes asked for
     fresh = read_fresh(folder, [row for row in grid.fitted_rows if row.size <= largest], grid.tolerance)
     return fresh.comparison if fresh else None
 
