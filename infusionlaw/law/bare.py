@@ -8,12 +8,14 @@ with a conjugate prior (normal, inverse gamma), so that a prediction is a Studen
 which then rests on the prior of the slopes. Of general loss it is -0.2 a decade, give or take 0.3: published exponents
 lie between -0.4 and 0, and ln 10 times a few hundredths to a tenth is what is left of them beside a floor.
 
-Where at least four sizes and three budgets were tried, general loss has the floors that they show (Hoffmann et al.
-2022, 2203.15556), because the line goes on falling with the size where the budget is what is short:
+Where at least four sizes and three budgets were tried, general loss is what they show of floors and of a trade between
+size and budget, since the line goes on falling with the size where the budget is what is short:
 
-    L = E + A (N / N0)^-a + B (D / D0)^-b + sigma * noise
+    L^p = E + A (N / N0)^-a + B (D / D0)^-b,   L has noise of deviation sigma
 
-which for given exponents is a straight line too, with a conjugate prior; the exponents have a grid of values.
+p = 1 is the form of Hoffmann et al. 2022 (2203.15556), in which more tokens gain a small model what they gain a large
+one; E = 0 and p = 1 / b that of Kaplan et al. 2020 (2001.08361), in which they gain a small one less. For given
+exponents and p it is a straight line with a conjugate prior; those three have a grid of values.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,9 +44,11 @@ RETENTION, LOSS = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
 LEAST, MOST = 0.02, 0.98  # how near to 0 and 1 a retention is taken to be
 SMALLEST_LOSS = 0.02  # what a draw of a loss with floors is at least
 # How many sizes and budgets show floors; the exponents that a and b may have, and the prior mean and deviation of their
-# logarithms (2203.15556 has .34 and .28; small models and budgets more or less); how many draws are kept.
+# logarithms (2203.15556 has .34 and .28; small models and budgets more or less); what p may be; how
+# many draws are kept.
 SIZES, BUDGETS, DRAWS = 4, 3, 500
 RATES, RATE, RATE_SD = np.geomspace(0.03, 1.5, 20), -1.2, 1.0
+POWERS = np.array([1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0])
 Row = tuple[float, float, float]
 
 
@@ -68,7 +72,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Floors:
-    """A loss with floors, as draws of its posterior: each (E, A, B, a, b, sigma)."""
+    """A loss with floors, as draws of its posterior: each (E, A, B, a, b, p, sigma)."""
 
     size0: float
     tokens0: float
@@ -77,8 +81,9 @@ class Floors:
     def draws(self, size: float, tokens: float, count: int, seed: int) -> Array:
         """Draws (count,) of ln L at one size and budget, the place's own scatter included."""
         rng = np.random.default_rng(seed)
-        e, a, b, alpha, beta, sigma = np.array(self.posterior)[rng.integers(len(self.posterior), size=count)].T
-        loss = e + a * (size / self.size0) ** -alpha + b * (tokens / self.tokens0) ** -beta
+        e, a, b, alpha, beta, p, sigma = np.array(self.posterior)[rng.integers(len(self.posterior), size=count)].T
+        powered = e + a * (size / self.size0) ** -alpha + b * (tokens / self.tokens0) ** -beta
+        loss = np.maximum(powered, 0.0) ** (1 / p)
         return np.asarray(np.log(np.maximum(loss + sigma * rng.standard_normal(count), SMALLEST_LOSS)))
 
 
@@ -148,48 +153,40 @@ def _line(at: _Places, prior: _Prior) -> Line:
     return Line(size0, tokens0, _row(mean), (a, b, c), scale, dof)
 
 
-@dataclass(frozen=True)
-class _Given:
-    """The posterior of E, A, B for given exponents: normal with `covariance` times sigma squared, and sigma squared is
-    `squares` over a chi-squared of `dof`; `evidence` is the exponents' log posterior, up to a constant."""
-
-    rates: tuple[float, float]
-    evidence: float
-    mean: Array
-    covariance: Array
-    squares: float
-    dof: float
-
-    def draw(self, rng: np.random.Generator) -> tuple[float, ...]:
-        """One draw of (E, A, B, a, b, sigma)."""
-        sigma = float(np.sqrt(self.squares / rng.chisquare(self.dof)))
-        parts = self.mean + sigma * np.linalg.cholesky(self.covariance) @ rng.standard_normal(3)
-        return tuple(round(float(value), 6) for value in (*parts, *self.rates, sigma))
-
-
 def _floors(at: _Places, prior: _Prior) -> Floors:
+    """In units of c = the mean loss, with weights that make a deviation of L^p one of L:
+
+    (c / L)^(p - 1) (E + A .. + B ..) / (p c^(p - 1)) = L / p
+    """
     size0, tokens0 = at.centre
-    loss, rng = np.exp(at.y), np.random.default_rng(0)
-    found = [_given((a, b), at.size / size0, at.tokens / tokens0, loss, prior) for a in RATES for b in RATES]
-    total = np.array([each.evidence for each in found])
-    chosen = rng.choice(len(found), size=DRAWS, p=np.exp(total - total.max()) / np.exp(total - total.max()).sum())
-    return Floors(size0, tokens0, tuple(found[i].draw(rng) for i in chosen))
-
-
-def _given(rates: tuple[float, float], size: Array, tokens: Array, loss: Array, prior: _Prior) -> _Given:
-    centre = float(loss.mean())
-    scatter = prior.scatter * centre
-    design = np.stack([np.ones(len(loss)), size ** -rates[0], tokens ** -rates[1]], axis=1)
-    known = np.diag(np.full(3, (scatter / centre) ** 2))
-    start = np.full(3, centre / 3)
-    precision = design.T @ design + known
+    loss = np.exp(at.y)
+    centre, scatter = float(loss.mean()), prior.scatter * float(loss.mean())
+    alpha, beta, p = (each.ravel() for each in np.meshgrid(RATES, RATES, POWERS, indexing="ij"))
+    weight = (centre / loss) ** (p - 1)[:, None]
+    terms = [np.ones((len(p), len(loss))), _decays(at.size / size0, alpha), _decays(at.tokens / tokens0, beta)]
+    design, y = np.stack(terms, axis=2) * weight[..., None], loss / p[:, None]
+    start = np.repeat(centre / 3 / p, 3).reshape(-1, 3)
+    precision = np.einsum("gni,gnj->gij", design, design) + prior.scatter**2 * np.eye(3)
     covariance = np.linalg.inv(precision)
-    mean = covariance @ (design.T @ loss + known @ start)
-    left, moved = loss - design @ mean, mean - start
-    squares, dof = prior.dof * scatter**2 + left @ left + moved @ known @ moved, prior.dof + len(loss)
-    believed = -(((np.log(rates) - RATE) / RATE_SD) ** 2).sum() / 2
+    mean = np.einsum("gij,gj->gi", covariance, np.einsum("gni,gn->gi", design, y) + prior.scatter**2 * start)
+    left, moved = y - np.einsum("gni,gi->gn", design, mean), mean - start
+    squares = prior.dof * scatter**2 + (left**2).sum(axis=1) + prior.scatter**2 * (moved**2).sum(axis=1)
+    dof = prior.dof + len(loss)
+    believed = -(((np.log([alpha, beta]) - RATE) / RATE_SD) ** 2).sum(axis=0) / 2
     evidence = believed - dof / 2 * np.log(squares) - np.linalg.slogdet(precision)[1] / 2
-    return _Given(rates, float(evidence), mean, covariance, float(squares), dof)
+    rng = np.random.default_rng(0)
+    likely = np.exp(evidence - evidence.max())
+    chosen = rng.choice(len(p), size=DRAWS, p=likely / likely.sum())
+    sigma = np.sqrt(squares[chosen] / rng.chisquare(dof, DRAWS))
+    spread = np.einsum("gij,gj->gi", np.linalg.cholesky(covariance[chosen]), rng.standard_normal((DRAWS, 3)))
+    parts = (mean[chosen] + sigma[:, None] * spread) * (p * centre ** (p - 1))[chosen, None]
+    posterior = np.column_stack([parts, alpha[chosen], beta[chosen], p[chosen], sigma])
+    return Floors(size0, tokens0, tuple(tuple(float(f"{value:.7g}") for value in draw) for draw in posterior))
+
+
+def _decays(ratio: Array, rates: Array) -> Array:
+    """ratio^-rate, (rates, ratios)."""
+    return np.asarray(ratio[None, :] ** -rates[:, None])
 
 
 def _scale(squares: float, places: int, prior: _Prior) -> tuple[float, float]:

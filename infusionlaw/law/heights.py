@@ -22,7 +22,7 @@ from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import Kind, Point
 
 SLOPE, INTERCEPT, TAU = 2.0, 5.0, 0.3
-LEAST, MOST = 0.02, 0.98
+LEAST, MOST = 0.005, 0.995
 STEP = 0.001
 
 

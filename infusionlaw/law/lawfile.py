@@ -16,7 +16,7 @@ from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.records import DoseUnit
 
-VERSION = 6
+VERSION = 7
 
 
 def law_json(law: Law) -> dict[str, Any]:
