@@ -54,8 +54,9 @@ def test_the_fresh_target_of_the_mended_law_stands_beside_what_the_first_law_say
     mended = text.partition("## The mended law")[2].partition("\n## ")[0]
     assert f"| collapse | 111k | 1.5M | share | 0.75 [0.45, 0.93] | {seen} | +0.26 | hit |" in mended
     assert f"| collapse | 111k | 1.5M | share | 0.30 [0.20, 0.40] | {seen} | +1.10 | miss |" in mended
-    assert "the mended law was put to the test on a target of its own: 2 of 2 predicted collapses lay" in text
-    assert "Of the first law on that target: 1 of 2 predicted collapses lay" in text
+    assert "| first grid, law mended | 111k at 1.5M | 1 of 1 (+0.26) | 1 of 1 (" in text
+    assert "| first grid, before the mend | 111k at 1.5M | 0 of 1 (+1.10) | 1 of 1 (" in text
+    assert "the 90 % intervals held 2 of 3 points of collapse of recall and 3 of 3 points of collapse" in text
 
 
 def test_the_same_runs_on_a_cpu_are_compared_in_pairs(fresh: Path, tmp_path) -> None:
@@ -93,7 +94,8 @@ def test_the_page_says_what_its_tables_say(results: Path, tmp_path: Path) -> Non
     text = page(results, tmp_path / "figures")
     assert "A collapse of recall was found in 3 of 3 sizes and budgets." in text
     assert "48 runs of 696 that the study asks for; the rest has not been run yet." in text
-    assert "Of the first law: 2 of 2 predicted collapses lay in their 90 % intervals" in text
+    assert "the 90 % intervals held 1 of 1 points of collapse of recall" in text
+    assert "| first grid | 111k at 1.5M | 1 of 1 (+0.26) | 1 of 1" in text
     assert "| collapse | 111k | 1.5M | share | 0.75 [0.45, 0.93] | 0.84 [0.74, 0.91] | +0.26 | hit |" in text
     assert "| 13.9k | 1.5M | 0.31 [0.12, 0.50] | 0.68 [0.44, 0.961] | 0.71 [0.34, 0.91] |" in text
     assert "| learning rate × ½ | 24 | -0.10 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | 6 of 6 | 0 |" in text
@@ -107,21 +109,32 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
 ) -> None:
     folder = tmp_path / "results"
     shutil.copytree(results, folder)
-    shutil.copytree(folder / "reference", folder / "extended")
+    shutil.copytree(folder / "reference", folder / "reshaped")
     rows = [replace(row, size=row.size * 100) for row in read_table(DEMO / "fitted.csv")]
+    write_table(folder / "rarer" / "runs.csv", rows)
     write_table(folder / "millions" / "runs.csv", rows)
-    few = [replace(row, general_loss=(row.general_loss or 0.0) - 0.25) for row in read_table(DEMO / "fitted.csv")]
-    write_table(folder / "heads" / "runs.csv", few)
+    many = [
+        replace(row, recall=(row.recall or 0.0) / 2, general_loss=(row.general_loss or 0.0) + 0.25)
+        for row in read_table(DEMO / "table.csv")
+    ]
+    for name, runs in (("extended", many), ("longer", read_table(DEMO / "table.csv"))):
+        write_table(folder / name / "runs.csv", runs)
+        shutil.copy(DEMO / "prediction.json", folder / name / "prediction.json")
     text = page(folder, tmp_path / "figures")
     assert "In the second family: a collapse of recall was found in 3 of 3 sizes and budgets." in text
-    assert "Of the main grid's law, asked for four times its largest size: 2 of 2 predicted collapses lay" in text
-    assert text.partition("## The number of heads")[2].partition("\n## ")[0].count("| -0.25 ± 0.00 |") == 3
+    assert all(
+        f"| {law} | 111k at 1.5M |" in text for law in ("main grid", "grid with many heads", "main grid, law mended")
+    )
+    assert text.partition("## Many heads or few")[2].partition("\n## ")[0].count("| -0.25 ± 0.00 |") == 3
+    oftener = text.partition("### Share, or statements of prior facts")[2].partition("\n## ")[0]
+    assert "The odds of the share differ by a factor of 1.0, the statements by one of 0.3" in oftener
     order = [
         "## The main grid",
         "## Predictions before",
-        "## The number",
+        "## The law mended",
         "## A second family",
         "## The first law",
+        "## Many heads",
         "## What might",
     ]
     assert [text.index(head) for head in order] == sorted(text.index(head) for head in order)

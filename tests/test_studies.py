@@ -80,6 +80,7 @@ def test_the_second_recipe_trains_the_sizes_of_the_retuned_study_as_the_first_di
     [
         ("reference", "reference/runs.csv"),
         ("extended", "extended/runs.csv"),
+        ("reshaped", "reshaped/runs.csv"),
         *((f"explanations/{name}", f"explanations/{name}.csv") for name in sorted({*EXPLANATIONS} - OWN_CORPUS)),
     ],
 )
@@ -88,16 +89,15 @@ def test_a_committed_table_holds_every_run_that_its_study_file_asks_for(name, pa
     assert {spec.id for spec in Study(read_study_file(STUDIES / f"{name}.toml"), Path(), CORPUS).fitted} <= rows
 
 
-def test_the_extended_grid_begins_with_the_runs_of_the_reference_that_both_recipes_make_alike() -> None:
-    extended, reference = (read_study_file(STUDIES / f"{name}.toml") for name in ("extended", "reference"))
-    same = [size for size in extended.design.sizes if size <= 270_000]
-    part = extended.model_copy(update={"design": extended.design.model_copy(update={"sizes": tuple(same)})})
+@pytest.mark.parametrize(("grid", "largest", "runs"), [("extended", 270_000, 609), ("reshaped", 160_000, 522)])
+def test_a_later_grid_begins_with_the_runs_of_the_reference_that_both_recipes_make_alike(grid, largest, runs) -> None:
+    study, reference = (read_study_file(STUDIES / f"{name}.toml") for name in (grid, "reference"))
+    same = tuple(size for size in study.design.sizes if size <= largest)
+    part = study.model_copy(update={"design": study.design.model_copy(update={"sizes": same})})
     assert _recipes(part) == _recipes(reference, part)
-    first, later = (
-        {_run(row): row for row in read_table(RESULTS / name / "runs.csv")} for name in ("reference", "extended")
-    )
-    both = [key for key in first if key in later and key[0] < 280_000]
-    assert len(both) == 609
+    first, later = ({_run(row): row for row in read_table(RESULTS / name / "runs.csv")} for name in ("reference", grid))
+    both = [key for key in first if key in later and key[0] < 1.05 * largest and not key[-1]]
+    assert len(both) == runs
     assert all(replace(first[key], run="") == replace(later[key], run="") for key in both)
 
 
@@ -111,6 +111,14 @@ def test_the_prediction_of_the_retuned_study_is_from_the_rows_of_the_reference_t
     places = {_place(spec): rows[spec.id] for spec in reference.fitted}
     same = [replace(places[_place(spec)], run=spec.id) for spec in study.fitted]
     assert table_hash(same) == read_json(RESULTS / "retuned" / "prediction.json")["table_sha256"]
+
+
+def test_the_prediction_of_the_longer_budgets_is_from_the_main_grid() -> None:
+    longer, main = (Study(read_study_file(STUDIES / f"{n}.toml"), Path(), CORPUS) for n in ("longer", "reshaped"))
+    rows = {row.run: row for row in read_table(RESULTS / "reshaped" / "runs.csv")}
+    assert [spec.id for spec in longer.fitted] == [spec.id for spec in main.fitted]
+    fitted = table_hash([rows[spec.id] for spec in longer.fitted])
+    assert fitted == read_json(RESULTS / "longer" / "prediction.json")["table_sha256"]
 
 
 def _place(spec) -> tuple[float, ...]:

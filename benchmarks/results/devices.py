@@ -11,14 +11,16 @@ from benchmarks.results.pairs import HEADINGS, SCORES, Pair, changes, paired, pl
 from infusionlaw.records import RunRecord
 
 
-def devices(results: Path, first: Grid, main: Grid) -> str:
-    """How the scores of runs on a CPU differ from those of the same runs on a GPU, in fp32 and in bf16; "" without."""
+def devices(results: Path, first: Grid, larger: Sequence[RunRecord]) -> str:
+    """larger: runs above half a million parameters on a GPU.
+
+    How the scores of runs on a CPU differ from those of the same runs on a GPU, in fp32 and in bf16; "" without."""
     small = paired(runs_so_far(results / "reference" / "cpu.csv"), first.rows, 0.0)
-    large = paired(runs_so_far(results / "retuned" / "runs.csv"), main.fitted_rows, 0.0)
+    large = paired(runs_so_far(results / "retuned" / "runs.csv"), larger, 0.0)
     rows = []
-    for name, pairs, grid in (("fp32, below half a million", small, first), ("bf16, above", large, main)):
+    for name, pairs, base in (("fp32, below half a million", small, first.fitted_rows), ("bf16, above", large, larger)):
         if pairs:
-            seeds = [f"{_between_seeds(grid.fitted_rows, pairs, score):.3f}" for score in SCORES]
+            seeds = [f"{_between_seeds(base, pairs, score):.3f}" for score in SCORES]
             trunks, *cells = changes(pairs)
             rows += [[name, str(len(pairs)), trunks, *cells], ["between seeds", "", "", *seeds]]
     if not rows:

@@ -1,32 +1,61 @@
-"""The second family: larger models and budgets on other text, and what of its law hangs on its largest size."""
+"""The second family: larger models and budgets on other text, and what an oftener stated prior fact changes."""
 
-from pathlib import Path
+from benchmarks.markdown import table
+from benchmarks.results.grid import Grid
+from benchmarks.results.predictions import predictions
+from infusionlaw.law.points.point import Point
+from infusionlaw.report.numbers import number, share
 
-from benchmarks.results.grid import FALLS, NAMES, Grid, shown
-from infusionlaw.chain import fit
-from infusionlaw.report.numbers import bracket, listed, number
+SECOND = """Larger models, longer budgets, thirteen times the facts and other text: thirty times the main grid's work a
+run. Does the same happen, and with the same exponents? One seed. Prior facts are stated so rarely here
+(`prior_share = {rare:g}`) that the collapses lie well inside the doses."""
 
-SECOND = """Larger models, longer budgets, thirteen times the facts and other text: forty times the main grid's work a
-run. Does the same happen, and with the same exponents? One seed."""
+OFTENER = """The first runs of this family, `studies/millions.toml`, stated prior facts oftener (`prior_share =
+{often:g}`; up to 4 M with more heads). Retention then collapses at far larger shares. How often is a prior fact still
+stated, over the whole budget, at the share where retention collapses?"""
+
+OUTCOME = """The odds of the share differ by a factor of {odds}, the statements by one of {statements} (geometric
+means): what a larger dose takes from prior facts is, for the most part, the statements that it leaves no room for."""
+
+COLUMNS = ("size", "budget", "collapse, rarer", "statements", "collapse, oftener", "statements")
 
 
-def second_family(family: Grid | None, figures: Path) -> str:
-    """Its runs, points, law and figures; "" without a table."""
-    if family is None:
+def second_family(family: Grid, often: Grid | None, drawn: str) -> str:
+    """Its runs, points, law and figures, which are `drawn`, and predictions.
+
+    often: the same with prior facts stated oftener.
+    """
+    second = SECOND.format(rare=family.study.infusion.prior_share)
+    parts = [f"## A second family\n{second}", drawn, predictions(family, "### Predicted, and run")]
+    return "\n\n".join(part for part in (*parts, _oftener(family, often) if often else "") if part)
+
+
+def _oftener(family: Grid, often: Grid) -> str:
+    """Where retention collapses, and how many statements of a prior fact are left there, in both."""
+    first, second = _collapses(family), _collapses(often)
+    both = sorted(first.keys() & second.keys())
+    if not both:
         return ""
-    return "\n\n".join([f"## A second family\n{SECOND} {_without_largest(family)}", shown(family, figures)])
+    rows, odds, statements = [], 1.0, 1.0
+    for place in both:
+        rare, many = first[place], second[place]
+        left = (_left(family, *place, rare), _left(often, *place, many))
+        odds *= (many / (1 - many) / (rare / (1 - rare))) ** (1 / len(both))
+        statements *= (left[0] / left[1]) ** (1 / len(both))
+        rows.append([*map(number, place), share(rare), f"{left[0]:.0f}", share(many), f"{left[1]:.0f}"])
+    told = OUTCOME.format(odds=f"{odds:.1f}", statements=f"{statements:.1f}")
+    head = OFTENER.format(often=often.study.infusion.prior_share)
+    return "\n\n".join(["### Share, or statements of prior facts", head, table(COLUMNS, rows), told])
 
 
-def _without_largest(family: Grid) -> str:
-    """The exponents of the size from all sizes but the largest, whose shape differs from the others."""
-    largest = max(row.size for row in family.rows)
-    _, law = fit([row for row in family.fitted_rows if row.size < largest], family.tolerance, family.study.law.draws)
-    told = [
-        f"that of the {NAMES[kind]} is {bracket(exponent, '{:.2f}'.format)}"
-        for kind in FALLS
-        if (exponent := law.of(kind).coefficients.get("size")) is not None
-    ]
-    return (
-        f"Models of {number(largest)} have five heads of width 64, the others nine to fifteen of 16 (see the number of "
-        f"heads); without them the exponent of the size comes out less sure: {listed(told)}."
-    )
+def _collapses(grid: Grid) -> dict[tuple[float, float], float]:
+    """By size and budget the share at which retention collapses, where it was found."""
+    found: list[Point] = [point for point in grid.points if point.kind == "retention" and point.status == "found"]
+    return {(point.size, point.tokens): point.share.value for point in found if point.share.value is not None}
+
+
+def _left(grid: Grid, size: float, tokens: float, dose: float) -> float:
+    """Statements of a prior fact over a budget at a dose; a statement is as long as one of a domain fact."""
+    facts = grid.study.facts.prior * len(grid.study.facts.relations)
+    tokens_per_fact = next(row.tokens_per_fact for row in grid.rows if row.tokens_per_fact)
+    return (1 - dose) * tokens * grid.study.infusion.prior_share / (facts * tokens_per_fact)

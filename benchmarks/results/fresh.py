@@ -32,12 +32,16 @@ class Fresh:
 
 
 def read_fresh(folder: Path, fitted: Sequence[RunRecord], tolerance: float) -> Fresh | None:
-    """The prediction of a folder, made from rows, and its runs so far; None where there is no prediction."""
+    """The prediction of a folder and its held-out runs so far; None where there is no prediction.
+
+    fitted: the rows that it was made from, but for those that are in the folder's own table.
+    """
     if not (folder / "prediction.json").exists():
         return None
     rows = runs_so_far(folder / "runs.csv")
-    points = find_points([*fitted, *rows], tolerance=tolerance, only_held_out=True) if rows else []
-    return Fresh(read_json(folder / "prediction.json"), points, rows)
+    held = [row for row in rows if row.held_out]
+    points = find_points([*fitted, *rows], tolerance=tolerance, only_held_out=True) if held else []
+    return Fresh(read_json(folder / "prediction.json"), points, held)
 
 
 def runs_so_far(path: Path) -> list[RunRecord]:

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
 from benchmarks.markdown import table
 from benchmarks.results.tradeoff import write_tradeoff
-from infusionlaw.chain import fit, with_held_out
+from infusionlaw.chain import with_held_out
 from infusionlaw.compare import Comparison, compare
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
+from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
+from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.records import RunRecord
 from infusionlaw.report.figures import write_figures
@@ -36,14 +39,18 @@ NOTHING_PREDICTED = Comparison(written="", table_sha256="", already_known=0)
 
 @dataclass(frozen=True)
 class Grid:
-    """A study: its file, all rows, the points of the fitted and of all rows, the law, and the comparison."""
+    """A study: its file, all rows, the points of the fitted and of all rows, and the comparison."""
 
     study: StudyFile
     rows: tuple[RunRecord, ...]
     fitted: tuple[Point, ...]
     points: tuple[Point, ...]
-    law: Law
     comparison: Comparison
+
+    @cached_property
+    def law(self) -> Law:
+        """The law of the fitted rows."""
+        return fit_law(self.fitted_rows, self.fitted)
 
     @property
     def fitted_rows(self) -> list[RunRecord]:
@@ -63,10 +70,10 @@ def read_grid(folder: Path) -> Grid | None:
     study = read_study_file(STUDIES / f"{folder.name}.toml")
     rows = _curves(read_table(folder / "runs.csv"))
     used = [row for row in rows if not row.held_out]
-    fitted, law = fit(used, study.law.tolerance, study.law.draws)
+    fitted = find_points(used, tolerance=study.law.tolerance, draws=study.law.draws)
     points = with_held_out(fitted, rows, study.law.tolerance, study.law.draws)
     held = [row for row in rows if row.held_out]
-    return Grid(study, tuple(rows), tuple(fitted), tuple(points), law, _compared(folder, used, points, held))
+    return Grid(study, tuple(rows), tuple(fitted), tuple(points), _compared(folder, used, points, held))
 
 
 def _curves(rows: Sequence[RunRecord]) -> list[RunRecord]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import tables, told
-from benchmarks.results.verdicts import Trial
+from benchmarks.results.trials import Trial
 from infusionlaw.compare import Comparison
 from infusionlaw.files import read_json
 
@@ -51,11 +51,10 @@ def read_repaired(folder: Path, grid: Grid) -> Repaired | None:
 
 
 def trials_of(found: Repaired | None) -> list[Trial]:
-    """Both comparisons, as the verdict on the third claim tells them."""
+    """Both comparisons, as the table of trials has them."""
     if found is None:
         return []
-    mended = "Its misses had causes that were mended, and the mended law was put to the test on a target of its own"
-    return [(mended, found.mended), ("Of the first law on that target", found.first)]
+    return [Trial("first grid, law mended", found.mended), Trial("first grid, before the mend", found.first)]
 
 
 def repaired(found: Repaired | None, grid: Grid) -> str:

@@ -6,7 +6,6 @@ from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import STUDIES, Grid
 from benchmarks.results.predictions import told
 from benchmarks.results.rates import rates
-from benchmarks.results.verdicts import Trial
 from infusionlaw.compare import Comparison
 from infusionlaw.studyfile import read_study_file
 
@@ -25,12 +24,6 @@ def read_retuned(folder: Path, grid: Grid) -> Comparison | None:
     largest = 1.05 * max(asked)  # shapes come within 5 % of the sizes asked for
     fresh = read_fresh(folder, [row for row in grid.fitted_rows if row.size <= largest], grid.tolerance)
     return fresh.comparison if fresh else None
-
-
-def retrials_of(comparison: Comparison | None) -> list[Trial]:
-    """The comparison, as the verdict on the third claim tells it."""
-    lead = "Under a recipe whose learning rate was mended after that, on a third target"
-    return [(lead, comparison)] if comparison else []
 
 
 def retuned(comparison: Comparison | None, results: Path, grid: Grid) -> str:

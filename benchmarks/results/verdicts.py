@@ -4,14 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from benchmarks.results.grid import FALLS, NAMES, Grid
-from infusionlaw.compare import Comparison
+from benchmarks.results.trials import Trial, summary
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import KindLaw
 from infusionlaw.law.points.point import Kind
 from infusionlaw.report.numbers import bracket, listed, number
-
-Trial = tuple[str, Comparison]  # what was tried, and what came of it
-SLIGHT = 0.03  # a miss of a score by less is less than one fact in thirty
 
 
 def verdicts(main: Grid, family: Grid | None, trials: Sequence[Trial]) -> str:
@@ -19,14 +16,13 @@ def verdicts(main: Grid, family: Grid | None, trials: Sequence[Trial]) -> str:
 
     family: a second family of larger models; trials: every prediction that runs have tested, in the order of time.
     """
-    tried = [f"{lead}: {_hits(comparison)}." for lead, comparison in trials if comparison.points or comparison.scores]
     return "\n\n".join(
         [
             "## The three claims, at this scale",
             f"1. *Every model has a critical collapse point.* {_exists(main)}{_again(family, _exists)}",
             f"2. *The points scale with size.* {_scales(main)}{_again(family, _scales)}",
             "3. *Small models predict large ones.* "
-            + (" ".join(tried) or "Not tested yet: no held-out run has been trained."),
+            + (summary(trials) or "Not tested yet: no held-out run has been trained."),
             _unknown([main, *([family] if family else [])]),
         ]
     )
@@ -81,19 +77,6 @@ def _left_out(law: KindLaw) -> str:
     if not late:
         return ""
     return f" Left out of it: {listed(late)}, whose curve rises up to the largest shares, where no collapse could show."
-
-
-def _hits(comparison: Comparison) -> str:
-    points = [row for row in comparison.points if row.kind in FALLS and row.inside is not None]
-    scores = comparison.scores
-    errors = [abs(row.error_dex) for row in points if row.error_dex is not None]
-    far = f", off by {listed([f'{error:.2f}' for error in errors])} dex" if errors else ""
-    missed = [row for row in scores if not row.inside]
-    slight = sum(abs(row.error) < SLIGHT for row in missed)
-    held = f"{len(scores) - len(missed)} of {len(scores)} scores at the doses looked at" if scores else "no scores"
-    of = f" ({slight} of the {len(missed)} missed by less than {SLIGHT:g})" if slight else ""
-    hits = sum(bool(row.inside) for row in points)
-    return f"{hits} of {len(points)} predicted collapses lay in their 90 % intervals{far}, and {held}{of}"
 
 
 def _unknown(grids: Sequence[Grid]) -> str:
