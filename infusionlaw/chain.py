@@ -98,6 +98,11 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     watch.stage("preparing facts and text")
     study = open_study(path, folder, lab)
     with locked(study.folder):
+        if others := study.of_other_data:
+            watch.stage(
+                f"{others} finished runs are of another corpus and are left as they are: facts, text or tokeniser have "
+                "changed since; put them back to go on with those runs"
+            )
         _train_rounds(study, lab, watch)
         rows = study.records(study.fitted)
         watch.stage("finding points and fitting the law")

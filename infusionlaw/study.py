@@ -126,6 +126,12 @@ class Study:
             )
 
     @property
+    def of_other_data(self) -> int:
+        """How many finished runs of the folder were trained on another corpus: its facts, text or settings changed."""
+        done = (path.parent for path in self.folder.glob("runs/*/record.json"))
+        return sum(read_spec(run / "spec.json").data != self.data for run in done if (run / "spec.json").exists())
+
+    @property
     def table(self) -> list[RunRecord]:
         """The records of all finished runs, held-out ones last."""
         return self.records([*self.fitted, *self.held_out])

@@ -266,6 +266,30 @@ def test_a_watch_hears_every_run(tmp_path, study) -> None:
     assert Ear.heard == [spec.id for spec in lab.log]
 
 
+def test_runs_of_other_facts_or_text_are_left_and_it_is_said(tmp_path, study) -> None:
+    class Ear(Watch):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def stage(self, text):
+            self.heard.append(text)
+
+    class Changed(FakeLab):
+        def prepare(self, file, folder):
+            super().prepare(file, folder)
+            return "changed"
+
+    with pytest.raises(Died):
+        run_study(study, tmp_path / "out", FakeLab(dies_after=5))
+    first, second = Ear(), Ear()
+    with pytest.raises(Died):
+        run_study(study, tmp_path / "out", FakeLab(dies_after=1), first)
+    with pytest.raises(Died):
+        run_study(study, tmp_path / "out", Changed(dies_after=1), second)
+    assert not any("another corpus" in text for text in first.heard)
+    assert any(text.startswith("6 finished runs are of another corpus") for text in second.heard)
+
+
 def test_a_dry_run_trains_nothing(tmp_path, study) -> None:
     lab = FakeLab()
     estimates = dry_run(study, tmp_path / "out", lab)
