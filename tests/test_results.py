@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results.__main__ import agree, main, page
+from benchmarks.results.__main__ import agree, main
 from benchmarks.results.explanations import shift
+from benchmarks.results.page import page
 from benchmarks.results.pairs import paired
 from benchmarks.results.tradeoff import tradeoff_figure
 from infusionlaw.files import read_json, write_json

@@ -1,112 +1,17 @@
-"""The command line, and the page around its parts.
+"""The command line.
 
 Another processor may round the last digit of a fit another way, so `--check` asks for the same tables and the same
 words, not for the same digits.
 """
 
 import argparse
-import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.results.devices import devices
-from benchmarks.results.explanations import explanations
-from benchmarks.results.family import second_family
-from benchmarks.results.fresh import read_fresh, runs_so_far
-from benchmarks.results.grid import Grid, read_grid, shown
-from benchmarks.results.heads import heads
-from benchmarks.results.longer import longer
-from benchmarks.results.predictions import predictions
-from benchmarks.results.repaired import read_repaired, repaired, trials_of
-from benchmarks.results.retuned import read_retuned, retuned
-from benchmarks.results.trials import Trial
-from benchmarks.results.verdicts import verdicts
+from benchmarks.results.page import MADE_FROM, page
 from infusionlaw.files import write_text
-
-HEAD = """# Results
-Does memory collapse scale, and does the law of small models predict larger ones? Everything here is made from the
-tables in `results/` by `scripts/reproduce`; a point is the share of the budget beyond which a score falls, with its
-90 % interval, and the study files are in `studies/`, each under the name of its folder of tables."""
-
-FIRST = """## The first law: what it said, and what came
-The sections from here on tell how the main grid came to be as it is. The first grid (`reference/runs.csv`) has the same
-design under the first recipe, and eight sizes up to 452 k; up to 160 k its runs are those of the main grid. Its law was
-asked for three targets. What might explain the collapse away was tried with that grid too."""
-
-MADE_FROM = "## Made from"
-# Folders of results: the grid that was run first and the one that is now, the second family, and its first runs.
-FIRST_GRID, MAIN, FAMILY, OFTENER = "reference", "reshaped", "rarer", "millions"
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A grid, and how the page shows it: "" where it is read for its points only."""
-
-    grid: Grid
-    text: str
-
-
-def page(results: Path, figures: Path, processes: int = 1) -> str:
-    """The whole page; its figures are written into folders beside it. processes: how many read and draw the grids."""
-    main = MAIN if (results / MAIN / "runs.csv").exists() else FIRST_GRID
-    drawn = {main: figures / "main", FAMILY: figures / "second"}
-    names = list(dict.fromkeys((main, FIRST_GRID, FAMILY, OFTENER)))  # the one that takes longest first
-    jobs = [(results / name, drawn.get(name)) for name in names]
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        found = dict(zip(names, (pool.map if processes > 1 else map)(_read, *zip(*jobs, strict=True)), strict=True))
-    first = found[FIRST_GRID]
-    parts = [HEAD, *(_of_grids(found, first, found[main] or first, results) if first else []), _made_from(results)]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _read(folder: Path, figures: Path | None) -> _Shown | None:
-    grid = read_grid(folder)
-    return _Shown(grid, shown(grid, figures) if figures else "") if grid else None
-
-
-def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, results: Path) -> list[str]:
-    """begun: the reference as it was run first, which the explanations and the first predictions are of; now: the main
-    grid, which took its place."""
-    first, main, family, often = begun.grid, now.grid, found[FAMILY], found[OFTENER]
-    mended, third = read_repaired(results / "repaired", first), read_retuned(results / "retuned", first)
-    many_heads = runs_so_far(results / "extended" / "runs.csv")
-    fourth = read_fresh(results / "extended", [], main.tolerance)
-    last = read_fresh(results / "longer", main.fitted_rows, main.tolerance)
-    trials = [
-        Trial("first grid", first.comparison),
-        *trials_of(mended),
-        *([Trial("first grid up to 267 k, recipe mended", third)] if third else []),
-        *([Trial("grid with many heads", fourth.comparison)] if fourth else []),
-        *([Trial("main grid", main.comparison)] if main is not first else []),
-        *([Trial("main grid, law mended", last.comparison)] if last else []),
-        *([Trial("second family", family.grid.comparison)] if family else []),
-    ]
-    return [
-        verdicts(main, family.grid if family else None, trials),
-        "## The main grid",
-        now.text,
-        predictions(main, "## Predictions before outcomes"),
-        longer(last.comparison if last else None, main),
-        second_family(family.grid, often.grid if often else None, family.text) if family else "",
-        predictions(first, FIRST) if main is not first else "",
-        repaired(mended, first),
-        retuned(third, results, first),
-        heads(fourth.comparison if fourth else None, many_heads, main),
-        explanations(results / "explanations", first),
-        devices(results, first, many_heads),
-    ]
-
-
-def _made_from(results: Path) -> str:
-    """The files that the page was made from, each with the start of its SHA-256."""
-    files = sorted(path for pattern in ("*/*.csv", "*/*.json") for path in results.glob(pattern))
-    lines = [f"- `{file.relative_to(results)}` {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}" for file in files]
-    return "\n".join([MADE_FROM, *(lines or ["nothing yet"])])
 
 
 def agree(before: str, after: str) -> bool:
