@@ -100,8 +100,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     with locked(study.folder):
         if others := study.of_other_data:
             watch.stage(
-                f"{others} finished runs are of another corpus and are left as they are: facts, text or tokeniser have "
-                "changed since; put them back to go on with those runs"
+                f"finished runs of another corpus, which are left as they are: {others} (facts, text or tokeniser have "
+                "changed since; put those back to go on with these runs)"
             )
         _train_rounds(study, lab, watch)
         rows = study.records(study.fitted)

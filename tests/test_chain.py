@@ -287,7 +287,9 @@ def test_runs_of_other_facts_or_text_are_left_and_it_is_said(tmp_path, study) ->
     with pytest.raises(Died):
         run_study(study, tmp_path / "out", Changed(dies_after=1), second)
     assert not any("another corpus" in text for text in first.heard)
-    assert any(text.startswith("6 finished runs are of another corpus") for text in second.heard)
+    assert any(
+        text.startswith("finished runs of another corpus, which are left as they are: 6 (") for text in second.heard
+    )
 
 
 def test_a_dry_run_trains_nothing(tmp_path, study) -> None:

@@ -6,7 +6,7 @@ from benchmarks.results.predictions import predictions
 from infusionlaw.law.points.point import Point
 from infusionlaw.report.numbers import number, share
 
-SECOND = """Larger models, longer budgets, thirteen times the facts and other text: thirty times the main grid's work a
+SECOND = """Larger models, longer budgets, thirteen times the facts and other text: 23 times the main grid's work a
 run. Does the same happen, and with the same exponents? One seed. Prior facts are stated so rarely here
 (`prior_share = {rare:g}`) that the collapses lie well inside the doses."""
 

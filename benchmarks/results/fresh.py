@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results.grid import curves_of
 from infusionlaw.compare import Comparison, compare
 from infusionlaw.files import read_json
 from infusionlaw.law.points.find import find_points
@@ -34,13 +35,14 @@ class Fresh:
 def read_fresh(folder: Path, fitted: Sequence[RunRecord], tolerance: float) -> Fresh | None:
     """The prediction of a folder and its held-out runs so far; None where there is no prediction.
 
-    fitted: the rows that it was made from, but for those that are in the folder's own table.
+    fitted: the rows that it was made from; none: those of the folder's own table. Points are those of curves.
     """
     if not (folder / "prediction.json").exists():
         return None
     rows = runs_so_far(folder / "runs.csv")
     held = [row for row in rows if row.held_out]
-    points = find_points([*fitted, *rows], tolerance=tolerance, only_held_out=True) if held else []
+    base = fitted or [row for row in rows if not row.held_out]
+    points = find_points([*base, *curves_of(held)], tolerance=tolerance, only_held_out=True) if held else []
     return Fresh(read_json(folder / "prediction.json"), points, held)
 
 

@@ -68,7 +68,7 @@ def read_grid(folder: Path) -> Grid | None:
     if not (folder / "runs.csv").exists():
         return None
     study = read_study_file(STUDIES / f"{folder.name}.toml")
-    rows = _curves(read_table(folder / "runs.csv"))
+    rows = curves_of(read_table(folder / "runs.csv"))
     used = [row for row in rows if not row.held_out]
     fitted = find_points(used, tolerance=study.law.tolerance, draws=study.law.draws)
     points = with_held_out(fitted, rows, study.law.tolerance, study.law.draws)
@@ -76,7 +76,7 @@ def read_grid(folder: Path) -> Grid | None:
     return Grid(study, tuple(rows), tuple(fitted), tuple(points), _compared(folder, used, points, held))
 
 
-def _curves(rows: Sequence[RunRecord]) -> list[RunRecord]:
+def curves_of(rows: Sequence[RunRecord]) -> list[RunRecord]:
     """The rows of sizes and budgets of which enough doses have been run to see a curve."""
     doses: dict[tuple[float, float], set[float | None]] = {}
     for row in rows:

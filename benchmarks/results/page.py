@@ -75,8 +75,8 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         *([Trial("first grid up to 267 k, recipe mended", third)] if third else []),
         *([Trial("grid with many heads", fourth.comparison)] if fourth else []),
         *([Trial("main grid", main.comparison)] if main is not first else []),
-        *([Trial("main grid, law mended", last.comparison)] if last else []),
         *([Trial("second family", family.grid.comparison)] if family else []),
+        *([Trial("main grid, law mended", last.comparison)] if last else []),
     ]
     return [
         verdicts(main, family.grid if family else None, trials),

@@ -37,7 +37,9 @@ def _in_all(trials: Sequence[Trial]) -> str:
     counts = []
     for kind in FALLS:
         points = [point for trial in trials for point in _judged(trial, kind)]
-        counts.append(f"{sum(bool(point.inside) for point in points)} of {len(points)} points of {NAMES[kind]}")
+        counts.append(
+            f"{sum(bool(point.inside) for point in points)} of {len(points)} predictions of the {NAMES[kind]}"
+        )
     scores = [score for trial in trials for score in trial.comparison.scores]
     counts.append(f"{sum(score.inside for score in scores)} of {len(scores)} scores at the doses looked at")
     return (
