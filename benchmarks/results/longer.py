@@ -16,9 +16,9 @@ Fitted to the same grid, the two say of the same targets, without a dose:"""
 
 FRESH = """So part of the misses is explained, and large models are still better at that budget than is said. That is no
 test, since the form was chosen after those runs; it is the second version of the power. The first, whose floor could
-lie below 0, was asked for targets that nothing was trained at: two at the small end, where the form before says too little
-loss, and one at the large end (`studies/longer.toml`; one seed, on a CPU). Plateaus of recall and retention, which were
-cut at .98, had been cut at .995 by then."""
+lie below 0, was asked for targets that nothing was trained at: two at the small end, where the form before says too
+little loss, and one at the large end (`studies/longer.toml`; one seed, on a CPU). Plateaus of recall and retention,
+which were cut at .98, had been cut at .995 by then."""
 
 
 def longer(comparison: Comparison | None, main: Grid) -> str:
