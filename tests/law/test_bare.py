@@ -1,6 +1,6 @@
 """What a model is without a dose: known lines are recovered, intervals cover, little is enough for an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -62,6 +62,15 @@ def test_intervals_cover() -> None:
     assert np.mean(inside) > 0.85
 
 
+def measured(
+    loss: Callable[[float, float], float], places: Sequence[tuple[float, float]], rng: np.random.Generator
+) -> list[RunRecord]:
+    """One run without a dose at each size and budget, its loss off by some 1 %."""
+    return [
+        RunRecord(size=n, tokens=d, share=0.0, general_loss=loss(n, d) * rng.lognormal(0, 0.01)) for n, d in places
+    ]
+
+
 def floored(size: float, tokens: float) -> float:
     return float(1.3 + 0.5 * (size / 7e4) ** -0.28 + 0.38 * (tokens / 3e6) ** -0.62)
 
@@ -72,10 +81,7 @@ def test_where_many_sizes_and_budgets_were_tried_the_loss_has_floors() -> None:
     inside, medians = [], []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        runs = [
-            RunRecord(size=n, tokens=d, share=0.0, general_loss=floored(n, d) * rng.lognormal(0, 0.01))
-            for n, d in places
-        ]
+        runs = measured(floored, places, rng)
         bare = fit_bare(runs, "share")
         low, middle, high = np.quantile(loss_at(bare, *far), [0.05, 0.5, 0.95])
         inside.append(low <= floored(*far) <= high)
@@ -99,10 +105,7 @@ def test_more_tokens_may_gain_a_small_model_less(far: tuple[float, float]) -> No
     inside, medians = [], []
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        runs = [
-            RunRecord(size=n, tokens=d, share=0.0, general_loss=traded(n, d) * rng.lognormal(0, 0.01))
-            for n, d in places
-        ]
+        runs = measured(traded, places, rng)
         low, middle, high = np.quantile(loss_at(fit_bare(runs, "share"), *far), [0.05, 0.5, 0.95])
         inside.append(low <= traded(*far) <= high)
         medians.append(middle)
@@ -113,9 +116,7 @@ def test_more_tokens_may_gain_a_small_model_less(far: tuple[float, float]) -> No
 def test_far_beyond_what_was_tried_a_loss_keeps_away_from_0() -> None:
     places = [(n, d) for n in np.geomspace(1.2e4, 1.8e6, 10) for d in (1.5e6, 3e6, 6e6)]
     rng = np.random.default_rng(0)
-    runs = [
-        RunRecord(size=n, tokens=d, share=0.0, general_loss=traded(n, d) * rng.lognormal(0, 0.01)) for n, d in places
-    ]
+    runs = measured(traded, places, rng)
     low, high = np.quantile(loss_at(fit_bare(runs, "share"), 1e8, 1e8), [0.05, 0.95])
     assert 0.4 * traded(1e8, 1e8) < low < traded(1e8, 1e8) < high
 
