@@ -66,9 +66,7 @@ def measured(
     loss: Callable[[float, float], float], places: Sequence[tuple[float, float]], rng: np.random.Generator
 ) -> list[RunRecord]:
     """One run without a dose at each size and budget, its loss off by some 1 %."""
-    return [
-        RunRecord(size=n, tokens=d, share=0.0, general_loss=loss(n, d) * rng.lognormal(0, 0.01)) for n, d in places
-    ]
+    return [RunRecord(size=n, tokens=d, share=0.0, general_loss=loss(n, d) * rng.lognormal(0, 0.01)) for n, d in places]
 
 
 def floored(size: float, tokens: float) -> float:
