@@ -12,9 +12,10 @@ from infusionlaw.records import RunRecord
 
 
 def devices(results: Path, first: Grid, larger: Sequence[RunRecord]) -> str:
-    """larger: runs on a GPU, among them such above half a million parameters.
+    """How the scores of runs on a CPU differ from those of the same runs on a GPU, in fp32 and in bf16; "" without.
 
-    How the scores of runs on a CPU differ from those of the same runs on a GPU, in fp32 and in bf16; "" without."""
+    larger: runs on a GPU, among them such above half a million parameters.
+    """
     small = paired(runs_so_far(results / "reference" / "cpu.csv"), first.rows, 0.0)
     large = paired(runs_so_far(results / "retuned" / "runs.csv"), larger, 0.0)
     rows = []

@@ -1,5 +1,7 @@
 """The second family: larger models and budgets on other text, and what an oftener stated prior fact changes."""
 
+from statistics import geometric_mean
+
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import predictions
@@ -36,14 +38,14 @@ def _oftener(family: Grid, often: Grid) -> str:
     both = sorted(first.keys() & second.keys())
     if not both:
         return ""
-    rows, odds, statements = [], 1.0, 1.0
+    rows, odds, statements = [], [], []
     for place in both:
         rare, many = first[place], second[place]
         left = (_left(family, *place, rare), _left(often, *place, many))
-        odds *= (many / (1 - many) / (rare / (1 - rare))) ** (1 / len(both))
-        statements *= (left[0] / left[1]) ** (1 / len(both))
+        odds.append(many / (1 - many) / (rare / (1 - rare)))
+        statements.append(left[0] / left[1])
         rows.append([*map(number, place), share(rare), f"{left[0]:.0f}", share(many), f"{left[1]:.0f}"])
-    told = OUTCOME.format(odds=f"{odds:.1f}", statements=f"{statements:.1f}")
+    told = OUTCOME.format(odds=f"{geometric_mean(odds):.1f}", statements=f"{geometric_mean(statements):.1f}")
     head = OFTENER.format(often=often.study.infusion.prior_share)
     return "\n\n".join(["### Share, or statements of prior facts", head, table(COLUMNS, rows), told])
 

@@ -7,6 +7,7 @@ from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import told
 from infusionlaw.compare import Comparison
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.report.numbers import bracket, number
 
 MENDED = """Of scores the main grid's law missed general loss alone, at twice the longest budget. Its form added what a
@@ -41,8 +42,7 @@ def _now(main: Grid, size: float, tokens: float) -> Interval:
     line = main.law.bare.general_loss if main.law.bare else None
     if line is None:
         return Interval()
-    low, middle, high = np.quantile(np.exp(line.draws(size, tokens, 4000, 0)), [0.05, 0.5, 0.95])
-    return Interval(float(middle), float(low), float(high))
+    return interval_of(np.exp(line.draws(size, tokens, 4000, 0)))
 
 
 def _told(value: Interval) -> str:

@@ -12,6 +12,7 @@ from infusionlaw.records import RunRecord
 
 SIZES, BUDGETS = (1e4, 2e4, 4e4, 8e4), (1e6, 2e6, 4e6)
 TARGET = (3.2e5, 8e6)
+PLACES = [(n, d) for n in np.geomspace(1.2e4, 1.8e6, 10) for d in (1.5e6, 3e6, 6e6)]
 
 
 def true_retention(size: float, tokens: float) -> float:
@@ -99,11 +100,10 @@ def traded(size: float, tokens: float) -> float:
 @pytest.mark.parametrize("far", [(1e4, 1.2e7), (2e6, 1.2e7)])
 def test_more_tokens_may_gain_a_small_model_less(far: tuple[float, float]) -> None:
     """With p = 1 the small one is said to be .06 better than it is, and the interval holds it in half the worlds."""
-    places = [(n, d) for n in np.geomspace(1.2e4, 1.8e6, 10) for d in (1.5e6, 3e6, 6e6)]
     inside, medians = [], []
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        runs = measured(traded, places, rng)
+        runs = measured(traded, PLACES, rng)
         low, middle, high = np.quantile(loss_at(fit_bare(runs, "share"), *far), [0.05, 0.5, 0.95])
         inside.append(low <= traded(*far) <= high)
         medians.append(middle)
@@ -112,9 +112,8 @@ def test_more_tokens_may_gain_a_small_model_less(far: tuple[float, float]) -> No
 
 
 def test_far_beyond_what_was_tried_a_loss_keeps_away_from_0() -> None:
-    places = [(n, d) for n in np.geomspace(1.2e4, 1.8e6, 10) for d in (1.5e6, 3e6, 6e6)]
     rng = np.random.default_rng(0)
-    runs = measured(traded, places, rng)
+    runs = measured(traded, PLACES, rng)
     low, high = np.quantile(loss_at(fit_bare(runs, "share"), 1e8, 1e8), [0.05, 0.95])
     assert 0.4 * traded(1e8, 1e8) < low < traded(1e8, 1e8) < high
 
