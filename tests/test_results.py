@@ -18,6 +18,10 @@ from infusionlaw.records import RunRecord
 from infusionlaw.table import read_table, write_table
 
 DEMO = Path(__file__).parent.parent / "docs" / "demo"
+TRIALS = (
+    *("main grid", "grid with many heads", "main grid, law mended", "main grid, law mended again"),
+    *("second family up to 4 M", "second family up to 16 M"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -110,22 +114,18 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     folder = tmp_path / "results"
     shutil.copytree(results, folder)
     shutil.copytree(folder / "reference", folder / "reshaped")
-    rows = [replace(row, size=row.size * 100) for row in read_table(DEMO / "fitted.csv")]
-    write_table(folder / "rarer" / "runs.csv", rows)
-    write_table(folder / "millions" / "runs.csv", rows)
-    many = [
-        replace(row, recall=(row.recall or 0.0) / 2, general_loss=(row.general_loss or 0.0) + 0.25)
-        for row in read_table(DEMO / "table.csv")
-    ]
-    held = [row for row in read_table(DEMO / "table.csv") if row.held_out]
-    for name, runs in (("extended", many), ("longer", held)):
+    shutil.copytree(folder / "reference", folder / "larger")
+    (folder / "millions").mkdir()
+    shutil.copy(DEMO / "fitted.csv", folder / "millions" / "runs.csv")
+    rows = read_table(DEMO / "table.csv")
+    held = [row for row in rows if row.held_out]
+    many = [replace(row, recall=(row.recall or 0.0) / 2, general_loss=(row.general_loss or 0.0) + 0.25) for row in rows]
+    for name, runs in (("extended", many), ("rarer", rows), ("longer", held), ("longer-again", held)):
         write_table(folder / name / "runs.csv", runs)
         shutil.copy(DEMO / "prediction.json", folder / name / "prediction.json")
     text = page(folder, tmp_path / "figures")
     assert "In the second family: a collapse of recall was found in 3 of 3 sizes and budgets." in text
-    assert all(
-        f"| {law} | 111k at 1.5M |" in text for law in ("main grid", "grid with many heads", "main grid, law mended")
-    )
+    assert all(f"| {law} | 111k at 1.5M |" in text for law in TRIALS)
     assert text.partition("## Many heads or few")[2].partition("\n## ")[0].count("| -0.25 ± 0.00 |") == 3
     oftener = text.partition("### Share, or statements of prior facts")[2].partition("\n## ")[0]
     assert "The odds of the share differ by a factor of 1.0, the statements by one of 0.3" in oftener
@@ -139,7 +139,11 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
         "## What might",
     ]
     assert [text.index(head) for head in order] == sorted(text.index(head) for head in order)
-    assert "13.9k to 5.55M parameters" in text and "(figures/second/law.png)" in text
+    assert "(figures/second/law.png)" in text
+    mended = text.partition("## The law mended")[2].partition("\n## ")[0]
+    assert "### And again" in mended and mended.count("| collapse | 111k | 1.5M | share |") == 2
+    second = text.partition("## A second family")[2].partition("\n## ")[0]
+    assert second.count("| collapse | 111k | 1.5M | share |") == 2
 
 
 def test_the_page_leaves_out_what_has_no_table(results: Path, tmp_path: Path) -> None:

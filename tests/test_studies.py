@@ -14,7 +14,8 @@ from infusionlaw.study import Study
 from infusionlaw.studyfile import read_study_file
 from infusionlaw.table import read_table, table_hash
 
-CORPUS = "bdc443f4af6dba8a"  # the id of the reference's (results/README.md)
+# Ids of corpora: the reference's and the second family's (results/README.md).
+CORPUS, RFC_CORPUS = "bdc443f4af6dba8a", "4541b93d483f6942"
 OWN_CORPUS = {"facts-double", "templates-1", "templates-2"}  # their facts or templates are others
 STUDIES = Path(__file__).parent.parent / "studies"
 RESULTS = STUDIES.parent / "results"
@@ -113,12 +114,24 @@ def test_the_prediction_of_the_retuned_study_is_from_the_rows_of_the_reference_t
     assert table_hash(same) == read_json(RESULTS / "retuned" / "prediction.json")["table_sha256"]
 
 
-def test_the_prediction_of_the_longer_budgets_is_from_the_main_grid() -> None:
-    longer, main = (Study(read_study_file(STUDIES / f"{n}.toml"), Path(), CORPUS) for n in ("longer", "reshaped"))
+@pytest.mark.parametrize("name", ["longer", "longer-again"])
+def test_the_predictions_of_longer_budgets_are_from_the_main_grid(name) -> None:
+    longer, main = (Study(read_study_file(STUDIES / f"{n}.toml"), Path(), CORPUS) for n in (name, "reshaped"))
     rows = {row.run: row for row in read_table(RESULTS / "reshaped" / "runs.csv")}
     assert [spec.id for spec in longer.fitted] == [spec.id for spec in main.fitted]
     fitted = table_hash([rows[spec.id] for spec in longer.fitted])
-    assert fitted == read_json(RESULTS / "longer" / "prediction.json")["table_sha256"]
+    assert fitted == read_json(RESULTS / name / "prediction.json")["table_sha256"]
+
+
+def test_the_second_family_has_the_runs_of_its_first_study_and_holds_out_none_of_them() -> None:
+    first, now = (
+        {_run(row)[:-1]: row for row in read_table(RESULTS / name / "runs.csv")} for name in ("rarer", "larger")
+    )
+    asked = Study(read_study_file(STUDIES / "larger.toml"), Path(), RFC_CORPUS)
+    assert {row.run for row in now.values() if not row.held_out} <= {spec.id for spec in asked.fitted}
+    both = first.keys() & now.keys()
+    assert len(both) == 95 and {key for key in first if key[0] < 5e6} <= both
+    assert all(replace(first[key], run="", held_out=False) == replace(now[key], run="") for key in both)
 
 
 def _place(spec) -> tuple[float, ...]:

@@ -4,13 +4,17 @@ from statistics import geometric_mean
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
-from benchmarks.results.predictions import predictions
+from benchmarks.results.predictions import predictions, told
+from infusionlaw.compare import Comparison
 from infusionlaw.law.points.point import Point
 from infusionlaw.report.numbers import number, share
 
-SECOND = """Larger models, longer budgets, thirteen times the facts and other text: 23 times the main grid's work a
-run. Does the same happen, and with the same exponents? One seed. Prior facts are stated so rarely here
-(`prior_share = {rare:g}`) that the collapses lie well inside the doses."""
+SECOND = """Larger models, longer budgets, thirteen times the facts and other text. Does the same happen, and with the
+same exponents? Prior facts are stated so rarely here (`prior_share = {rare:g}`) that the collapses lie well inside the
+doses. Two seeds up to 4 M parameters, one above."""
+
+BEFORE = """The runs of the first seed up to 4 M were there first (`studies/rarer.toml`), and a prediction of four times
+that size was made from them alone. The runs that it was tested by are in the grid above since."""
 
 OFTENER = """The first runs of this family, `studies/millions.toml`, stated prior facts oftener (`prior_share =
 {often:g}`; up to 4 M with more heads). Retention then collapses at far larger shares. How often is a prior fact still
@@ -22,14 +26,19 @@ means): what a larger dose takes from prior facts is, for the most part, the sta
 COLUMNS = ("size", "budget", "collapse, rarer", "statements", "collapse, oftener", "statements")
 
 
-def second_family(family: Grid, often: Grid | None, drawn: str) -> str:
+def second_family(family: Grid, before: Comparison | None, often: Grid | None, drawn: str) -> str:
     """Its runs, points, law and figures, which are `drawn`, and predictions.
 
-    often: the same with prior facts stated oftener.
+    before: what was predicted from its first runs alone; often: the same with prior facts stated oftener.
     """
-    second = SECOND.format(rare=family.study.infusion.prior_share)
-    parts = [f"## A second family\n{second}", drawn, predictions(family, "### Predicted, and run")]
-    return "\n\n".join(part for part in (*parts, _oftener(family, often) if often else "") if part)
+    parts = [
+        f"## A second family\n{SECOND.format(rare=family.study.infusion.prior_share)}",
+        drawn,
+        predictions(family, "### Predicted, and run"),
+        *(["### Predicted from its first runs, and run", BEFORE, *told(before)] if before else []),
+        _oftener(family, often) if often else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _oftener(family: Grid, often: Grid) -> str:

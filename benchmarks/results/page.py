@@ -31,8 +31,10 @@ design under the first recipe, and eight sizes up to 452 k; up to 160 k its runs
 asked for three targets. What might explain the collapse away was tried with that grid too."""
 
 MADE_FROM = "## Made from"
-# Folders of results: the grid that was run first and the one that is now, the second family, and its first runs.
-FIRST_GRID, MAIN, FAMILY, OFTENER = "reference", "reshaped", "rarer", "millions"
+# Folders of results: the grid that was run first and the one that is now, the second family, and the same with prior
+# facts stated oftener.
+FIRST_GRID, MAIN, FAMILY, OFTENER = "reference", "reshaped", "larger", "millions"
+LONGER = ("longer", "longer-again")  # predictions of the main grid's law as it was mended first, and then again
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,28 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
     mended, third = read_repaired(results / "repaired", first), read_retuned(results / "retuned", first)
     many_heads = runs_so_far(results / "extended" / "runs.csv")
     fourth = read_fresh(results / "extended", [], main.tolerance)
-    last = read_fresh(results / "longer", main.fitted_rows, main.tolerance)
+    fifth = read_fresh(results / "rarer", [], main.tolerance)
+    longer_budgets, again = (read_fresh(results / name, main.fitted_rows, main.tolerance) for name in LONGER)
     trials = [
         Trial("first grid", first.comparison),
         *trials_of(mended),
         *([Trial("first grid up to 267 k, recipe mended", third)] if third else []),
         *([Trial("grid with many heads", fourth.comparison)] if fourth else []),
         *([Trial("main grid", main.comparison)] if main is not first else []),
-        *([Trial("second family", family.grid.comparison)] if family else []),
-        *([Trial("main grid, law mended", last.comparison)] if last else []),
+        *([Trial("second family up to 4 M", fifth.comparison)] if fifth else []),
+        *([Trial("main grid, law mended", longer_budgets.comparison)] if longer_budgets else []),
+        *([Trial("main grid, law mended again", again.comparison)] if again else []),
+        *([Trial("second family up to 16 M", family.grid.comparison)] if family else []),
     ]
     return [
         verdicts(main, family.grid if family else None, trials),
         "## The main grid",
         now.text,
         predictions(main, "## Predictions before outcomes"),
-        longer(last.comparison if last else None, main),
-        second_family(family.grid, often.grid if often else None, family.text) if family else "",
+        longer(*(fresh.comparison if fresh else None for fresh in (longer_budgets, again)), main),
+        second_family(family.grid, fifth.comparison if fifth else None, often.grid if often else None, family.text)
+        if family
+        else "",
         predictions(first, FIRST) if main is not first else "",
         repaired(mended, first),
         retuned(third, results, first),
