@@ -100,7 +100,7 @@ def shown(grid: Grid, figures: Path) -> str:
     """The family of curves, its points and their law; the figures are drawn into a folder."""
     images = [
         f"![{drawing.name} at {number(drawing.tokens)} tokens]({_link(drawing.path, figures)})"
-        for drawing in write_figures(figures, panels(grid.rows, grid.points), grid.law, grid.comparison)
+        for drawing in write_figures(figures, panels(grid.rows, grid.points), grid.law, grid.comparison, ["png"])
     ]
     images.append(f"![retention against recall]({_link(write_tradeoff(figures, grid.rows), figures)})")
     lost = f"{contrast(grid.fitted_rows)} The tolerance is a rise of general loss by {grid.tolerance:g} bits per byte."
@@ -109,7 +109,7 @@ def shown(grid: Grid, figures: Path) -> str:
 
 def _link(path: Path, figures: Path) -> str:
     """A figure as the page calls it: figures are two folders below it, the study's in that of the page."""
-    return f"{figures.parent.name}/{figures.name}/{path.stem}.png"
+    return f"{figures.parent.name}/{figures.name}/{path.name}"
 
 
 def _runs(grid: Grid) -> str:

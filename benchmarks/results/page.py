@@ -1,7 +1,7 @@
 """The page: the main grid and what was predicted from it, the second family, and how both came to be."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,10 +15,12 @@ from benchmarks.results.grid import Grid, read_grid, shown
 from benchmarks.results.heads import heads
 from benchmarks.results.longer import longer
 from benchmarks.results.predictions import predictions
-from benchmarks.results.repaired import read_repaired, repaired, trials_of
+from benchmarks.results.repaired import read_repaired, repaired
 from benchmarks.results.retuned import read_retuned, retuned
 from benchmarks.results.trials import Trial
 from benchmarks.results.verdicts import verdicts
+from infusionlaw.compare import Comparison
+from infusionlaw.records import RunRecord
 
 HEAD = """# Results
 Does memory collapse scale, and does the law of small models predict larger ones? Everything here is made from the
@@ -69,36 +71,39 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
     first, main, family, often = begun.grid, now.grid, found[FAMILY], found[OFTENER]
     mended, third = read_repaired(results / "repaired", first), read_retuned(results / "retuned", first)
     many_heads = runs_so_far(results / "extended" / "runs.csv")
-    fourth = read_fresh(results / "extended", [], main.tolerance)
-    fifth = read_fresh(results / "rarer", [], main.tolerance)
-    longer_budgets, again = (read_fresh(results / name, main.fitted_rows, main.tolerance) for name in LONGER)
-    trials = [
-        Trial("first grid", first.comparison),
-        *trials_of(mended),
-        *([Trial("first grid up to 267 k, recipe mended", third)] if third else []),
-        *([Trial("grid with many heads", fourth.comparison)] if fourth else []),
-        *([Trial("main grid", main.comparison)] if main is not first else []),
-        *([Trial("second family up to 4 M", fifth.comparison)] if fifth else []),
-        *([Trial("main grid, law mended", longer_budgets.comparison)] if longer_budgets else []),
-        *([Trial("main grid, law mended again", again.comparison)] if again else []),
-        *([Trial("second family up to 16 M", family.grid.comparison)] if family else []),
-    ]
+    fourth, fifth = (_told(results / name, [], main) for name in ("extended", "rarer"))
+    longer_budgets, again = (_told(results / name, main.fitted_rows, main) for name in LONGER)
+    trials = {
+        "first grid": first.comparison,
+        "first grid, law mended": mended.mended if mended else None,
+        "first grid up to 267 k, recipe mended": third,
+        "grid with many heads": fourth,
+        "main grid": main.comparison if main is not first else None,
+        "second family up to 4 M": fifth,
+        "main grid, law mended": longer_budgets,
+        "main grid, law mended again": again,
+        "second family up to 16 M": family.grid.comparison if family else None,
+    }
     return [
-        verdicts(main, family.grid if family else None, trials),
+        verdicts(main, family.grid if family else None, [Trial(law, told) for law, told in trials.items() if told]),
         "## The main grid",
         now.text,
         predictions(main, "## Predictions before outcomes"),
-        longer(*(fresh.comparison if fresh else None for fresh in (longer_budgets, again)), main),
-        second_family(family.grid, fifth.comparison if fifth else None, often.grid if often else None, family.text)
-        if family
-        else "",
+        longer(longer_budgets, again, main),
+        second_family(family.grid, fifth, often.grid if often else None, family.text) if family else "",
         predictions(first, FIRST) if main is not first else "",
         repaired(mended, first),
         retuned(third, results, first),
-        heads(fourth.comparison if fourth else None, many_heads, main),
+        heads(fourth, many_heads, main),
         explanations(results / "explanations", first),
         devices(results, first, many_heads),
     ]
+
+
+def _told(folder: Path, fitted: Sequence[RunRecord], main: Grid) -> Comparison | None:
+    """A folder's own prediction, from `fitted` or its own runs, beside its held-out runs; None without one."""
+    fresh = read_fresh(folder, fitted, main.tolerance)
+    return fresh.comparison if fresh else None
 
 
 def _made_from(results: Path) -> str:

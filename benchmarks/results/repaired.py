@@ -6,7 +6,6 @@ from pathlib import Path
 from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import tables, told
-from benchmarks.results.trials import Trial
 from infusionlaw.compare import Comparison
 from infusionlaw.files import read_json
 
@@ -48,13 +47,6 @@ def read_repaired(folder: Path, grid: Grid) -> Repaired | None:
     # The plan was asked for a size and budget in round numbers, the prediction for what they come to.
     plan = read_json(folder / "first-law.json") | {"target": fresh.prediction["predictions"][0]["target"]}
     return Repaired(fresh.comparison, fresh.beside(fresh.prediction | {"predictions": [plan]}))
-
-
-def trials_of(found: Repaired | None) -> list[Trial]:
-    """The mended law's comparison, as the table of trials has it; that of the first law is of the same runs."""
-    if found is None:
-        return []
-    return [Trial("first grid, law mended", found.mended)]
 
 
 def repaired(found: Repaired | None, grid: Grid) -> str:

@@ -17,11 +17,9 @@ LABELLED = (0.0, 0.85, 0.96)
 
 
 def write_tradeoff(folder: Path, rows: Sequence[RunRecord]) -> Path:
-    """Draw the trade-off of every budget into `folder`, as png and svg; returns the svg's path."""
-    path = folder / "tradeoff.svg"
-    with style(path.stem):
-        save(tradeoff_figure(rows), path)
-    return path
+    """Draw the trade-off of every budget into `folder`, as png; returns its path."""
+    with style("tradeoff"):
+        return save(tradeoff_figure(rows), folder / "tradeoff", ["png"])
 
 
 def tradeoff_figure(rows: Sequence[RunRecord]) -> "Figure":

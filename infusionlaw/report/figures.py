@@ -54,6 +54,8 @@ RECALL, SHAPE, SURFACE, RETENTION, GUESSING, ACQUISITION, COLLAPSE = LEGEND = (
     "collapse point, 90 % interval",
 )
 FigureName = Literal["dose-response", "law", "general-loss"]
+Format = Literal["svg", "png"]
+FORMATS: tuple[Format, ...] = ("svg", "png")
 
 
 def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, predicted first") -> "Figure":
@@ -261,15 +263,21 @@ def _dress_dose_axis(ax: "Axes", axis: DoseAxis) -> None:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on disk: which one, at which budget, and its SVG file (a PNG lies beside it)."""
+    """A figure on disk: which one, at which budget, and its file of the first format (the others lie beside it)."""
 
     name: FigureName
     tokens: float
     path: Path
 
 
-def write_figures(folder: Path, items: Sequence[Panel], law: Law, comparison: Comparison) -> list[Drawing]:
-    """Draw all figures of a study into `folder`, as png and svg; one of each for a budget. Returns them in order."""
+def write_figures(
+    folder: Path,
+    items: Sequence[Panel],
+    law: Law,
+    comparison: Comparison,
+    formats: Sequence[Format] = FORMATS,
+) -> list[Drawing]:
+    """Draw all figures of a study into `folder`, one of each for a budget. Returns them in order."""
     sets = by_budget([panel for panel in items if panel.recall.x])
     held_out = "held out" if comparison.already_known else "held out, predicted first"
     out = []
@@ -285,19 +293,19 @@ def write_figures(folder: Path, items: Sequence[Panel], law: Law, comparison: Co
         ]
         for name, draw, data in jobs:
             if data:
-                path = folder / f"{name}{suffix}.svg"
-                with style(path.stem):
-                    save(draw(data), path)
+                with style(f"{name}{suffix}"):
+                    path = save(draw(data), folder / f"{name}{suffix}", formats)
                 out.append(Drawing(name, tokens, path))
     return sorted(out, key=lambda drawing: ("dose-response", "law", "general-loss").index(drawing.name))
 
 
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure as svg at `path` and as png beside it."""
-    with atomic_path(path) as part:
-        figure.savefig(part, format="svg", metadata={"Date": None})
-    with atomic_path(path.with_suffix(".png")) as part:
-        figure.savefig(part, format="png", dpi=DPI)
+def save(figure: "Figure", path: Path, formats: Sequence[Format] = FORMATS) -> Path:
+    """Write a figure at `path` with each format's name behind a dot; returns the first of these."""
+    files = [path.with_name(f"{path.name}.{name}") for name in formats]
+    for name, file in zip(formats, files, strict=True):
+        with atomic_path(file) as part:
+            figure.savefig(part, format=name, dpi=DPI, metadata={"Date": None} if name == "svg" else None)
+    return files[0]
 
 
 @contextmanager

@@ -143,6 +143,15 @@ def test_figures_are_written_as_png_and_svg_with_text_as_text(
     assert [drawing.path.read_bytes() for drawing in again] == [drawing.path.read_bytes() for drawing in drawings]
 
 
+def test_figures_of_several_budgets_have_them_in_their_names_in_the_formats_asked_for(
+    tmp_path: Path, items: list[Panel], results: Results
+) -> None:
+    budgets = [*items, *(replace(panel, tokens=3e6) for panel in items)]
+    drawings = write_figures(tmp_path, budgets, *results[2:], formats=["png"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(drawing.path.name for drawing in drawings)
+    assert {"dose-response-1.5M.png", "dose-response-3M.png"} <= {drawing.path.name for drawing in drawings}
+
+
 def test_bounds_and_a_missing_law_are_drawn(tmp_path: Path) -> None:
     rows, _ = simulate(
         World(collapse=None, spread=0.0), [14_000, 28_000], [BUDGET], SHARES, 1, np.random.default_rng(0)
