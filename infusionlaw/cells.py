@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 from infusionlaw.errors import InputError
-from infusionlaw.tabular import has_decimal_comma
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
@@ -20,6 +19,7 @@ _UNIT_INTERVAL = {"share", "recall", "surface_recall", "retention", "cloze", "un
 LARGEST = 1e20
 _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
 _NUMBER = re.compile(r"([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbt%]?)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"(?![+-]?[1-9]\d{0,2}(,\d{3})+$)[+-]?\d*,\d+")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 
 
@@ -69,7 +69,7 @@ def _number(column: str, raw: Any, label: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or isinstance(raw, bool):
-        comma = isinstance(raw, str) and has_decimal_comma(raw)
+        comma = isinstance(raw, str) and _DECIMAL_COMMA.fullmatch(raw.strip())
         why = "has a decimal comma; write it with a point" if comma else "is not a number; mend or empty that cell"
         raise InputError(f"{label} is {raw!r}, which {why}")
     return number

@@ -17,7 +17,7 @@ from infusionlaw.errors import InputError
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
 _DELIMITERS = "\t;,"  # where two split a first row alike, the comma is the likelier part of a name
-_DECIMAL_COMMA = re.compile(r"(?![+-]?[1-9]\d{0,2}(,\d{3})+$)[+-]?\d*,\d+")
+_EXCELS = re.compile(r'"?sep=."?$')  # a first line that tells Excel the delimiter
 
 
 def read_rows(path: str | Path) -> tuple[list[str], list[dict[str, Any]]]:
@@ -45,11 +45,6 @@ def bare(name: str) -> str:
     return re.sub(r"[\s_-]", "", name).casefold()
 
 
-def has_decimal_comma(cell: str) -> bool:
-    """Whether a cell reads as a number with a decimal comma; "1,300,000" and "1,300" read as thousands."""
-    return bool(_DECIMAL_COMMA.fullmatch(cell))
-
-
 def _parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
     import pyarrow.parquet as parquet
 
@@ -65,6 +60,10 @@ def _text_table(path: Path) -> tuple[list[str], list[list[str | None]]]:
     text = _text(path)
     if not text.strip():
         raise InputError(f"{path}: the file is empty; the first row must name the columns")
+    if _EXCELS.match(first := text.splitlines()[0]):
+        raise InputError(
+            f'{path}, row 1: "{first.strip()}" is no row of names; delete that line, it is for Excel alone'
+        )
     delimiter = _delimiter(text)
     table = _split(path, text, delimiter)
     while table and not any(table[-1]):
@@ -105,16 +104,13 @@ def _split(path: Path, text: str, delimiter: str) -> list[list[str | None]]:
 
 
 def _checked(row: list[str | None], width: int, delimiter: str, place: str) -> list[str | None]:
-    """A row as wide as the header; InputError when it is not, or when it is written with decimal commas."""
+    """A row as wide as the header; InputError when it is not."""
     if not any(row):
         return [None] * width
     if len(row) != width:
         commas = delimiter == "," and len(row) > width
         mend = "quote cells that hold a comma, and write decimals with a point" if commas else "mend it"
         raise InputError(f"{place}: the header has {width} cells and this row {len(row)}; {mend}")
-    comma = next((cell for cell in row if cell and delimiter == ";" and has_decimal_comma(cell)), None)
-    if comma:
-        raise InputError(f'{place}: "{comma}" has a decimal comma; write decimals with a point')
     return row
 
 

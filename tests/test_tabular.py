@@ -67,8 +67,8 @@ def test_parquet_keeps_its_types(tmp_path) -> None:
         ("t.csv", b"a,b\n1\n", "row 2: the header has 2 cells and this row 1; mend it"),
         ("t.csv", b'a,b\n1,2\n"3,4\n5,6\n', "row 3: cannot be split into cells"),
         ("t.csv", b"a,b, a\n1,2,3\n", 'two columns are named "a"'),
-        ("t.csv", b"a;b\n1;0,5\n", 'row 2: "0,5" has a decimal comma'),
-        ("t.csv", b"a;b\n1;1,25\n", 'row 2: "1,25" has a decimal comma'),
+        ("t.csv", b"sep=;\na;b\n1;2\n", 'row 1: "sep=;" is no row of names; delete that line'),
+        ("t.csv", b"\xef\xbb\xbfsep=,\r\na,b\r\n1,2\r\n", 'row 1: "sep=," is no row of names'),
         ("t.csv", "a,b\n1,é\n".encode("latin-1"), "not UTF-8 text"),
         ("t.csv.gz", b"a,b\n1,2\n", "cannot be read"),
         ("t.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], "cannot be read"),
@@ -87,6 +87,6 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
     assert "a folder" in refusal(tmp_path / "folder.csv")
 
 
-def test_thousands_are_no_decimal_commas(tmp_path) -> None:
-    (tmp_path / "t.csv").write_text("a;b\n1,300,000;1,300\n")
-    assert read_rows(tmp_path / "t.csv")[1] == [{"a": "1,300,000", "b": "1,300"}]
+def test_commas_in_cells_are_left_to_who_reads_the_column(tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("a;b\n1,300,000;0,5\n")
+    assert read_rows(tmp_path / "t.csv")[1] == [{"a": "1,300,000", "b": "0,5"}]
