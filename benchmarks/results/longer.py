@@ -12,7 +12,7 @@ from infusionlaw.report.numbers import bracket, number
 
 MENDED = """Of scores the main grid's law missed general loss alone, at twice the longest budget. Its form added what a
 size lacks to what a budget lacks, so that more tokens gain every size the same; but in the grid four times the tokens
-gain 12 k parameters {small:.2f} and 3.6 M {large:.2f}. Now a power is laid on that sum (`infusionlaw/law/bare.py`).
+gain 12 k parameters {small:.2f} and 3.6 M {large:.2f}. Now a power is laid on that sum (`infusionlaw/law/floors.py`).
 Fitted to the same grid, the two say of the same targets, without a dose:"""
 
 FRESH = """So part of the misses is explained, and large models are still better at that budget than is said. That is no

@@ -9,13 +9,7 @@ which then rests on the prior of the slopes. Of general loss it is -0.2 a decade
 lie between -0.4 and 0, and ln 10 times a few hundredths to a tenth is what is left of them beside a floor.
 
 Where at least four sizes and three budgets were tried, general loss is what they show of a floor and of a trade between
-size and budget, since the line goes on falling with the size where the budget is what is short:
-
-    L = E + (A (N / N0)^-a + B (D / D0)^-b)^(1 / p) + sigma * noise,   E, A, B >= 0
-
-p = 1 is the form of Hoffmann et al. 2022 (2203.15556), in which more tokens gain a small model what they gain a large
-one; E = 0 and p = 1 / b that of Kaplan et al. 2020 (2001.08361), in which they gain a small one less. For given
-exponents, p and E it is a straight line with a conjugate prior; those four have a grid of values.
+size and budget (`floors.py`), since the line goes on falling with the size where the budget is what is short.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +20,7 @@ from scipy.special import logit
 
 from infusionlaw.law.causes import distinct, geometric_mean, log_rows
 from infusionlaw.law.dose import Array, x_of
+from infusionlaw.law.floors import Floors, fit_floors
 from infusionlaw.records import DoseUnit, RunRecord
 
 
@@ -42,13 +37,7 @@ class _Prior:
 
 RETENTION, LOSS = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
 LEAST, MOST = 0.02, 0.98  # how near to 0 and 1 a retention is taken to be
-SMALLEST_LOSS = 0.02  # what a draw of a loss with a floor is at least, noise included
-# How many sizes and budgets show a floor; the exponents that a and b may have, and the prior mean and deviation of
-# their logarithms (2203.15556 has .34 and .28; small models and budgets more or less); what p may be, and E in parts of
-# the smallest loss; how many draws are kept.
-SIZES, BUDGETS, DRAWS = 4, 3, 500
-RATES, RATE, RATE_SD = np.geomspace(0.03, 1.5, 20), -1.2, 1.0
-POWERS, PARTS = np.geomspace(1.0, 8.0, 7), np.linspace(0.0, 0.9, 10)
+SIZES, BUDGETS = 4, 3  # how many of them show a floor
 Row = tuple[float, float, float]
 
 
@@ -71,23 +60,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Floors:
-    """A loss with a floor, as draws of its posterior: each (E, A, B, a, b, p, sigma)."""
-
-    size0: float
-    tokens0: float
-    posterior: tuple[tuple[float, ...], ...]
-
-    def draws(self, size: float, tokens: float, count: int, seed: int) -> Array:
-        """Draws (count,) of ln L at one size and budget, the place's own scatter included."""
-        rng = np.random.default_rng(seed)
-        e, a, b, alpha, beta, p, sigma = np.array(self.posterior)[rng.integers(len(self.posterior), size=count)].T
-        above = a * (size / self.size0) ** -alpha + b * (tokens / self.tokens0) ** -beta
-        loss = e + above ** (1 / p)
-        return np.asarray(np.log(np.maximum(loss + sigma * rng.standard_normal(count), SMALLEST_LOSS)))
-
-
-@dataclass(frozen=True)
 class Bare:
     """Retention (logits) and general loss (natural logarithm) at dose 0; None where not measured."""
 
@@ -100,8 +72,13 @@ def fit_bare(rows: Sequence[RunRecord], unit: DoseUnit) -> Bare:
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
     retention = _Places.of(zero, lambda row: row.retention, lambda y: float(logit(np.clip(y, LEAST, MOST))))
     loss = _Places.of(zero, measured_loss, lambda y: float(np.log(y)))
-    fit_loss = _floors if loss and loss.show_floors else _line
-    return Bare(_line(retention, RETENTION) if retention else None, fit_loss(loss, LOSS) if loss else None)
+    return Bare(_line(retention, RETENTION) if retention else None, _loss(loss) if loss else None)
+
+
+def _loss(at: "_Places") -> Line | Floors:
+    if at.show_floors:
+        return fit_floors(at.size, at.tokens, np.exp(at.y), LOSS.scatter, LOSS.dof)
+    return _line(at, LOSS)
 
 
 def measured_loss(row: RunRecord) -> float | None:
@@ -151,47 +128,6 @@ def _line(at: _Places, prior: _Prior) -> Line:
     scale, dof = _scale(left @ left + moved @ known @ moved, len(at.y), prior)
     a, b, c = (_row(values) for values in covariance)
     return Line(size0, tokens0, _row(mean), (a, b, c), scale, dof)
-
-
-def _floors(at: _Places, prior: _Prior) -> Floors:
-    """With R = L - E, in units of its mean c, and with weights that make a deviation of R^p one of L:
-
-        (c / R)^(p - 1) (A .. + B ..) / (p c^(p - 1)) = R / p
-
-    A and B have prior means c / (2 p) and deviations c / p there; a draw below 0 is taken as 0.
-    """
-    size0, tokens0 = at.centre
-    loss, grid = np.exp(at.y), np.meshgrid(RATES, RATES, POWERS, PARTS, indexing="ij")
-    alpha, beta, p, part = (each.ravel() for each in grid)
-    floor = part * loss.min()
-    above = loss - floor[:, None]
-    centre = above.mean(axis=1)
-    weight = (centre[:, None] / above) ** (p - 1)[:, None]
-    terms = [_decays(at.size / size0, alpha), _decays(at.tokens / tokens0, beta)]
-    design, y = np.stack(terms, axis=2) * weight[..., None], above / p[:, None]
-    scatter = prior.scatter * float(loss.mean())
-    known, start = (scatter * p / centre) ** 2, np.repeat(centre / 2 / p, 2).reshape(-1, 2)
-    precision = np.einsum("gni,gnj->gij", design, design) + known[:, None, None] * np.eye(2)
-    covariance = np.linalg.inv(precision)
-    told = np.einsum("gni,gn->gi", design, y) + known[:, None] * start
-    mean = np.einsum("gij,gj->gi", covariance, told)
-    left, moved = y - np.einsum("gni,gi->gn", design, mean), mean - start
-    squares = prior.dof * scatter**2 + (left**2).sum(axis=1) + known * (moved**2).sum(axis=1)
-    dof = prior.dof + len(loss)
-    believed = -(((np.log([alpha, beta]) - RATE) / RATE_SD) ** 2).sum(axis=0) / 2
-    evidence = believed - dof / 2 * np.log(squares) - np.linalg.slogdet(precision)[1] / 2 + np.log(known)
-    likely, rng = np.exp(evidence - evidence.max()), np.random.default_rng(0)
-    chosen = rng.choice(len(p), size=DRAWS, p=likely / likely.sum())
-    sigma = np.sqrt(squares[chosen] / rng.chisquare(dof, DRAWS))
-    spread = np.einsum("gij,gj->gi", np.linalg.cholesky(covariance[chosen]), rng.standard_normal((DRAWS, 2)))
-    parts = np.maximum(mean[chosen] + sigma[:, None] * spread, 0.0) * (p * centre ** (p - 1))[chosen, None]
-    posterior = np.column_stack([floor[chosen], parts, alpha[chosen], beta[chosen], p[chosen], sigma])
-    return Floors(size0, tokens0, tuple(tuple(float(f"{value:.7g}") for value in draw) for draw in posterior))
-
-
-def _decays(ratio: Array, rates: Array) -> Array:
-    """ratio^-rate, (rates, ratios)."""
-    return np.asarray(ratio[None, :] ** -rates[:, None])
 
 
 def _scale(squares: float, places: int, prior: _Prior) -> tuple[float, float]:

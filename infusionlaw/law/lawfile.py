@@ -6,9 +6,10 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
-from infusionlaw.law.bare import Bare, Floors, Line
+from infusionlaw.law.bare import Bare, Line
 from infusionlaw.law.cost import Cost
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
+from infusionlaw.law.floors import Floors
 from infusionlaw.law.forms import known_forms
 from infusionlaw.law.heights import Heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from infusionlaw.law.bare import Bare, Floors, Line, fit_bare
+from infusionlaw.law.bare import Bare, Line, fit_bare
+from infusionlaw.law.floors import Floors
 from infusionlaw.records import RunRecord
 
 SIZES, BUDGETS = (1e4, 2e4, 4e4, 8e4), (1e6, 2e6, 4e6)
