@@ -146,6 +146,18 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     assert second.count("| collapse | 111k | 1.5M | share |") == 2
 
 
+def test_smaller_doses_stand_beside_what_the_main_grids_law_says_of_the_point(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    rows = [row for row in read_table(DEMO / "fitted.csv") if not row.share]
+    lower = [replace(row, share=share, exposures=None) for row in rows for share in (0.005, 0.01) if row.size < 5e4]
+    write_table(folder / "onset" / "runs.csv", lower)
+    text = page(folder, tmp_path / "figures").partition("## Where facts begin")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ") and "1.5M" in line]
+    assert [line.split(" | ")[0] for line in lines] == ["| 13.9k", "| 28.3k"]
+    assert "up to 0.01 " in text and "It held 2 of the\n2 that were found" in text
+
+
 def test_the_page_leaves_out_what_has_no_table(results: Path, tmp_path: Path) -> None:
     (tmp_path / "bare" / "reference").mkdir(parents=True)
     shutil.copy(results / "reference" / "runs.csv", tmp_path / "bare" / "reference")

@@ -14,6 +14,7 @@ from benchmarks.results.fresh import read_fresh, runs_so_far
 from benchmarks.results.grid import Grid, read_grid, shown
 from benchmarks.results.heads import heads
 from benchmarks.results.longer import longer
+from benchmarks.results.onset import onset
 from benchmarks.results.predictions import predictions
 from benchmarks.results.repaired import read_repaired, repaired
 from benchmarks.results.retuned import read_retuned, retuned
@@ -88,6 +89,7 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         verdicts(main, family.grid if family else None, [Trial(law, told) for law, told in trials.items() if told]),
         "## The main grid",
         now.text,
+        onset(runs_so_far(results / "onset" / "runs.csv"), main),
         predictions(main, "## Predictions before outcomes"),
         longer(longer_budgets, again, main),
         second_family(family.grid, fifth, often.grid if often else None, family.text) if family else "",

@@ -1,0 +1,70 @@
+"""Where recall leaves guessing in models that have left it at the main grid's smallest dose."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks.markdown import table
+from benchmarks.results.grid import Grid, cell
+from infusionlaw.law.dose import Interval
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Point
+from infusionlaw.records import RunRecord
+from infusionlaw.report.numbers import bracket, number, share
+
+HEAD = """The larger models have left guessing at the main grid's smallest dose, so that their acquisition was only
+bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.toml`; one seed, on a CPU). What the main
+grid's law, which knew the bounds alone, says of the same places stands beside what was found. It held {held} of the
+{found} that were found."""
+
+LAW = """With these points the odds of the share at acquisition go as size to the power of {size} and budget to the
+power of {tokens} by the power law in size and budget (before: {size_before} and {tokens_before}). A budget to the power
+of -1 is the same number of statements of a fact at every budget."""
+
+COLUMNS = ("size", "budget", "main grid", "its law says", "with smaller doses", "statements of a fact there")
+
+
+def onset(rows: Sequence[RunRecord], main: Grid) -> str:
+    """The points of acquisition with `rows` added to those of the main grid; "" without any."""
+    if not rows:
+        return ""
+    places = {(row.size, row.tokens) for row in rows}
+    before = {(p.size, p.tokens): p for p in main.fitted if p.kind == "acquisition"}
+    now = {(p.size, p.tokens): p for p in _acquisition([*main.fitted_rows, *rows], places)}
+    lines, held = [], []
+    for place in sorted(places & before.keys() & now.keys()):
+        said, point = main.law.predict_point("acquisition", *place).share, now[place]
+        lines.append([*map(number, place), cell(before[place]), bracket(said, share), cell(point), _statements(point)])
+        held += [_inside(said, point.share)] if point.status == "found" else []
+    head = HEAD.format(largest=max(row.share or 0.0 for row in rows), held=sum(held), found=len(held))
+    parts = ("## Where facts begin to be learned", head, table(COLUMNS, lines), _law(main, before | now))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _acquisition(rows: Sequence[RunRecord], places: set[tuple[float, float]]) -> list[Point]:
+    here = [_recall(row) for row in rows if (row.size, row.tokens) in places]
+    return [point for point in find_points(here) if point.kind == "acquisition"]
+
+
+def _recall(row: RunRecord) -> RunRecord:
+    return replace(row, retention=None, general_loss=None)
+
+
+def _statements(point: Point) -> str:
+    return bracket(point.exposures, number) if point.status == "found" else "–"
+
+
+def _inside(said: Interval, found: Interval) -> bool:
+    low, high = said.low or 0.0, 1.0 if said.high is None else said.high
+    return found.value is not None and low <= found.value <= high
+
+
+def _law(main: Grid, points: dict[tuple[float, float], Point]) -> str:
+    now = fit_law([_recall(row) for row in main.fitted_rows], list(points.values())).of("acquisition")
+    exponents: dict[str, str] = {}
+    for name, law in (("", now), ("_before", main.law.of("acquisition"))):
+        form = next((each for each in law.forms if each.form.name == "power law in size and budget"), None)
+        if form is None:
+            return ""
+        exponents |= {f"{what}{name}": bracket(form.coefficients[what], "{:.2f}".format) for what in ("size", "tokens")}
+    return LAW.format(**exponents)
