@@ -8,8 +8,9 @@ Four tables, each with what it is held against:
   of 10 M to 1 B tokens; mapped pages count as resident but can be taken back at any time, so anonymous memory is told
   apart
 - preparing: peak anonymous memory of `write_tokens` over few and many documents
-- tokenising: `write_tokens` against `tokenizers` alone on the same batches, by turns, in medians; then the other
-  steps of a whole preparation, once each
+- tokenising: `write_tokens` against `tokenizers` alone on the same batches, by turns, in medians, of a short text and
+  of a long one (processor time is without that of the processes that a long one is given to); then the other steps of
+  a whole preparation, once each
 
 Facts and statements are synthetic, of the demonstration's lengths; the text to be tokenised is python-docs. Linux only.
 Threads of tokenizers: set RAYON_NUM_THREADS.
@@ -39,11 +40,13 @@ from infusionlaw.lab.docstrings import python_docs
 from infusionlaw.lab.general import is_validation
 from infusionlaw.lab.mixture import GeneralText, Mixture
 from infusionlaw.lab.statements import StatementCycle, Statements, Tokens
-from infusionlaw.lab.tokens import Tokenizer, in_batches, train_tokenizer, write_tokens
+from infusionlaw.lab.tokenise import in_batches, write_tokens
+from infusionlaw.lab.tokens import Tokenizer, train_tokenizer
 
 SHARES = (0.0, 0.1, 0.5, 0.9, 0.97)
 BLOCK, CALL = 128, 200  # tokens a block, blocks a call: 25 steps of 8
 FILES = (10_000_000, 100_000_000, 1_000_000_000)
+LENGTHS = (1, 8)  # times python-docs; the longer is beyond what is tokenised without processes
 RELATIONS = ("city-country", "city-population")
 T = TypeVar("T")
 
@@ -122,39 +125,43 @@ def preparing(repeats: int) -> None:
 
 
 def tokenising(repeats: int) -> None:
-    """Time of write_tokens beside tokenizers alone, and of the other steps of preparing."""
+    """Time of write_tokens beside tokenizers alone, by length of the text, and of the other steps of preparing."""
     texts, reading = timed(lambda: list(python_docs()))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        tokenizer, training = timed(lambda: _tokenizer(folder, texts))
+        tokenizer, training = timed(lambda: _tokenizer(Path(name), texts))
+        for times in LENGTHS:
+            _beside_tokenizers(texts * times, tokenizer, Path(name), repeats)
         finder = FactFinder((fact.subject, fact.object) for fact in atlas_facts(RELATIONS)[0][:64])
-
-        def alone() -> None:
-            for batch in in_batches(texts):
-                tokenizer.backend.encode_batch_fast(batch, add_special_tokens=False)
 
         def checked() -> int:
             return sum(1 for text in texts if not is_validation(text, 0.02) and finder.states_a_fact(text))
 
-        def written() -> None:
-            write_tokens(folder / "t.bin", texts, tokenizer)
-
-        turns = [in_turn(alone, written, number % 2 == 1) for number in range(repeats)]
-        size = sum(len(text.encode("utf8")) for text in texts) / 1e6
-        threads = os.environ.get("RAYON_NUM_THREADS", "one a core")
-        print(f"\ntokenising: {len(texts):,} documents, {size:.1f} MB, threads: {threads}, {len(turns)} turns each")
-        for at, what in enumerate(("wall clock", "processor")):
-            bare, whole = ([turn[which][at] for turn in turns] for which in (0, 1))
-            ratios = [b / a - 1 for a, b in zip(bare, whole, strict=True)]
-            print(
-                f"{what:10}: tokenizers alone {median(bare):.2f} s (least {min(bare):.2f}), "
-                f"write_tokens {median(whole):.2f} s ({min(whole):.2f}): "
-                f"{median(whole) / median(bare) - 1:+.1%} ({min(whole) / min(bare) - 1:+.1%}), "
-                f"turn by turn {median(ratios):+.1%}"
-            )
         print("the other steps of preparing, once each:")
-        print(f"reading python-docs {reading:.2f} s (done three times: sample, training text, validation text)")
+        print(f"reading python-docs {reading:.2f} s")
         print(f"training the tokeniser {training:.2f} s, split and contamination check {timed(checked)[1]:.2f} s")
+
+
+def _beside_tokenizers(texts: list[str], tokenizer: Tokenizer, folder: Path, repeats: int) -> None:
+    def alone() -> None:
+        for batch in in_batches(texts):
+            tokenizer.backend.encode_batch_fast(batch, add_special_tokens=False)
+
+    def written() -> None:
+        write_tokens(folder / "t.bin", texts, tokenizer)
+
+    turns = [in_turn(alone, written, number % 2 == 1) for number in range(repeats)]
+    size = sum(len(text.encode("utf8")) for text in texts) / 1e6
+    threads = os.environ.get("RAYON_NUM_THREADS", "one a core")
+    print(f"\ntokenising: {len(texts):,} documents, {size:.1f} MB, threads: {threads}, {len(turns)} turns each")
+    for at, what in enumerate(("wall clock", "processor")):
+        bare, whole = ([turn[which][at] for turn in turns] for which in (0, 1))
+        ratios = [b / a - 1 for a, b in zip(bare, whole, strict=True)]
+        print(
+            f"{what:10}: tokenizers alone {median(bare):.2f} s (least {min(bare):.2f}), "
+            f"write_tokens {median(whole):.2f} s ({min(whole):.2f}): "
+            f"{median(whole) / median(bare) - 1:+.1%} ({min(whole) / min(bare) - 1:+.1%}), "
+            f"turn by turn {median(ratios):+.1%}"
+        )
 
 
 def in_turn(

@@ -32,9 +32,10 @@ from torch import Tensor
 from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop
 from infusionlaw.lab.compile import compile_layers
-from infusionlaw.lab.host import cores, settle
+from infusionlaw.lab.host import settle
 from infusionlaw.lab.mixture import GeneralText, Mixture
 from infusionlaw.lab.model import Model
+from infusionlaw.lab.processes import cores
 from infusionlaw.lab.recipe import Recipe, recipe_for
 from infusionlaw.lab.statements import StatementCycle, Statements
 from infusionlaw.lab.train import train

@@ -7,7 +7,7 @@ gives the same id, so finished runs keep their worth.
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from infusionlaw.lab.general import documents, is_validation
 from infusionlaw.lab.knowledge import Fact, Templates, fill, split
 from infusionlaw.lab.options import option_sets
 from infusionlaw.lab.readers import load_knowledge
-from infusionlaw.lab.tokens import Tokenizer, train_tokenizer, write_tokens
+from infusionlaw.lab.tokenise import write_tokens
+from infusionlaw.lab.tokens import Tokenizer, train_tokenizer
 from infusionlaw.studyfile import StudyFile
 
 VALIDATION_TOKENS = 100_000  # general loss is measured on this many
+_STATING = "states a domain fact"
 _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
 
 
@@ -98,12 +100,12 @@ def _prepare_tokens(
         Tokenizer(own, study.tokenizer.end_of_text)
         shutil.copyfile(own, folder / "tokenizer.json")
     tokenizer = Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
-    sides = _Sides(FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation)
-    train = write_tokens(folder / "train.bin", sides.training(_documents(study)), tokenizer)
+    side = _Training(FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation)
+    train, left_out = write_tokens(folder / "train.bin", _documents(study), tokenizer, side)
     held = (text for text in _documents(study) if is_validation(text, study.text.validation))
-    validation = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
+    validation, _ = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
     return {
-        "documents_that_state_a_domain_fact": sides.stating,
+        "documents_that_state_a_domain_fact": left_out[_STATING],
         "training_documents": train.documents,
         "training_tokens": train.tokens,
         "training_bytes": train.text_bytes,
@@ -114,21 +116,17 @@ def _prepare_tokens(
     }
 
 
-class _Sides:
-    """Which documents are trained on; counts those left out because they state a domain fact."""
+@dataclass(frozen=True)
+class _Training:
+    """Why a document is not trained on."""
 
-    def __init__(self, finder: FactFinder, validation: float) -> None:
-        self._finder, self._validation = finder, validation
-        self.stating = 0
+    finder: FactFinder
+    validation: float
 
-    def training(self, texts: Iterable[str]) -> Iterator[str]:
-        for text in texts:
-            if is_validation(text, self._validation):
-                continue
-            if self._finder.states_a_fact(text):
-                self.stating += 1
-                continue
-            yield text
+    def __call__(self, text: str) -> str:
+        if is_validation(text, self.validation):
+            return "validation"
+        return _STATING if self.finder.states_a_fact(text) else ""
 
 
 def _documents(study: StudyFile) -> Iterator[str]:

@@ -5,8 +5,6 @@ differ only in dose and seed train together, as many as fit into its free memory
 that started it is gone, so a killed study leaves nothing running.
 """
 
-import os
-import signal
 import threading
 import time
 import traceback
@@ -15,7 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,11 @@ import torch
 from infusionlaw.errors import InputError
 from infusionlaw.lab.corpus import Corpus, open_corpus
 from infusionlaw.lab.execute import best_device, execute_together
-from infusionlaw.lab.host import cores, settle
+from infusionlaw.lab.host import settle
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.prepare import prepare
 from infusionlaw.lab.probe import Probes, build_probes, measure
+from infusionlaw.lab.processes import cores, serve
 from infusionlaw.lab.schedule import Task, schedule, starts
 from infusionlaw.lab.terms import doses_of, recipe_of
 from infusionlaw.lab.train import time_steps
@@ -162,19 +161,11 @@ class _Worker:
 
 
 def _start_worker(folder: Path, queue: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the process that serves the study; it ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    serve()
     settle()
     _Worker.folder, _Worker.queue = folder, queue
     _Worker.corpus = open_corpus(folder / "corpus")
     _Worker.probes = build_probes(_Worker.corpus)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _execute(task: Task, checkpoint_every: int) -> list[RunRecord]:

@@ -1,10 +1,10 @@
-"""The tokeniser and token files: text to numbers, and numbers on disk that are mapped rather than read."""
+"""The tokeniser and token files: text to numbers, and numbers on disk that are mapped rather than read.
 
-import math
-import struct
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+`tokenise.py` writes the files.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import atomic_path, read_json, write_json
-
-# Documents tokenised at a time, and characters at which a batch ends before. They bound the memory: an encoding takes
-# much of it. Batches of 1000 are slower, and those of 64 leave threads idle at the end of each.
-_DOCUMENTS, _CHARACTERS = 200, 1_000_000
+from infusionlaw.files import atomic_path, read_json
 
 
 class Tokenizer:
@@ -35,7 +31,7 @@ class Tokenizer:
         token = self.backend.token_to_id(end_of_text)
         if token is None:
             raise InputError(f'{path}: has no token "{end_of_text}"; set end_of_text in [tokenizer] to one that it has')
-        self.end_of_text: int = token
+        self.end_of_text_name, self.end_of_text = end_of_text, int(token)
         self.vocabulary: int = self.backend.get_vocab_size(with_added_tokens=True)
 
     @property
@@ -89,59 +85,6 @@ class TokenFile:
     documents: int
     text_bytes: int
     dtype: str
-
-
-def write_tokens(path: Path, documents: Iterable[str], tokenizer: Tokenizer, limit: int | None = None) -> TokenFile:
-    """Tokenise documents into `path`, each closed by end-of-text; stops after the twenty that reach `limit` tokens.
-
-    The header is written beside it (`.json`) last, so a token file with a header is complete.
-    """
-    tokens = count = text_bytes = 0
-    end, letter = tokenizer.end_of_text, tokenizer.dtype.char
-    batches = in_batches(documents) if limit is None else in_batches(documents, 20, math.inf)
-    with atomic_path(path) as part, part.open("wb") as handle:
-        for batch, encodings in _tokenised_ahead(batches, tokenizer):
-            for encoding in encodings:
-                ids = encoding.ids
-                ids.append(end)
-                handle.write(struct.pack(f"{len(ids)}{letter}", *ids))  # quicker than an array of a list
-                tokens += len(ids)
-            count += len(batch)
-            text_bytes += len("".join(batch).encode("utf8"))
-            if limit is not None and tokens >= limit:
-                break
-    header = TokenFile(tokens, count, text_bytes, tokenizer.dtype.name)
-    write_json(path.with_suffix(".json"), asdict(header))
-    return header
-
-
-def in_batches(
-    documents: Iterable[str], most: int = _DOCUMENTS, characters: float = _CHARACTERS
-) -> Iterator[list[str]]:
-    """The documents in lists of at most `most`, the last of which takes a list to `characters` or beyond."""
-    batch: list[str] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document)
-        if len(batch) == most or size >= characters:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _tokenised_ahead(batches: Iterable[list[str]], tokenizer: Tokenizer) -> Iterator[tuple[list[str], list[Any]]]:
-    """Each batch with its encodings; the next one is tokenised while the caller uses this one."""
-    with ThreadPoolExecutor(1) as beside:
-        before = None
-        for batch in batches:
-            work = beside.submit(tokenizer.backend.encode_batch_fast, batch, add_special_tokens=False)
-            if before is not None:
-                yield before[0], before[1].result()
-            before = batch, work
-        if before is not None:
-            yield before[0], before[1].result()
 
 
 def open_tokens(path: Path) -> tuple[NDArray[np.integer], TokenFile]:

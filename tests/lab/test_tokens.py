@@ -1,10 +1,9 @@
-"""Token files and the tokeniser."""
+"""The tokeniser."""
 
-import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
-from infusionlaw.lab.tokens import Tokenizer, in_batches, open_tokens, train_tokenizer, write_tokens
+from infusionlaw.lab.tokens import Tokenizer, train_tokenizer
 
 TEXTS = ["a small text about the sea", "another text, about the land", "ça et là: ünïcode ✓"]
 
@@ -20,43 +19,6 @@ def test_any_text_comes_back(tokenizer) -> None:
     assert [tokenizer.backend.decode(part) for part in ids] == TEXTS
     assert tokenizer.vocabulary <= 300
     assert max(map(max, ids)) < tokenizer.vocabulary
-
-
-def test_token_file_holds_every_document_closed_by_end_of_text(tokenizer, tmp_path) -> None:
-    header = write_tokens(tmp_path / "t.bin", TEXTS, tokenizer)
-    tokens, read = open_tokens(tmp_path / "t.bin")
-    assert read == header
-    assert tokens.dtype == np.uint16
-    assert np.count_nonzero(tokens == tokenizer.end_of_text) == header.documents == 3
-    assert header.text_bytes == sum(len(text.encode("utf8")) for text in TEXTS)
-    assert isinstance(tokens, np.memmap)
-
-
-def test_limit_stops_after_the_document_that_reaches_it(tokenizer, tmp_path) -> None:
-    header = write_tokens(tmp_path / "t.bin", TEXTS * 100, tokenizer, limit=50)
-    assert 50 <= header.tokens < 400
-
-
-def test_batches_end_at_so_many_documents_or_characters() -> None:
-    assert list(in_batches(["a", "b", "c"], most=2)) == [["a", "b"], ["c"]]
-    assert list(in_batches(["aaa", "b", "c" * 9, "d"], characters=4)) == [["aaa", "b"], ["c" * 9], ["d"]]
-    assert list(in_batches([])) == []
-
-
-def test_token_file_is_the_same_however_it_was_batched(tokenizer, tmp_path, monkeypatch) -> None:
-    texts = [text * n for n in range(1, 40) for text in TEXTS]
-    whole = write_tokens(tmp_path / "whole.bin", texts, tokenizer)
-    monkeypatch.setattr(write_tokens.__globals__["in_batches"], "__defaults__", (3, 100))
-    assert write_tokens(tmp_path / "parts.bin", texts, tokenizer) == whole
-    assert (tmp_path / "parts.bin").read_bytes() == (tmp_path / "whole.bin").read_bytes()
-    assert (tmp_path / "whole.bin").stat().st_size == 2 * whole.tokens
-
-
-def test_a_limited_file_reads_little_more_than_it_holds(tokenizer, tmp_path) -> None:
-    read = []
-    texts = (read.append(text) or text for text in TEXTS * 100)
-    header = write_tokens(tmp_path / "t.bin", texts, tokenizer, limit=50)
-    assert len(read) <= header.documents + 40
 
 
 def test_continuation_begins_with_the_answer(tokenizer) -> None:
