@@ -9,11 +9,10 @@ Four tables, each with what it is held against:
   apart
 - preparing: peak anonymous memory of `write_tokens` over few and many documents
 - tokenising: `write_tokens` against `tokenizers` alone on the same batches, by turns, in medians, of a short text and
-  of a long one (processor time is without that of the processes that a long one is given to); then the other steps of
-  a whole preparation, once each
+  of a long one; then the other steps of a whole preparation, once each
 
 Facts and statements are synthetic, of the demonstration's lengths; the text to be tokenised is python-docs. Linux only.
-Threads of tokenizers: set RAYON_NUM_THREADS.
+With one core: taskset -c 0.
 
     python -m benchmarks.data_path [stream] [memory] [preparing] [tokenising]
 """
@@ -39,6 +38,7 @@ from infusionlaw.lab.contamination import FactFinder
 from infusionlaw.lab.docstrings import python_docs
 from infusionlaw.lab.general import is_validation
 from infusionlaw.lab.mixture import GeneralText, Mixture
+from infusionlaw.lab.processes import cores
 from infusionlaw.lab.statements import StatementCycle, Statements, Tokens
 from infusionlaw.lab.tokenise import in_batches, write_tokens
 from infusionlaw.lab.tokens import Tokenizer, train_tokenizer
@@ -151,8 +151,7 @@ def _beside_tokenizers(texts: list[str], tokenizer: Tokenizer, folder: Path, rep
 
     turns = [in_turn(alone, written, number % 2 == 1) for number in range(repeats)]
     size = sum(len(text.encode("utf8")) for text in texts) / 1e6
-    threads = os.environ.get("RAYON_NUM_THREADS", "one a core")
-    print(f"\ntokenising: {len(texts):,} documents, {size:.1f} MB, threads: {threads}, {len(turns)} turns each")
+    print(f"\ntokenising: {len(texts):,} documents, {size:.1f} MB, {cores()} cores, {len(turns)} turns each")
     for at, what in enumerate(("wall clock", "processor")):
         bare, whole = ([turn[which][at] for turn in turns] for which in (0, 1))
         ratios = [b / a - 1 for a, b in zip(bare, whole, strict=True)]
@@ -170,10 +169,16 @@ def in_turn(
     """Wall clock and processor seconds of both, the second before the first if swapped."""
     took = {}
     for act in (second, first) if swapped else (first, second):
-        start, used = time.perf_counter(), time.process_time()
+        start, used = time.perf_counter(), _processor()
         act()
-        took[act] = time.perf_counter() - start, time.process_time() - used
+        took[act] = time.perf_counter() - start, _processor() - used
     return took[first], took[second]
+
+
+def _processor() -> float:
+    """Processor seconds of this process and of those that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def timed(act: Callable[[], T]) -> tuple[T, float]:

@@ -155,7 +155,7 @@ def test_smaller_doses_stand_beside_what_the_main_grids_law_says_of_the_point(re
     text = page(folder, tmp_path / "figures").partition("## Where facts begin")[2].partition("\n## ")[0]
     lines = [line for line in text.splitlines() if line.startswith("| ") and "1.5M" in line]
     assert [line.split(" | ")[0] for line in lines] == ["| 13.9k", "| 28.3k"]
-    assert "up to 0.01 " in text and "It held 2 of the\n2 that were found" in text
+    assert "up to 0.01 " in text and "Of the 0 that it knew by a bound alone 0 were found" in text
 
 
 def test_the_page_leaves_out_what_has_no_table(results: Path, tmp_path: Path) -> None:

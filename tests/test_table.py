@@ -203,6 +203,7 @@ def test_bad_columns_are_refused(tmp_path, text, message) -> None:
         ({"share": "100%"}, "row 2: the share is 1"),
         ({"share": ""}, "row 2: neither share nor exposures"),
         ({"recall": "85"}, '"recall" is 85, which must lie between 0 and 1; if it is percent, write it as 85%'),
+        ({"exposures": "0,500"}, "\"exposures\" is '0,500', which has a decimal comma"),
         ({"recall": "0,85"}, "\"recall\" is '0,85', which has a decimal comma"),
         ({"general_loss": "1,300"}, "\"general_loss\" is '1,300', which is not a number"),
         ({"acc_se": "-1"}, 'row 2: "acc_se" (recall_se) is -1'),

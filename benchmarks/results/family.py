@@ -14,9 +14,10 @@ same exponents? Prior facts are stated so rarely here (`prior_share = {rare:g}`)
 doses. Two seeds up to 4 M parameters, one above."""
 
 BEFORE = """The runs of the first seed up to 4 M were there first (`studies/rarer.toml`), and a prediction of four times
-that size was made from them alone. The runs that it was tested by are in the grid above since."""
+that size was made from them alone. Of the 20 runs that tested it the 14 at doses of the grid
+are in the grid above since."""
 
-OFTENER = """The first runs of this family, `studies/millions.toml`, stated prior facts oftener (`prior_share =
+OFTENER = """A trial of this family before it, `studies/millions.toml`, stated prior facts oftener (`prior_share =
 {often:g}`; up to 4 M with more heads). Retention then collapses at far larger shares. How often is a prior fact still
 stated, over the whole budget, at the share where retention collapses?"""
 

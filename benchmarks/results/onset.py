@@ -12,10 +12,10 @@ from infusionlaw.law.points.point import Point
 from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import bracket, number, share
 
-HEAD = """The larger models have left guessing at the main grid's smallest dose, so that their acquisition was only
-bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.toml`; one seed, on a CPU). What the main
-grid's law, which knew the bounds alone, says of the same places stands beside what was found. It held {held} of the
-{found} that were found."""
+HEAD = """The larger models have left guessing at the main grid's smallest dose, so that the acquisition of most was only
+bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.toml`; one seed, on a CPU), beside what the
+main grid's law says of the same places. Of the {bounded} that it knew by a bound alone {found} were found, {held} of
+them within its interval."""
 
 LAW = """With these points the odds of the share at acquisition go as size to the power of {size} and budget to the
 power of {tokens} by the power law in size and budget (before: {size_before} and {tokens_before}). A budget to the power
@@ -31,12 +31,15 @@ def onset(rows: Sequence[RunRecord], main: Grid) -> str:
     places = {(row.size, row.tokens) for row in rows}
     before = {(p.size, p.tokens): p for p in main.fitted if p.kind == "acquisition"}
     now = {(p.size, p.tokens): p for p in _acquisition([*main.fitted_rows, *rows], places)}
-    lines, held = [], []
+    lines, held, bounded = [], [], 0
     for place in sorted(places & before.keys() & now.keys()):
         said, point = main.law.predict_point("acquisition", *place).share, now[place]
         lines.append([*map(number, place), cell(before[place]), bracket(said, share), cell(point), _statements(point)])
-        held += [_inside(said, point.share)] if point.status == "found" else []
-    head = HEAD.format(largest=max(row.share or 0.0 for row in rows), held=sum(held), found=len(held))
+        if before[place].status != "found":
+            bounded += 1
+            held += [_inside(said, point)] if point.status == "found" else []
+    largest = max(row.share or 0.0 for row in rows)
+    head = HEAD.format(largest=largest, bounded=bounded, found=len(held), held=sum(held))
     parts = ("## Where facts begin to be learned", head, table(COLUMNS, lines), _law(main, before | now))
     return "\n\n".join(part for part in parts if part)
 
@@ -54,12 +57,14 @@ def _statements(point: Point) -> str:
     return bracket(point.exposures, number) if point.status == "found" else "–"
 
 
-def _inside(said: Interval, found: Interval) -> bool:
+def _inside(said: Interval, point: Point) -> bool:
+    """Whether the point's best value lies within an interval, whatever its own is."""
     low, high = said.low or 0.0, 1.0 if said.high is None else said.high
-    return found.value is not None and low <= found.value <= high
+    return point.share.value is not None and low <= point.share.value <= high
 
 
 def _law(main: Grid, points: dict[tuple[float, float], Point]) -> str:
+    """What its exponents are with these points in place of the grid's own; "" without them."""
     now = fit_law([_recall(row) for row in main.fitted_rows], list(points.values())).of("acquisition")
     exponents: dict[str, str] = {}
     for name, law in (("", now), ("_before", main.law.of("acquisition"))):

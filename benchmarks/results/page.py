@@ -11,7 +11,7 @@ from benchmarks.results.devices import devices
 from benchmarks.results.explanations import explanations
 from benchmarks.results.family import second_family
 from benchmarks.results.fresh import read_fresh, runs_so_far
-from benchmarks.results.grid import Grid, read_grid, shown
+from benchmarks.results.grid import STUDIES, Grid, read_grid, shown
 from benchmarks.results.heads import heads
 from benchmarks.results.longer import longer
 from benchmarks.results.onset import onset
@@ -22,6 +22,7 @@ from benchmarks.results.trials import Trial
 from benchmarks.results.verdicts import verdicts
 from infusionlaw.compare import Comparison
 from infusionlaw.records import RunRecord
+from infusionlaw.studyfile import read_study_file
 
 HEAD = """# Results
 Does memory collapse scale, and does the law of small models predict larger ones? Everything here is made from the
@@ -72,8 +73,8 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
     first, main, family, often = begun.grid, now.grid, found[FAMILY], found[OFTENER]
     mended, third = read_repaired(results / "repaired", first), read_retuned(results / "retuned", first)
     many_heads = runs_so_far(results / "extended" / "runs.csv")
-    fourth, fifth = (_told(results / name, [], main) for name in ("extended", "rarer"))
-    longer_budgets, again = (_told(results / name, main.fitted_rows, main) for name in LONGER)
+    fourth, fifth = (_outcome(results / name) for name in ("extended", "rarer"))
+    longer_budgets, again = (_outcome(results / name, main.fitted_rows) for name in LONGER)
     trials = {
         "first grid": first.comparison,
         "first grid, law mended": mended.mended if mended else None,
@@ -86,7 +87,9 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         "second family up to 16 M": family.grid.comparison if family else None,
     }
     return [
-        verdicts(main, family.grid if family else None, [Trial(law, told) for law, told in trials.items() if told]),
+        verdicts(
+            main, family.grid if family else None, [Trial(law, outcome) for law, outcome in trials.items() if outcome]
+        ),
         "## The main grid",
         now.text,
         onset(runs_so_far(results / "onset" / "runs.csv"), main),
@@ -102,9 +105,9 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
     ]
 
 
-def _told(folder: Path, fitted: Sequence[RunRecord], main: Grid) -> Comparison | None:
-    """A folder's own prediction, from `fitted` or its own runs, beside its held-out runs; None without one."""
-    fresh = read_fresh(folder, fitted, main.tolerance)
+def _outcome(folder: Path, fitted: Sequence[RunRecord] = ()) -> Comparison | None:
+    """A folder's prediction, from `fitted` or its own runs, beside its held-out runs; None without one."""
+    fresh = read_fresh(folder, fitted, read_study_file(STUDIES / f"{folder.name}.toml").law.tolerance)
     return fresh.comparison if fresh else None
 
 

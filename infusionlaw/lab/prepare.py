@@ -20,6 +20,7 @@ from infusionlaw.lab.fingerprint import content_id, content_key, fact_sources, f
 from infusionlaw.lab.general import documents, is_validation
 from infusionlaw.lab.knowledge import Fact, Templates, fill, split
 from infusionlaw.lab.options import option_sets
+from infusionlaw.lab.processes import check_guard
 from infusionlaw.lab.readers import load_knowledge
 from infusionlaw.lab.tokenise import write_tokens
 from infusionlaw.lab.tokens import Tokenizer, train_tokenizer
@@ -32,6 +33,7 @@ _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is t
 
 def prepare(study: StudyFile, folder: Path) -> Corpus:
     """The study's corpus under `folder`, prepared now unless it is there already and its sources are as they were."""
+    check_guard()
     sign = fingerprint(study)
     if (folder / "corpus.json").exists():
         head = read_json(folder / "corpus.json")

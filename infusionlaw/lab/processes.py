@@ -3,12 +3,24 @@
 import os
 import signal
 import threading
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
+
+from infusionlaw.errors import InputError
 
 
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_guard() -> None:
+    """InputError where a process that was started to work is still importing the script that started it, and would
+    do that script's work once more."""
+    if getattr(current_process(), "_inheriting", False):  # what multiprocessing itself asks
+        raise InputError(
+            'a script that runs a study must do so under `if __name__ == "__main__":`, since the processes that do the '
+            "work import it"
+        )
 
 
 def serve() -> None:

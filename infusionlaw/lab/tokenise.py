@@ -4,8 +4,8 @@
 
 The middle is one piece of work a batch, of which nothing depends on any other. Of a short text it is done by two
 threads, while those of `tokenizers` have every core. What goes beyond SHORT is done by processes, one a core and with
-one thread each: asking whether a document is kept and packing its tokens is Python's work, a sixth of all, and would
-keep a machine with more than a few cores waiting.
+one thread each: asking whether a document is kept and packing its tokens is Python's work, and one process of it would
+keep a machine with many cores waiting (`python -m benchmarks.data_path tokenising`).
 """
 
 import math
@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from multiprocessing import get_context
@@ -30,8 +30,21 @@ from infusionlaw.lab.tokens import TokenFile, Tokenizer
 # much of it. Batches of 1000 are slower, and those of 64 leave threads idle at the end of each.
 DOCUMENTS, CHARACTERS = 200, 1_000_000
 FEW = 20  # documents at a time where only the first so many tokens are wanted
-SHORT = 30_000_000  # characters before processes are started, which takes them a second
+SHORT = 30_000_000  # characters before processes are started
+MOST = 32  # processes, each of some 100 MB with the batches that wait for it
 Keep = Callable[[str], str]  # why a document is left out; "": it is kept
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A batch made: `data` are the tokens of the documents that were kept, each closed by end-of-text, as the file has
+    them; tokens and documents count these, text_bytes their UTF-8; left_out counts the others by reason."""
+
+    data: bytes
+    tokens: int
+    documents: int
+    text_bytes: int
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def keep_all(document: str) -> str:
@@ -48,21 +61,33 @@ def write_tokens(
     pickled. The header is written beside the file (`.json`) last, so a token file with a header is complete. Returns it
     and how many documents were left out, by reason. InputError when one of those processes is killed.
     """
-    tokens = count = text_bytes = 0
-    left_out: Counter[str] = Counter()
     batches = in_batches(documents) if limit is None else in_batches(documents, FEW, math.inf)
-    with atomic_path(path) as part, part.open("wb") as handle, closing(_packed(batches, tokenizer, keep)) as pieces:
+    try:
+        header, left_out = _write(path, _packed(batches, _Packer(tokenizer, keep)), limit, tokenizer.dtype.name)
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"{path}: a process that tokenised was killed (out of memory?) or could not start (a script must begin its "
+            'work under `if __name__ == "__main__":`); mend that and run again'
+        ) from error
+    write_json(path.with_suffix(".json"), asdict(header))
+    return header, left_out
+
+
+def _write(
+    path: Path, pieces: Generator[Piece, None, None], limit: int | None, dtype: str
+) -> tuple[TokenFile, Counter[str]]:
+    tokens = documents = text_bytes = 0
+    left_out: Counter[str] = Counter()
+    with atomic_path(path) as part, part.open("wb") as handle, closing(pieces):
         for piece in pieces:
             handle.write(piece.data)
             tokens += piece.tokens
-            count += piece.documents
+            documents += piece.documents
             text_bytes += piece.text_bytes
             left_out += piece.left_out
             if limit is not None and tokens >= limit:
                 break
-    header = TokenFile(tokens, count, text_bytes, tokenizer.dtype.name)
-    write_json(path.with_suffix(".json"), asdict(header))
-    return header, left_out
+    return TokenFile(tokens, documents, text_bytes, dtype), left_out
 
 
 def in_batches(documents: Iterable[str], most: int = DOCUMENTS, characters: float = CHARACTERS) -> Iterator[list[str]]:
@@ -77,17 +102,6 @@ def in_batches(documents: Iterable[str], most: int = DOCUMENTS, characters: floa
             batch, size = [], 0
     if batch:
         yield batch
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A batch as bytes: the tokens of the documents kept, how many of both, their UTF-8 bytes, and who was left out."""
-
-    data: bytes
-    tokens: int
-    documents: int
-    text_bytes: int
-    left_out: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -110,22 +124,25 @@ class _Packer:
         return Piece(b"".join(packed), tokens, len(kept), text_bytes, Counter(filter(None, reasons)))
 
 
-def _packed(batches: Iterator[list[str]], tokenizer: Tokenizer, keep: Keep) -> Generator[Piece, None, None]:
+def _packed(batches: Iterator[list[str]], packer: _Packer) -> Generator[Piece, None, None]:
     with ThreadPoolExecutor(2) as threads:
-        yield from _in_order(threads, _Packer(tokenizer, keep), _up_to(SHORT, batches), 2)
+        yield from _in_order(threads, packer, _up_to(SHORT, batches), 2)
     following = next(batches, None)
     if following is None:
         return
-    with ProcessPoolExecutor(
-        cores(), get_context("spawn"), _start, (tokenizer.path, tokenizer.end_of_text_name, keep)
-    ) as pool:
-        try:
-            yield from _in_order(pool, _pack, chain([following], batches), 2 * cores())
-        except BrokenProcessPool as error:
-            raise InputError(
-                f"{tokenizer.path.parent}: a process that tokenised was killed from outside (out of memory?); run the "
-                "same command again"
-            ) from error
+    workers = min(cores(), MOST)
+    with _processes(workers, packer) as pool:
+        yield from _in_order(pool, _pack, chain([following], batches), 2 * workers)
+
+
+@contextmanager
+def _processes(count: int, packer: _Packer) -> Iterator[ProcessPoolExecutor]:
+    """Processes that pack; leaving early leaves what has not been begun."""
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (packer,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _up_to(characters: int, batches: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -155,10 +172,10 @@ class _Worker:
     packer: _Packer
 
 
-def _start(path: Path, end_of_text: str, keep: Keep) -> None:
+def _start(packer: _Packer) -> None:
     serve()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _Worker.packer = _Packer(Tokenizer(path, end_of_text), keep)
+    _Worker.packer = packer
 
 
 def _pack(batch: list[str]) -> Piece:

@@ -31,7 +31,7 @@ class Tokenizer:
         token = self.backend.token_to_id(end_of_text)
         if token is None:
             raise InputError(f'{path}: has no token "{end_of_text}"; set end_of_text in [tokenizer] to one that it has')
-        self.end_of_text_name, self.end_of_text = end_of_text, int(token)
+        self.end_of_text: int = token
         self.vocabulary: int = self.backend.get_vocab_size(with_added_tokens=True)
 
     @property

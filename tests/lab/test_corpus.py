@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
+from infusionlaw.lab import tokenise
 from infusionlaw.lab.corpus import open_corpus, probed_questions
 from infusionlaw.lab.knowledge import fill
 from infusionlaw.lab.prepare import prepare
@@ -50,6 +53,29 @@ def test_touched_files_with_the_same_bytes_are_not_prepared_again(material, tmp_
 def test_the_id_is_of_the_content_not_of_the_place(material, corpus, tmp_path) -> None:
     moved = copy_of(material, tmp_path)
     assert prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus").id == corpus.id
+
+
+def test_the_id_is_the_same_where_processes_prepare_the_text(material, corpus, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tokenise, "SHORT", 1)
+    monkeypatch.setattr(tokenise.in_batches, "__defaults__", (5, 1000))
+    again = prepare(read_study_file(material / "study.toml"), tmp_path / "corpus")
+    assert again.id == corpus.id and again.counts == corpus.counts
+
+
+def test_a_script_without_a_guard_is_told_so_and_does_its_work_once(material, tmp_path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from infusionlaw.lab import tokenise\n"
+        "from infusionlaw.lab.prepare import prepare\n"
+        "from infusionlaw.studyfile import read_study_file\n"
+        "tokenise.SHORT, tokenise.in_batches.__defaults__ = 1, (5, 1000)\n"
+        f"prepare(read_study_file({str(material / 'study.toml')!r}), Path({str(tmp_path / 'corpus')!r}))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert "InputError: a script that runs a study must do so under" in done.stderr  # of its processes
+    assert "train.bin: a process that tokenised was killed" in done.stderr.splitlines()[-1]  # its own
+    assert not list((tmp_path / "corpus").glob("train*"))
 
 
 def test_another_fact_is_another_corpus(material, corpus, tmp_path) -> None:
