@@ -12,10 +12,10 @@ from infusionlaw.law.points.point import Point
 from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import bracket, number, share
 
-HEAD = """The larger models have left guessing at the main grid's smallest dose, so that the acquisition of most was only
-bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.toml`; one seed, on a CPU), beside what the
-main grid's law says of the same places. Of the {bounded} that it knew by a bound alone {found} were found, {held} of
-them within its interval."""
+HEAD = """The larger models have left guessing at the main grid's smallest dose, so that the acquisition of most was
+only bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.toml`; one seed, on a CPU), beside what
+the main grid's law says of the same places. Of the {bounded} that it knew by a bound alone {found} were found, {held}
+of them within its interval."""
 
 LAW = """With these points the odds of the share at acquisition go as size to the power of {size} and budget to the
 power of {tokens} by the power law in size and budget (before: {size_before} and {tokens_before}). A budget to the power
