@@ -14,8 +14,8 @@ from infusionlaw.report.numbers import bracket, number, share
 
 HEAD = """The larger models have left guessing at the main grid's smallest dose, so that the acquisition of most was
 only bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.toml`; one seed, on a CPU), beside what
-the main grid's law says of the same places. Of the {bounded} that it knew by a bound alone {found} were found, {held}
-of them within its interval."""
+the main grid's law says of the same places. Of the {bounded} that it knew by a bound alone {found} were found: {inside}
+within its interval, {below} below it, {above} above."""
 
 LAW = """With these points the odds of the share at acquisition go as size to the power of {size} and budget to the
 power of {tokens} by the power law in size and budget (before: {size_before} and {tokens_before}). A budget to the power
@@ -31,15 +31,16 @@ def onset(rows: Sequence[RunRecord], main: Grid) -> str:
     places = {(row.size, row.tokens) for row in rows}
     before = {(p.size, p.tokens): p for p in main.fitted if p.kind == "acquisition"}
     now = {(p.size, p.tokens): p for p in _acquisition([*main.fitted_rows, *rows], places)}
-    lines, held, bounded = [], [], 0
+    lines, bounded, sides = [], 0, []
     for place in sorted(places & before.keys() & now.keys()):
         said, point = main.law.predict_point("acquisition", *place).share, now[place]
         lines.append([*map(number, place), cell(before[place]), bracket(said, share), cell(point), _statements(point)])
         if before[place].status != "found":
             bounded += 1
-            held += [_inside(said, point)] if point.status == "found" else []
+            sides += _sides(said, point)
+    counts = {side: sides.count(side) for side in ("inside", "below", "above")}
     largest = max(row.share or 0.0 for row in rows)
-    head = HEAD.format(largest=largest, bounded=bounded, found=len(held), held=sum(held))
+    head = HEAD.format(largest=largest, bounded=bounded, found=len(sides), **counts)
     parts = ("## Where facts begin to be learned", head, table(COLUMNS, lines), _law(main, before | now))
     return "\n\n".join(part for part in parts if part)
 
@@ -57,10 +58,14 @@ def _statements(point: Point) -> str:
     return bracket(point.exposures, number) if point.status == "found" else "–"
 
 
-def _inside(said: Interval, point: Point) -> bool:
-    """Whether the point's best value lies within an interval, whatever its own is."""
-    low, high = said.low or 0.0, 1.0 if said.high is None else said.high
-    return point.share.value is not None and low <= point.share.value <= high
+def _sides(said: Interval, point: Point) -> list[str]:
+    """Where a point's best value lies beside an interval, whatever its own is; nothing where it was not found."""
+    value = point.share.value
+    if point.status != "found" or value is None:
+        return []
+    if value < (said.low or 0.0):
+        return ["below"]
+    return ["above"] if said.high is not None and value > said.high else ["inside"]
 
 
 def _law(main: Grid, points: dict[tuple[float, float], Point]) -> str:
