@@ -119,6 +119,7 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     shutil.copy(DEMO / "fitted.csv", folder / "millions" / "runs.csv")
     rows = read_table(DEMO / "table.csv")
     held = [row for row in rows if row.held_out]
+    write_table(folder / "larger" / "runs.csv", [*rows, *(replace(row, size=row.size * 50) for row in held)])
     many = [replace(row, recall=(row.recall or 0.0) / 2, general_loss=(row.general_loss or 0.0) + 0.25) for row in rows]
     for name, runs in (("extended", many), ("rarer", rows), ("longer", held), ("longer-again", held)):
         write_table(folder / name / "runs.csv", runs)
@@ -139,7 +140,7 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
         "## What might",
     ]
     assert [text.index(head) for head in order] == sorted(text.index(head) for head in order)
-    assert "(figures/second/law.png)" in text
+    assert "13.9k to 5.55M parameters" in text and "(figures/second/law.png)" in text
     mended = text.partition("## The law mended")[2].partition("\n## ")[0]
     assert "### And again" in mended and mended.count("| collapse | 111k | 1.5M | share |") == 2
     second = text.partition("## A second family")[2].partition("\n## ")[0]

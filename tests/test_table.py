@@ -222,6 +222,14 @@ def test_bad_cells_are_refused_with_the_row(tmp_path, cells, message) -> None:
     assert message in refusal(tmp_path, one_row(**cells))
 
 
+@pytest.mark.parametrize("share", ["0,5", "0,25"])
+def test_a_decimal_comma_between_semicolons_is_refused_where_the_column_is_read(tmp_path, share) -> None:
+    head = "size;tokens;share;recall;note\n"
+    assert f"row 2: \"share\" is '{share}', which has a decimal comma" in refusal(tmp_path, f"{head}9;9;{share};1;2\n")
+    (row,) = read(tmp_path, f"{head}9;9;0.5;1;2,5\n")
+    assert row.share == 0.5
+
+
 def test_a_truth_value_is_no_number(tmp_path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
