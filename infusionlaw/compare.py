@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,8 @@ SCORES = ("recall", "retention", "general_loss")
 class ComparedPoint:
     """A predicted point beside the observed one, in the unit that the study found points in.
 
-    error_dex: None where one of them has no value; inside: whether the interval holds the point, None: cannot be said.
+    error_dex: None where one of them has no value; inside: whether the predicted interval holds the observed value,
+    None: cannot be said. The observed point is an estimate too, of one seed perhaps, which `agrees` allows for.
     """
 
     kind: Kind
@@ -35,6 +36,22 @@ class ComparedPoint:
     status: Status
     error_dex: float | None
     inside: bool | None
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the errors of both, combined as those of scores are, account for the difference; None as `inside`."""
+        if self.error_dex is None:
+            return self.inside
+        if self.error_dex >= 0:
+            parts = self._reach(self.predicted, "high"), self._reach(self.observed, "low")
+        else:
+            parts = self._reach(self.predicted, "low"), self._reach(self.observed, "high")
+        return abs(self.error_dex) <= math.hypot(*parts)
+
+    def _reach(self, place: Interval, end: Literal["low", "high"]) -> float:
+        """How far, in dex, an interval's end lies from its value; inf where it is open."""
+        last, value = getattr(place, end), place.value
+        return math.inf if last is None or value is None else abs(float(np.diff(x_at([value, last], self.unit))[0]))
 
 
 @dataclass(frozen=True)

@@ -92,3 +92,21 @@ def test_a_comparison_reads_back_as_it_was_written(tmp_path) -> None:
     comparison = replace(compare(PREDICTION, [], ROWS), points=(point,))
     write_comparison(tmp_path / "comparison.json", comparison)
     assert read_comparison(tmp_path / "comparison.json") == comparison
+
+
+def beside(error: float | None, seen: Interval, *, inside: bool | None = False) -> bool | None:
+    """Whether what was seen agrees with a share of 10 / 11 (5 / 6 to 20 / 21), .3 dex of odds either way."""
+    predicted = Interval(10 / 11, 5 / 6, 20 / 21)
+    return ComparedPoint("collapse", 1000, 5000, "share", predicted, seen, "found", error, inside).agrees
+
+
+def test_points_agree_where_the_errors_of_both_together_account_for_the_difference() -> None:
+    exact, rough = Interval(30 / 31, 29 / 30, 31 / 32), Interval(30 / 31, 10 / 11, 60 / 61)
+    assert beside(0.48, exact) is False
+    assert beside(0.48, rough) is True  # .48 dex below its .48 and .3 of the prediction, together .57
+    assert beside(0.6, rough) is False
+    assert beside(-0.48, Interval(10 / 13, 1 / 2, 10 / 11)) is True  # the other way its upper end counts
+    assert beside(-0.48, Interval(10 / 13, 1 / 2, 3.6 / 4.6)) is False
+    assert beside(0.48, Interval(30 / 31, None, 31 / 32)) is True  # nobody knows how far below it may lie
+    assert beside(None, Interval(None, 0.9, None), inside=True) is True
+    assert beside(None, Interval(), inside=None) is None

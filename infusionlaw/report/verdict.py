@@ -151,4 +151,7 @@ def hit(row: ComparedPoint) -> str:
         return "A hit: the bound does not contradict the interval" if row.inside else "A miss: the bound excludes it"
     side = "above" if row.error_dex >= 0 else "below"
     distance = f"{abs(row.error_dex):.2f} dex {side} the prediction"
-    return f"A hit, {distance}" if row.inside else f"A miss, {distance} and outside its interval"
+    if row.inside:
+        return f"A hit, {distance}"
+    within = ", though the error of what was observed could account for it" if row.agrees else ""
+    return f"A miss, {distance} and outside its interval{within}"

@@ -181,6 +181,10 @@ def test_the_verdict_calls_hits_misses_and_neither() -> None:
     assert "A hit, 0.10 dex below the prediction." in compared("found", 0.88, 0.85, -0.1, True)
     miss = compared("found", 0.99, 0.97, 1.04, False)
     assert "A miss, 1.04 dex above the prediction and outside its interval." in miss
+    rough = (
+        "A miss, 0.37 dex above the prediction and outside its interval, though the error of what was observed could"
+    )
+    assert rough in compared("found", 0.955, 0.88, 0.37, False)
     assert "written 2025-01-02 03:04:05 UTC, before any of its runs was trained" in miss
     bound = compared("not reached", None, 0.98, None, False)
     assert "not reached: a share above 0.98" in bound and "A miss: the bound excludes it." in bound
