@@ -21,6 +21,7 @@ from infusionlaw.law.points.point import Point, write_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan
 from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
+from infusionlaw.report.corpus import remarks
 from infusionlaw.report.page import write_report
 from infusionlaw.report.status import state_text
 from infusionlaw.study import Study, asked_of, keep_recipe, locked
@@ -97,6 +98,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     watch = watch or Watch()
     watch.stage("preparing facts and text")
     study = open_study(path, folder, lab)
+    for remark in remarks(study.folder):
+        watch.stage(remark)
     with locked(study.folder):
         if others := study.of_other_data:
             watch.stage(

@@ -106,7 +106,19 @@ def _scores(record: RunRecord) -> str:
 def estimate_table(estimates: Iterable[Estimate]) -> Table:
     """The dry run: what each run holds and takes."""
     table = Table(box=None, header_style="bold")
-    for name in ("run", "parameters", "tokens", "share", "exposures", "seed", "steps", "memory", "minutes", ""):
+    for name in (
+        "run",
+        "parameters",
+        "tokens",
+        "share",
+        "exposures",
+        "seed",
+        "passes",
+        "steps",
+        "memory",
+        "minutes",
+        "",
+    ):
         table.add_column(name, justify="right")
     for run in estimates:
         table.add_row(
@@ -116,6 +128,7 @@ def estimate_table(estimates: Iterable[Estimate]) -> Table:
             f"{run.share:.3g}",
             f"{run.exposures:,.1f}",
             str(run.seed),
+            f"{run.passes:.2g}",
             f"{run.steps:,}",
             f"{run.memory / 2**20:,.0f} MiB",
             f"{run.seconds / 60:.2f}",

@@ -86,7 +86,8 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will hold and take. memory: bytes; seconds: of one process, `processes` of which work at once."""
+    """What a run will hold and take. memory: bytes; seconds: of one process, `processes` of which work at once; passes:
+    how often it reads the general text."""
 
     run: str
     size: int
@@ -100,6 +101,7 @@ class Estimate:
     memory: int
     seconds: float
     processes: int
+    passes: float
 
 
 @dataclass(frozen=True)

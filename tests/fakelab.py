@@ -64,7 +64,8 @@ class FakeLab:
 
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         return [
-            Estimate(s.id, s.size, s.size, s.tokens, s.dose, 1.0, s.seed, s.held_out, 10, 2**20, 60.0, 2) for s in specs
+            Estimate(s.id, s.size, s.size, s.tokens, s.dose, 1.0, s.seed, s.held_out, 10, 2**20, 60.0, 2, 0.5)
+            for s in specs
         ]
 
     def execute(

@@ -20,10 +20,11 @@ from infusionlaw.lab.fingerprint import content_id, content_key, fact_sources, f
 from infusionlaw.lab.general import documents, is_validation
 from infusionlaw.lab.knowledge import Fact, Templates, fill, split
 from infusionlaw.lab.options import option_sets
+from infusionlaw.lab.overlap import repeated_tokens
 from infusionlaw.lab.processes import check_guard
 from infusionlaw.lab.readers import load_knowledge
 from infusionlaw.lab.tokenise import write_tokens
-from infusionlaw.lab.tokens import Tokenizer, train_tokenizer
+from infusionlaw.lab.tokens import Tokenizer, open_tokens, train_tokenizer
 from infusionlaw.studyfile import StudyFile
 
 VALIDATION_TOKENS = 100_000  # general loss is measured on this many
@@ -106,6 +107,7 @@ def _prepare_tokens(
     train, left_out = write_tokens(folder / "train.bin", _documents(study), tokenizer, side)
     held = (text for text in _documents(study) if is_validation(text, study.text.validation))
     validation, _ = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
+    both = (open_tokens(folder / f"{name}.bin")[0] for name in ("validation", "train"))
     return {
         "documents_that_state_a_domain_fact": left_out[_STATING],
         "training_documents": train.documents,
@@ -114,6 +116,7 @@ def _prepare_tokens(
         "validation_documents": validation.documents,
         "validation_tokens": validation.tokens,
         "validation_bytes": validation.text_bytes,
+        "validation_tokens_in_training_text": repeated_tokens(*both),
         "vocabulary": tokenizer.vocabulary,
     }
 

@@ -52,7 +52,7 @@ class Lab:
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
         corpus = open_corpus(folder / "corpus")
-        at_once = processes(study)
+        at_once, text = processes(study), len(corpus.train)
         first = {(spec.size, spec.tokens): spec for spec in specs}
         with _pool(folder, at_once) as pool:
             seconds = dict(zip(first, pool.map(_calibrate, first.values()), strict=True))
@@ -75,6 +75,7 @@ class Lab:
                     memory=recipe.memory,
                     seconds=step * (recipe.steps - start) + probing,
                     processes=at_once,
+                    passes=(1 - share) * (1 - float(dict(spec.options)["prior_share"])) * recipe.tokens / text,
                 )
             )
         return out

@@ -26,6 +26,7 @@ from infusionlaw.law.lawfile import read_law
 from infusionlaw.law.points.point import Point, read_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.records import RunRecord
+from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
 from infusionlaw.report.html import paragraph, table
 from infusionlaw.report.numbers import bracket, count, listed, number, share, when
@@ -123,7 +124,7 @@ def page(material: Material, drawings: Sequence[Drawing]) -> str:
         comparison=comparison_part(material.comparison),
         plan=_plan(material.plan),
         general_loss=_figures(drawings, "general-loss") or paragraph("General loss was not measured."),
-        corpus=_corpus(material),
+        corpus=corpus_part(material.folder),
         ledger=_ledger(material),
         made=_made(material),
         table=_runs(material),
@@ -198,46 +199,6 @@ def _plan(plan: Plan) -> str:
     ]
     lines = "".join(map(paragraph, plan_text(plan).split("\n")))
     return lines + table(("", "share", "exposures", "why not"), rows, wrap=("why not",)) + table(("", ""), facts)
-
-
-def _corpus(material: Material) -> str:
-    """The corpus's counts, and one fact as an example of how facts are stated and asked for."""
-    path = material.folder / "corpus" / "corpus.json"
-    if not path.exists():
-        return paragraph("The prepared corpus is not in this folder.")
-    counts = read_json(path)["counts"]
-    stating = counts.get("documents_that_state_a_domain_fact")
-    left_out = (
-        "" if stating is None else f"{stating:,} documents state a domain fact and were left out of the training text."
-    )
-    return paragraph(left_out) + _example(material.folder) + table(("count", ""), _flat(counts), wrap=("count",))
-
-
-def _flat(counts: dict[str, Any], lead: str = "") -> list[tuple[str, str]]:
-    """Counts, possibly nested, as rows of a table."""
-    rows: list[tuple[str, str]] = []
-    for name, value in counts.items():
-        words = f"{lead}{name.replace('_', ' ')}"
-        if isinstance(value, dict):
-            rows += _flat(value, f"{words}: ")
-        else:
-            rows.append((words, f"{value:,}" if isinstance(value, int | float) else str(value)))
-    return rows
-
-
-def _example(folder: Path) -> str:
-    path = folder / "corpus" / "knowledge.json"
-    knowledge = read_json(path) if path.exists() else {}
-    facts = knowledge.get("facts", {}).get("domain", [])
-    if not facts:
-        return ""
-    fact = facts[0]
-    forms = knowledge["templates"][fact["relation"]]
-    stated, asked = (
-        text.replace("{subject}", fact["subject"]).replace("{object}", fact["object"])
-        for text in (forms["statements"][0], forms["questions"][0])
-    )
-    return paragraph(f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”")
 
 
 def _ledger(material: Material) -> str:

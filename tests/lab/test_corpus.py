@@ -109,6 +109,18 @@ def test_validation_text_is_not_trained_on_and_the_bytes_are_counted(corpus) -> 
     assert sum(len(text.encode("utf8")) for text in documents) == header.text_bytes
 
 
+def test_what_documents_on_both_sides_of_the_split_have_in_common_is_counted(material, corpus, tmp_path) -> None:
+    moved = copy_of(material, tmp_path)
+    foot = "".join(f"The {word} of the page is like that of any other page. " for word in ("head", "foot", "edge"))
+    lines = [json.loads(line) for line in (moved / "text.jsonl").read_text().splitlines()]
+    lines = [row | {"text": f"{row['text']}\n{foot}"} for row in lines]
+    (moved / "text.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    own = prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus")
+    feet = own.counts["validation_documents"] * len(next(iter(own.tokenizer.encode([foot]))))
+    before, after = (each.counts["validation_tokens_in_training_text"] for each in (corpus, own))
+    assert after - before == pytest.approx(feet, rel=0.2)
+
+
 def test_domain_facts_are_only_stated_and_prior_facts_also_asked_but_never_as_probed(corpus) -> None:
     stream = decoded(corpus, corpus.mixture(0.5, 0.5, 1).read(0, 30_000))
     for fact in corpus.facts.domain:

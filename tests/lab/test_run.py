@@ -19,6 +19,7 @@ from infusionlaw.lab.execute import export_run
 from infusionlaw.lab.mixture import PAGE
 from infusionlaw.lab.run import Lab
 from infusionlaw.lab.terms import recipe_of
+from infusionlaw.studyfile import read_study_file
 from infusionlaw.table import read_table
 
 
@@ -195,6 +196,10 @@ def test_a_dry_run_estimates_every_run_and_trains_none(material, tmp_path) -> No
     assert all(run.seconds > 0 and run.memory > 2**20 and run.steps > 100 for run in estimates)
     assert [run.exposures for run in estimates[:3]] == sorted(run.exposures for run in estimates[:3])
     assert not (tmp_path / "out" / "runs").exists()
+    file, text = read_study_file(material / "study.toml"), open_corpus(tmp_path / "out" / "corpus")
+    for run in estimates:
+        ledger = text.mixture(run.share, file.infusion.prior_share, run.seed).ledger(run.tokens)
+        assert run.passes == pytest.approx(ledger.general_passes, rel=0.02)
 
 
 @pytest.mark.slow

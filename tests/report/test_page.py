@@ -161,6 +161,20 @@ def test_the_ledger_adds_up_over_runs(study: Path) -> None:
     assert "facts left out: the answer shows in the subject 12" in text
 
 
+def test_validation_text_that_was_trained_on_is_remarked(copy: Path) -> None:
+    words = "of the validation text stands word for word in the training text"
+    assert words not in text_of(copy)
+    path = copy / "corpus" / "corpus.json"
+    content = json.loads(path.read_text())
+    for repeated, told in ((3100, True), (200, False)):
+        counts = content["counts"] | {
+            "validation_tokens": 10_000,
+            "validation_tokens_in_training_text": repeated,
+        }
+        write_json(path, content | {"counts": counts})
+        assert (f"{repeated // 100} % {words}" in text_of(write_report(copy).parent)) == told
+
+
 def test_hashes_say_whether_the_prediction_came_from_the_table_that_is_here(copy: Path) -> None:
     assert "(the same as now)" in text_of(copy)
     (copy / "fitted.csv").write_text((copy / "fitted.csv").read_text().replace("14000", "14001"))

@@ -30,7 +30,7 @@ def test_power_reads_as_a_table_a_few_sentences_and_warnings() -> None:
 
 def test_a_dry_run_tells_the_shares_of_a_design_in_exposures() -> None:
     file = study(exposures=(500.0,))
-    run = Estimate("x", 14_000, 14_000, 1_500_000, 0.4, 500.0, 1, False, 10, 1, 1.0, 1)
+    run = Estimate("x", 14_000, 14_000, 1_500_000, 0.4, 500.0, 1, False, 10, 1, 1.0, 1, 0.5)
     assert study_power(file).unit == "exposures"
     known = study_power(file, [run])
     assert known.unit == "share"

@@ -1,0 +1,67 @@
+"""What a study's prepared corpus is: what is to be known of it before training, its counts, and an example."""
+
+from pathlib import Path
+from typing import Any
+
+from infusionlaw.files import read_json
+from infusionlaw.report.html import paragraph, table
+
+MUCH = 0.05  # of the validation text repeated in the training text, from which on that is remarked
+
+
+def remarks(folder: Path) -> list[str]:
+    """What somebody should know of the corpus of a study's folder before training on it, a sentence each."""
+    counts = _counts(folder)
+    tokens, repeated = counts.get("validation_tokens"), counts.get("validation_tokens_in_training_text")
+    if not tokens or not repeated or repeated < MUCH * tokens:
+        return []
+    return [
+        f"{100 * repeated / tokens:.0f} % of the validation text stands word for word in the training text (in runs of "
+        "32 tokens or more): general loss is in part that of text which a model can learn by heart, larger models and "
+        "longer budgets more of it; remove near duplicates from the text if it is to tell of new text alone"
+    ]
+
+
+def corpus_part(folder: Path) -> str:
+    """The corpus's counts, and one fact as an example of how facts are stated and asked for."""
+    counts = _counts(folder)
+    if not counts:
+        return paragraph("The prepared corpus is not in this folder.")
+    stating = counts.get("documents_that_state_a_domain_fact")
+    left_out = (
+        "" if stating is None else f"{stating:,} documents state a domain fact and were left out of the training text."
+    )
+    told = "".join(paragraph(f"{text}.") for text in remarks(folder))
+    return paragraph(left_out) + told + _example(folder) + table(("count", ""), _flat(counts), wrap=("count",))
+
+
+def _counts(folder: Path) -> dict[str, Any]:
+    path = folder / "corpus" / "corpus.json"
+    return dict(read_json(path)["counts"]) if path.exists() else {}
+
+
+def _flat(counts: dict[str, Any], lead: str = "") -> list[tuple[str, str]]:
+    """Counts, possibly nested, as rows of a table."""
+    rows: list[tuple[str, str]] = []
+    for name, value in counts.items():
+        words = f"{lead}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            rows += _flat(value, f"{words}: ")
+        else:
+            rows.append((words, f"{value:,}" if isinstance(value, int | float) else str(value)))
+    return rows
+
+
+def _example(folder: Path) -> str:
+    path = folder / "corpus" / "knowledge.json"
+    knowledge = read_json(path) if path.exists() else {}
+    facts = knowledge.get("facts", {}).get("domain", [])
+    if not facts:
+        return ""
+    fact = facts[0]
+    forms = knowledge["templates"][fact["relation"]]
+    stated, asked = (
+        text.replace("{subject}", fact["subject"]).replace("{object}", fact["object"])
+        for text in (forms["statements"][0], forms["questions"][0])
+    )
+    return paragraph(f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”")
