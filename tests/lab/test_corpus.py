@@ -111,7 +111,7 @@ def test_validation_text_is_not_trained_on_and_the_bytes_are_counted(corpus) -> 
 
 def test_what_documents_on_both_sides_of_the_split_have_in_common_is_counted(material, corpus, tmp_path) -> None:
     moved = copy_of(material, tmp_path)
-    foot = "".join(f"The {word} of the page is like that of any other page. " for word in ("head", "foot", "edge"))
+    foot = "".join(f"Line {i} of this foot stands below each page as it does here. " for i in range(100, 130))
     lines = [json.loads(line) for line in (moved / "text.jsonl").read_text().splitlines()]
     lines = [row | {"text": f"{row['text']}\n{foot}"} for row in lines]
     (moved / "text.jsonl").write_text("\n".join(map(json.dumps, lines)))
