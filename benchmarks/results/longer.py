@@ -24,9 +24,15 @@ which were cut at .98, had been cut at .995 by then."""
 AGAIN = """The second version is the law as it is now. It too was asked for targets that nothing was trained at
 (`studies/longer-again.toml`; one seed, on a CPU)."""
 
+LARGER = """And for larger ones at the same budget, where it says too much loss of the targets that it was made with
+(`studies/longer-larger.toml`; one seed, on a CPU)."""
 
-def longer(first: Comparison | None, second: Comparison | None, main: Grid) -> str:
-    """What was mended, the fresh predictions of both versions and their outcomes; "" without the first's."""
+
+def longer(first: Comparison | None, second: Comparison | None, third: Comparison | None, main: Grid) -> str:
+    """What was mended, the fresh predictions of both versions and their outcomes; "" without the first's.
+
+    second, third: those of the second version.
+    """
     if first is None:
         return ""
     rows = [
@@ -38,15 +44,14 @@ def longer(first: Comparison | None, second: Comparison | None, main: Grid) -> s
     text = MENDED.format(small=_gain(main, sizes[0]), large=_gain(main, sizes[-1]))
     before = table(["size", "tokens", "the form before", "the form now", "measured"], rows)
     again = ["### And again", AGAIN, *told(second)] if second else []
+    again += [LARGER, *told(third)] if third else []
     return "\n\n".join(["## The law mended, on fresh targets", text, before, FRESH, *told(first), *again])
 
 
 def _now(main: Grid, size: float, tokens: float) -> Interval:
     """General loss without a dose by the law as it is now."""
-    line = main.law.bare.general_loss if main.law.bare else None
-    if line is None:
-        return Interval()
-    return interval_of(np.exp(line.draws(size, tokens, 4000, 0)))
+    draws = main.law.bare.loss(size, tokens, 4000, 0) if main.law.bare else None
+    return Interval() if draws is None else interval_of(draws)
 
 
 def _told(value: Interval) -> str:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid, cell
-from infusionlaw.law.dose import Interval
+from infusionlaw.compare import ComparedPoint
+from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
@@ -15,7 +16,7 @@ from infusionlaw.report.numbers import bracket, number, share
 HEAD = """The larger models have left guessing at the main grid's smallest dose, so that the acquisition of most was
 only bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.toml`; one seed, on a CPU), beside what
 the main grid's law says of the same places. Of the {bounded} that it knew by a bound alone {found} were found: {inside}
-within its interval, {below} below it, {above} above."""
+within its interval, {below} below it, {above} above; with the error of what was found combined, {agreeing} agree."""
 
 LAW = """With these points the odds of the share at acquisition go as size to the power of {size} and budget to the
 power of {tokens} by the power law in size and budget (before: {size_before} and {tokens_before}). A budget to the power
@@ -31,16 +32,17 @@ def onset(rows: Sequence[RunRecord], main: Grid) -> str:
     places = {(row.size, row.tokens) for row in rows}
     before = {(p.size, p.tokens): p for p in main.fitted if p.kind == "acquisition"}
     now = {(p.size, p.tokens): p for p in _acquisition([*main.fitted_rows, *rows], places)}
-    lines, bounded, sides = [], 0, []
+    lines, bounded, sides, agreeing = [], 0, [], 0
     for place in sorted(places & before.keys() & now.keys()):
         said, point = main.law.predict_point("acquisition", *place).share, now[place]
         lines.append([*map(number, place), cell(before[place]), bracket(said, share), cell(point), _statements(point)])
         if before[place].status != "found":
             bounded += 1
             sides += _sides(said, point)
+            agreeing += _agrees(said, point)
     counts = {side: sides.count(side) for side in ("inside", "below", "above")}
     largest = max(row.share or 0.0 for row in rows)
-    head = HEAD.format(largest=largest, bounded=bounded, found=len(sides), **counts)
+    head = HEAD.format(largest=largest, bounded=bounded, found=len(sides), agreeing=agreeing, **counts)
     parts = ("## Where facts begin to be learned", head, table(COLUMNS, lines), _law(main, before | now))
     return "\n\n".join(part for part in parts if part)
 
@@ -66,6 +68,15 @@ def _sides(said: Interval, point: Point) -> list[str]:
     if value < (said.low or 0.0):
         return ["below"]
     return ["above"] if said.high is not None and value > said.high else ["inside"]
+
+
+def _agrees(said: Interval, point: Point) -> bool:
+    """Whether the errors of both together account for the difference; no where it was not found."""
+    if point.status != "found" or point.share.value is None or said.value is None:
+        return False
+    error = float(log_odds(point.share.value) - log_odds(said.value))
+    place = (point.kind, point.size, point.tokens, point.unit)
+    return bool(ComparedPoint(*place, said, point.share, point.status, error, None).agrees)
 
 
 def _law(main: Grid, points: dict[tuple[float, float], Point]) -> str:

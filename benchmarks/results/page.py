@@ -18,6 +18,7 @@ from benchmarks.results.onset import onset
 from benchmarks.results.predictions import predictions
 from benchmarks.results.repaired import read_repaired, repaired
 from benchmarks.results.retuned import read_retuned, retuned
+from benchmarks.results.seeds import seeds
 from benchmarks.results.trials import Trial
 from benchmarks.results.verdicts import verdicts
 from infusionlaw.compare import Comparison
@@ -38,7 +39,8 @@ MADE_FROM = "## Made from"
 # Folders of results: the grid that was run first and the one that is now, the second family, and the same with prior
 # facts stated oftener.
 FIRST_GRID, MAIN, FAMILY, OFTENER = "reference", "reshaped", "larger", "millions"
-LONGER = ("longer", "longer-again")  # predictions of the main grid's law as it was mended first, and then again
+# Predictions of the main grid's law as it was mended first, and then again, of which there are two.
+LONGER = ("longer", "longer-again", "longer-larger")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
     mended, third = read_repaired(results / "repaired", first), read_retuned(results / "retuned", first)
     many_heads = runs_so_far(results / "extended" / "runs.csv")
     fourth, fifth = (_outcome(results / name) for name in ("extended", "rarer"))
-    longer_budgets, again = (_outcome(results / name, main.fitted_rows) for name in LONGER)
+    longer_budgets, again, larger = (_outcome(results / name, main.fitted_rows) for name in LONGER)
     trials = {
         "first grid": first.comparison,
         "first grid, law mended": mended.mended if mended else None,
@@ -84,6 +86,7 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         "second family up to 4 M": fifth,
         "main grid, law mended": longer_budgets,
         "main grid, law mended again": again,
+        "main grid, law mended again: larger sizes": larger,
         "second family up to 16 M": family.grid.comparison if family else None,
     }
     return [
@@ -94,7 +97,8 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         now.text,
         onset(runs_so_far(results / "onset" / "runs.csv"), main),
         predictions(main, "## Predictions before outcomes"),
-        longer(longer_budgets, again, main),
+        longer(longer_budgets, again, larger, main),
+        seeds(main.fitted_rows),
         second_family(family.grid, fifth, often.grid if often else None, family.text) if family else "",
         predictions(first, FIRST) if main is not first else "",
         repaired(mended, first),

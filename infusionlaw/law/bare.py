@@ -9,7 +9,8 @@ which then rests on the prior of the slopes. Of general loss it is -0.2 a decade
 lie between -0.4 and 0, and ln 10 times a few hundredths to a tenth is what is left of them beside a floor.
 
 Where at least four sizes and three budgets were tried, general loss is what they show of a floor and of a trade between
-size and budget (`floors.py`), since the line goes on falling with the size where the budget is what is short.
+size and budget (`floors.py`), since the line goes on falling with the size where the budget is what is short. Lines
+and floors are of means over seeds; one run lies beside them (`seeds.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,8 @@ from scipy.special import logit
 
 from infusionlaw.law.causes import distinct, geometric_mean, log_rows
 from infusionlaw.law.dose import Array, x_of
-from infusionlaw.law.floors import Floors, fit_floors
+from infusionlaw.law.floors import SMALLEST_LOSS, Floors, fit_floors
+from infusionlaw.law.seeds import Shift, fit_shift
 from infusionlaw.records import DoseUnit, RunRecord
 
 
@@ -61,10 +63,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Bare:
-    """Retention (logits) and general loss (natural logarithm) at dose 0; None where not measured."""
+    """Retention (logits) and general loss (natural logarithm) at dose 0, and the loss of one run beside the mean over
+    seeds; None where not measured."""
 
     retention: Line | None
     general_loss: Line | Floors | None
+    shift: Shift | None = None
+
+    def loss(self, size: float, tokens: float, count: int, seed: int) -> Array | None:
+        """Draws (count,) of one run's general loss at dose 0, in bits per byte; None where it was not measured."""
+        if self.general_loss is None:
+            return None
+        mean = np.exp(self.general_loss.draws(size, tokens, count, seed))
+        return np.maximum(mean + (self.shift.draws(count, seed + 1) if self.shift else 0.0), SMALLEST_LOSS)
 
 
 def fit_bare(rows: Sequence[RunRecord], unit: DoseUnit) -> Bare:
@@ -72,7 +83,12 @@ def fit_bare(rows: Sequence[RunRecord], unit: DoseUnit) -> Bare:
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
     retention = _Places.of(zero, lambda row: row.retention, lambda y: float(logit(np.clip(y, LEAST, MOST))))
     loss = _Places.of(zero, measured_loss, lambda y: float(np.log(y)))
-    return Bare(_line(retention, RETENTION) if retention else None, _loss(loss) if loss else None)
+    runs = [((row.size, row.tokens), value) for row in zero if (value := measured_loss(row)) is not None]
+    return Bare(
+        retention=_line(retention, RETENTION) if retention else None,
+        general_loss=_loss(loss) if loss else None,
+        shift=fit_shift(runs) if runs else None,
+    )
 
 
 def _loss(at: "_Places") -> Line | Floors:

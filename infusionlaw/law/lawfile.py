@@ -15,9 +15,10 @@ from infusionlaw.law.heights import Heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law
 from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import point_from, point_json
+from infusionlaw.law.seeds import Shift
 from infusionlaw.records import DoseUnit
 
-VERSION = 7
+VERSION = 8
 
 
 def law_json(law: Law) -> dict[str, Any]:
@@ -144,6 +145,7 @@ def _bare_from(content: dict[str, Any]) -> Bare:
     return Bare(
         retention=_line_from(retention) if retention else None,
         general_loss=None if not loss else _floors_from(loss) if "posterior" in loss else _line_from(loss),
+        shift=Shift(**content["shift"]) if content["shift"] else None,
     )
 
 

@@ -112,6 +112,22 @@ def test_more_tokens_may_gain_a_small_model_less(far: tuple[float, float]) -> No
     assert np.median(medians) == pytest.approx(traded(*far), rel=0.015)
 
 
+def test_the_loss_of_one_run_is_less_sure_than_the_mean_over_seeds() -> None:
+    rng = np.random.default_rng(3)
+    seeds = [rng.normal(0, 0.05) for _ in range(3)]
+    runs = [
+        replace(run, seed=seed, general_loss=(run.general_loss or 0.0) + shift)
+        for run in measured(traded, PLACES, rng)
+        for seed, shift in enumerate(seeds)
+    ]
+    bare = fit_bare(runs, "share")
+    draws = bare.loss(2e6, 6e6, 4000, 0)
+    assert draws is not None and bare.shift is not None
+    assert np.std(draws) > 1.5 * np.std(loss_at(bare, 2e6, 6e6))
+    assert np.median(draws) == pytest.approx(np.median(loss_at(bare, 2e6, 6e6)), rel=0.01)
+    assert Bare(None, None).loss(2e6, 6e6, 10, 0) is None
+
+
 def test_far_beyond_what_was_tried_a_loss_keeps_away_from_0() -> None:
     rng = np.random.default_rng(0)
     runs = measured(traded, PLACES, rng)
@@ -128,5 +144,5 @@ def test_one_place_is_enough_and_says_little_of_another() -> None:
 
 def test_without_runs_of_dose_0_nothing_is_known_and_a_loss_of_0_is_none() -> None:
     every = rows(np.random.default_rng(0))
-    assert fit_bare([row for row in every if row.share], "share") == Bare(None, None)
+    assert fit_bare([row for row in every if row.share], "share") == Bare(None, None, None)
     assert fit_bare([replace(row, general_loss=0.0) for row in every], "share").general_loss is None

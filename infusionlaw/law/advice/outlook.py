@@ -94,11 +94,11 @@ def _retention_at(law: Law, target: Target, x: float) -> Interval:
 
 def _loss_at(law: Law, target: Target, x: float) -> Interval:
     """Its median, because far away the mean of what it could be is not finite. Without a law of the rise: at dose 0."""
-    line = law.bare.general_loss if law.bare else None
-    if line is None or (law.cost is None and np.isfinite(x)):
+    bare = law.bare.loss(target.size, target.tokens, COST_DRAWS, 9) if law.bare else None
+    if bare is None or (law.cost is None and np.isfinite(x)):
         return Interval()
     rise = law.cost.rise(target.size, target.tokens, text_of(law, target, x))[:, 0] if law.cost else 0.0
-    return interval_of(np.exp(line.draws(target.size, target.tokens, COST_DRAWS, 9)) + rise)
+    return interval_of(bare + rise)
 
 
 def _score(law: Law, target: Target, x: float, heights: Heights, kind: Kind, zero: Array) -> Interval:

@@ -1,0 +1,48 @@
+"""How far the general loss of one run lies from the mean over seeds.
+
+A seed decides in what order the text is read, and that shifts general loss to the same side at every size and budget
+(docs/results.md has a table). Runs of three seeds at thirty places therefore tell of three shifts, not of ninety. A run
+of another seed lies beside the mean over m seeds by
+
+    s sqrt(1 + 1 / m) t,   s^2 = (DOF s0^2 + (m - 1) v) / (DOF + m - 1)
+
+with v the variance between seeds, pooled over places, and t a Student t of DOF + m - 1 degrees of freedom; s0 is what
+is believed beforehand, PART of the loss. In bits per byte, since that is what stays alike from size to size.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from infusionlaw.law.dose import Array
+
+PART, DOF = 0.015, 3.0
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The shift of one run: a Student t around 0 of a scale (bits per byte) and degrees of freedom."""
+
+    scale: float
+    dof: float
+
+    def draws(self, count: int, seed: int) -> Array:
+        """Draws (count,) in bits per byte."""
+        return self.scale * np.random.default_rng(seed).standard_t(self.dof, count)
+
+
+def fit_shift(runs: Sequence[tuple[tuple[float, float], float]]) -> Shift:
+    """From runs of one dose: each its place (size, tokens) and its loss in bits per byte; at least one."""
+    by_place: dict[tuple[float, float], list[float]] = defaultdict(list)
+    for place, loss in runs:
+        by_place[place].append(loss)
+    groups = [np.array(losses) for losses in by_place.values()]
+    seeds = max(map(len, groups))
+    free = sum(len(group) - 1 for group in groups)
+    between = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / free if free else 0.0
+    believed = PART * float(np.mean([loss for _, loss in runs]))
+    dof = DOF + seeds - 1
+    squared = (DOF * believed**2 + (seeds - 1) * between) / dof
+    return Shift(round(float(np.sqrt(squared * (1 + 1 / seeds))), 6), dof)

@@ -1,0 +1,42 @@
+"""One run beside the mean over seeds: intervals cover where a seed shifts every place to the same side."""
+
+import numpy as np
+import pytest
+
+from infusionlaw.law.seeds import DOF, PART, Shift, fit_shift
+
+PLACES = [(n, d) for n in np.geomspace(1e4, 1e6, 8) for d in (1e6, 2e6, 4e6)]
+SHIFT, NOISE = 0.03, 0.004
+
+
+def runs(rng: np.random.Generator, seeds: int) -> list[tuple[tuple[float, float], float]]:
+    """Losses about 2, each seed's shift being the same at every place."""
+    shifts = rng.normal(0, SHIFT, seeds)
+    return [(place, 2.0 + shift + rng.normal(0, NOISE)) for place in PLACES for shift in shifts]
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_the_interval_holds_a_run_of_another_seed(seeds: int) -> None:
+    inside, widths = [], []
+    for number in range(300):
+        rng = np.random.default_rng([number, seeds])
+        seen = runs(rng, seeds)
+        low, high = np.quantile(fit_shift(seen).draws(2000, 0), [0.05, 0.95])
+        other = 2.0 + rng.normal(0, SHIFT) - np.mean([loss for _, loss in seen])
+        inside.append(low <= other <= high)
+        widths.append(high - low)
+    assert 0.85 <= np.mean(inside) <= 0.97
+    assert np.median(widths) < 5 * SHIFT  # 3.3 are what the known deviation would have
+
+
+def test_places_do_not_count_as_seeds() -> None:
+    """Three seeds at many places tell no more of another than three seeds at one."""
+    rng = np.random.default_rng(1)
+    assert fit_shift(runs(rng, 3)).dof == fit_shift(runs(rng, 3)[:3]).dof == DOF + 2
+
+
+def test_of_one_seed_it_is_what_is_believed_beforehand() -> None:
+    rng = np.random.default_rng(2)
+    shift = fit_shift(runs(rng, 1))
+    assert shift.dof == DOF and shift.scale == pytest.approx(PART * 2.0 * np.sqrt(2), rel=0.05)
+    assert Shift(0.1, 5.0).draws(7, 3).shape == (7,)
