@@ -9,8 +9,10 @@ import pytest
 
 from benchmarks.results.__main__ import agree, main
 from benchmarks.results.explanations import shift
+from benchmarks.results.fresh import Fresh
 from benchmarks.results.page import page
 from benchmarks.results.pairs import paired
+from benchmarks.results.seeds import seeds
 from benchmarks.results.tradeoff import tradeoff_figure
 from infusionlaw.files import read_json, write_json
 from infusionlaw.law.dose import Interval
@@ -20,6 +22,7 @@ from infusionlaw.table import read_table, write_table
 DEMO = Path(__file__).parent.parent / "docs" / "demo"
 TRIALS = (
     *("main grid", "grid with many heads", "main grid, law mended", "main grid, law mended again"),
+    *("main grid, law mended again: larger sizes", "main grid, deviation between seeds in its law"),
     *("second family up to 4 M", "second family up to 16 M"),
 )
 
@@ -121,7 +124,8 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     held = [row for row in rows if row.held_out]
     write_table(folder / "larger" / "runs.csv", [*rows, *(replace(row, size=row.size * 50) for row in held)])
     many = [replace(row, recall=(row.recall or 0.0) / 2, general_loss=(row.general_loss or 0.0) + 0.25) for row in rows]
-    for name, runs in (("extended", many), ("rarer", rows), ("longer", held), ("longer-again", held)):
+    main = ("longer", "longer-again", "longer-larger", "other-seeds")
+    for name, runs in (("extended", many), ("rarer", rows), *((name, held) for name in main)):
         write_table(folder / name / "runs.csv", runs)
         shutil.copy(DEMO / "prediction.json", folder / name / "prediction.json")
     text = page(folder, tmp_path / "figures")
@@ -142,7 +146,8 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     assert [text.index(head) for head in order] == sorted(text.index(head) for head in order)
     assert "13.9k to 5.55M parameters" in text and "(figures/second/law.png)" in text
     mended = text.partition("## The law mended")[2].partition("\n## ")[0]
-    assert "### And again" in mended and mended.count("| collapse | 111k | 1.5M | share |") == 2
+    assert "### And again" in mended and mended.count("| collapse | 111k | 1.5M | share |") == 3
+    assert "### What a seed does" in mended and "| 1.5M | 3 | +0.0" in mended
     second = text.partition("## A second family")[2].partition("\n## ")[0]
     assert second.count("| collapse | 111k | 1.5M | share |") == 2
 
@@ -157,6 +162,20 @@ def test_smaller_doses_stand_beside_what_the_main_grids_law_says_of_the_point(re
     lines = [line for line in text.splitlines() if line.startswith("| ") and "1.5M" in line]
     assert [line.split(" | ")[0] for line in lines] == ["| 13.9k", "| 28.3k"]
     assert "up to 0.01 " in text and "Of the 0 that it knew by a bound alone 0 were found" in text
+
+
+def test_single_runs_of_other_seeds_stand_beside_what_was_said_of_one() -> None:
+    held = [row for row in read_table(DEMO / "table.csv") if row.held_out]
+    nowhere = {"value": None, "low": None, "high": None}
+    said = {"name": "no dose", "share": 0.0, "exposures": 0.0, "recall": nowhere, "retention": nowhere}
+    outlook = said | {"general_loss": {"value": 2.3, "low": 2.2, "high": 2.36}}
+    plan = {"target": {"size": 110928, "tokens": 1499136}, "outlook": [outlook]}
+    fresh = Fresh({"written": "", "table_sha256": "", "predictions": [plan]}, [], held)
+    text = seeds([], fresh).replace("\n", " ")
+    assert "of which 1 of 2 lie within what was said of one run" in text
+    assert "| 111k | 1.5M | 2.30 [2.20, 2.36] | 2.37 | 2.35 |" in text
+    untold = Fresh({"written": "", "table_sha256": "", "predictions": [plan | {"outlook": []}]}, [], held)
+    assert seeds(held[:1], untold) == ""
 
 
 def test_the_page_leaves_out_what_has_no_table(results: Path, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_prediction_of_the_retuned_study_is_from_the_rows_of_the_reference_t
     assert table_hash(same) == read_json(RESULTS / "retuned" / "prediction.json")["table_sha256"]
 
 
-@pytest.mark.parametrize("name", ["longer", "longer-again"])
+@pytest.mark.parametrize("name", ["longer", "longer-again", "longer-larger", "other-seeds"])
 def test_the_predictions_of_longer_budgets_are_from_the_main_grid(name) -> None:
     longer, main = (Study(read_study_file(STUDIES / f"{n}.toml"), Path(), CORPUS) for n in (name, "reshaped"))
     rows = {row.run: row for row in read_table(RESULTS / "reshaped" / "runs.csv")}

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.results.devices import devices
 from benchmarks.results.explanations import explanations
 from benchmarks.results.family import second_family
-from benchmarks.results.fresh import read_fresh, runs_so_far
+from benchmarks.results.fresh import Fresh, read_fresh, runs_so_far
 from benchmarks.results.grid import STUDIES, Grid, read_grid, shown
 from benchmarks.results.heads import heads
 from benchmarks.results.longer import longer
@@ -41,6 +41,7 @@ MADE_FROM = "## Made from"
 FIRST_GRID, MAIN, FAMILY, OFTENER = "reference", "reshaped", "larger", "millions"
 # Predictions of the main grid's law as it was mended first, and then again, of which there are two.
 LONGER = ("longer", "longer-again", "longer-larger")
+OTHER_SEEDS = "other-seeds"  # one of the law that has the deviation between seeds
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
     many_heads = runs_so_far(results / "extended" / "runs.csv")
     fourth, fifth = (_outcome(results / name) for name in ("extended", "rarer"))
     longer_budgets, again, larger = (_outcome(results / name, main.fitted_rows) for name in LONGER)
+    others = _fresh(results / OTHER_SEEDS, main.fitted_rows)
     trials = {
         "first grid": first.comparison,
         "first grid, law mended": mended.mended if mended else None,
@@ -86,8 +88,9 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         "second family up to 4 M": fifth,
         "main grid, law mended": longer_budgets,
         "main grid, law mended again": again,
-        "main grid, law mended again: larger sizes": larger,
         "second family up to 16 M": family.grid.comparison if family else None,
+        "main grid, law mended again: larger sizes": larger,
+        "main grid, deviation between seeds in its law": others.comparison if others else None,
     }
     return [
         verdicts(
@@ -98,7 +101,7 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         onset(runs_so_far(results / "onset" / "runs.csv"), main),
         predictions(main, "## Predictions before outcomes"),
         longer(longer_budgets, again, larger, main),
-        seeds(main.fitted_rows),
+        seeds(main.fitted_rows, others),
         second_family(family.grid, fifth, often.grid if often else None, family.text) if family else "",
         predictions(first, FIRST) if main is not first else "",
         repaired(mended, first),
@@ -111,8 +114,12 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
 
 def _outcome(folder: Path, fitted: Sequence[RunRecord] = ()) -> Comparison | None:
     """A folder's prediction, from `fitted` or its own runs, beside its held-out runs; None without one."""
-    fresh = read_fresh(folder, fitted, read_study_file(STUDIES / f"{folder.name}.toml").law.tolerance)
+    fresh = _fresh(folder, fitted)
     return fresh.comparison if fresh else None
+
+
+def _fresh(folder: Path, fitted: Sequence[RunRecord]) -> Fresh | None:
+    return read_fresh(folder, fitted, read_study_file(STUDIES / f"{folder.name}.toml").law.tolerance)
 
 
 def _made_from(results: Path) -> str:

@@ -6,20 +6,53 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.markdown import table
+from benchmarks.results.fresh import Fresh
+from infusionlaw.compare import ComparedScore, Comparison
 from infusionlaw.records import RunRecord
-from infusionlaw.report.numbers import number
+from infusionlaw.report.numbers import bracket, number
 
 HEAD = """A seed decides in what order the text is read, and with it how general loss comes out: to the same side at
 every size. Below is how far the runs of each seed lie from the mean over seeds of their size and budget, without a
 dose, in bits per byte: mean and deviation over the sizes."""
 
 TAIL = """Until this was seen, what was said of general loss was of the mean over seeds, while a target has often one
-seed. Since then the deviation between seeds is part of it (`infusionlaw/law/seeds.py`). Of the predictions on this page
-all but those that say so were written before."""
+seed. Since then the deviation between seeds is part of it (`infusionlaw/law/seeds.py`)."""
+
+OTHERS = """All predictions above were written before that. This one was written after it, for seeds that the law had
+not seen (`studies/other-seeds.toml`, on a CPU), at twice the longest budget. General loss of the single runs without a
+dose, of which {inside} of {count} lie within what was said of one run:"""
 
 
-def seeds(rows: Sequence[RunRecord]) -> str:
-    """The shift of each seed by budget; "" where no place has two."""
+def seeds(rows: Sequence[RunRecord], others: Fresh | None) -> str:
+    """The shift of each seed by budget, and what was said of runs of other seeds; "" where no place has two."""
+    return "\n\n".join(part for part in (_shifts(rows), _others(others) if others else "") if part)
+
+
+def _others(fresh: Fresh) -> str:
+    """Every run of dose 0 beside what was predicted of one; "" as long as none has been trained."""
+    said = {(score.size, score.tokens): score.predicted for score in _bare(fresh.comparison)}
+    losses: dict[tuple[float, float], dict[int, float]] = defaultdict(dict)
+    for row in (row for row in fresh.rows if not row.share and (row.size, row.tokens) in said):
+        if row.seed is not None and row.general_loss is not None:
+            losses[row.size, row.tokens][row.seed] = row.general_loss
+    if not losses:
+        return ""
+    names = sorted({seed for own in losses.values() for seed in own})
+    lines = [
+        [*map(number, at), bracket(said[at], "{:.2f}".format), *(f"{own[s]:.2f}" if s in own else "–" for s in names)]
+        for at, own in sorted(losses.items())
+    ]
+    each = [(said[at], loss) for at, own in losses.items() for loss in own.values()]
+    inside = sum((where.low or 0.0) <= loss <= (where.high or 0.0) for where, loss in each)
+    header = ["size", "budget", "predicted", *(f"seed {seed}" for seed in names)]
+    return f"{OTHERS.format(inside=inside, count=len(each))}\n\n{table(header, lines)}"
+
+
+def _bare(comparison: Comparison) -> list[ComparedScore]:
+    return [score for score in comparison.scores if score.score == "general_loss" and not score.share]
+
+
+def _shifts(rows: Sequence[RunRecord]) -> str:
     places: dict[tuple[float, float], dict[int, float]] = defaultdict(dict)
     for row in rows:
         if not row.share and row.seed is not None and row.general_loss is not None:
