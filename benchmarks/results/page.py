@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from benchmarks.results.copying import copying
 from benchmarks.results.devices import devices
 from benchmarks.results.explanations import explanations
 from benchmarks.results.family import second_family
@@ -101,6 +102,7 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         onset(runs_so_far(results / "onset" / "runs.csv"), main),
         predictions(main, "## Predictions before outcomes"),
         longer(longer_budgets, again, larger, main),
+        copying(results / "copying" / "runs.csv"),
         seeds(main.fitted_rows, others),
         second_family(family.grid, fifth, often.grid if often else None, family.text) if family else "",
         predictions(first, FIRST) if main is not first else "",

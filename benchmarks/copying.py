@@ -1,0 +1,118 @@
+"""Which part of general loss a model copies from what it has just read: the runs without a dose of finished studies.
+
+A token of the validation text is told by its block when the two tokens before it stand earlier in that block with the
+same token after them. Models that have learned to copy from their context (induction heads: Olsson et al. 2022,
+2209.11895) lose far less on those than others do, and on a passage that they read a second time.
+
+    python -m benchmarks.copying FOLDER [FOLDER ...] [--out results/copying/runs.csv]
+"""
+
+import argparse
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from benchmarks.markdown import table
+from infusionlaw.files import read_json, write_text
+from infusionlaw.lab.corpus import Corpus, open_corpus
+from infusionlaw.lab.model import Model
+from infusionlaw.lab.terms import recipe_of
+from infusionlaw.records import read_spec
+
+CONTEXT = 2  # tokens that must have stood before
+PASSAGES, LENGTH = 200, 48  # read twice in a row, and how many tokens each has
+Ints = NDArray[np.int64]
+Losses = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Copying:
+    """One run. General loss in bits per byte: of all tokens, of those told by the block, of the rest; of passages in
+    bits per token, the first time and the second."""
+
+    size: int
+    tokens: int
+    seed: int
+    general_loss: float
+    told: float
+    rest: float
+    first: float
+    again: float
+
+
+def told_by_block(blocks: Ints) -> NDArray[np.bool_]:
+    """Which targets of blocks (n, length + 1), the second token of each on, follow CONTEXT tokens that stand before
+    in the same block with that same token after them; (n, length)."""
+    told = np.zeros((len(blocks), blocks.shape[1] - 1), dtype=bool)
+    for row, block in zip(told, blocks.tolist(), strict=True):
+        seen = set()
+        for at in range(CONTEXT, len(block)):
+            run = tuple(block[at - CONTEXT : at + 1])
+            row[at - 1] = run in seen
+            seen.add(run)
+    return told
+
+
+@torch.inference_mode()
+def losses(model: Model, blocks: Ints) -> Losses:
+    """Bits of every target of blocks (n, length + 1); (n, length)."""
+    found = []
+    for part in torch.split(torch.from_numpy(blocks), 32):
+        logits = model.logits(part[None, :, :-1])[0].float()
+        nats = torch.logsumexp(logits, -1) - logits.gather(2, part[:, 1:, None])[..., 0]
+        found.append(nats.double().numpy() / math.log(2))
+    return np.concatenate(found)
+
+
+def measured(model: Model, corpus: Corpus, block: int) -> tuple[float, float, float, float, float]:
+    """General loss of all, told and other tokens (bits per byte), and of passages read twice (bits per token)."""
+    tokens, header = corpus.validation
+    text = np.asarray(tokens, dtype=np.int64)
+    blocks = np.lib.stride_tricks.sliding_window_view(text, block + 1)[::block].copy()
+    bits, told = losses(model, blocks) * header.tokens / header.text_bytes, told_by_block(blocks)
+    start = np.random.default_rng(0).integers(len(text) - LENGTH, size=PASSAGES)
+    passages = text[start[:, None] + np.arange(LENGTH)]
+    twice = losses(model, np.concatenate([passages, passages], axis=1))
+    begun = LENGTH // 4  # by then the second reading has shown that it is one
+    first, again = twice[:, begun - 1 : LENGTH - 1], twice[:, LENGTH + begun - 1 :]
+    return bits.mean(), bits[told].mean(), bits[~told].mean(), first.mean(), again.mean()
+
+
+def runs(folder: Path) -> Iterator[Copying]:
+    """The finished runs without a dose of a study's folder whose weights are there."""
+    corpus = open_corpus(folder / "corpus")
+    for path in sorted(folder.glob("runs/*/record.json")):
+        record, weights = read_json(path), path.parent / "model.safetensors"
+        if record["share"] == 0 and weights.exists():
+            recipe = recipe_of(read_spec(path.parent / "spec.json"), corpus)
+            model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, load_file(weights))
+            found = (round(float(value), 4) for value in measured(model, corpus, recipe.block))
+            yield Copying(record["size"], record["tokens"], record["seed"], *found)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.copying", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", type=Path, nargs="+", help="finished studies")
+    parser.add_argument("--out", type=Path, help="a CSV to write the rows to")
+    options = parser.parse_args(arguments)
+    found = {run for folder in options.folders for run in runs(folder)}
+    rows = [astuple(run) for run in sorted(found, key=lambda run: (run.size, run.tokens, run.seed))]
+    header = [field.name for field in fields(Copying)]
+    if options.out:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([header, *rows])
+        write_text(options.out, text.getvalue())
+    print(table(header, [[str(value) for value in row] for row in rows]))
+
+
+if __name__ == "__main__":
+    main()
