@@ -1,7 +1,7 @@
 """Which part of general loss a model copies from what it has just read: the runs without a dose of finished studies.
 
-A token of the validation text is told by its block when the two tokens before it stand earlier in that block with the
-same token after them. Models that have learned to copy from their context (induction heads: Olsson et al. 2022,
+A token of the validation text is repeated in its block when the two tokens before it stand earlier in that block with
+the same token after them. Models that have learned to copy from their context (induction heads: Olsson et al. 2022,
 2209.11895) lose far less on those than others do, and on a passage that they read a second time.
 
     python -m benchmarks.copying FOLDER [FOLDER ...] [--out results/copying/runs.csv]
@@ -35,30 +35,30 @@ Losses = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Copying:
-    """One run. General loss in bits per byte: of all tokens, of those told by the block, of the rest; of passages in
-    bits per token, the first time and the second."""
+    """One run. General loss of all tokens, of those repeated in their block, and of the rest, in bits per byte (at as
+    many bytes a token as the whole text has); of passages in bits per token, the first time and the second."""
 
     size: int
     tokens: int
     seed: int
     general_loss: float
-    told: float
+    repeated: float
     rest: float
     first: float
     again: float
 
 
-def told_by_block(blocks: Ints) -> NDArray[np.bool_]:
+def repeated_in_block(blocks: Ints) -> NDArray[np.bool_]:
     """Which targets of blocks (n, length + 1), the second token of each on, follow CONTEXT tokens that stand before
     in the same block with that same token after them; (n, length)."""
-    told = np.zeros((len(blocks), blocks.shape[1] - 1), dtype=bool)
-    for row, block in zip(told, blocks.tolist(), strict=True):
+    repeated = np.zeros((len(blocks), blocks.shape[1] - 1), dtype=bool)
+    for row, block in zip(repeated, blocks.tolist(), strict=True):
         seen = set()
         for at in range(CONTEXT, len(block)):
             run = tuple(block[at - CONTEXT : at + 1])
             row[at - 1] = run in seen
             seen.add(run)
-    return told
+    return repeated
 
 
 @torch.inference_mode()
@@ -73,17 +73,17 @@ def losses(model: Model, blocks: Ints) -> Losses:
 
 
 def measured(model: Model, corpus: Corpus, block: int) -> tuple[float, float, float, float, float]:
-    """General loss of all, told and other tokens (bits per byte), and of passages read twice (bits per token)."""
+    """General loss of all, repeated and other tokens (bits per byte), and of passages read twice (bits per token)."""
     tokens, header = corpus.validation
     text = np.asarray(tokens, dtype=np.int64)
     blocks = np.lib.stride_tricks.sliding_window_view(text, block + 1)[::block].copy()
-    bits, told = losses(model, blocks) * header.tokens / header.text_bytes, told_by_block(blocks)
+    bits, repeated = losses(model, blocks) * header.tokens / header.text_bytes, repeated_in_block(blocks)
     start = np.random.default_rng(0).integers(len(text) - LENGTH, size=PASSAGES)
     passages = text[start[:, None] + np.arange(LENGTH)]
     twice = losses(model, np.concatenate([passages, passages], axis=1))
     begun = LENGTH // 4  # by then the second reading has shown that it is one
     first, again = twice[:, begun - 1 : LENGTH - 1], twice[:, LENGTH + begun - 1 :]
-    return bits.mean(), bits[told].mean(), bits[~told].mean(), first.mean(), again.mean()
+    return bits.mean(), bits[repeated].mean(), bits[~repeated].mean(), first.mean(), again.mean()
 
 
 def runs(folder: Path) -> Iterator[Copying]:

@@ -128,7 +128,7 @@ def estimate_table(estimates: Iterable[Estimate]) -> Table:
             f"{run.share:.3g}",
             f"{run.exposures:,.1f}",
             str(run.seed),
-            f"{run.passes:.2g}",
+            f"{run.passes:.2f}" if run.passes < 10 else f"{run.passes:,.0f}",
             f"{run.steps:,}",
             f"{run.memory / 2**20:,.0f} MiB",
             f"{run.seconds / 60:.2f}",

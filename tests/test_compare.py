@@ -110,3 +110,10 @@ def test_points_agree_where_the_errors_of_both_together_account_for_the_differen
     assert beside(0.48, Interval(30 / 31, None, 31 / 32)) is True  # nobody knows how far below it may lie
     assert beside(None, Interval(None, 0.9, None), inside=True) is True
     assert beside(None, Interval(), inside=None) is None
+
+
+def test_exposures_agree_by_their_ratio() -> None:
+    predicted, seen = Interval(100.0, 80.0, 120.0), Interval(150.0, 110.0, 200.0)
+    point = ComparedPoint("collapse", 1000, 5000, "exposures", predicted, seen, "found", 0.1761, False)
+    assert point.agrees is False  # .079 and .135 dex, together .156
+    assert replace(point, observed=Interval(150.0, 100.0, 200.0)).agrees is True

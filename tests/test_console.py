@@ -7,6 +7,7 @@ from rich.console import Console
 
 from infusionlaw.chain import dry_run, run_study
 from infusionlaw.console import ConsoleWatch, estimate_table
+from infusionlaw.files import read_json, write_json
 from infusionlaw.studyfile import write_template
 
 
@@ -40,3 +41,20 @@ def test_the_dry_run_table_has_a_row_a_run_with_the_numbers(tmp_path) -> None:
     assert sum(run.run in text for run in estimates) == 56
     assert "1,500,000" in text
     assert text.count("held out") == 8
+    assert text.splitlines()[0].split()[5:8] == ["seed", "passes", "steps"] and text.count(" 0.50 ") == 56
+
+
+def test_what_is_to_be_known_of_the_corpus_is_said_before_training(tmp_path) -> None:
+    class Repeats(FakeLab):
+        def prepare(self, study, folder):
+            own = super().prepare(study, folder)
+            content = read_json(folder / "corpus" / "corpus.json")
+            content["counts"] |= {"validation_tokens": 1000, "validation_tokens_in_training_text": 310}
+            write_json(folder / "corpus" / "corpus.json", content)
+            return own
+
+    out = StringIO()
+    with ConsoleWatch(Console(file=out, width=200)) as watch:
+        run_study(write_template(tmp_path / "mine.toml"), tmp_path / "out", Repeats(), watch)
+    before, _, _ = out.getvalue().partition("training the runs")
+    assert "31 % of the validation text stands word for word in the training text" in before

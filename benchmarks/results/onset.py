@@ -75,8 +75,8 @@ def _agrees(said: Interval, point: Point) -> bool:
     if point.status != "found" or point.share.value is None or said.value is None:
         return False
     error = float(log_odds(point.share.value) - log_odds(said.value))
-    place = (point.kind, point.size, point.tokens, point.unit)
-    return bool(ComparedPoint(*place, said, point.share, point.status, error, None).agrees)
+    place = (point.kind, point.size, point.tokens)
+    return bool(ComparedPoint(*place, "share", said, point.share, point.status, error, None).agrees)
 
 
 def _law(main: Grid, points: dict[tuple[float, float], Point]) -> str:

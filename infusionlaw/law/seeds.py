@@ -1,13 +1,15 @@
 """How far the general loss of one run lies from the mean over seeds.
 
-A seed decides in what order the text is read, and that shifts general loss to the same side at every size and budget
+A seed decides in what order the text is read, and that shifts general loss much alike at every size and budget
 (docs/results.md has a table). Runs of three seeds at thirty places therefore tell of three shifts, not of ninety. A run
-of another seed lies beside the mean over m seeds by
+of another seed lies beside the mean over m seeds, the most that a place has, by
 
     s sqrt(1 + 1 / m) t,   s^2 = (DOF s0^2 + (m - 1) v) / (DOF + m - 1)
 
 with v the variance between seeds, pooled over places, and t a Student t of DOF + m - 1 degrees of freedom; s0 is what
-is believed beforehand, PART of the loss. In bits per byte, since that is what stays alike from size to size.
+is believed beforehand, PART of the loss: measured here, .7 % of it for the demonstration, 1.5 % for the main grid and
+2.1 % for the second family. In bits per byte, since that is what stays alike from size to size. Where every place has
+one run, of whatever seeds, that belief is all there is.
 """
 
 from collections import defaultdict

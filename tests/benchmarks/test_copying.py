@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.copying import losses, told_by_block
+from benchmarks.copying import losses, repeated_in_block
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import recipe_for
 
 
-def test_a_token_is_told_by_what_stood_before_in_the_same_block() -> None:
+def test_a_token_is_repeated_where_what_is_before_it_stood_before_it_earlier_in_the_block() -> None:
     blocks = np.array([[1, 2, 3, 9, 1, 2, 3, 2, 3], [1, 2, 4, 9, 1, 2, 3, 9, 1], [1, 2, 3, 1, 2, 3, 1, 2, 3]])
-    told = told_by_block(blocks)
-    assert told.shape == (3, 8)
-    assert [np.flatnonzero(row).tolist() for row in told] == [[5], [], [4, 5, 6, 7]]
+    repeated = repeated_in_block(blocks)
+    assert repeated.shape == (3, 8)
+    assert [np.flatnonzero(row).tolist() for row in repeated] == [[5], [], [4, 5, 6, 7]]
 
 
 def test_losses_are_those_of_the_targets_in_bits() -> None:

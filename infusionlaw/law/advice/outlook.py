@@ -5,9 +5,9 @@
 
 R: how far the domain facts are learned (acquisition a, width v); F: what is left beyond a collapse (place c, width w);
 zero: of recall guessing, of retention the score at dose 0 (`law.bare`). Retention follows the same R, because it is
-what states the facts that teaches prior facts their form, and falls at a place of its own. General loss is that at dose
-0 with the rise of a dose (`law.cost`). All are drawn independently. Where a collapse has no law, nothing is said of
-doses beyond those that every curve was cleared of one up to.
+what states the facts that teaches prior facts their form, and falls at a place of its own. General loss is that of one
+run at dose 0 with the rise of a dose (`law.cost`). All are drawn independently. Where a collapse has no law, nothing is
+said of doses beyond those that every curve was cleared of one up to.
 """
 
 from dataclasses import dataclass
