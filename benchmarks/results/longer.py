@@ -21,8 +21,8 @@ lie below 0, was asked for targets that nothing was trained at: two at the small
 little loss, and one at the large end (`studies/longer.toml`; one seed, on a CPU). Plateaus of recall and retention,
 which were cut at .98, had been cut at .995 by then."""
 
-AGAIN = """The second version is the law as it is now. It too was asked for targets that nothing was trained at
-(`studies/longer-again.toml`; one seed, on a CPU)."""
+AGAIN = """The second version is that of the law now, but for the deviation between seeds (below), which came later. It
+too was asked for targets that nothing was trained at (`studies/longer-again.toml`; one seed, on a CPU)."""
 
 LARGER = """And for larger ones at the same budget, where it says too much loss of the targets that it was made with
 (`studies/longer-larger.toml`; one seed, on a CPU)."""
