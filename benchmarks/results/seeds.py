@@ -1,4 +1,4 @@
-"""What a seed does to general loss: the same at every size."""
+"""What a seed does to general loss: much the same at every size."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
 """How much of the validation text stands word for word in the training text.
 
-What a model has been trained on it can learn by heart, the better the larger it is and the oftener it reads it, and
-then its general loss tells less of how well it does on new text. Equal documents never lie on both sides of the split;
-parts of documents may. Counted are the tokens of the validation text within a run of RUN tokens that the training text
-has too, as Touvron et al. 2023 (2307.09288, A.6) count contamination, with longer runs, which are no phrases of common
-speech. The training text is read once, a CHUNK at a time.
+What a model has been trained on it may know by heart, and its loss on that tells less of how well it does on new text.
+Equal documents never lie on both sides of the split; parts of documents may. Counted are the tokens of the validation
+text within a run of RUN tokens that the training text has too, as Touvron et al. 2023 (2307.09288, A.6) count
+contamination, with longer runs, which are no phrases of common speech. The training text is read once, a CHUNK at a
+time.
 """
 
 import numpy as np
