@@ -24,6 +24,7 @@ from benchmarks.markdown import table
 from infusionlaw.files import read_json, write_text
 from infusionlaw.lab.corpus import Corpus, open_corpus
 from infusionlaw.lab.model import Model
+from infusionlaw.lab.probe import block_losses
 from infusionlaw.lab.terms import recipe_of
 from infusionlaw.records import read_spec
 
@@ -61,15 +62,10 @@ def repeated_in_block(blocks: Ints) -> NDArray[np.bool_]:
     return repeated
 
 
-@torch.inference_mode()
 def losses(model: Model, blocks: Ints) -> Losses:
     """Bits of every target of blocks (n, length + 1); (n, length)."""
-    found = []
-    for part in torch.split(torch.from_numpy(blocks), 32):
-        logits = model.logits(part[None, :, :-1])[0].float()
-        nats = torch.logsumexp(logits, -1) - logits.gather(2, part[:, 1:, None])[..., 0]
-        found.append(nats.double().numpy() / math.log(2))
-    return np.concatenate(found)
+    nats = torch.cat([part.double().cpu() for part in block_losses(model, torch.from_numpy(blocks))])
+    return np.asarray(nats.numpy() / math.log(2))
 
 
 def measured(model: Model, corpus: Corpus, block: int) -> tuple[float, float, float, float, float]:

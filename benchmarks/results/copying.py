@@ -1,10 +1,10 @@
 """Why the law of small models says too much loss of large ones: these have learned to copy from their context."""
 
-import csv
 from pathlib import Path
 
 from benchmarks.markdown import table
 from infusionlaw.report.numbers import number
+from infusionlaw.tabular import read_rows
 
 HEAD = """## What large models do that small ones do not
 
@@ -29,8 +29,7 @@ def copying(path: Path) -> str:
     """The table, and from where on models copy; "" without a table."""
     if not path.exists():
         return ""
-    with path.open(encoding="utf8", newline="") as handle:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(handle)]
+    rows = [{name: float(value) for name, value in row.items()} for row in read_rows(path)[1]]
     lines = [
         [number(row["size"]), number(row["tokens"]), f"{row['seed']:.0f}", *(f"{row[name]:.2f}" for name in _LOSSES)]
         for row in rows

@@ -10,7 +10,7 @@ states at answer positions are projected to the vocabulary, which makes a probe 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from infusionlaw.lab.corpus import Corpus, probed_questions
 from infusionlaw.lab.knowledge import Fact, prompt_and_answer
@@ -174,20 +175,23 @@ def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDA
 
 
 @torch.inference_mode()
+def block_losses(model: Model, blocks: Tensor) -> Iterator[Tensor]:
+    """Nats of every target of blocks (n, length + 1) of token ids, a part (up to 32, length) at a time, on the model's
+    device."""
+    device = model.embedding.weight.device
+    for part in torch.split(blocks, 32):
+        logits = model.logits(part[None, :, :-1].to(device))[0].float()
+        target = part[:, 1:].to(device)
+        yield torch.logsumexp(logits, -1) - logits.gather(2, target[..., None])[..., 0]
+
+
 def general_loss(model: Model, corpus: Corpus, block: int) -> tuple[float, float]:
     """General loss in bits per byte over the validation text, and its standard error over blocks."""
     tokens, header = corpus.validation
     count = (len(tokens) - 1) // block
     ids = torch.from_numpy(np.asarray(tokens[: count * block + 1], dtype=np.int64))
-    device = model.embedding.weight.device
     blocks = torch.as_strided(ids, (count, block + 1), (block, 1))
-    losses = []
-    for part in torch.split(blocks, 32):
-        logits = model.logits(part[None, :, :-1].to(device))[0].float()
-        target = part[:, 1:].to(device)
-        nats = torch.logsumexp(logits, -1) - logits.gather(2, target[..., None])[..., 0]
-        losses.append(nats.mean(1).double().cpu())
-    nats_a_token = torch.cat(losses).numpy()
+    nats_a_token = torch.cat([nats.mean(1).double().cpu() for nats in block_losses(model, blocks)]).numpy()
     scale = _NATS_TO_BITS * header.tokens / header.text_bytes
     return _mean_and_error(nats_a_token * scale)
 

@@ -81,14 +81,26 @@ class Bare:
 def fit_bare(rows: Sequence[RunRecord], unit: DoseUnit) -> Bare:
     """Both from a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out."""
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
-    retention = _Places.of(zero, lambda row: row.retention, lambda y: float(logit(np.clip(y, LEAST, MOST))))
-    loss = _Places.of(zero, measured_loss, lambda y: float(np.log(y)))
-    runs = [((row.size, row.tokens), value) for row in zero if (value := measured_loss(row)) is not None]
+    retentions, losses = _by_place(zero, lambda row: row.retention), _by_place(zero, measured_loss)
+    retention = _Places.of(retentions, lambda y: float(logit(np.clip(y, LEAST, MOST))))
+    loss = _Places.of(losses, lambda y: float(np.log(y)))
     return Bare(
         retention=_line(retention, RETENTION) if retention else None,
         general_loss=_loss(loss) if loss else None,
-        shift=fit_shift(runs) if runs else None,
+        shift=fit_shift([*losses.values()]) if losses else None,
     )
+
+
+_ByPlace = dict[tuple[float, float], list[float]]
+
+
+def _by_place(rows: Sequence[RunRecord], score: Callable[[RunRecord], float | None]) -> _ByPlace:
+    """The values of a score, of the seeds of each size and budget that has any."""
+    found: _ByPlace = {}
+    for row in rows:
+        if (value := score(row)) is not None:
+            found.setdefault((row.size, row.tokens), []).append(value)
+    return found
 
 
 def _loss(at: "_Places") -> Line | Floors:
@@ -112,13 +124,7 @@ class _Places:
     y: Array
 
     @classmethod
-    def of(
-        cls, rows: Sequence[RunRecord], score: Callable[[RunRecord], float | None], transform: Callable[[float], float]
-    ) -> "_Places | None":
-        by_place: dict[tuple[float, float], list[float]] = {}
-        for row in rows:
-            if (value := score(row)) is not None:
-                by_place.setdefault((row.size, row.tokens), []).append(value)
+    def of(cls, by_place: _ByPlace, transform: Callable[[float], float]) -> "_Places | None":
         if not by_place:
             return None
         size, tokens = (np.array(values) for values in zip(*by_place, strict=True))

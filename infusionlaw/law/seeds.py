@@ -12,7 +12,6 @@ is believed beforehand, PART of the loss: measured here, .7 % of it for the demo
 one run, of whatever seeds, that belief is all there is.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,16 +34,13 @@ class Shift:
         return self.scale * np.random.default_rng(seed).standard_t(self.dof, count)
 
 
-def fit_shift(runs: Sequence[tuple[tuple[float, float], float]]) -> Shift:
-    """From runs of one dose: each its place (size, tokens) and its loss in bits per byte; at least one."""
-    by_place: dict[tuple[float, float], list[float]] = defaultdict(list)
-    for place, loss in runs:
-        by_place[place].append(loss)
-    groups = [np.array(losses) for losses in by_place.values()]
+def fit_shift(losses: Sequence[Sequence[float]]) -> Shift:
+    """From runs of one dose: the losses (bits per byte) of the seeds of each place, of one place and seed at least."""
+    groups = [np.array(own) for own in losses]
     seeds = max(map(len, groups))
     free = sum(len(group) - 1 for group in groups)
     between = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / free if free else 0.0
-    believed = PART * float(np.mean([loss for _, loss in runs]))
+    believed = PART * float(np.mean(np.concatenate(groups)))
     dof = DOF + seeds - 1
     squared = (DOF * believed**2 + (seeds - 1) * between) / dof
     return Shift(round(float(np.sqrt(squared * (1 + 1 / seeds))), 6), dof)
