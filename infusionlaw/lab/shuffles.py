@@ -22,7 +22,10 @@ def shuffles(seed: Sequence[int], first: int, count: int, size: int) -> NDArray[
     fixed = [word for part in seed for word in _words(part)]
     hashed = len(fixed) < _POOL and first + count <= 1 << 32  # else the last word is not alone or has no place
     makers = _hashed_generators(fixed, first, count) if hashed else _generators(seed, first, count)
-    return np.stack([maker.permutation(size) for maker in makers])
+    out = np.tile(np.arange(size), (count, 1))
+    for maker, row in zip(makers, out, strict=True):
+        maker.shuffle(row)  # what `permutation` does
+    return out
 
 
 def _words(number: int) -> list[int]:

@@ -2,10 +2,11 @@
 
     documents -> batches -> which are kept, their tokens, the bytes of these -> file
 
-The middle is one piece of work a batch, of which nothing depends on any other. Of a short text it is done by two
-threads, while those of `tokenizers` have every core. What goes beyond SHORT is done by processes, one a core and with
-one thread each: asking whether a document is kept and packing its tokens is Python's work, and one process of it would
-keep a machine with many cores waiting (`python -m benchmarks.data_path tokenising`).
+The middle is one piece of work a batch, of which nothing depends on any other. It is done by one worker a core, each of
+which tokenises its batch alone: the threads of `tokenizers` would divide a batch between them and wait for each other.
+Workers are threads for a short text, and processes for what goes beyond SHORT: asking whether a document is kept and
+packing its tokens is Python's work, which only one thread of a process does at a time
+(`python -m benchmarks.data_path tokenising`).
 """
 
 import math
@@ -32,6 +33,7 @@ DOCUMENTS, CHARACTERS = 200, 1_000_000
 FEW = 20  # documents at a time where only the first so many tokens are wanted
 SHORT = 30_000_000  # characters before processes are started
 MOST = 32  # processes, each of some 100 MB with the batches that wait for it
+_PARALLEL = "TOKENIZERS_PARALLELISM"
 Keep = Callable[[str], str]  # why a document is left out; "": it is kept
 
 
@@ -125,14 +127,27 @@ class _Packer:
 
 
 def _packed(batches: Iterator[list[str]], packer: _Packer) -> Generator[Piece, None, None]:
-    with ThreadPoolExecutor(2) as threads:
-        yield from _in_order(threads, packer, _up_to(SHORT, batches), 2)
+    workers = min(cores(), MOST)
+    with _one_thread_a_batch(), ThreadPoolExecutor(workers) as threads:
+        yield from _in_order(threads, packer, _up_to(SHORT, batches), workers)
     following = next(batches, None)
     if following is None:
         return
-    workers = min(cores(), MOST)
     with _processes(workers, packer) as pool:
         yield from _in_order(pool, _pack, chain([following], batches), 2 * workers)
+
+
+@contextmanager
+def _one_thread_a_batch() -> Iterator[None]:
+    """What `tokenizers` looks up at every call, for a while."""
+    former = os.environ.get(_PARALLEL)
+    os.environ[_PARALLEL] = "false"
+    try:
+        yield
+    finally:
+        os.environ.pop(_PARALLEL)
+        if former is not None:
+            os.environ[_PARALLEL] = former
 
 
 @contextmanager
@@ -174,7 +189,7 @@ class _Worker:
 
 def _start(packer: _Packer) -> None:
     serve()
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ[_PARALLEL] = "false"
     _Worker.packer = packer
 
 

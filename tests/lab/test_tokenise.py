@@ -53,6 +53,25 @@ def test_token_file_is_the_same_however_it_was_batched(tokenizer, tmp_path, monk
     assert (tmp_path / "whole.bin").stat().st_size == 2 * whole.tokens
 
 
+@pytest.mark.parametrize("before", [None, "true"])
+def test_each_batch_has_one_thread_and_the_callers_own_setting_comes_back(
+    tokenizer, tmp_path, monkeypatch, before
+) -> None:
+    name = "TOKENIZERS_PARALLELISM"
+    monkeypatch.delenv(name, raising=False)
+    if before is not None:
+        monkeypatch.setenv(name, before)
+    seen = set()
+
+    def keep(document: str) -> str:
+        seen.add(os.environ.get(name))
+        return ""
+
+    write_tokens(tmp_path / "t.bin", TEXTS * 100, tokenizer, keep, limit=50)  # left early
+    assert seen == {"false"}
+    assert os.environ.get(name) == before
+
+
 def test_a_limited_file_reads_little_more_than_it_holds(tokenizer, tmp_path) -> None:
     read = []
     texts = (read.append(text) or text for text in TEXTS * 100)
