@@ -24,7 +24,7 @@ from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.report.corpus import remarks
 from infusionlaw.report.page import write_report
 from infusionlaw.report.status import state_text
-from infusionlaw.study import Study, asked_of, keep_recipe, locked
+from infusionlaw.study import Study, asked_of, folder_of, keep_recipe, locked
 from infusionlaw.studyfile import StudyFile, read_study_file
 from infusionlaw.table import table_hash, write_table
 
@@ -68,7 +68,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     file = read_study_file(path)
     if folder is None and (Path(file.name).name != file.name or file.name == ".."):
         raise InputError(f'{path}: "name" is {file.name!r}, which is no name of a folder; change it, or say --out')
-    folder = Path(folder) if folder is not None else Path(file.name)
+    folder = folder_of(file, folder)
     with locked(folder):
         remove_leftovers(folder)
         keep_recipe(file, folder)

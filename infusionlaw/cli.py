@@ -171,6 +171,7 @@ def _dry_run(study: Path, out: Path | None) -> None:
     from infusionlaw.console import estimate_table
     from infusionlaw.report.corpus import remarks
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
+    from infusionlaw.study import folder_of
     from infusionlaw.studyfile import read_study_file
 
     typer.echo("preparing facts and text, then timing a few steps of each size", err=True)
@@ -178,7 +179,7 @@ def _dry_run(study: Path, out: Path | None) -> None:
     Console(width=140).print(estimate_table(estimates))
     file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
-    for remark in remarks(out or Path(file.name)):
+    for remark in remarks(folder_of(file, out)):
         typer.echo(remark)
     if file.design.design == "search":
         typer.echo(

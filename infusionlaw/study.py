@@ -168,6 +168,11 @@ def open_folder(folder: Path) -> Study:
         raise InputError(f"{path}: not a study's settings; run the study file again to write it anew") from error
 
 
+def folder_of(file: StudyFile, asked: str | Path | None) -> Path:
+    """The study's folder: the one asked for, or its name in the current folder."""
+    return Path(file.name if asked is None else asked)
+
+
 def keep_recipe(file: StudyFile, folder: Path) -> None:
     """InputError where runs of the folder were begun under another version of the recipe: all would be made anew."""
     specs = map(read_spec, folder.glob("runs/*/spec.json"))

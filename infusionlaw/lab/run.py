@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from infusionlaw.errors import InputError
+from infusionlaw.lab.compile import worth_compiling
 from infusionlaw.lab.corpus import Corpus, open_corpus
 from infusionlaw.lab.execute import best_device, execute_together
 from infusionlaw.lab.host import settle
@@ -53,14 +54,15 @@ class Lab:
         """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
         corpus = open_corpus(folder / "corpus")
         at_once, text = processes(study), len(corpus.train)
-        first = {(spec.size, spec.tokens): spec for spec in specs}
+        recipes = [recipe_of(spec, corpus) for spec in specs]
+        alike = [(recipe.shape, recipe.batch, worth_compiling(recipe, best_device())) for recipe in recipes]
+        first = dict(zip(reversed(alike), reversed(specs), strict=True))  # budgets of a trunk have one step
         with _pool(folder, at_once) as pool:
             seconds = dict(zip(first, pool.map(_calibrate, first.values()), strict=True))
         out = []
-        for spec, start in zip(specs, starts(specs, corpus), strict=True):
-            recipe = recipe_of(spec, corpus)
+        for spec, recipe, kind, start in zip(specs, recipes, alike, starts(specs, corpus), strict=True):
             share, exposures = doses_of(spec, recipe, corpus)
-            step, probing = seconds[spec.size, spec.tokens]
+            step, probing = seconds[kind]
             out.append(
                 Estimate(
                     run=spec.id,

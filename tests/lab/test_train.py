@@ -12,7 +12,7 @@ from infusionlaw.lab.checkpoint import remove, resume, step_of
 from infusionlaw.lab.model import Model
 from infusionlaw.lab.recipe import recipe_for
 from infusionlaw.lab.step import clip
-from infusionlaw.lab.train import train
+from infusionlaw.lab.train import time_steps, train
 
 
 @pytest.fixture(autouse=True)
@@ -199,3 +199,24 @@ def test_members_of_a_cohort_go_on_together_or_apart_from_where_they_stopped(cor
     remove(folders[1])
     with pytest.raises(ValueError, match="different steps"):
         resume(cut, torch.optim.AdamW(cut.parameters()), folders)
+
+
+@pytest.mark.parametrize(("pace", "steps"), [(0.01, 13), (2.0, 2)])
+def test_slow_steps_are_timed_once_after_the_first(corpus, monkeypatch, pace, steps) -> None:
+    done = []
+
+    class Paced:
+        """A model's step on a clock of its own."""
+
+        def __init__(self, model, recipe) -> None:
+            pass
+
+        def __call__(self, blocks, step):
+            done.append(step)
+            return torch.zeros(1), torch.zeros(1)
+
+    monkeypatch.setattr("infusionlaw.lab.train.Stepper", Paced)
+    monkeypatch.setattr("infusionlaw.lab.train.time.perf_counter", lambda: len(done) * pace)
+    model, recipe, mixture = start(corpus)
+    assert time_steps(model, recipe, [mixture], seconds=0.09) == pytest.approx(pace)
+    assert len(done) == steps

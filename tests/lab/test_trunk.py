@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from infusionlaw.lab.recipe import recipe_for
 from infusionlaw.lab.run import Lab
 from infusionlaw.lab.schedule import schedule, starts
 from infusionlaw.lab.terms import doses_of, recipe_of, trunk_of
+from infusionlaw.records import RunSpec
 from infusionlaw.studyfile import read_study_file
 
 BUDGETS = (20_000, 40_000, 80_000)
@@ -149,7 +151,9 @@ def test_one_budget_has_no_trunk(material, corpus) -> None:
 
 
 class EvenPace:
-    """A pool on which a step of every shape takes .01 s and probing .5 s."""
+    """A pool on which a step of every shape takes .01 s and probing .5 s; `timed` is what it was asked to time."""
+
+    timed: ClassVar[list[RunSpec]] = []
 
     def __init__(self, folder, size) -> None:
         pass
@@ -161,6 +165,7 @@ class EvenPace:
         pass
 
     def map(self, work, specs):
+        self.timed += specs
         return [(0.01, 0.5) for _ in specs]
 
 
@@ -183,7 +188,9 @@ def test_a_study_of_several_budgets_goes_through_the_door(material, tmp_path, mo
     assert begins[short.id] == 0 and begins[long.id] == recipe_of(short, prepared).stem  # it begins in mid-way
     assert all(estimate.seconds > 0 for estimate in estimates.values())
     monkeypatch.setattr(lab_run, "_pool", EvenPace)
+    EvenPace.timed.clear()
     estimates = {run.run: run for run in lab.estimate(file, tmp_path / "out", wanted)}
+    assert len(EvenPace.timed) == 1  # budgets of a trunk have one step, which is timed once
     assert estimates[long.id].seconds < 1.6 * estimates[short.id].seconds  # it is twice as long and begins in mid-way
     assert estimates[long.id].seconds == pytest.approx(0.01 * (estimates[long.id].steps - begins[long.id]) + 0.5)
     assert not list((tmp_path / "out").glob("runs/*/checkpoint*"))
