@@ -16,7 +16,7 @@ of real text cost when they are read twice in a row, in bits per token (`python 
 main grid's kind done on a CPU):"""
 
 TAIL = """Up to {last} the second reading gains {small:.2f} bits at most, at the budgets tried. At {first} it gains
-{before:.2f} at {earlier} tokens and {after:.2f} at {tokens}, {most:.2f} at most: the model has begun to copy, and what
+{before} at {earlier} tokens, {after} at {tokens}, {most:.2f} at most: the model has begun to copy, and what
 is repeated costs it less than smaller models show. The law has one smooth form over models that copy and models that do
 not, and says too much of the general loss of those that do. Not known is whether larger ones, done on a GPU, copy (no
 weights were kept), and whether recall that collapses later than said, at 7.2 M and 14.4 M, has to do with it."""
@@ -41,23 +41,30 @@ _LOSSES = ("general_loss", "repeated", "rest", "first", "again")
 
 
 def _told(rows: list[dict[str, float]]) -> str:
-    """Which size begins to copy and when; "" unless it is one alone, larger than all others, that goes on with it."""
+    """Which size begins to copy and when; "" unless it is one alone, larger than all others, of which every seed copies
+    from one budget on and none before."""
     gains = [(row["size"], row["tokens"], row["first"] - row["again"]) for row in rows]
-    first = min((row for row in gains if row[2] > COPIES), default=None)
-    if first is None:
+    copying = {size for size, _, gain in gains if gain > COPIES}
+    others = [(size, gain) for size, _, gain in gains if size not in copying]
+    if len(copying) != 1 or not others or max(others)[0] > max(copying):
         return ""
-    own = sorted(row for row in gains if row[0] == first[0])
-    before, after = own[: own.index(first)], own[own.index(first) :]
-    others = [row for row in gains if row[0] != first[0]]
-    if not before or not others or max(others)[0] > first[0] or any(row[2] <= COPIES for row in after):
+    budgets = sorted({tokens for size, tokens, _ in gains if size in copying})
+    own = {at: [gain for size, tokens, gain in gains if size in copying and tokens == at] for at in budgets}
+    before = [at for at in budgets if max(own[at]) <= COPIES]
+    after = [at for at in budgets if min(own[at]) > COPIES]
+    if not before or not after or before + after != budgets:
         return ""
     return TAIL.format(
         last=number(max(others)[0]),
-        small=max(row[2] for row in others),
-        first=number(first[0]),
-        before=before[-1][2],
-        earlier=number(before[-1][1]),
-        after=first[2],
-        tokens=number(first[1]),
-        most=max(row[2] for row in after),
+        small=max(gain for _, gain in others),
+        first=number(max(copying)),
+        before=_each(own[before[-1]]),
+        earlier=number(before[-1]),
+        after=_each(own[after[0]]),
+        tokens=number(after[0]),
+        most=max(map(max, own.values())),
     )
+
+
+def _each(gains: list[float]) -> str:
+    return " and ".join(f"{gain:.2f}" for gain in gains)
