@@ -16,10 +16,10 @@ of real text cost when they are read twice in a row, in bits per token (`python 
 main grid's kind done on a CPU):"""
 
 TAIL = """Up to {last} the second reading gains {small:.2f} bits at most, at the budgets tried. At {first} it gains
-{before} at {earlier} tokens, {after} at {tokens}, {most:.2f} at most: the model has begun to copy, and what
-is repeated costs it less than smaller models show. The law has one smooth form over models that copy and models that do
-not, and says too much of the general loss of those that do. Not known is whether larger ones, done on a GPU, copy (no
-weights were kept), and whether recall that collapses later than said, at 7.2 M and 14.4 M, has to do with it."""
+{gains} tokens: the model has begun to copy, and what is repeated costs it less than smaller models show. The law has
+one smooth form over models that copy and models that do not, and says too much of the general loss of those that do.
+Not known is whether larger ones, done on a GPU, copy (no weights were kept), and whether recall that collapses later
+than said, at 7.2 M and 14.4 M, has to do with it."""
 
 COPIES = 0.2  # bits a token by which a second reading must be better than the first, for a model that copies
 COLUMNS = ("size", "budget", "seed", "general loss", "repeated in the block", "the rest", "first reading", "second")
@@ -41,8 +41,8 @@ _LOSSES = ("general_loss", "repeated", "rest", "first", "again")
 
 
 def _told(rows: list[dict[str, float]]) -> str:
-    """Which size begins to copy and when; "" unless it is one alone, larger than all others, of which every seed copies
-    from one budget on and none before."""
+    """Which size begins to copy and when; "" unless it is one alone, larger than all others, of which no seed copies at
+    the shortest budget and every seed does at the longest."""
     gains = [(row["size"], row["tokens"], row["first"] - row["again"]) for row in rows]
     copying = {size for size, _, gain in gains if gain > COPIES}
     others = [(size, gain) for size, _, gain in gains if size not in copying]
@@ -50,19 +50,14 @@ def _told(rows: list[dict[str, float]]) -> str:
         return ""
     budgets = sorted({tokens for size, tokens, _ in gains if size in copying})
     own = {at: [gain for size, tokens, gain in gains if size in copying and tokens == at] for at in budgets}
-    before = [at for at in budgets if max(own[at]) <= COPIES]
-    after = [at for at in budgets if min(own[at]) > COPIES]
-    if not before or not after or before + after != budgets:
+    if max(own[budgets[0]]) > COPIES or min(own[budgets[-1]]) <= COPIES:
         return ""
+    before = max(at for at in budgets if max(own[at]) <= COPIES)
     return TAIL.format(
         last=number(max(others)[0]),
         small=max(gain for _, gain in others),
         first=number(max(copying)),
-        before=_each(own[before[-1]]),
-        earlier=number(before[-1]),
-        after=_each(own[after[0]]),
-        tokens=number(after[0]),
-        most=max(map(max, own.values())),
+        gains=", ".join(f"{_each(own[at])} at {number(at)}" for at in budgets if at >= before),
     )
 
 
