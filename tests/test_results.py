@@ -188,11 +188,11 @@ def test_copying_is_told_of_the_one_size_that_begins_to(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text("\n".join([head, *rows]))
     text = copying(tmp_path / "runs.csv").replace("\n", " ")
     assert "Up to 100k the second reading gains 0.07 bits at most" in text
-    assert "At 2M it gains 0.04 at 1M, 0.60 at 2M, 0.90 at 4M tokens" in text
+    assert "At 2M it gains 0.04 at 1M, 0.60 at 2M, 0.90 at 4M tokens, a number a seed" in text
     again = [f"2000000,{tokens},2,2,1.5,2.1,5,{5 - gain}" for tokens, gain in ((1_000_000, 0.1), (2_000_000, 0.15))]
     (tmp_path / "runs.csv").write_text("\n".join([head, *rows, *again]))
     text = copying(tmp_path / "runs.csv").replace("\n", " ")
-    assert "At 2M it gains 0.04 and 0.10 at 1M, 0.60 and 0.15 at 2M, 0.90 at 4M tokens" in text
+    assert "At 2M it gains 0.04 and 0.10 at 1M, 0.60 and 0.15 at 2M, 0.90 at 4M tokens, a number a seed" in text
     one_seed_does_not = "2000000,4000000,2,2,1.5,2.1,5,5"
     for wrong in ("3000000,1000000,1,2,1.5,2.1,5,5", "2000000,8000000,1,2,1.5,2.1,5,5", one_seed_does_not):
         (tmp_path / "runs.csv").write_text("\n".join([head, *rows, wrong]))

@@ -56,9 +56,9 @@ class Lab:
         at_once, text = processes(study), len(corpus.train)
         recipes = [recipe_of(spec, corpus) for spec in specs]
         alike = [(recipe.shape, recipe.batch, worth_compiling(recipe, best_device())) for recipe in recipes]
-        first = dict(zip(reversed(alike), reversed(specs), strict=True))  # budgets of a trunk have one step
+        one_each = dict(zip(alike, specs, strict=True))  # budgets of a trunk share one step
         with _pool(folder, at_once) as pool:
-            seconds = dict(zip(first, pool.map(_calibrate, first.values()), strict=True))
+            seconds = dict(zip(one_each, pool.map(_calibrate, one_each.values()), strict=True))
         out = []
         for spec, recipe, kind, start in zip(specs, recipes, alike, starts(specs, corpus), strict=True):
             share, exposures = doses_of(spec, recipe, corpus)

@@ -145,7 +145,7 @@ def _one_thread_a_batch() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop(_PARALLEL)
+        os.environ.pop(_PARALLEL, None)
         if former is not None:
             os.environ[_PARALLEL] = former
 
