@@ -25,6 +25,7 @@ def known_law(
     collapse: Where | None = (1.0, 0.1, 0.0, 0.0),
     retention: Where | None = None,
     *,
+    tolerance: Where | None = None,
     cost: Cost | None = None,
     heights: bool = True,
     facts: float | None = 100.0,
@@ -33,7 +34,7 @@ def known_law(
     largest: float = 0.9,
 ) -> Law:
     """A law with given places of its points, plateau near .9 (guessing .1, floor .2), rise .3 and fall .5 dex wide."""
-    wheres = {"acquisition": acquisition, "collapse": collapse, "retention": retention, "tolerance": None}
+    wheres = {"acquisition": acquisition, "collapse": collapse, "retention": retention, "tolerance": tolerance}
     kinds = tuple(
         replace(_kind(kind, where), facts=facts, tokens_per_fact=tokens_per_fact) for kind, where in wheres.items()
     )

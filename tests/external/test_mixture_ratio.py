@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from infusionlaw import SURFACES, Conditions, fit_surface, read_losses, tolerated_share
+from infusionlaw.law.dose import log_odds
+from infusionlaw.law.rules import CMR
 from infusionlaw.tabular import read_rows
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "data" / "cpt_critical_ratio_tables"
@@ -28,6 +30,8 @@ def test_the_published_curves_give_the_published_critical_shares() -> None:
         theta = {"alpha": float(row["alpha4"]), "s": float(row["s4"]), "beta": float(row["beta3"])}
         found[row["model"]] = f"{100 * SURFACES['critical share by tokens'].loss(theta, twenty_billion)[0]:.2f}"
     assert found == SHARES
+    sizes, odds = np.log10([4.6e8, 9.4e8, 1.6e9, 3.1e9]), log_odds([float(share) / 100 for share in found.values()])
+    assert np.polyfit(sizes, odds, 1)[0] == pytest.approx(CMR.size, abs=5e-4)
 
 
 @pytest.mark.parametrize("model", AT_A_QUARTER)
