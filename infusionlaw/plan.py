@@ -6,19 +6,25 @@ acquisition, the plan says what would have to change (`law.advice.remedies`).
 
 Acquisition carries over to another number of facts in exposures, the rest in share, and a plan beyond FARTHEST times
 the sizes and budgets tried is given only to those who ask for it.
+
+Where a published rule contradicts the law at the target (`law.rules`), the plan states both. The advised dose stays
+that of the law: a rule says how one point moves, and only a law has all the points that a dose is held against.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from infusionlaw.errors import InputError
 from infusionlaw.law.advice.best import Advice, advise
-from infusionlaw.law.advice.limits import TRIED, Limit, Target, text_of
-from infusionlaw.law.advice.outlook import Outlook, outlooks
+from infusionlaw.law.advice.limits import TRIED, Limit, Target, draws, text_of
+from infusionlaw.law.advice.outlook import Outlook, outlooks, recall_at
 from infusionlaw.law.advice.remedies import Remedy, remedies, room
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law, Prediction
 from infusionlaw.law.points.point import Kind
+from infusionlaw.law.rules import RULES, Carried, LawUnderRule, Rule, beyond, contradictions, under_rule
 from infusionlaw.law.uncertainty import expected
 
 FARTHEST = 30.0
@@ -64,13 +70,28 @@ class Support:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """What a published rule says at a target, where it contradicts the law.
+
+    point: where the point lies by the rule, beside the law's own prediction; meaning: what follows at the law's advised
+    dose, "" where there is none; recall: expected there, where the rule is one of acquisition or of the collapse of
+    recall; dose: what would be advised under the rule, None with a reason.
+    """
+
+    point: Carried
+    meaning: str
+    recall: Interval
+    dose: Dose
+
+
+@dataclass(frozen=True)
 class Plan:
     """The plan for one target. status: `ok`, `outside support`, `no dose works` or `no law`; notes say why.
 
     target: with the risk and the tolerance asked for; binding: the constraint that holds the dose back; at the advised
     dose, recall: expected; rise: of general loss; known: how many of the facts; room: for how many as much infused text
     is enough to begin to teach them. outlook: what to expect at no dose, at a quarter of the dose, at it and at four
-    times it. remedies: what would make a dose work.
+    times it. remedies: what would make a dose work. alternatives: what published rules say that contradict the law.
     """
 
     status: str
@@ -90,6 +111,7 @@ class Plan:
     outlook: tuple[Outlook, ...]
     remedies: tuple[Remedy, ...]
     support: Support
+    alternatives: tuple[Alternative, ...] = ()
 
 
 def predict(
@@ -101,12 +123,13 @@ def predict(
     risk: float = 0.05,
     tolerance: float | None = 0.05,
     extrapolate: bool = False,
+    rules: Sequence[Rule] = RULES,
 ) -> Plan:
     """The plan for a model of `size` parameters, `tokens` of training and `facts` (default: as many as in the study).
 
     risk: the most that the dose may be likely to lie beyond a collapse; tolerance: the most that general loss may be
-    expected to rise, bits per byte, None for any rise. InputError for a target or a bound that cannot be, and past
-    FARTHEST times the sizes or budgets tried unless `extrapolate`.
+    expected to rise, bits per byte, None for any rise; rules: published rules to hold the law against. InputError for a
+    target or a bound that cannot be, and past FARTHEST times the sizes or budgets tried unless `extrapolate`.
     """
     target = _target(law, size, tokens, facts, risk, tolerance)
     support = _support(law, size, tokens)
@@ -134,6 +157,7 @@ def predict(
         outlook=outlooks(law, target, x),
         remedies=remedies(law, target) if status == "no dose works" else (),
         support=support,
+        alternatives=_alternatives(law, target, x, rules),
     )
     return replace(plan, notes=_notes(law, plan))
 
@@ -198,6 +222,38 @@ def _known(law: Law, target: Target, recall: Interval) -> Interval:
     return recall.map(lambda end: facts * max(end - guessing, 0.0) / (1 - guessing))
 
 
+def _alternatives(law: Law, target: Target, x: float | None, rules: Sequence[Rule]) -> tuple[Alternative, ...]:
+    """What the rules that contradict the law say of a target, and of its advised dose x."""
+    if isinstance(law, LawUnderRule):  # it is one of the two answers already
+        return ()
+    found = []
+    for point in contradictions(law, target.size, target.tokens, target.facts, rules):
+        ruled = under_rule(law, point.rule)
+        kind, meaning, recall = point.rule.kind, "", Interval()
+        if x is not None:
+            meaning = _MEANINGS[kind][_is_beyond(ruled, target, x)]
+            recall = recall_at(ruled, target, x) if kind in ("acquisition", "collapse") else recall
+        found.append(Alternative(point, meaning, recall, _dose(ruled, target, advise(ruled, target))))
+    return tuple(found)
+
+
+# What a dose short of a point, and one beyond it, would do.
+_MEANINGS: dict[Kind, tuple[str, str]] = {
+    "acquisition": ("the facts would not be learned", "the facts would be learned"),
+    "collapse": ("recall would not collapse", "recall would collapse"),
+    "retention": ("prior facts would not be lost", "prior facts would be lost"),
+    "tolerance": ("general loss would stay within the tolerance", "general loss would rise beyond the tolerance"),
+}
+
+
+def _is_beyond(ruled: LawUnderRule, target: Target, x: float) -> bool:
+    """Whether a dose lies beyond the point of the rule's kind: the median, or the expected rise of general loss."""
+    kind = ruled.rule.kind
+    if kind == "tolerance" and ruled.cost and target.tolerance is not None:
+        return (_rise(ruled, target, x).value or 0.0) > target.tolerance
+    return x >= float(np.median(draws(ruled, kind, target)))
+
+
 def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
     fitted = plan.collapse if plan.collapse.x.value is not None else plan.acquisition
     notes = [*fitted.flags]
@@ -235,7 +291,7 @@ def _unknown_exposures(law: Law, plan: Plan) -> str:
 
 
 def _support(law: Law, size: float, tokens: float) -> Support:
-    by_size, by_tokens = _beyond(size, law.sizes), _beyond(tokens, law.budgets)
+    by_size, by_tokens = beyond(size, law.sizes), beyond(tokens, law.budgets)
     parts = [
         f"{name} is {_plain(target / max(tried))} times the largest tried"
         if target > max(tried)
@@ -257,9 +313,3 @@ def _range(name: str, tried: Sequence[float]) -> str:
 
 def _plain(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.10g}"
-
-
-def _beyond(value: float, tried: Sequence[float]) -> float:
-    """The factor by which a value lies beyond the range tried; 1 inside it (and within 1 % of its ends)."""
-    factor = max(value / max(tried), min(tried) / value, 1.0)
-    return factor if factor > 1.01 else 1.0

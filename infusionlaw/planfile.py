@@ -8,9 +8,9 @@ from infusionlaw.files import write_json
 from infusionlaw.law.advice.outlook import Outlook
 from infusionlaw.law.dose import LEVEL
 from infusionlaw.law.law import Prediction
-from infusionlaw.plan import Dose, Plan
+from infusionlaw.plan import Alternative, Dose, Plan
 
-VERSION = 2
+VERSION = 3
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "facts_room": plan.room.as_dict(),
         "outlook": [_outlook_json(outlook) for outlook in plan.outlook],
         "remedies": [asdict(remedy) for remedy in plan.remedies],
+        "alternatives": [_alternative_json(alternative) for alternative in plan.alternatives],
         "collapse": _dose_json(plan.collapse),
         "acquisition": _dose_json(plan.acquisition),
         "support": {
@@ -50,6 +51,24 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 def _outlook_json(outlook: Outlook) -> dict[str, Any]:
     scores = {name: getattr(outlook, name).as_dict() for name in ("recall", "retention", "general_loss")}
     return {"name": outlook.name, "share": outlook.share, "exposures": outlook.exposures} | scores
+
+
+def _alternative_json(alternative: Alternative) -> dict[str, Any]:
+    point, rule = alternative.point, alternative.point.rule
+    return {
+        "rule": rule.name,
+        "source": rule.source,
+        "kind": rule.kind,
+        "exponents": {"of": rule.measure, "size": rule.size, "tokens": rule.tokens},
+        "measured": {"sizes": list(rule.sizes), "tokens": list(rule.trained), "level": rule.level},
+        "from": dict(zip(("size", "tokens"), point.start, strict=True)),
+        "share": point.share.as_dict(),
+        "exposures": point.exposures.as_dict(),
+        "dex": point.dex,
+        "at_advised_dose": alternative.meaning,
+        "recall": alternative.recall.as_dict(),
+        "dose": _dose_json(alternative.dose),
+    }
 
 
 def _dose_json(dose: Prediction | Dose) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
+from infusionlaw.law.rules import CMR, HUBBLE, under_rule
 from infusionlaw.law.simulate import TrueLaw, World, height, simulate, true_points
 from infusionlaw.plan import Plan, predict
 from infusionlaw.planfile import plan_json, write_plan
@@ -271,7 +272,7 @@ def test_the_json_says_all_and_a_plan_is_the_same_every_time() -> None:
     law = known_law(retention=(0.5, 0.1, 0, 0), cost=known_cost(1.0))
     content = plan_json(plan_for(law, size=8e4))
     assert content == plan_json(plan_for(law, size=8e4))
-    assert content["version"] == 2 and content["level"] == 0.9
+    assert content["version"] == 3 and content["level"] == 0.9
     assert content["target"] == {"size": 8e4, "tokens": TOKENS0, "facts": 100}
     assert (content["risk"], content["most_rise"]) == (0.05, 0.05)
     assert {c["name"] for c in content["constraints"]} == {
@@ -391,3 +392,75 @@ def test_in_exposures_no_dose_takes_more_than_the_budget_has_room_for() -> None:
     assert plan.binding == "room in the budget" and plan.dose.share.value == pytest.approx(0.97)
     room = next(c for c in plan.constraints if c.name == "room in the budget")
     assert room.share == pytest.approx(0.97) and room.exposures == pytest.approx(0.97 * 3e4 / 1500)
+
+
+FAR_TOKENS = 100 * BUDGETS[-1]
+CONSTANT_EXPOSURES = known_law((-2.0, 0.05, 0.0, -1.0))
+
+
+def test_far_in_tokens_a_plan_gives_both_answers_and_keeps_the_laws_own_dose() -> None:
+    far = {"tokens": FAR_TOKENS, "extrapolate": True}
+    plan, alone = plan_for(CONSTANT_EXPOSURES, **far), plan_for(CONSTANT_EXPOSURES, **far, rules=())
+    assert [alternative.point.rule.name for alternative in plan.alternatives] == ["Hubble's rule", "Bordt's rule"]
+    assert alone.alternatives == () and replace(plan, alternatives=()) == alone
+    hubble = plan.alternatives[0]
+    assert hubble.point.dex == pytest.approx(0.93 * 2, abs=0.01)
+    assert hubble.point.law == plan.acquisition
+    # by the rule the advised dose lies far below acquisition, so recall stays near guessing
+    assert hubble.point.x.value is not None and x_of(plan) < hubble.point.x.value - 0.3
+    assert hubble.meaning == "the facts would not be learned"
+    assert hubble.recall.value is not None and plan.recall.value is not None
+    assert hubble.recall.value < 0.5 < plan.recall.value
+    ruled = plan_for(under_rule(CONSTANT_EXPOSURES, HUBBLE), **far)
+    assert hubble.dose == ruled.dose and ruled.alternatives == () and x_of(ruled) > x_of(plan) + 0.5
+    assert hubble.point.x == ruled.acquisition.x
+
+
+def test_within_four_times_the_fitted_tokens_no_rule_is_told_of() -> None:
+    assert plan_for(CONSTANT_EXPOSURES, tokens=4 * BUDGETS[-1]).alternatives == ()
+    assert plan_for(CONSTANT_EXPOSURES, tokens=20 * BUDGETS[-1]).alternatives
+
+
+def test_where_the_rule_leaves_no_dose_the_reason_is_given() -> None:
+    law = known_law((-1.0, 0.05, 0.0, 0.0), collapse=(0.5, 0.05, 0.0, 0.0))
+    ours = replace(HUBBLE, tokens=2.0, tokens_sd=0.0)
+    alternative = plan_for(law, tokens=FAR_TOKENS, extrapolate=True, rules=[ours]).alternatives[0]
+    assert alternative.dose.x.value is None and "lies below acquisition" in alternative.dose.reason
+    assert alternative.point.share.value is None and alternative.point.exposures.value is not None
+
+
+def test_a_law_without_a_dose_still_has_both_answers() -> None:
+    law = known_law((0.3, 0.05, 0.0, 0.0), collapse=(0.1, 0.05, 0.0, 0.0))
+    opposite = replace(HUBBLE, tokens=0.2, tokens_sd=0.0)
+    plan = plan_for(law, tokens=FAR_TOKENS, extrapolate=True, rules=[opposite])
+    assert plan.status == "no dose works" and plan.alternatives[0].meaning == ""
+    assert plan.alternatives[0].dose.x.value is not None
+
+
+def test_a_rule_of_tolerance_moves_what_the_general_loss_allows() -> None:
+    law = known_law(tolerance=(-0.5, 0.02, 0.0, 0.0), cost=known_cost(4.0))
+    far = {"size": 100 * SIZES[-1], "extrapolate": True}
+    plan = plan_for(law, **far, rules=[CMR])
+    assert plan.binding == "general loss" and len(plan.alternatives) == 1
+    alternative = plan.alternatives[0]
+    assert alternative.meaning == "general loss would stay within the tolerance" and alternative.recall == Interval()
+    ruled = plan_for(under_rule(law, CMR), **far)
+    before, after = (next(c.share for c in p.constraints if c.name == "general loss") or 0.0 for p in (plan, ruled))
+    odds = (after / (1 - after)) / (before / (1 - before))
+    assert odds == pytest.approx(100**CMR.size, rel=0.01)
+    less = replace(CMR, size=-0.03, size_sd=0.0)
+    against = plan_for(law, **far, rules=[less]).alternatives[0]
+    assert against.meaning == "general loss would rise beyond the tolerance"
+    assert against.dose.x.value == pytest.approx(x_of(plan) - 0.06, abs=0.005)
+
+
+def test_the_json_holds_what_the_rules_say() -> None:
+    plan = plan_for(CONSTANT_EXPOSURES, tokens=FAR_TOKENS, extrapolate=True)
+    first = json.loads(json.dumps(plan_json(plan)))["alternatives"][0]
+    assert (first["rule"], first["kind"], first["source"]) == ("Hubble's rule", "acquisition", HUBBLE.source)
+    assert first["exponents"] == {"of": "exposures", "size": -0.73, "tokens": 0.93}
+    assert first["from"] == {"size": SIZE0, "tokens": BUDGETS[-1]}
+    assert first["measured"]["tokens"] == [1e11, 5e11]
+    assert first["exposures"]["low"] < first["exposures"]["value"] < first["exposures"]["high"]
+    assert first["dose"]["share"]["value"] == plan.alternatives[0].dose.share.value
+    assert plan_json(plan_for(CONSTANT_EXPOSURES))["alternatives"] == []

@@ -33,7 +33,7 @@ from infusionlaw.report.numbers import bracket, count, listed, number, share, wh
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast, verdict
-from infusionlaw.report.words import plan_text, point_cells
+from infusionlaw.report.words import growth, plan_text, point_cells
 from infusionlaw.study import open_folder
 from infusionlaw.studyfile import StudyFile
 from infusionlaw.table import COLUMNS, read_table
@@ -122,7 +122,7 @@ def page(material: Material, drawings: Sequence[Drawing]) -> str:
         points=_points(material),
         law=_figures(drawings, "law") + _law(material.law),
         comparison=comparison_part(material.comparison),
-        plan=_plan(material.plan),
+        plan=plan_part(material.plan),
         general_loss=_figures(drawings, "general-loss") or paragraph("General loss was not measured."),
         corpus=corpus_part(material.folder),
         ledger=_ledger(material),
@@ -180,7 +180,8 @@ def _law(law: Law) -> str:
     return table(head, rows, wrap=("why not",))
 
 
-def _plan(plan: Plan) -> str:
+def plan_part(plan: Plan) -> str:
+    """The plan in sentences, its points, published rules that contradict it, and what it rests on."""
     points = (
         ("advised dose", plan.dose),
         ("collapse of recall", plan.collapse),
@@ -198,7 +199,31 @@ def _plan(plan: Plan) -> str:
         ("beyond them by a factor of", f"{support.size_factor:.3g} in size, {support.tokens_factor:.3g} in budget"),
     ]
     lines = "".join(map(paragraph, plan_text(plan).split("\n")))
-    return lines + table(("", "share", "exposures", "why not"), rows, wrap=("why not",)) + table(("", ""), facts)
+    return (
+        lines
+        + table(("", "share", "exposures", "why not"), rows, wrap=("why not",))
+        + _alternatives(plan)
+        + table(("", ""), facts)
+    )
+
+
+def _alternatives(plan: Plan) -> str:
+    """What published rules say that contradict the law, beside it; nothing where none does."""
+    rows = []
+    for alternative in plan.alternatives:
+        point, advised = alternative.point, alternative.dose
+        law, rule = point.law, point.rule
+        units = [
+            (law.exposures, point.exposures, advised.exposures, count),
+            (law.share, point.share, advised.share, share),
+        ]
+        of, by, dose, show = next((unit for unit in units if unit[1].value is not None), units[0])
+        name = "exposures" if show is count else "share"
+        both = (bracket(of, show), bracket(by, show), "-" if point.dex is None else f"{point.dex:+.2f}")
+        rows.append((rule.name, rule.kind, name, *both, bracket(dose, show), growth(point), rule.source))
+    head = ("rule", "point", "in", "the law says", "the rule says", "dex", "dose under the rule", "because", "source")
+    listing = table(head, rows, wrap=("because", "source"))
+    return f"<h3>Published rules that say something else</h3>\n{listing}" if rows else ""
 
 
 def _ledger(material: Material) -> str:

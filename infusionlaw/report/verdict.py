@@ -10,18 +10,20 @@ from infusionlaw.plan import Plan
 from infusionlaw.records import DoseUnit, RunRecord
 from infusionlaw.report.numbers import bracket, dose, listed, number, when
 from infusionlaw.report.plotdata import SAME_BUDGET
-from infusionlaw.report.words import plan_text
+from infusionlaw.report.words import alternative_lines, plan_text
 
 
 def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
     """What a study found, in a few paragraphs of plain words, failures included."""
-    return [
+    paragraphs = [
         *_falls(law.of("collapse").points, "Recall of the infused facts collapses", "collapse of recall"),
         *_falls(law.of("retention").points, "Prior facts begin to be lost", "collapse of retention"),
         *_direction(law),
         *_outcomes(comparison),
         " ".join([*plan_text(plan).split("\n")[:3], *_far(plan)]),
+        " ".join(alternative_lines(plan)),
     ]
+    return [text for text in paragraphs if text]
 
 
 def _place(point: Point, points: Sequence[Point]) -> str:

@@ -6,8 +6,9 @@ from infusionlaw.law.advice.outlook import ADVISED, Outlook
 from infusionlaw.law.advice.remedies import MOST, Remedy
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import KindLaw, Law, Prediction
-from infusionlaw.law.points.point import Point
-from infusionlaw.plan import UNBOUND, Plan
+from infusionlaw.law.points.point import Kind, Point
+from infusionlaw.law.rules import Carried
+from infusionlaw.plan import UNBOUND, Alternative, Dose, Plan
 from infusionlaw.report.numbers import aligned, bracket, count, listed, number, share
 
 
@@ -55,7 +56,7 @@ def plan_text(plan: Plan) -> str:
     facts = [f"{number(target.facts)} facts"] if target.facts else []
     wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
     lines = [f"Plan for {wanted} (status: {plan.status}; intervals are 90 %).", _dose_sentence(plan)]
-    lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan)]
+    lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *alternative_lines(plan)]
     lines += [_outlook_sentence(outlook) for outlook in plan.outlook if outlook.name != ADVISED]
     lines += _remedy_sentences(plan)
     half = plan.acquisition.level == 0.5
@@ -90,6 +91,100 @@ def _dose_sentence(plan: Plan) -> str:
 def _advised(dose: Interval, show: Callable[[float], str]) -> str:
     """A dose with its interval; alone where it has none."""
     return show(dose.value or 0.0) if dose.low is None and dose.high is None else bracket(dose, show)
+
+
+def alternative_lines(plan: Plan) -> list[str]:
+    """What published rules say that contradict the law, one sentence or two a line; none where no rule does."""
+    lines, told = [], set()
+    for alternative in plan.alternatives:
+        kind = alternative.point.rule.kind
+        lines += _both_answers(plan, alternative, first=kind not in told)
+        told.add(kind)
+    if lines and plan.dose.x.value is not None:
+        lines.append(
+            "The advised dose stays that of this study's law: a rule says how one point moves, not which dose is best."
+        )
+    return lines
+
+
+_LAW_SAYS: dict[Kind, str] = {
+    "acquisition": "the facts are learned from",
+    "collapse": "recall collapses beyond",
+    "retention": "prior facts are lost beyond",
+    "tolerance": "general loss has risen by the tolerance at",
+}
+
+
+def _both_answers(plan: Plan, alternative: Alternative, first: bool) -> list[str]:
+    """The law's answer where it is told first, the rule's, how far they lie apart, and what the rule would mean."""
+    point, rule = alternative.point, alternative.point.rule
+    says, level = _LAW_SAYS[rule.kind], point.law.level
+    if rule.kind == "acquisition" and level == 0.5:
+        says = "the facts are half learned at"
+    if rule.kind == "tolerance" and level:
+        says = f"general loss has risen by {level:g} bits per byte at"
+    name = f"{rule.name[0].upper()}{rule.name[1:]}"
+    told = f"By this study's law {says} {_answer(point, point.law.share, point.law.exposures)}. " if first else ""
+    lines = [f"{told}{name} ({growth(point)}) gives {_answer(point, point.share, point.exposures)}."]
+    ranges = _ranges(plan, point)
+    apart = f"no study has measured both regimes (the rule: {ranges})" if ranges else "their ranges overlap"
+    what = "the dose" if rule.kind == "acquisition" else "that point"
+    distance = f"The two differ by {abs(point.dex):.1f} orders of magnitude; " if point.dex is not None else ""
+    sentence = f"{distance}{apart}."
+    lines.append(f"{sentence[0].upper()}{sentence[1:]} Treat {what} as uncertain to that degree.")
+    return [*lines, " ".join(_consequences(plan, alternative))]
+
+
+def _consequences(plan: Plan, alternative: Alternative) -> list[str]:
+    """What a rule would mean for the advised dose, and which dose it would lead to."""
+    texts, dose = [], alternative.dose
+    if alternative.meaning:
+        recall = alternative.recall
+        known = f" (expected recall {bracket(recall, '{:.2f}'.format)})" if recall.value is not None else ""
+        texts.append(f"By that rule {alternative.meaning} at the advised dose{known}.")
+    if dose.x.value is None:
+        return [*texts, f"Under it no dose would be advised: {dose.reason}."]
+    if dose == plan.dose:
+        return [*texts, "Under it the advised dose would be the same."]
+    return [*texts, f"Under it the advised dose would be {_both_units(dose)}."]
+
+
+def _answer(point: Carried, in_share: Interval, exposures: Interval) -> str:
+    """A point in the unit of the rule, or in the one that is known."""
+    if exposures.value is not None and (point.rule.measure == "exposures" or in_share.value is None):
+        return f"{bracket(exposures, count)} exposures"
+    if in_share.value is not None:
+        return f"a share of {bracket(in_share, share)}"
+    return "more than the training tokens have room for"
+
+
+def growth(point: Carried) -> str:
+    """How a rule moves a point on the way to its target: "exposures grow as tokens^0.93"."""
+    rule, target = point.rule, (point.law.size, point.law.tokens)
+    what = "exposures" if rule.measure == "exposures" else "the odds of the share"
+    moved = [
+        f"{'grow' if exponent > 0 else 'fall'} as {cause}^{exponent:g}"
+        for cause, exponent, start, end in (
+            ("tokens", rule.tokens, point.start[1], target[1]),
+            ("size", rule.size, point.start[0], target[0]),
+        )
+        if exponent is not None and start != end
+    ]
+    return f"{what} {listed(moved)}"
+
+
+def _ranges(plan: Plan, point: Carried) -> str:
+    """Where a rule was measured, of the causes that it moves; "" where it was there that the law was fitted too."""
+    rule, support = point.rule, plan.support
+    causes = (
+        (support.sizes, rule.sizes, point.start[0] != point.law.size, "parameters"),
+        (support.budgets, rule.trained, point.start[1] != point.law.tokens, "tokens"),
+    )
+    moved = [(tried, measured, unit) for tried, measured, moves, unit in causes if moves]
+    if all(max(tried) >= low and min(tried) <= high for tried, (low, high), _ in moved):
+        return ""
+    ends = [(" to ".join(dict.fromkeys(map(number, measured))), unit) for _, measured, unit in moved]
+    return listed([f"{text} {unit}" for text, unit in ends])
 
 
 def _constraint_sentence(plan: Plan) -> str:
@@ -176,7 +271,7 @@ def _support_sentence(plan: Plan) -> str:
     return f"It rests on sizes of {sizes} and budgets of {budgets}: {support.flag or 'the target lies within them'}."
 
 
-def _both_units(point: Prediction) -> str:
+def _both_units(point: Prediction | Dose) -> str:
     texts = [f"a share of {bracket(point.share, share)}"] if point.share.value is not None else []
     texts += [f"{bracket(point.exposures, count)} exposures"] if point.exposures.value is not None else []
     return f"{texts[0]} ({texts[1]})" if len(texts) == 2 else "".join(texts)

@@ -5,17 +5,21 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from fakelab import FakeLab
+from planlaws import known_law
 
 from infusionlaw.chain import run_study
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
+from infusionlaw.law.rules import HUBBLE
 from infusionlaw.law.simulate import World
-from infusionlaw.report.page import inline_svg, write_report
+from infusionlaw.plan import predict
+from infusionlaw.report.page import inline_svg, plan_part, write_report
 
 STUDY = """
 name = "cities <script>alert(1)</script>"
@@ -109,6 +113,17 @@ def test_the_page_is_whole_works_offline_and_runs_no_script(page: str) -> None:
     assert not re.search(r'(src|href)="https?:', page)
     assert len(set(reader.ids)) == len(reader.ids)
     assert reader.tags.count("svg") == 3
+
+
+def test_the_plans_part_has_both_answers_where_a_published_rule_contradicts_the_law() -> None:
+    mine = replace(HUBBLE, source="<b>mine</b>")
+    far, near = (
+        predict(known_law((-2, 0.05, 0, -1)), 2e4, tokens, extrapolate=True, rules=[mine]) for tokens in (3e8, 6e6)
+    )
+    text = Reader(plan_part(far)).text
+    assert "Published rules that say something else" in text and "<b>mine</b>" in text
+    assert "+1.86" in text and "Hubble's rule (exposures grow as tokens^0.93) gives" in text
+    assert "<b>" not in plan_part(far) and "rule" not in plan_part(near)
 
 
 def test_text_from_the_study_file_and_the_facts_is_escaped(page: str) -> None:

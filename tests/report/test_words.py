@@ -13,12 +13,13 @@ from infusionlaw.law.dose import Interval, Scale, log_odds
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law
 from infusionlaw.law.points.point import Kind, Point
+from infusionlaw.law.rules import HUBBLE
 from infusionlaw.plan import predict
 from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import bracket, count, number, share
 from infusionlaw.report.status import status_text
 from infusionlaw.report.verdict import contrast, verdict
-from infusionlaw.report.words import plan_text, points_text
+from infusionlaw.report.words import alternative_lines, plan_text, points_text
 from infusionlaw.study import Study
 from infusionlaw.studyfile import StudyFile
 
@@ -145,9 +146,43 @@ def test_a_plan_without_a_law_or_a_dose_that_works_says_why_and_what_would() -> 
 
 def test_a_plan_far_out_stays_short() -> None:
     plan = predict(known_law((-1, 0.1, -0.5, -1), (1, 0.5, 1, 1), cost=known_cost(1.0)), 7e9, 1e12, extrapolate=True)
-    lines = plan_text(plan).split("\n")
+    told = alternative_lines(plan)
+    lines = [line for line in plan_text(plan).split("\n") if line not in told]
     assert len(lines) <= 12 and max(len(line) for line in lines) < 180
     assert "size is 175,000 times the largest tried and its budget is 333,000 times the largest tried." in lines[-1]
+
+
+def test_both_answers_are_told_where_a_published_rule_contradicts_the_law() -> None:
+    law = known_law((-2, 0.05, 0, -1))
+    plan = predict(law, 2e4, 3e8, extrapolate=True)
+    ours, hubble, bordt = plan.acquisition, *(alternative.point for alternative in plan.alternatives)
+    lines = alternative_lines(plan)
+    assert lines[0] == (
+        f"By this study's law the facts are learned from {bracket(ours.exposures, count)} exposures. Hubble's rule "
+        f"(exposures grow as tokens^0.93) gives {bracket(hubble.exposures, count)} exposures."
+    )
+    assert lines[1].startswith("The two differ by 1.9 orders of magnitude; no study has measured both regimes")
+    assert lines[2].startswith("By that rule the facts would not be learned at the advised dose (expected recall ")
+    assert lines[3].startswith(f"Bordt's rule (exposures grow as tokens^0.44) gives {bracket(bordt.exposures, count)}")
+    assert lines[4].startswith("The two differ by 0.9 orders of magnitude")
+    assert lines[-1].startswith("The advised dose stays that of this study's law")
+    assert all(line in plan_text(plan).split("\n") for line in lines)
+    assert " ".join(lines) in verdict(law, NO_COMPARISON, plan)
+    near = predict(law, 2e4, 1.2e7)
+    assert alternative_lines(near) == [] and "rule" not in plan_text(near)
+    assert all(verdict(law, NO_COMPARISON, near))
+
+
+def test_where_exposures_are_unknown_both_answers_are_shares() -> None:
+    plan = predict(known_law((-2, 0.05, 0, -1), facts=None), 2e4, 3e8, extrapolate=True, rules=[HUBBLE])
+    point = plan.alternatives[0].point
+    assert f"gives a share of {bracket(point.share, share)}." in alternative_lines(plan)[0]
+
+
+def test_a_rule_measured_where_the_law_was_fitted_is_no_other_regime() -> None:
+    here = replace(HUBBLE, trained=(1e6, 1e7))
+    lines = alternative_lines(predict(known_law((-2, 0.05, 0, -1)), 2e4, 3e8, extrapolate=True, rules=[here]))
+    assert "no study has measured both" not in " ".join(lines) and "their ranges overlap" in lines[1]
 
 
 @pytest.mark.parametrize(
