@@ -20,7 +20,13 @@ within its interval, {below} below it, {above} above; with the error of what was
 
 LAW = """With these points the odds of the share at acquisition go as size to the power of {size} and budget to the
 power of {tokens} by the power law in size and budget (before: {size_before} and {tokens_before}). A budget to the power
-of -1 is the same number of statements of a fact at every budget."""
+of -1 is the same number of statements of a fact at every budget.
+
+Published models say something else. In those of Hubble (1B and 8B parameters, 100B to 500B tokens, arXiv 2510.19811)
+the statements that a fact needs grow as tokens to the power of .93; our own fit of its table says .91
+([other people's measurements](external.md)). Between 10^7 and 10^12 tokens the two answers differ by 4.7 orders of
+magnitude. No study has measured both regimes. A plan beyond 4 times the tokens of these runs therefore
+[states both](concepts.md#published-rules-beside-the-law), unless its law's interval holds both."""
 
 COLUMNS = ("size", "budget", "main grid", "its law says", "with smaller doses", "statements of a fact there")
 
