@@ -7,8 +7,9 @@ acquisition, the plan says what would have to change (`law.advice.remedies`).
 Acquisition carries over to another number of facts in exposures, the rest in share, and a plan beyond FARTHEST times
 the sizes and budgets tried is given only to those who ask for it.
 
-Where a published rule contradicts the law at the target (`law.rules`), the plan states both. The advised dose stays
-that of the law: a rule says how one point moves, and only a law has all the points that a dose is held against.
+Far from the runs a plan also states what published rules say (`law.rules`): of acquisition wherever the tokens lie far
+away, of the rest where a rule contradicts the law. The advised dose stays that of the law: a rule says how one point
+moves, and only a law has all the points that a dose is held against.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from infusionlaw.law.advice.remedies import Remedy, remedies, room
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.law import Law, Prediction
 from infusionlaw.law.points.point import Kind
-from infusionlaw.law.rules import RULES, Carried, LawUnderRule, Rule, beyond, contradictions, under_rule
+from infusionlaw.law.rules import RULES, Carried, LawUnderRule, Rule, beyond, other_answers, under_rule
 from infusionlaw.law.uncertainty import expected
 
 FARTHEST = 30.0
@@ -71,7 +72,7 @@ class Support:
 
 @dataclass(frozen=True)
 class Alternative:
-    """What a published rule says at a target, where it contradicts the law.
+    """What a published rule says at a target far from the runs.
 
     point: where the point lies by the rule, beside the law's own prediction; meaning: what follows at the law's advised
     dose, "" where there is none; recall: expected there, where the rule is one of acquisition or of the collapse of
@@ -91,7 +92,7 @@ class Plan:
     target: with the risk and the tolerance asked for; binding: the constraint that holds the dose back; at the advised
     dose, recall: expected; rise: of general loss; known: how many of the facts; room: for how many as much infused text
     is enough to begin to teach them. outlook: what to expect at no dose, at a quarter of the dose, at it and at four
-    times it. remedies: what would make a dose work. alternatives: what published rules say that contradict the law.
+    times it. remedies: what would make a dose work. alternatives: what published rules say beside the law.
     """
 
     status: str
@@ -223,11 +224,11 @@ def _known(law: Law, target: Target, recall: Interval) -> Interval:
 
 
 def _alternatives(law: Law, target: Target, x: float | None, rules: Sequence[Rule]) -> tuple[Alternative, ...]:
-    """What the rules that contradict the law say of a target, and of its advised dose x."""
+    """What published rules say of a target beside the law, and of its advised dose x."""
     if isinstance(law, LawUnderRule):  # it is one of the two answers already
         return ()
     found = []
-    for point in contradictions(law, target.size, target.tokens, target.facts, rules):
+    for point in other_answers(law, target.size, target.tokens, target.facts, rules):
         ruled = under_rule(law, point.rule)
         kind, meaning, recall = point.rule.kind, "", Interval()
         if x is not None:

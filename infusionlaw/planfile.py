@@ -65,6 +65,7 @@ def _alternative_json(alternative: Alternative) -> dict[str, Any]:
         "share": point.share.as_dict(),
         "exposures": point.exposures.as_dict(),
         "dex": point.dex,
+        "contradicts": point.contradicts,
         "at_advised_dose": alternative.meaning,
         "recall": alternative.recall.as_dict(),
         "dose": _dose_json(alternative.dose),

@@ -421,6 +421,13 @@ def test_within_four_times_the_fitted_tokens_no_rule_is_told_of() -> None:
     assert plan_for(CONSTANT_EXPOSURES, tokens=20 * BUDGETS[-1]).alternatives
 
 
+def test_a_law_too_wide_to_be_contradicted_still_has_both_answers_beyond_four_times_the_fitted_tokens() -> None:
+    plan = plan_for(known_law((-2.0, 2.0, 0.0, -1.0)), tokens=4.2 * BUDGETS[-1])
+    (hubble,) = plan.alternatives
+    assert hubble.point.rule == HUBBLE and not hubble.point.contradicts and hubble.dose != plan.dose
+    assert plan_json(plan)["alternatives"][0]["contradicts"] is False
+
+
 def test_where_the_rule_leaves_no_dose_the_reason_is_given() -> None:
     law = known_law((-1.0, 0.05, 0.0, 0.0), collapse=(0.5, 0.05, 0.0, 0.0))
     ours = replace(HUBBLE, tokens=2.0, tokens_sd=0.0)
@@ -459,7 +466,7 @@ def test_the_json_holds_what_the_rules_say() -> None:
     first = json.loads(json.dumps(plan_json(plan)))["alternatives"][0]
     assert (first["rule"], first["kind"], first["source"]) == ("Hubble's rule", "acquisition", HUBBLE.source)
     assert first["exponents"] == {"of": "exposures", "size": -0.73, "tokens": 0.93}
-    assert first["from"] == {"size": SIZE0, "tokens": BUDGETS[-1]}
+    assert first["from"] == {"size": SIZE0, "tokens": BUDGETS[-1]} and first["contradicts"] is True
     assert first["measured"]["tokens"] == [1e11, 5e11]
     assert first["exposures"]["low"] < first["exposures"]["value"] < first["exposures"]["high"]
     assert first["dose"]["share"]["value"] == plan.alternatives[0].dose.share.value

@@ -26,7 +26,7 @@ Published models say something else. In those of Hubble (1B and 8B parameters, 1
 the statements that a fact needs grow as tokens to the power of .93; our own fit of its table says .91
 ([other people's measurements](external.md)). Between 10^7 and 10^12 tokens the two answers differ by 4.7 orders of
 magnitude. No study has measured both regimes. A plan beyond 4 times the tokens of these runs therefore
-[states both](concepts.md#published-rules-beside-the-law), unless its law's interval holds both."""
+always [states both](concepts.md#published-rules-beside-the-law)."""
 
 COLUMNS = ("size", "budget", "main grid", "its law says", "with smaller doses", "statements of a fact there")
 

@@ -1,7 +1,8 @@
 """Published rules: how a point moves with size and training tokens in models that others trained.
 
 A law is fitted to small models. Far beyond them a published rule may say something else, and no data decide. So a plan
-states both: the law's own prediction, and the law's point at the nearest fitted size and tokens, moved by the rule:
+states both where they contradict each other, and Hubble's rule wherever the tokens lie far away. One answer is the
+law's own prediction. The other is the law's point at the nearest fitted size and tokens, moved by the rule:
 
     log y(N, D) = log y(N1, D1) + a log(N / N1) + b log(D / D1)
 
@@ -37,7 +38,8 @@ class Rule:
 
     measure: what the exponents are of. sizes, trained: the ranges of parameters and of training tokens it was measured
     in. level: what the point was there: of acquisition how far up recall is, of tolerance the rise of general loss
-    in the source's own unit. size_sd, tokens_sd: how uncertain the exponents are, 0 where nobody can say.
+    in the source's own unit. size_sd, tokens_sd: how uncertain the exponents are, 0 where nobody can say. always:
+    whether it is stated wherever the tokens lie beyond FAR times those fitted, also where the law agrees.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Rule:
     level: float | None = None
     size_sd: float = 0.0
     tokens_sd: float = 0.0
+    always: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a measure in which the kind of point does not carry over to other facts."""
@@ -71,6 +74,7 @@ HUBBLE = Rule(
     level=0.5,
     size_sd=0.13,  # quartiles -.81 and -.63
     tokens_sd=0.32,  # quartiles .82 and 1.25
+    always=True,
 )
 BORDT = Rule(
     "Bordt's rule",
@@ -119,12 +123,18 @@ class Carried:
     contradicts: bool
 
 
-def contradictions(
+def other_answers(
     law: Law, size: float, tokens: float, facts: float | None = None, rules: Sequence[Rule] = RULES
 ) -> tuple[Carried, ...]:
-    """Return what the rules say that contradict the law at a target; nothing within FAR times the fitted range."""
+    """Return what published rules say at a target beyond FAR times the fitted range; nothing nearer than that.
+
+    A rule is listed where it contradicts the law. One that is `always` stated comes first, and is also listed where the
+    law's interval holds it, if the tokens lie that far away.
+    """
+    far_tokens = beyond(tokens, law.budgets) > FAR * SAME
     found = (carried(law, rule, size, tokens, facts) for rule in rules if far(law, rule, size, tokens))
-    return tuple(each for each in found if each and each.contradicts)
+    listed = (each for each in found if each and (each.contradicts or (each.rule.always and far_tokens)))
+    return tuple(sorted(listed, key=lambda each: not each.rule.always))
 
 
 def far(law: Law, rule: Rule, size: float, tokens: float) -> bool:

@@ -181,7 +181,7 @@ def _law(law: Law) -> str:
 
 
 def plan_part(plan: Plan) -> str:
-    """The plan in sentences, its points, published rules that contradict it, and what it rests on."""
+    """The plan in sentences, its points, published rules beside it, and what it rests on."""
     points = (
         ("advised dose", plan.dose),
         ("collapse of recall", plan.collapse),
@@ -208,7 +208,7 @@ def plan_part(plan: Plan) -> str:
 
 
 def _alternatives(plan: Plan) -> str:
-    """What published rules say that contradict the law, beside it; nothing where none does."""
+    """What published rules say beside the law; nothing where a plan lists none."""
     rows = []
     for alternative in plan.alternatives:
         point, advised = alternative.point, alternative.dose
@@ -220,10 +220,12 @@ def _alternatives(plan: Plan) -> str:
         of, by, dose, show = next((unit for unit in units if unit[1].value is not None), units[0])
         name = "exposures" if show is count else "share"
         both = (bracket(of, show), bracket(by, show), "-" if point.dex is None else f"{point.dex:+.2f}")
-        rows.append((rule.name, rule.kind, name, *both, bracket(dose, show), growth(point), rule.source))
-    head = ("rule", "point", "in", "the law says", "the rule says", "dex", "dose under the rule", "because", "source")
+        held = "no" if point.contradicts else "yes"
+        rows.append((rule.name, rule.kind, name, *both, held, bracket(dose, show), growth(point), rule.source))
+    said = ("the law says", "the rule says", "dex", "inside the law's interval")
+    head = ("rule", "point", "in", *said, "dose under the rule", "because", "source")
     listing = table(head, rows, wrap=("because", "source"))
-    return f"<h3>Published rules that say something else</h3>\n{listing}" if rows else ""
+    return f"<h3>Published rules beside the law</h3>\n{listing}" if rows else ""
 
 
 def _ledger(material: Material) -> str:

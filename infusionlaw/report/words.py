@@ -94,16 +94,22 @@ def _advised(dose: Interval, show: Callable[[float], str]) -> str:
 
 
 def alternative_lines(plan: Plan) -> list[str]:
-    """What published rules say that contradict the law, one sentence or two a line; none where no rule does."""
-    lines, told = [], set()
+    """What published rules say beside the law: the first in a few sentences, each other one in one; none if none."""
+    lines: list[str] = []
+    told: set[Kind] = set()
     for alternative in plan.alternatives:
-        kind = alternative.point.rule.kind
-        lines += _both_answers(plan, alternative, first=kind not in told)
+        point = alternative.point
+        kind = point.rule.kind
+        if kind not in told:
+            lines.append(
+                f"By this study's law {_law_says(point)} {_answer(point, point.law.share, point.law.exposures)}."
+            )
+        if told:
+            lines.append(f"{_rule_gives(point)}.")
+        else:
+            what = f": at the advised dose {alternative.meaning}" if alternative.meaning else ""
+            lines += [f"{_rule_gives(point)}{what}.", _distance(plan, point), _dose_by_rule(plan, alternative)]
         told.add(kind)
-    if lines and plan.dose.x.value is not None:
-        lines.append(
-            "The advised dose stays that of this study's law: a rule says how one point moves, not which dose is best."
-        )
     return lines
 
 
@@ -115,38 +121,44 @@ _LAW_SAYS: dict[Kind, str] = {
 }
 
 
-def _both_answers(plan: Plan, alternative: Alternative, first: bool) -> list[str]:
-    """The law's answer where it is told first, the rule's, how far they lie apart, and what the rule would mean."""
-    point, rule = alternative.point, alternative.point.rule
-    says, level = _LAW_SAYS[rule.kind], point.law.level
-    if rule.kind == "acquisition" and level == 0.5:
-        says = "the facts are half learned at"
-    if rule.kind == "tolerance" and level:
-        says = f"general loss has risen by {level:g} bits per byte at"
-    name = f"{rule.name[0].upper()}{rule.name[1:]}"
-    told = f"By this study's law {says} {_answer(point, point.law.share, point.law.exposures)}. " if first else ""
-    lines = [f"{told}{name} ({growth(point)}) gives {_answer(point, point.share, point.exposures)}."]
-    ranges = _ranges(plan, point)
-    apart = f"no study has measured both regimes (the rule: {ranges})" if ranges else "their ranges overlap"
-    what = "the dose" if rule.kind == "acquisition" else "that point"
-    distance = f"The two differ by {abs(point.dex):.1f} orders of magnitude; " if point.dex is not None else ""
-    sentence = f"{distance}{apart}."
-    lines.append(f"{sentence[0].upper()}{sentence[1:]} Treat {what} as uncertain to that degree.")
-    return [*lines, " ".join(_consequences(plan, alternative))]
+def _law_says(point: Carried) -> str:
+    kind, level = point.rule.kind, point.law.level
+    if kind == "acquisition" and level == 0.5:
+        return "the facts are half learned at"
+    if kind == "tolerance" and level:
+        return f"general loss has risen by {level:g} bits per byte at"
+    return _LAW_SAYS[kind]
 
 
-def _consequences(plan: Plan, alternative: Alternative) -> list[str]:
-    """What a rule would mean for the advised dose, and which dose it would lead to."""
-    texts, dose = [], alternative.dose
-    if alternative.meaning:
-        recall = alternative.recall
-        known = f" (expected recall {bracket(recall, '{:.2f}'.format)})" if recall.value is not None else ""
-        texts.append(f"By that rule {alternative.meaning} at the advised dose{known}.")
-    if dose.x.value is None:
-        return [*texts, f"Under it no dose would be advised: {dose.reason}."]
-    if dose == plan.dose:
-        return [*texts, "Under it the advised dose would be the same."]
-    return [*texts, f"Under it the advised dose would be {_both_units(dose)}."]
+def _rule_gives(point: Carried) -> str:
+    name = point.rule.name
+    return f"{name[0].upper()}{name[1:]} ({growth(point)}) gives {_answer(point, point.share, point.exposures)}"
+
+
+HARDLY = 0.1  # orders of magnitude: two answers nearer than that are not worth telling apart
+
+
+def _distance(plan: Plan, point: Carried) -> str:
+    """How far the law and a rule lie apart, or that the law's interval holds both."""
+    if not point.contradicts:
+        if point.dex is not None and abs(point.dex) < HARDLY:
+            return "The two hardly differ."
+        return "The law's interval holds both; more token counts would tell them apart."
+    apart = [f"the two differ by {abs(point.dex):.1f} orders of magnitude"] if point.dex is not None else []
+    apart += ["no study has measured both regimes"] if _elsewhere(plan, point) else []
+    what = "the dose" if point.rule.kind == "acquisition" else "that point"
+    sentence = f"{', and '.join(apart)}: treat {what} as uncertain" if apart else f"treat {what} as uncertain"
+    return f"{sentence[0].upper()}{sentence[1:]}{' to that degree' if point.dex is not None else ''}."
+
+
+def _dose_by_rule(plan: Plan, alternative: Alternative) -> str:
+    """Which dose a rule would lead to, beside the advised one."""
+    dose = alternative.dose
+    if dose == plan.dose and dose.x.value is not None:
+        return "By that rule the advised dose would be the same."
+    lead, it = ("The advised dose stays the law's; by", "it") if plan.dose.x.value is not None else ("By", "the dose")
+    would = f"{it} would be {_both_units(dose)}" if dose.x.value is not None else f"no dose would work: {dose.reason}"
+    return f"{lead} that rule {would}."
 
 
 def _answer(point: Carried, in_share: Interval, exposures: Interval) -> str:
@@ -173,18 +185,14 @@ def growth(point: Carried) -> str:
     return f"{what} {listed(moved)}"
 
 
-def _ranges(plan: Plan, point: Carried) -> str:
-    """Where a rule was measured, of the causes that it moves; "" where it was there that the law was fitted too."""
+def _elsewhere(plan: Plan, point: Carried) -> bool:
+    """Whether a rule was measured outside the range that the law was fitted to, in a cause that it moves."""
     rule, support = point.rule, plan.support
     causes = (
-        (support.sizes, rule.sizes, point.start[0] != point.law.size, "parameters"),
-        (support.budgets, rule.trained, point.start[1] != point.law.tokens, "tokens"),
+        (support.sizes, rule.sizes, point.start[0] != point.law.size),
+        (support.budgets, rule.trained, point.start[1] != point.law.tokens),
     )
-    moved = [(tried, measured, unit) for tried, measured, moves, unit in causes if moves]
-    if all(max(tried) >= low and min(tried) <= high for tried, (low, high), _ in moved):
-        return ""
-    ends = [(" to ".join(dict.fromkeys(map(number, measured))), unit) for _, measured, unit in moved]
-    return listed([f"{text} {unit}" for text, unit in ends])
+    return any(max(tried) < low or min(tried) > high for tried, (low, high), moves in causes if moves)
 
 
 def _constraint_sentence(plan: Plan) -> str:

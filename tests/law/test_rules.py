@@ -9,7 +9,7 @@ from planlaws import BUDGETS, SIZE0, SIZES, known_cost, known_law
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.law import Law
-from infusionlaw.law.rules import BORDT, CMR, HUBBLE, RULES, Carried, Rule, carried, contradictions, under_rule
+from infusionlaw.law.rules import BORDT, CMR, HUBBLE, RULES, Carried, Rule, carried, other_answers, under_rule
 
 FAR_TOKENS, FAR_SIZE = 100 * BUDGETS[-1], 100 * SIZES[-1]
 CONSTANT_EXPOSURES = known_law((-3.0, 0.1, 0.0, -1.0))
@@ -26,7 +26,7 @@ def alone(law: Law, rule: Rule, size: float = SIZE0, tokens: float = FAR_TOKENS,
 
 
 def test_constant_exposures_at_a_hundred_times_the_tokens_differ_by_the_rules_exponent() -> None:
-    found = contradictions(CONSTANT_EXPOSURES, SIZE0, FAR_TOKENS)
+    found = other_answers(CONSTANT_EXPOSURES, SIZE0, FAR_TOKENS)
     assert names(found) == ["Hubble's rule", "Bordt's rule"]
     hubble, bordt = found
     assert hubble.dex == pytest.approx(2 * 0.93, abs=0.01) and bordt.dex == pytest.approx(2 * 0.44, abs=0.01)
@@ -43,22 +43,33 @@ def test_the_rules_interval_holds_the_error_of_the_law_and_that_of_the_exponent(
 
 @pytest.mark.parametrize("factor", [0.5, 1, 3.9, 4.0])
 def test_within_four_times_the_fitted_range_nothing_is_added(factor: float) -> None:
-    assert contradictions(CONSTANT_EXPOSURES, SIZE0, factor * BUDGETS[-1]) == ()
-    assert contradictions(CONSTANT_EXPOSURES, factor * SIZES[-1], BUDGETS[-1]) == ()
+    assert other_answers(CONSTANT_EXPOSURES, SIZE0, factor * BUDGETS[-1]) == ()
+    assert other_answers(CONSTANT_EXPOSURES, factor * SIZES[-1], BUDGETS[-1]) == ()
 
 
 def test_just_beyond_four_times_the_fitted_range_both_answers_stand() -> None:
-    assert names(contradictions(CONSTANT_EXPOSURES, SIZE0, 4.2 * BUDGETS[-1])) == ["Hubble's rule", "Bordt's rule"]
-    assert "Hubble's rule" in names(contradictions(CONSTANT_EXPOSURES, SIZE0, BUDGETS[0] / 4.2))
+    assert names(other_answers(CONSTANT_EXPOSURES, SIZE0, 4.2 * BUDGETS[-1])) == ["Hubble's rule", "Bordt's rule"]
+    assert "Hubble's rule" in names(other_answers(CONSTANT_EXPOSURES, SIZE0, BUDGETS[0] / 4.2))
 
 
-def test_a_law_that_agrees_with_a_rule_has_no_other_answer() -> None:
+def test_far_in_tokens_hubbles_rule_is_given_also_where_the_laws_interval_holds_it() -> None:
+    agreeing, unsure = known_law((-3.0, 0.1, -0.73, 0.93 - 1)), known_law((-3.0, 2.0, 0.0, -1.0))
+    for law in (agreeing, unsure):
+        for tokens in (4.2 * BUDGETS[-1], FAR_TOKENS):
+            (hubble,) = other_answers(law, SIZE0, tokens, rules=[replace(HUBBLE, name="mine", always=False), HUBBLE])
+            assert hubble.rule == HUBBLE and not hubble.contradicts
+    assert abs(alone(agreeing, HUBBLE).dex or 0.0) < 0.02
+
+
+def test_far_in_size_alone_a_rule_is_given_only_where_it_contradicts_the_law() -> None:
     agreeing = known_law((-3.0, 0.1, -0.73, 0.93 - 1))
-    for place in ((SIZE0, FAR_TOKENS), (FAR_SIZE, 3e6), (FAR_SIZE, FAR_TOKENS)):
-        assert contradictions(agreeing, *place, rules=[HUBBLE]) == ()
-        assert abs(alone(agreeing, HUBBLE, *place).dex or 0.0) < 0.02
-    unsure = known_law((-3.0, 2.0, 0.0, -1.0))
-    assert contradictions(unsure, SIZE0, FAR_TOKENS) == ()
+    assert other_answers(agreeing, FAR_SIZE, 4 * BUDGETS[-1], rules=[HUBBLE]) == ()
+    assert names(other_answers(CONSTANT_EXPOSURES, FAR_SIZE, 3e6, rules=[HUBBLE])) == ["Hubble's rule"]
+
+
+def test_the_rule_that_is_always_given_comes_first() -> None:
+    found = other_answers(CONSTANT_EXPOSURES, SIZE0, FAR_TOKENS, rules=[BORDT, HUBBLE])
+    assert names(found) == ["Hubble's rule", "Bordt's rule"]
 
 
 def test_a_rule_moves_by_all_causes_that_lie_outside_and_by_no_other() -> None:
@@ -72,12 +83,12 @@ def test_a_rule_moves_by_all_causes_that_lie_outside_and_by_no_other() -> None:
 
 def test_a_tolerance_that_does_not_move_with_size_contradicts_the_shares_of_cmr() -> None:
     law = known_law(tolerance=(-0.4, 0.03, 0.0, 0.0))
-    (found,) = contradictions(law, FAR_SIZE, 3e6, rules=[CMR])
+    (found,) = other_answers(law, FAR_SIZE, 3e6, rules=[CMR])
     odds = 10**-0.4 * 100**0.413
     assert found.share.value == pytest.approx(odds / (1 + odds), abs=0.005)
-    assert contradictions(law, SIZE0, FAR_TOKENS, rules=[CMR]) == ()  # it says nothing of tokens
+    assert other_answers(law, SIZE0, FAR_TOKENS, rules=[CMR]) == ()  # it says nothing of tokens
     growing = known_law(tolerance=(-0.4, 0.03, 0.413, 0.0))
-    assert contradictions(growing, FAR_SIZE, 3e6, rules=[CMR]) == ()
+    assert other_answers(growing, FAR_SIZE, 3e6, rules=[CMR]) == ()
 
 
 def test_other_facts_need_as_many_exposures_even_where_the_fitted_tokens_have_no_room_for_them() -> None:
@@ -104,7 +115,7 @@ def test_a_law_in_exposures_moves_by_the_exponent_itself() -> None:
 
 
 def test_what_has_no_law_has_no_rule() -> None:
-    assert contradictions(known_law(None), FAR_SIZE, FAR_TOKENS) == ()
+    assert other_answers(known_law(None), FAR_SIZE, FAR_TOKENS) == ()
 
 
 def test_a_law_under_a_rule_is_the_law_itself_where_it_was_fitted() -> None:

@@ -115,13 +115,13 @@ def test_the_page_is_whole_works_offline_and_runs_no_script(page: str) -> None:
     assert reader.tags.count("svg") == 3
 
 
-def test_the_plans_part_has_both_answers_where_a_published_rule_contradicts_the_law() -> None:
+def test_the_plans_part_has_both_answers_far_from_the_runs() -> None:
     mine = replace(HUBBLE, source="<b>mine</b>")
     far, near = (
         predict(known_law((-2, 0.05, 0, -1)), 2e4, tokens, extrapolate=True, rules=[mine]) for tokens in (3e8, 6e6)
     )
     text = Reader(plan_part(far)).text
-    assert "Published rules that say something else" in text and "<b>mine</b>" in text
+    assert "Published rules beside the law" in text and "<b>mine</b>" in text
     assert "+1.86" in text and "Hubble's rule (exposures grow as tokens^0.93) gives" in text
     assert "<b>" not in plan_part(far) and "rule" not in plan_part(near)
 

@@ -152,20 +152,22 @@ def test_a_plan_far_out_stays_short() -> None:
     assert "size is 175,000 times the largest tried and its budget is 333,000 times the largest tried." in lines[-1]
 
 
-def test_both_answers_are_told_where_a_published_rule_contradicts_the_law() -> None:
+def test_both_answers_are_told_far_beyond_the_fitted_tokens() -> None:
     law = known_law((-2, 0.05, 0, -1))
     plan = predict(law, 2e4, 3e8, extrapolate=True)
     ours, hubble, bordt = plan.acquisition, *(alternative.point for alternative in plan.alternatives)
     lines = alternative_lines(plan)
-    assert lines[0] == (
-        f"By this study's law the facts are learned from {bracket(ours.exposures, count)} exposures. Hubble's rule "
-        f"(exposures grow as tokens^0.93) gives {bracket(hubble.exposures, count)} exposures."
-    )
-    assert lines[1].startswith("The two differ by 1.9 orders of magnitude; no study has measured both regimes")
-    assert lines[2].startswith("By that rule the facts would not be learned at the advised dose (expected recall ")
-    assert lines[3].startswith(f"Bordt's rule (exposures grow as tokens^0.44) gives {bracket(bordt.exposures, count)}")
-    assert lines[4].startswith("The two differ by 0.9 orders of magnitude")
-    assert lines[-1].startswith("The advised dose stays that of this study's law")
+    dose = plan.alternatives[0].dose
+    assert lines == [
+        f"By this study's law the facts are learned from {bracket(ours.exposures, count)} exposures.",
+        f"Hubble's rule (exposures grow as tokens^0.93) gives {bracket(hubble.exposures, count)} exposures: at the "
+        "advised dose the facts would not be learned.",
+        "The two differ by 1.9 orders of magnitude, and no study has measured both regimes: treat the dose as "
+        "uncertain to that degree.",
+        f"The advised dose stays the law's; by that rule it would be a share of {bracket(dose.share, share)} "
+        f"({bracket(dose.exposures, count)} exposures).",
+        f"Bordt's rule (exposures grow as tokens^0.44) gives {bracket(bordt.exposures, count)} exposures.",
+    ]
     assert all(line in plan_text(plan).split("\n") for line in lines)
     assert " ".join(lines) in verdict(law, NO_COMPARISON, plan)
     near = predict(law, 2e4, 1.2e7)
@@ -173,16 +175,45 @@ def test_both_answers_are_told_where_a_published_rule_contradicts_the_law() -> N
     assert all(verdict(law, NO_COMPARISON, near))
 
 
+@pytest.mark.parametrize(
+    ("acquisition", "said"),
+    [
+        ((-2, 2.0, 0, -1), "The law's interval holds both; more token counts would tell them apart."),
+        ((-2, 0.1, 0, -0.07), "The two hardly differ."),
+    ],
+)
+def test_where_the_laws_interval_holds_both_answers_they_are_told_and_it_says_so(acquisition, said) -> None:
+    law = known_law(acquisition)
+    plan = predict(law, 2e4, 3e8, extrapolate=True, rules=[HUBBLE])
+    lines = alternative_lines(plan)
+    assert len(lines) == 4 and lines[0].startswith("By this study's law") and lines[1].startswith("Hubble's rule")
+    assert lines[2] == said and "uncertain" not in " ".join(lines)
+    assert all(line in plan_text(plan).split("\n") for line in lines)
+    assert " ".join(lines) in verdict(law, NO_COMPARISON, plan)
+
+
+def test_a_rule_of_another_point_is_told_beside_the_laws_answer_there() -> None:
+    law = known_law((-2, 0.05, 0, -1), tolerance=(-0.4, 0.03, 0, 0), cost=known_cost(4.0))
+    plan = predict(law, 4e6, 3e8, extrapolate=True)
+    lines = alternative_lines(plan)
+    tolerance = plan.alternatives[-1].point
+    assert lines[-2:] == [
+        "By this study's law general loss has risen by the tolerance at a share of "
+        f"{bracket(plan.tolerance.share, share)}.",
+        f"The CMR rule (the odds of the share grow as size^0.413) gives a share of {bracket(tolerance.share, share)}.",
+    ]
+
+
 def test_where_exposures_are_unknown_both_answers_are_shares() -> None:
     plan = predict(known_law((-2, 0.05, 0, -1), facts=None), 2e4, 3e8, extrapolate=True, rules=[HUBBLE])
     point = plan.alternatives[0].point
-    assert f"gives a share of {bracket(point.share, share)}." in alternative_lines(plan)[0]
+    assert f"gives a share of {bracket(point.share, share)}: at" in alternative_lines(plan)[1]
 
 
 def test_a_rule_measured_where_the_law_was_fitted_is_no_other_regime() -> None:
     here = replace(HUBBLE, trained=(1e6, 1e7))
     lines = alternative_lines(predict(known_law((-2, 0.05, 0, -1)), 2e4, 3e8, extrapolate=True, rules=[here]))
-    assert "no study has measured both" not in " ".join(lines) and "their ranges overlap" in lines[1]
+    assert lines[2] == "The two differ by 1.9 orders of magnitude: treat the dose as uncertain to that degree."
 
 
 @pytest.mark.parametrize(
