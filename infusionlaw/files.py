@@ -51,8 +51,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically, keys in their given order, NaN refused."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON file atomically, keys in their given order, NaN refused, numpy's numbers as plain ones."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python's own; TypeError for what is no number."""
+    if getattr(value, "shape", None) != ():
+        raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+    return value.item()
 
 
 def read_json(path: Path) -> Any:

@@ -3,6 +3,7 @@
 import errno
 import os
 
+import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
@@ -32,6 +33,13 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch, er
         write_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_numpys_numbers_are_written_to_json_as_plain_ones(tmp_path) -> None:
+    write_json(tmp_path / "a.json", [np.int64(3), np.float32(0.5), np.bool_(True), np.float64(1.5)])
+    assert read_json(tmp_path / "a.json") == [3, 0.5, True, 1.5]
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", np.zeros(2))
 
 
 def test_json_comes_back_and_broken_json_is_named(tmp_path) -> None:
