@@ -17,10 +17,18 @@ _COUNTS = {"size", "tokens", "facts", "total_size", "exposures"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
 _UNIT_INTERVAL = {"share", "recall", "surface_recall", "retention", "cloze", "unseen_recall", "chance"}
 LARGEST = 1e20
+# Fewer parameters or tokens than this are millions or billions without their sign.
+LEAST = 1000
+_AT_LEAST = {"size": "parameters", "total_size": "parameters", "tokens": "tokens"}
 _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
 _NUMBER = re.compile(r"([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbt%]?)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?![+-]?[1-9]\d{0,2}(,\d{3})+$)[+-]?\d*,\d+")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+
+
+def is_missing(raw: Any) -> bool:
+    """Whether a cell is empty or says that nothing was measured."""
+    return raw is None or str(raw).strip().casefold() in ("", *MISSING)
 
 
 def cell_value(column: str, raw: Any, name: str) -> Any:
@@ -30,7 +38,7 @@ def cell_value(column: str, raw: Any, name: str) -> Any:
         return None
     if column == "run":
         return str(raw).strip()
-    if str(raw).strip().casefold() in MISSING:
+    if is_missing(raw):
         return None
     if column == "status":
         return _status(raw, label)
@@ -98,6 +106,9 @@ def _out_of_range(column: str, number: float) -> str | None:
         return "is more than can be; mend that cell"
     if column in _POSITIVE and number <= 0:
         return "must be above 0"
+    if column in _AT_LEAST and number < LEAST:
+        millions = f"{1000 * number:g}M" if number < 1 else f"{number:g}M"
+        return f"is below {LEAST:,}; write {_AT_LEAST[column]} as {millions} or {number:g}B"
     if column in _UNIT_INTERVAL and not 0 <= number <= 1:
         hint = f"; if it is percent, write it as {number:g}%" if 1 < number <= 100 else ""
         return f"must lie between 0 and 1{hint}"

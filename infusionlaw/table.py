@@ -10,13 +10,18 @@ fitted; a bad one is named. With S facts of t tokens a statement the dose units 
 import csv
 import dataclasses
 import hashlib
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from io import StringIO
+from itertools import accumulate
+from numbers import Integral
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.cells import cell_value
+from infusionlaw.cells import cell_value, is_missing
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_text
 from infusionlaw.records import RunRecord
@@ -61,28 +66,39 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "held_out": ("holdout", "is_held_out", "is_holdout"),
     "run": ("run_id",),
 }
+# Other names of the exposures that trainers also give to something else: passes over the corpus, top k, how often
+# anything is logged, runs of one setting. They count only where no other column holds a dose.
+LOOSE = ("epochs", "k", "frequency", "repeats", "repetitions", "n_repetitions")
 SE_ENDINGS = ("_se", "_stderr", "_sem", "_standard_error")  # behind any name of the score
+# Share and exposures may differ by this factor and be the same; beyond the second factor both must have grown.
+_NEAR, _FAR = 1.1, 5.0
 SCORES = tuple(name for name in COLUMNS if name.endswith("_se") or f"{name}_se" in COLUMNS)
 
 
 def table_text(records: Iterable[RunRecord]) -> str:
-    """The table as CSV text: fixed columns, floats by `repr`, so that equal records give equal bytes."""
+    """Return the table as CSV text: fixed columns, floats by `repr`, so that equal records give equal bytes.
+
+    Numpy's numbers are written as the plain ones they are equal to.
+    """
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for record in records:
-        writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
+        writer.writerow([_cell(name, getattr(record, name)) for name in COLUMNS])
     return out.getvalue()
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
+def _cell(column: str, value: Any) -> str:
+    value = value.item() if hasattr(value, "item") else value  # numpy's scalars
+    if value is None or column in _TEXT:
+        return "" if value is None else str(value)
+    if column in _WHOLE and (isinstance(value, Integral) or float(value).is_integer()):
         return str(int(value))
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return repr(value) if isinstance(value, float) else str(value)
+    number = float(value)
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+_TEXT, _WHOLE = ("status", "run"), ("seed", "held_out")
 
 
 def write_table(path: Path, records: Sequence[RunRecord]) -> None:
@@ -110,7 +126,7 @@ def read_table(path: str | Path) -> list[RunRecord]:
     Raises InputError with file and the first bad row, and how many more there are.
     """
     header, rows = read_rows(path)
-    columns = _columns(header, path)
+    columns = _columns(_unambiguous(header, rows), path)
     records: list[tuple[int, RunRecord]] = []
     bad: list[tuple[int, InputError]] = []
     for number, row in enumerate(rows, start=2):
@@ -120,7 +136,7 @@ def read_table(path: str | Path) -> list[RunRecord]:
             records.append((number, _record(row, columns)))
         except InputError as error:
             bad.append((number, error))
-    bad = sorted(bad + list(_repeated(records)), key=lambda item: item[0])
+    bad = sorted([*bad, *_repeated(records), *_opposed(records, columns)], key=lambda item: item[0])
     if bad:
         more = f" (and {len(bad) - 1} more row{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ""
         raise InputError(f"{path}, row {bad[0][0]}: {bad[0][1]}{more}")
@@ -150,6 +166,15 @@ def _columns(header: Sequence[str], path: str | Path) -> dict[str, str]:
 
 
 _KNOWN = {bare(name): column for column in COLUMNS for name in names_of(column)}
+
+
+def _unambiguous(header: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The names of the columns without the loose ones, where another column holds a dose."""
+    loose = {bare(name) for name in LOOSE}
+    doses = [name for name in header if _KNOWN.get(bare(name)) in ("share", "exposures") and bare(name) not in loose]
+    if all(is_missing(row[name]) for row in rows for name in doses):
+        return list(header)
+    return [name for name in header if bare(name) not in loose]
 
 
 def _meant(column: str, header: Sequence[str]) -> str | None:
@@ -206,15 +231,60 @@ def _both_units(
 
 
 def _repeated(records: Iterable[tuple[int, RunRecord]]) -> Iterator[tuple[int, InputError]]:
-    """Rows that give a run again: the same seed, or no seed and the same scores and standard errors as well."""
+    """Rows that give a run again: the same seed, or no seed and the same name, scores and standard errors as well.
+
+    Runs at several token counts are no repeats: they may be checkpoints, of which `law.places` takes care.
+    """
     first: dict[tuple[Any, ...], int] = {}
     for number, row in records:
         if row.seed is None and row.status == "diverged":  # it has no scores to differ in
             continue
         dose = tuple(None if unit is None else f"{unit:.9g}" for unit in (row.share, row.exposures))
-        scores = tuple(getattr(row, name) for name in SCORES) if row.seed is None else ()
+        scores = (row.run, *(getattr(row, name) for name in SCORES)) if row.seed is None else ()
         before = first.setdefault((row.size, row.tokens, dose, row.facts, row.seed, scores), number)
         if before != number:
             same = f"scores as row {before}, and no seed" if row.seed is None else f"seed as row {before}"
             mend = "take one out, or give each its own seed"
             yield number, InputError(f"the same size, tokens, dose, facts and {same}; {mend}")
+
+
+def _opposed(records: Iterable[tuple[int, RunRecord]], columns: dict[str, str]) -> Iterator[tuple[int, InputError]]:
+    """Rows whose share and exposures contradict another row's of the same size, tokens and facts.
+
+    Exposures are share · tokens / (facts · tokens_per_fact), so where one of the two grows the other does. Token counts
+    that differ by rounding are the same.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[int, float, float]]] = defaultdict(list)
+    found: dict[int, int] = {}
+    doses: dict[int, str] = {}
+    for number, row in records:
+        if row.share is not None and row.exposures is not None:
+            place = (row.size, f"{row.tokens:.2g}", row.facts, row.tokens_per_fact)
+            groups[place].append((number, row.share, row.exposures))
+    for rows in groups.values():
+        swapped = [(number, exposures, share) for number, share, exposures in rows]
+        for one, other in sorted(_contradictions(rows) | _contradictions(swapped)):
+            found.setdefault(max(one, other), min(one, other))
+        doses |= {number: f"share {share:.4g} and {exposures:.4g} exposures" for number, share, exposures in rows}
+    names = f'"{columns.get("share", "share")}" or "{columns.get("exposures", "exposures")}"'
+    mend = f"rename or correct {names}, or add a column facts if the number of facts differs"
+    for number, other in found.items():
+        contradict = f"{doses[number]} contradict row {other}, {doses[other]} at the same size and tokens"
+        yield number, InputError(f"{contradict}: where one grows the other must; {mend}")
+
+
+def _contradictions(rows: Sequence[tuple[int, float, float]]) -> set[tuple[int, int]]:
+    """Pairs of (number, one dose, the other dose): the first has more of the one, but less of the other.
+
+    Where it has far more of the one, also when it has no more of the other; dose 0 says nothing there.
+    """
+    found = set()
+    positive = [row for row in rows if row[1] and row[2]]
+    for among, reach, grown in ((rows, _NEAR, 1 / _NEAR), (positive, _FAR, _NEAR)):
+        ascending = sorted(among, key=itemgetter(1))
+        most = list(accumulate(ascending, lambda *two: max(two, key=itemgetter(2))))
+        for number, dose, other in ascending:
+            below = bisect_left(ascending, dose / reach, key=itemgetter(1))
+            if below and other < most[below - 1][2] * grown:
+                found.add((number, most[below - 1][0]))
+    return found
