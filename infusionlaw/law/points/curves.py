@@ -34,8 +34,21 @@ OTHER_FACTS = 0.05
 
 
 @dataclass(frozen=True)
+class Zero:
+    """Dose 0 of a curve: mean and its deviation, runs, and known and squares as in `Curve`."""
+
+    mean: float
+    sd: float
+    runs: int
+    known: float
+    squares: float
+    each: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Curve:
-    """One score of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; zero, guessing: (mean, sd).
+    """One score of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; known: variance of one run's score over
+    questions; squares: of the runs of a dose about their mean (J,); guessing: (mean, sd), None where it is not stated.
 
     left_out: the runs without this score, in words; held_out: whether its runs are.
     """
@@ -50,8 +63,11 @@ class Curve:
     mean: Array
     sd: Array
     seeds: tuple[int, ...]
-    zero: tuple[float, float] | None
-    guessing: tuple[float, float]
+    known: Array
+    squares: Array
+    each: tuple[tuple[float, ...], ...]
+    zero: Zero | None
+    guessing: tuple[float, float] | None
     dof: float
     left_out: str
     held_out: bool = False
@@ -148,6 +164,9 @@ def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
     sd = np.sqrt((known + between) / counts)
     x = np.array(doses.x)
     on = np.isfinite(x)
+    squares = np.array([((values - values.mean()) ** 2).sum() for values, _ in doses.runs])
+    each = [tuple(values.tolist()) for values, _ in doses.runs]
+    at_zero = [Zero(*(float(v[i]) for v in (mean, sd)), int(counts[i]), float(known[i]), float(squares[i]), each[i]) for i in np.flatnonzero(~on)]
     first = doses.rows[0]
     return Curve(
         score=score,
@@ -160,7 +179,10 @@ def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
         mean=mean[on],
         sd=sd[on],
         seeds=tuple(counts[on].tolist()),
-        zero=None if on.all() else (float(mean[~on][0]), float(sd[~on][0])),
+        known=known[on],
+        squares=squares[on],
+        each=tuple(values for values, there in zip(each, on, strict=True) if there),
+        zero=at_zero[0] if at_zero else None,
         guessing=_guessing(doses.rows),
         dof=effective_dof(noise.dof, known, between),
         left_out=doses.left_out,
@@ -168,13 +190,13 @@ def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
     )
 
 
-def _guessing(rows: Sequence[RunRecord]) -> tuple[float, float]:
-    """Guessing level with its standard deviation: from unseen facts, else from chance, else next to nothing."""
+def _guessing(rows: Sequence[RunRecord]) -> tuple[float, float] | None:
+    """Guessing level with its standard deviation: from unseen facts, else from chance; None where neither is stated."""
     unseen = [row.unseen_recall for row in rows if row.unseen_recall is not None and _finite(row.unseen_recall)]
     if unseen:
         return float(np.mean(unseen)), float(np.hypot(np.std(unseen) / np.sqrt(len(unseen)), OTHER_FACTS))
     chance = [row.chance for row in rows if row.chance is not None and _finite(row.chance)]
-    return (float(np.mean(chance)), 0.1) if chance else (0.0, 0.25)
+    return (float(np.mean(chance)), 0.1) if chance else None
 
 
 def _finite(value: float | None) -> bool:

@@ -19,20 +19,24 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.likelihood import Likelihood
 from infusionlaw.law.points.curves import Curve, Score, curves
-from infusionlaw.law.points.detect import Fitted, locate, response, rises_to_the_end, sketch
-from infusionlaw.law.points.levels import Observed
+from infusionlaw.law.points.detect import Sketch, locate, sketches
+from infusionlaw.law.points.levels import Observed, Prior
 from infusionlaw.law.points.point import KINDS, Kind, Point, Status
+from infusionlaw.law.points.pooling import Pool, pooled
 from infusionlaw.law.points.shapes import Detector
-from infusionlaw.law.points.significance import NULL_DRAWS, p_value
 from infusionlaw.law.points.tolerance import rise_of_loss
 from infusionlaw.law.uncertainty import perturbed
 from infusionlaw.records import RunRecord
 
 Acquisition = Literal["onset", "half"]
-SIGNIFICANCE = 0.05
+UNSURE = 0.1  # a rise or a fall is found where the probability that there is none is no more than this
+NOT_LEARNED = "recall never leaves guessing: nothing was ever learned"
+NOT_TOLD = "recall is much the same at every dose, and neither a dose 0 nor `chance` says what guessing gives; add one"
+NOTHING_TO_LOSE = "retention never leaves guessing: there was nothing to lose"
 BARE = "fewer than two doses lie on the plateau before it, so its interval is less sure than it says; add doses there"
 RISING = "it rises up to the largest doses, and a collapse before that would not show, so no law counts it"
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
+RECALL, RETENTION, UNSTATED = Prior((0.2, 0.7, 0.0), (0.2, 0.3, 0.25)), Prior((0.4, 0.7, 0.0), (0.5, 0.3, 0.25)), 0.25
 SCORES: dict[Kind, Score] = {
     "acquisition": "recall",
     "collapse": "recall",
@@ -45,7 +49,7 @@ def find_points(
     rows: Sequence[RunRecord],
     *,
     tolerance: float = 0.05,
-    detector: Detector = "both",
+    detector: Detector = "all",
     acquisition: Acquisition = "onset",
     draws: int = 1000,
     seed: int = 0,
@@ -66,14 +70,24 @@ def find_points(
     if not 0 < tolerance < np.inf:
         raise InputError(f"the tolerance is {tolerance:g}, which must be a rise of general loss above 0, bits per byte")
     found: list[Point] = []
-    for number, score in enumerate(get_args(Score)):
-        for curve in curves(rows, score):
-            if only_held_out and not curve.held_out:
-                continue
-            rng = np.random.default_rng([seed, number, int(curve.size), int(curve.tokens), int(curve.facts or 0)])
-            found += _points(curve, tolerance, detector, acquisition, draws, rng)
+    for score in get_args(Score):
+        every = curves(rows, score)
+        wanted = [curve for curve in every if curve.held_out or not only_held_out]
+        if score == "general_loss":
+            found += [_tolerance(curve, tolerance, draws, seed) for curve in wanted]
+        else:
+            pools = pools_of(every, detector)
+            found += [p for curve in wanted for p in _points(curve, pools[every.index(curve)], acquisition)]
     levels = {"acquisition": 0.5 if acquisition == "half" else 0.0, "tolerance": tolerance}
     return in_order([replace(point, level=levels.get(point.kind)) for point in found])
+
+
+def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
+    """What to believe of each curve of one score by what the others say; held-out ones say nothing unless all are."""
+    measured = [i for i, curve in enumerate(every) if len(curve.x) > 1]
+    told = [i for i in measured if not every[i].held_out] or measured
+    anew, each = pooled([observed(every[i]) for i in told], detector)
+    return [each[told.index(i)] if i in told else anew for i in range(len(every))]
 
 
 def in_order(points: Sequence[Point]) -> list[Point]:
@@ -81,82 +95,86 @@ def in_order(points: Sequence[Point]) -> list[Point]:
     return sorted(points, key=lambda p: (KINDS.index(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
 
 
-def _points(
-    curve: Curve,
-    tolerance: float,
-    detector: Detector,
-    acquisition: Acquisition,
-    draws: int,
-    rng: np.random.Generator,
-) -> list[Point]:
+def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
+    """The points of a curve of recall or of retention."""
     if len(curve.x) < 2:
-        kinds = [kind for kind, score in SCORES.items() if score == curve.score]
-        bare = curve.left_out and not len(curve.x) and not curve.zero
-        few = f"there is nothing but {curve.left_out}" if bare else "fewer than two doses above 0 were measured"
-        return [_nothing(curve, kind, "ambiguous", f"{few}, so nothing can be located") for kind in kinds]
-    if curve.score == "general_loss":
-        return [_tolerance(curve, tolerance, draws, rng)]
-    data = observed(curve)
-    noise = perturbed(np.zeros(len(data.y)), data.sd, curve.dof, NULL_DRAWS, rng)
+        return _too_few(curve)
+    data = pool.seen_by(observed(curve))
+    rough = sketches(data, pool)
     if curve.score == "retention":
-        return [_retention(curve, data, detector, noise, rng)]
-    if p_value(data, "rise", noise, rng) > SIGNIFICANCE:
-        note = "recall never leaves guessing: nothing was ever learned"
+        return [_fall(curve, "retention", data, pool, rough)]
+    half = "half" if acquisition == "half" else "rise"
+    place = locate(data, pool, half, rough)
+    if place.masses[-1] > UNSURE:
+        note = NOT_LEARNED if curve.zero or curve.guessing else NOT_TOLD
         return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]
-    rough = sketch(data, detector)
-    rise = _rise(curve, data, detector, acquisition, rough)
-    return [rise, _fall(curve, "collapse", data, detector, rough, p_value(data, "fall", noise, rng))]
+    what = "half way from guessing to the plateau" if acquisition == "half" else ""
+    before = f"{what} before the smallest dose" if what else "already above guessing at the smallest dose"
+    return [_decided(curve, "acquisition", place, before, what), _fall(curve, "collapse", data, pool, rough)]
+
+
+def _too_few(curve: Curve) -> list[Point]:
+    """Points of a curve with fewer than two doses: nothing can be located."""
+    kinds = [kind for kind, score in SCORES.items() if score == curve.score]
+    bare = curve.left_out and not len(curve.x) and not curve.zero
+    few = f"there is nothing but {curve.left_out}" if bare else "fewer than two doses above 0 were measured"
+    return [_nothing(curve, kind, "ambiguous", f"{few}, so nothing can be located") for kind in kinds]
 
 
 def observed(curve: Curve) -> Observed:
-    """A curve as the detectors see it: its means, dose 0, and for recall the guessing level as an observation."""
-    extra = [curve.zero] if curve.zero else []
-    if curve.score == "recall":
-        extra.append(curve.guessing)
-    y = np.concatenate([[value for value, _ in extra], curve.mean])
-    sd = np.concatenate([[sd for _, sd in extra], curve.sd])
-    x = np.concatenate([np.full(len(extra), -np.inf), curve.x])
-    return Observed(x, y, sd, curve.dof, curve.guessing[0], curve.score == "retention")
+    """A curve as the detectors see it: its means, dose 0, and for recall a stated guessing level as an observation."""
+    zero = curve.zero
+    extra = [(zero.mean, float(zero.runs), zero.known, zero.squares, zero.each)] if zero else []
+    if curve.score == "recall" and curve.guessing:
+        extra.append((curve.guessing[0], np.inf, curve.guessing[1] ** 2, 0.0, (curve.guessing[0],)))
+    y, runs, known, squares = (np.array([item[i] for item in extra]) for i in range(4)) if extra else (np.empty(0),) * 4
+    floor = curve.guessing[0] if curve.guessing else UNSTATED
+    prior = RETENTION if curve.score == "retention" else RECALL
+    return Observed(
+        x=np.concatenate([np.full(len(extra), -np.inf), curve.x]),
+        y=np.concatenate([y, curve.mean]),
+        runs=np.concatenate([runs, np.array(curve.seeds, dtype=float)]),
+        known=np.concatenate([known, curve.known]),
+        squares=np.concatenate([squares, curve.squares]),
+        each=(*(item[4] for item in extra), *curve.each),
+        prior=Prior((prior.mean[0], prior.mean[1], floor), prior.sd),
+        retention=curve.score == "retention",
+    )
 
 
-def _rise(curve: Curve, data: Observed, detector: Detector, acquisition: Acquisition, rough: Sequence[Fitted]) -> Point:
-    """The acquisition point of a curve that rises."""
-    if acquisition == "half":
-        note = "half way from guessing to the plateau"
-        place = locate(data, detector, "half", rough)
-        return _decided(curve, "acquisition", place, f"{note} before the smallest dose", note)
-    place = locate(data, detector, "rise", rough)
-    return _decided(curve, "acquisition", place, "already above guessing at the smallest dose")
-
-
-def _retention(curve: Curve, data: Observed, detector: Detector, noise: Array, rng: np.random.Generator) -> Point:
-    level, sd = curve.guessing
-    width = np.hypot(data.sd, sd)
-    chi2, null = (((data.y - level) / width) ** 2).sum(), ((noise / data.sd) ** 2).sum(1)
-    if np.mean(null >= chi2) > SIGNIFICANCE:
-        return _nothing(curve, "retention", "no effect", "retention never leaves guessing: there was nothing to lose")
-    return _fall(curve, "retention", data, detector, sketch(data, detector), p_value(data, "fall", noise, rng))
-
-
-def _fall(
-    curve: Curve, kind: Kind, data: Observed, detector: Detector, rough: Sequence[Fitted], by_noise: float
-) -> Point:
-    """The collapse of recall or of retention; by_noise: how often noise alone makes such a fall."""
-    place = locate(data, detector, "fall", rough)
-    if by_noise > SIGNIFICANCE:
+def _fall(curve: Curve, kind: Kind, data: Observed, pool: Pool, rough: Sketch) -> Point:
+    """The collapse of recall or of retention."""
+    place = locate(data, pool, "fall", rough)
+    if place.masses[-1] > UNSURE:
+        if kind == "retention" and (note := _at_guessing(curve)):
+            return _nothing(curve, "retention", "no effect", note)
         point = _beyond(curve, kind, "no fall beyond the noise up to the largest dose", place)
-        if rises_to_the_end(rough):
+        if rough.rises_to_the_end:
             point = replace(point, in_law=False, note=f"{point.note}; {RISING}")
     else:
-        bare = max(rough, key=lambda fit: fit.peak).on_plateau < 2
+        bare = rough.on_plateau < 2
         point = _decided(curve, kind, place, "already falling from the smallest dose", caveat=BARE if bare else "")
-    return replace(point, response=response(rough))
+    return replace(point, response=rough.response())
 
 
-def _tolerance(curve: Curve, tolerance: float, draws: int, rng: np.random.Generator) -> Point:
+def _at_guessing(curve: Curve) -> str:
+    """Why a retention that does not fall had nothing to lose; "" where it had."""
+    if curve.guessing is None:
+        return ""
     zero = [curve.zero] if curve.zero else []
-    mean = np.concatenate([[value for value, _ in zero], curve.mean])
-    sd = np.concatenate([[sd for _, sd in zero], curve.sd])
+    mean = np.append(curve.mean, [z.mean for z in zero])
+    weight = np.append(curve.sd, [z.sd for z in zero]) ** -2.0
+    level, sd = (mean @ weight) / weight.sum(), np.hypot(weight.sum() ** -0.5, curve.guessing[1])
+    return NOTHING_TO_LOSE if level < curve.guessing[0] + 2 * sd else ""
+
+
+def _tolerance(curve: Curve, tolerance: float, draws: int, seed: int) -> Point:
+    if len(curve.x) < 2:
+        return _too_few(curve)[0]
+    rng = np.random.default_rng(seed)
+    zero = [curve.zero] if curve.zero else []
+    mean = np.concatenate([[z.mean for z in zero], curve.mean])
+    sd = np.concatenate([[z.sd for z in zero], curve.sd])
     place = rise_of_loss(curve.x, perturbed(mean, sd, curve.dof, draws, rng), sd**-2, tolerance)
     since = f"general loss rises by {tolerance:g} bits per byte over " + ("dose 0" if zero else "the smallest dose")
     return _decided(curve, "tolerance", place, f"{since} already at the smallest dose", since)

@@ -1,65 +1,121 @@
-"""The three levels of a dose-response, given its shape: a normal posterior in closed form, for all shapes at once.
+"""The three levels of a dose-response, given its shape and noise: integrated out in closed form, for all shapes at once.
 
     score(x) = first (1 - R) + plateau R F + floor R (1 - F)
 
-is linear in the levels. With their normal priors the posterior of (first, plateau, floor) has a 3 x 3 precision, whose
-Cholesky factor is written out entry by entry, so that hundreds of thousands of shapes cost a few array operations. All
-sums over doses are matrix products of rises (A, J) with falls (C, J).
+is linear in the levels. With normal priors the posterior of (first, plateau, floor) has a 3 x 3 precision, whose
+Cholesky factor is written out entry by entry, so that hundreds of thousands of shapes cost a few array operations. The
+noise may depend on the fall (`Noise`), so all sums over doses are matrix products of rises (A, J) with falls (C, J).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, ndtr
 
 from infusionlaw.law.dose import Array
 
-# Priors of the levels: first, plateau (mean, deviation); the floor's mean is the guessing level.
-FIRST, PLATEAU, FLOOR_SD = (0.4, 0.5), (0.6, 0.5), 0.3
 Contrast = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
+class Prior:
+    """Normal priors of the three levels: means and deviations (first, plateau, floor)."""
+
+    mean: Contrast
+    sd: Contrast
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What scores vary by between seeds. level: deviation of one run's score; knots: how far apart the runs of one dose
+    lie on the fall, from 0 (all alike) to 1 (each run has collapsed whole, or not at all)."""
+
+    level: float
+    knots: float
+
+
+@dataclass(frozen=True)
 class Observed:
-    """Observations of one curve: ascending x (J,), -inf for dose 0; y, sd (J,); dof of the noise; guessing level."""
+    """Observations of one curve: ascending x (J,), -inf for dose 0; y (J,); runs a dose (J,), inf for a level that is
+    known otherwise; known (J,): variance of one run's score over questions; squares (J,): of the runs of a dose about
+    their mean; drop: how far the means fall after their largest; prior of the levels; whether it is retention.
+    """
 
     x: Array
     y: Array
-    sd: Array
-    dof: float
-    guessing: float
+    runs: Array
+    known: Array
+    squares: Array
+    each: tuple[tuple[float, ...], ...]
+    prior: Prior
     retention: bool
 
     @property
-    def priors(self) -> tuple[Array, Array]:
-        """Means and precisions (3,) of the levels."""
-        mean = np.array([FIRST[0], PLATEAU[0], self.guessing])
-        return mean, np.array([FIRST[1], PLATEAU[1], FLOOR_SD]) ** -2
+    def drop(self) -> float:
+        """How far the means fall after the largest."""
+        doses = np.isfinite(self.runs)
+        y = self.y[doses]
+        return float(y.max() - y[y.argmax() :].min())
+
+    def having(self, prior: Prior) -> "Observed":
+        """The same with another prior of the levels."""
+        return replace(self, prior=prior)
+
+    def variance(self, noise: Noise, fall: Array) -> Array:
+        """Variance (..., J) of one run's score at falls (..., J)."""
+        jumps = (noise.knots * self.drop) ** 2 * fall * (1 - fall)
+        return np.asarray(self.known + np.where(np.isfinite(self.runs), noise.level**2 + jumps, 0.0))
+
+    def log_noise(self, variance: Array) -> Array:
+        """Log density of what seeds differ by, and the normaliser of the means, given variances (..., J) of one run."""
+        several = np.where(np.isfinite(self.runs), self.runs, 1.0)
+        return np.asarray(-(several * np.log(variance) + self.squares / variance).sum(-1) / 2)
+
+    def weight(self, variance: Array) -> Array:
+        """Precision (..., J) of the means."""
+        return np.asarray(np.where(np.isfinite(self.runs), self.runs, 1.0) / variance)
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Levels of many shapes: mean (3, ...); factor (6, ...): the Cholesky factor a; b, c; d, e, f; chi2 (...)."""
+    """Levels of many shapes: factor (6, ...): the Cholesky factor a; b, c; d, e, f of their precision; half (3, ...):
+    its solution of the right side; fit (...): log marginal likelihood."""
 
-    mean: Array
-    factor: Array
-    chi2: Array
+    factor: tuple[Array, ...]
+    half: tuple[Array, ...]
+    fit: Array
 
     def take(self, at: Any) -> "Levels":
         """Those at an index."""
-        return Levels(self.mean[:, *at], self.factor[:, *at], self.chi2[at])
+        return Levels(tuple(part[at] for part in self.factor), tuple(part[at] for part in self.half), self.fit[at])
+
+    @cached_property
+    def mean(self) -> Array:
+        """Posterior means (3, ...)."""
+        a, b, c, d, e, f = self.factor
+        floor = self.half[2] / f
+        plateau = (self.half[1] - e * floor) / c
+        return np.stack([(self.half[0] - b * plateau - d * floor) / a, plateau, floor])
 
     @property
-    def log_det(self) -> Array:
-        """log determinant of the precision."""
-        return np.asarray(2 * np.log(self.factor[0] * self.factor[2] * self.factor[5]))
+    def variance(self) -> Array:
+        """Posterior variances (3, ...)."""
+        units = np.eye(3)
+        halves = [_forward(self.factor, *units[i]) for i in range(3)]
+        return np.stack([sum(part**2 for part in half) + np.zeros_like(self.fit) for half in halves])
 
     def log_positive(self, constant: float, contrast: Contrast) -> Array:
         """log probability that constant + contrast . levels is above 0."""
         mean = constant + np.tensordot(contrast, self.mean, 1)
-        half = _forward(self.factor, *(np.full_like(mean, part) for part in contrast))
-        return np.asarray(log_ndtr(mean / np.sqrt(sum(part**2 for part in half))))
+        return np.log(np.maximum(ndtr(mean / np.sqrt(sum(part**2 for part in _forward(self.factor, *contrast)))), 1e-12))
+
+
+def log_prior_positive(prior: Prior, constant: float, contrast: Contrast) -> float:
+    """The same under the prior."""
+    mean = constant + float(np.dot(contrast, prior.mean))
+    return float(log_ndtr(mean / np.sqrt(np.dot(np.square(contrast), np.square(prior.sd)))))
 
 
 def bases(rise: Array, fall: Array) -> tuple[Array, Array, Array]:
@@ -67,44 +123,65 @@ def bases(rise: Array, fall: Array) -> tuple[Array, Array, Array]:
     return 1 - rise, rise * fall, rise * (1 - fall)
 
 
-def solve(data: Observed, rise: Array, fall: Array) -> Levels:
+def solve(data: Observed, rise: Array, fall: Array, noise: Noise) -> Levels:
     """The levels of every rise (A, J) with every fall (C, J): arrays (A, C)."""
-    w, y, (mean, precision) = data.sd**-2, data.y, data.priors
-    before, stay, gone = 1 - rise, fall.T, 1 - fall.T
-    shape = (len(rise), len(fall))
-    both, mixed = w * rise**2, w * before * rise
-    factor = _cholesky(
-        np.broadcast_to((w * before**2).sum(1)[:, None] + precision[0], shape),
-        mixed @ stay,
-        mixed @ gone,
-        both @ stay**2 + precision[1],
-        both @ (stay * gone),
-        both @ gone**2 + precision[2],
+    variance = data.variance(noise, fall)
+    w = data.weight(variance)
+    before, gone, wy = 1 - rise, 1 - fall, w * data.y
+    stay, lost = w * fall, w * gone
+    sums = (
+        before**2 @ w.T,
+        (before * rise) @ stay.T,
+        (before * rise) @ lost.T,
+        rise**2 @ (stay * fall).T,
+        rise**2 @ (stay * gone).T,
+        rise**2 @ (lost * gone).T,
     )
+    right = (before @ wy.T, rise @ (wy * fall).T, rise @ (wy * gone).T)
+    found = _solved(data, sums, right, (wy * data.y).sum(-1), data.log_noise(variance))
+    return _all_or_nothing(data, found, rise, fall, noise) if noise.knots == 1 else found
+
+
+def _all_or_nothing(data: Observed, found: Levels, rise: Array, fall: Array, noise: Noise) -> Levels:
+    """The levels with the likelihood of runs each of which has collapsed whole (as often as the fall says) or not.
+
+    Given the levels that scores spread so widely are best explained by, each run is a mixture of two normals.
+    """
+    first, plateau, floor = found.mean
+    mean, precision = np.array(data.prior.mean), np.array(data.prior.sd) ** -2.0
+    total = -0.5 * np.tensordot(precision, (found.mean - mean[:, None, None]) ** 2, 1)
+    for j, values in enumerate(data.each):
+        variance = data.known[j] + (noise.level**2 if np.isfinite(data.runs[j]) else 0.0)
+        start, way, left = (first * (1 - rise[:, j, None])), rise[:, j, None], fall[:, j]
+        upper, lower = start + way * plateau, start + way * floor
+        for y in values:
+            high, low = (np.exp(-((y - level) ** 2) / (2 * variance)) for level in (upper, lower))
+            total += np.log(left * high + (1 - left) * low + 1e-30) - np.log(variance) / 2
+    a, _, c, _, _, f = found.factor
+    fit = total + float(np.log(precision).sum()) / 2 - np.log(a * c * f)
+    return Levels(found.factor, found.half, fit)
+
+
+def _solved(
+    data: Observed, sums: tuple[Array, ...], right: tuple[Array, ...], total: Array, log_noise: Array
+) -> Levels:
+    ll, lp, lf, pp, pf, ff = sums
+    mean, precision = np.array(data.prior.mean), np.array(data.prior.sd) ** -2.0
     prior = precision * mean
-    right = (np.broadcast_to((before @ (w * y))[:, None], shape), (w * y * rise) @ stay, (w * y * rise) @ gone)
-    half = _forward(factor, *(part + prior[i] for i, part in enumerate(right)))
-    total = float((w * y**2).sum() + (prior * mean).sum())
-    return Levels(_backward(factor, half), factor, np.maximum(total - sum(part**2 for part in half), 0.0))
-
-
-def _cholesky(ll: Array, lp: Array, lf: Array, pp: Array, pf: Array, ff: Array) -> Array:
-    a = np.sqrt(ll)
+    a = np.sqrt(ll + precision[0])
     b, d = lp / a, lf / a
-    c = np.sqrt(pp - b**2)
+    c = np.sqrt(pp + precision[1] - b**2)
     e = (pf - b * d) / c
-    return np.stack([a, b, c, d, e, np.sqrt(ff - d**2 - e**2)])
+    f = np.sqrt(ff + precision[2] - d**2 - e**2)
+    factor = (a, b, c, d, e, f)
+    half = _forward(factor, *(part + prior[i] for i, part in enumerate(right)))
+    chi2 = total + float((prior * mean).sum()) - half[0] ** 2 - half[1] ** 2 - half[2] ** 2
+    fit = log_noise + float(np.log(precision).sum()) / 2 - np.maximum(chi2, 0.0) / 2 - np.log(a * c * f)
+    return Levels(factor, half, fit)
 
 
-def _forward(factor: Array, first: Array, plateau: Array, floor: Array) -> tuple[Array, Array, Array]:
+def _forward(factor: tuple[Array, ...], first: Any, plateau: Any, floor: Any) -> tuple[Array, Array, Array]:
     a, b, c, d, e, f = factor
     u = first / a
     v = (plateau - b * u) / c
     return u, v, (floor - d * u - e * v) / f
-
-
-def _backward(factor: Array, half: tuple[Array, Array, Array]) -> Array:
-    a, b, c, d, e, f = factor
-    floor = half[2] / f
-    plateau = (half[1] - e * floor) / c
-    return np.stack([(half[0] - b * plateau - d * floor) / a, plateau, floor])

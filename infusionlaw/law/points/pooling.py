@@ -1,0 +1,200 @@
+"""What the curves of one score have in common: their noise, the form and width of their falls, and their levels.
+
+One curve of one seed hardly tells its noise from its shape, or a slow fall to a low floor from a quick fall to a high
+one. A table's curves tell it together. The evidence of each value h of what is common is the product of what it
+explains of each curve,
+
+    q(h) ~ p(h) prod_i Z_i(h)^c,      Z_i(h) = sum over shapes s of L_i(s, h) p(s | h)
+
+for the noise (NOISES), for the widths of falls (normal in log width, WIDTHS) and for the form (one for all curves, or
+any for each), in turns. No curve follows any form to the letter, and many curves would all be wrong alike, so what
+forms and widths explain counts in part only (c < 1). Means and deviations of the levels over curves follow from the
+likeliest shapes. A curve is judged by what the *others* say, q(h) / Z_i(h)^c, so that nothing is counted twice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy.special import logsumexp, ndtr
+
+from infusionlaw.law.dose import Array
+from infusionlaw.law.points.fitting import NEAR, Fitted, sketch
+from infusionlaw.law.points.levels import Noise, Observed, Prior
+from infusionlaw.law.points.shapes import FORMS, NARROWEST, WIDEST, Detector, Form
+
+LEVELS, LEVEL, LEVEL_SPREAD = (0.004, 0.012, 0.025, 0.045, 0.075, 0.12), 0.03, 1.0
+KNOTS, KNOTS_PRIOR = (0.0, 0.4, 1.0), (0.6, 0.25, 0.15)
+NOISES = (*(Noise(level, knots) for level in LEVELS for knots in KNOTS[:2]), *(Noise(v, 1.0) for v in LEVELS[1::2]))
+FIRST_NOISE = Noise(LEVEL, 0.4)
+# Log width of falls: means and deviations over curves, with their prior; and the part of widths that are any.
+MEANS, SPREADS, WIDTH, WIDTH_SPREAD = np.log(np.geomspace(0.03, 2.5, 19)), (0.15, 0.4, 0.9), np.log(0.4), 1.2
+WIDTHS, ANY_WIDTH = tuple(product(MEANS, SPREADS)), 0.1
+SAME_FORM = 0.75  # how likely all curves are of one form
+LEVELS_COUNT, LEAST_SD = 3.0, 0.05  # how many curves the levels' prior counts as; their least deviation over curves
+COUNTS = {"noise": 1.0, "width": 0.75, "form": 0.75}  # c above
+SWEEPS = 4
+ENOUGH, NEGLIGIBLE = 0.7, 0.05  # noises beyond the likeliest that have ENOUGH, and forms below NEGLIGIBLE, are left out
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What is believed of a curve before its own scores are looked at.
+
+    noises, forms: with their weights; width: weight of every WIDTHS; plateau, floor: mean and deviation over curves.
+    """
+
+    noises: tuple[tuple[Noise, float], ...]
+    forms: tuple[tuple[Form, float], ...]
+    width: Array
+    plateau: tuple[float, float]
+    floor: tuple[float, float]
+
+    def width_weight(self, width: Array) -> Array:
+        """How likely each width (n,) is, relative to one that is even in its logarithm; 1 for none."""
+        return np.asarray(self.width @ _relative(width))
+
+    def seen_by(self, data: Observed) -> Observed:
+        """A curve with the levels' priors of this pool."""
+        return _with_levels(data, self.plateau, self.floor)
+
+
+def _relative(width: Array) -> Array:
+    """Density of widths (n,) under every WIDTHS, relative to one that is even in log width: (WIDTHS, n); 1 for none."""
+    extent = np.log(WIDEST / NARROWEST)
+    mean, sd = np.array(WIDTHS).T[:, :, None]
+    inside = ndtr((np.log(WIDEST) - mean) / sd) - ndtr((np.log(NARROWEST) - mean) / sd)
+    log_width = np.log(np.where(np.isfinite(width), width, 1.0))
+    density = np.exp(-(((log_width - mean) / sd) ** 2) / 2) / (sd * np.sqrt(2 * np.pi) * inside) * extent
+    return np.where(np.isfinite(width), ANY_WIDTH + (1 - ANY_WIDTH) * density, 1.0)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What a curve says of its falls: evidence (noises, falls) of those of every form; width and form of each fall."""
+
+    evidence: Array
+    width: Array
+    form: Array
+
+
+def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[Pool]]:
+    """What to believe of a curve that is none of these, and of each of these by what the others say."""
+    forms = FORMS[detector]
+    named = np.concatenate([np.eye(len(forms)), np.full((1, len(forms)), 1 / len(forms))])
+    log_prior = {
+        "noise": np.array([_log_prior(noise) for noise in NOISES]),
+        "width": np.array([-(((mean - WIDTH) / WIDTH_SPREAD) ** 2) / 2 for mean, _ in WIDTHS]),
+        "form": np.log([*[SAME_FORM / len(forms)] * len(forms), 1 - SAME_FORM]),
+    }
+    sd = curves[0].prior.sd if curves else (0.3, 0.3, 0.25)
+    middle = np.mean([c.prior.mean for c in curves], axis=0) if curves else np.array([0.3, 0.7, 0.25])
+    start = levels = ((float(middle[1]), sd[1]), (float(middle[2]), sd[2]))
+    likeliest, q, z = FIRST_NOISE, {}, {}
+    for last in (False, True):
+        seen = [_with_levels(c, *levels) for c in curves]
+        rough = [[sketch(c, form, likeliest) for form in forms] for c in seen]
+        tables = [_table(c, fits) for c, fits in zip(seen, rough, strict=True)]
+        q, z = _swept(tables, named, log_prior)
+        if not last:
+            likeliest = NOISES[int(q["noise"].argmax())]
+            sums = [_moments(c, fits, likeliest, q, named) for c, fits in zip(seen, rough, strict=True)]
+            total = np.sum(sums, axis=0) if sums else np.zeros((2, 3))
+            levels = (_level(start[0], total[0]), _level(start[1], total[1]))
+
+    def pool(i: int | None) -> Pool:
+        own = {n: q[n] if i is None else _without(log_prior[n], z[n], i) for n in q}
+        return Pool(_kept(own["noise"]), _forms(forms, own["form"] @ named), own["width"], *levels)
+
+    return pool(None), [pool(i) for i in range(len(curves))]
+
+
+def _with_levels(data: Observed, plateau: tuple[float, float], floor: tuple[float, float]) -> Observed:
+    mean, sd = data.prior.mean, data.prior.sd
+    return data.having(Prior((mean[0], plateau[0], floor[0]), (sd[0], plateau[1], floor[1])))
+
+
+def _table(data: Observed, rough: Sequence[Fitted]) -> _Table:
+    """Every noise with every fall of each form."""
+    found = [[fit.under(data, noise).of_falls for noise in NOISES] for fit in rough]
+    top = max(own for each in found for _, own in each)
+    evidence = [
+        np.stack([value * np.exp(own - top) for value, own in each]) * fit.falls.weight
+        for fit, each in zip(rough, found, strict=True)
+    ]
+    form = [np.full(len(fit.falls.knot), number) for number, fit in enumerate(rough)]
+    width = np.concatenate([fit.falls.width for fit in rough])
+    return _Table(np.concatenate(evidence, axis=1), width, np.concatenate(form))
+
+
+def _swept(
+    tables: Sequence[_Table], named: Array, log_prior: dict[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Weights of noise, width and form, and how much of the evidence of each is every curve's (curves, values)."""
+    q = {name: np.exp(value - logsumexp(value)) for name, value in log_prior.items()}
+    z = {name: np.zeros((len(tables), len(value))) for name, value in log_prior.items()}
+    relative = [(_relative(t.width), named[:, t.form]) for t in tables]
+    for _ in range(SWEEPS):
+        for name in q:
+            for i, (t, (by_width, by_form)) in enumerate(zip(tables, relative, strict=True)):
+                width, form = q["width"] @ by_width, q["form"] @ by_form
+                if name == "noise":
+                    found = t.evidence @ (width * form)
+                else:
+                    every = q["noise"] @ t.evidence
+                    found = by_width @ (every * form) if name == "width" else by_form @ (every * width)
+                z[name][i] = COUNTS[name] * np.log(found + 1e-300)
+            total = log_prior[name] + z[name].sum(0)
+            q[name] = np.exp(total - logsumexp(total))
+    return q, z
+
+
+def _moments(data: Observed, rough: Sequence[Fitted], noise: Noise, q: dict[str, Array], named: Array) -> Array:
+    """Weight, and weighted sums of the mean and of the square, of plateau and floor where the curve falls: (2, 3)."""
+    weights, values = [], []
+    for fit, part in zip(rough, q["form"] @ named, strict=True):
+        found = fit.under(data, noise)
+        at = np.nonzero(found.log_likelihood > found.log_likelihood.max() - NEAR)
+        levels = found.levels.take(at)
+        width = q["width"] @ _relative(found.falls.width)
+        weights.append(found.log_weight[at] + np.log(part * width[at[1]] + 1e-300))
+        values.append(np.stack([np.isfinite(found.falls.knot)[at[1]], *levels.mean[1:], *levels.variance[1:]]))
+    log_weight, (there, plateau, floor, var_plateau, var_floor) = np.concatenate(weights), np.concatenate(values, axis=1)
+    weight = np.exp(log_weight - logsumexp(log_weight)) * there
+    return np.array([
+        [weight.sum(), weight @ mean, weight @ (mean**2 + var)]
+        for mean, var in ((plateau, var_plateau), (floor, var_floor))
+    ])
+
+
+def _log_prior(noise: Noise) -> float:
+    several = sum(other.knots == noise.knots for other in NOISES)
+    level = -((np.log(noise.level / LEVEL) / LEVEL_SPREAD) ** 2) / 2 - np.log(several)
+    return float(level + np.log(KNOTS_PRIOR[KNOTS.index(noise.knots)]))
+
+
+def _level(before: tuple[float, float], sums: Array) -> tuple[float, float]:
+    n, first, second = sums
+    mean = (LEVELS_COUNT / 3 * before[0] + first) / (LEVELS_COUNT / 3 + n)
+    square = second - 2 * mean * first + n * mean**2
+    sd = np.sqrt((LEVELS_COUNT * before[1] ** 2 / 4 + square) / (LEVELS_COUNT + n))
+    return float(mean), float(max(sd, LEAST_SD))
+
+
+def _without(log_prior: Array, z: Array, i: int) -> Array:
+    """Weights by the evidence of all curves but one."""
+    left = log_prior + z.sum(0) - z[i]
+    return np.exp(left - logsumexp(left))
+
+
+def _kept(weight: Array) -> tuple[tuple[Noise, float], ...]:
+    """The likeliest noises that have ENOUGH of the weight."""
+    order = np.argsort(-weight)
+    order = order[: int(np.searchsorted(weight[order].cumsum(), ENOUGH)) + 1]
+    return tuple((NOISES[k], float(weight[k] / weight[order].sum())) for k in order)
+
+
+def _forms(forms: Sequence[Form], weight: Array) -> tuple[tuple[Form, float], ...]:
+    kept = np.flatnonzero(weight >= NEGLIGIBLE)
+    return tuple((forms[k], float(weight[k] / weight[kept].sum())) for k in kept)
