@@ -4,10 +4,11 @@ The weight of a form is its weight at the outset times the marginal likelihood o
 
     weight ~ prior * integral of p(points | theta, sigma) prior(theta, sigma)
 
-The power law and, where the design can tell it, the law whose exponent of size changes with tokens share nearly all of
-the prior weight: a dozen points often cannot tell them apart, and far away they differ. The other forms are special
-cases of the power law. They would win by simplicity where points are few, and then a prediction far away would hardly
-move, so they share little. Predictions are mixtures over forms, so not knowing the form is part of every interval.
+The power law has most of the prior weight. The law whose exponent of size changes with tokens has nearly all of the
+rest, where the design can tell it: a dozen points often cannot tell the two apart, and far away they differ. The other
+forms are special cases of the power law. They would win by simplicity where points are few, and then a prediction far
+away would hardly move, so they share little. Predictions are mixtures over forms, so not knowing the form is part of
+every interval.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from infusionlaw.law.forms import Form, InteractionLaw, PowerLaw
 from infusionlaw.law.posterior import Posterior
 
 # Weights at the outset of the interaction and of all simpler forms together; the power law has the rest.
-INTERACTION, SIMPLE = 0.45, 0.05
+INTERACTION, SIMPLE = 0.3, 0.05
 
 
 def weights(fits: Sequence[Posterior]) -> Array:

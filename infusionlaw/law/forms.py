@@ -28,7 +28,7 @@ from infusionlaw.records import DoseUnit
 # Known exponents lie between -1 and 1: 90 % of the prior.
 INTERCEPT, EXPONENT = (0.0, 10.0), (0.0, 0.6)
 # Whether a change of the exponent goes on beyond the fitted tokens: 0 it stops, 1 it goes on.
-PRODUCT, CONTINUES = (0.0, 0.45), (0.8, 0.4)
+PRODUCT, CONTINUES = (0.0, 0.45), (0.6, 0.45)
 TOLD = 0.05  # what the other causes leave of a term (dex^2) for points to tell it
 # A share this near 1 leaves no general text to speak of; forms in exposures may ask for more than there is room for.
 FULL = 1 - 1e-4
