@@ -17,7 +17,7 @@ SIZE0, TOKENS0 = 2e4, 1.5e6
 SIZES, BUDGETS = (1e4, 2e4, 4e4), (7.5e5, 1.5e6, 3e6)
 # x at (SIZE0, TOKENS0), standard deviation of the draws, exponents of size and of tokens.
 Where = tuple[float, float, float, float]
-NEVER = "a law needs a point and another, or a bound, and none was located"
+NEVER = "a law needs at least two located points, and none was located"
 
 
 def known_law(

@@ -1,7 +1,8 @@
 """From points to a law: every candidate form fitted to every kind of point, and weighed by what it predicts.
 
 Points enter with their whole likelihoods (`posterior`), so a point that was not found is a bound and an ambiguous one
-stays in two places. Forms are weighed by leaving out the largest sizes and budgets (`choice`).
+stays in two places. Forms are weighed by how well they predicted the points (`choice`). What the power law does not fit
+is said (`misfit`).
 """
 
 from collections.abc import Sequence
@@ -11,22 +12,38 @@ import numpy as np
 
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.bare import fit_bare
+from infusionlaw.law.causes import SAME
 from infusionlaw.law.choice import weights
 from infusionlaw.law.cost import fit_cost
 from infusionlaw.law.dose import Array, Interval, unit_of
-from infusionlaw.law.forms import Form, candidates, known_forms, places
+from infusionlaw.law.forms import InteractionLaw, PowerLaw, candidates, known_forms, places
 from infusionlaw.law.heights import fit_heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law, located
 from infusionlaw.law.likelihood import from_interval
+from infusionlaw.law.misfit import LEVEL, Term, misfit
+from infusionlaw.law.places import checkpoint_weights, merged
 from infusionlaw.law.points.point import KINDS, Kind, Point
-from infusionlaw.law.posterior import Evidence, sample
+from infusionlaw.law.posterior import BAD, Evidence, Posterior, posterior
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.records import DoseUnit, RunRecord
 from infusionlaw.table import table_hash
 
 # A form with less weight than this is left out of predictions; its coefficients are told all the same.
 NEGLIGIBLE = 0.01
+BELIEVED = 0.9  # weight of the interaction that is said, ten times what the power law has
 MOST_TOLD = 2  # places that are told one by one
+LEAST_LOCATED = 2
+Place = tuple[float, float]
+CURVED: dict[Term, str] = {
+    "product": "The exponent of size changes with tokens",
+    "size": "The exponent of size changes along the sizes",
+    "tokens": "The exponent of tokens changes along the token counts",
+}
+FAR: dict[Term, str] = {
+    "product": "Predictions far from the fitted token counts may be wrong",
+    "size": "Predictions far from the fitted sizes may be wrong",
+    "tokens": "Predictions far from the fitted token counts may be wrong",
+}
 
 
 def fit_law(
@@ -46,26 +63,42 @@ def fit_law(
     for name in forms or ():
         if name not in known_forms():
             raise InputError(f'"{name}" is no form of law; {nearest(name, known_forms())}')
-    used = [row for row in rows if not row.held_out]
+    placed, notes = merged(rows)
+    used = [row for row in placed if not row.held_out]
     if not used:
         raise InputError("every run of the table is held out; a law needs runs that are not")
-    unit, fitted = unit_of(list(rows)), {(row.size, row.tokens) for row in used}
-    mine = [point for point in points if (point.size, point.tokens) in fitted and not point.held_out]
+    unit, counts = unit_of(list(rows)), checkpoint_weights(used)
+    mine = [point for point in points if not point.held_out and _place_of(point, counts) is not None]
     doses = [dose for row in used if (dose := row.share if unit == "share" else row.exposures)]
     return Law(
         unit=unit,
-        kinds=tuple(_fit_kind(kind, [p for p in mine if p.kind == kind], unit, forms, draws, seed) for kind in KINDS),
+        kinds=tuple(
+            _fit_kind(kind, [p for p in mine if p.kind == kind], unit, forms, counts, draws, seed) for kind in KINDS
+        ),
         sizes=tuple(sorted({row.size for row in used})),
         budgets=tuple(sorted({row.tokens for row in used})),
         doses=(min(doses), max(doses)) if doses else (0.0, 0.0),
         facts=_common([row.facts for row in used]),
         tokens_per_fact=_median([row.tokens_per_fact for row in used]),
-        table=table_hash(used),
+        table=table_hash([row for row in rows if not row.held_out]),
         heights=fit_heights(mine, _guessing(used)),
         retention_heights=fit_heights(mine, _guessing(used), "retention"),
         cost=fit_cost(used, unit),
         bare=fit_bare(used, unit),
+        notes=notes,
     )
+
+
+def _place_of(point: Point, counts: dict[Place, float]) -> Place | None:
+    """The place of the table that a point is of: the same, or else one within 1 %."""
+    if (point.size, point.tokens) in counts:
+        return point.size, point.tokens
+    near = (
+        place
+        for place in counts
+        if all(1 / SAME <= a / b <= SAME for a, b in zip(place, (point.size, point.tokens), strict=True))
+    )
+    return next(near, None)
 
 
 def _guessing(rows: Sequence[RunRecord]) -> float:
@@ -90,34 +123,79 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 def _fit_kind(
-    kind: Kind, points: Sequence[Point], unit: DoseUnit, names: Sequence[str] | None, draws: int, seed: int
+    kind: Kind,
+    points: Sequence[Point],
+    unit: DoseUnit,
+    names: Sequence[str] | None,
+    counts: dict[Place, float],
+    draws: int,
+    seed: int,
 ) -> KindLaw:
     kept = tuple(replace(point, likelihood=None) for point in points)
     usable = [(p, place) for p in points if p.in_law and (place := p.likelihood or from_interval(p.x)) is not None]
-    if not located(points) or len(usable) < 2:
+    if located([p for p, _ in usable]) < LEAST_LOCATED:
         return KindLaw(kind, "not fitted", _too_few(kind, points), (), kept)
     used = [p for p, _ in usable]
     facts, lengths = _stated(used)
     at = places(unit, [p.size for p in used], [p.tokens for p in used], facts, lengths)
-    data = Evidence.of(at, [place for _, place in usable])
-    forms = list(candidates(at, names))
-    if not forms:
-        return KindLaw(kind, "not fitted", "no form asked for can be told from a simpler one by these points", (), kept)
+    weight = np.array([counts[found] for p in used if (found := _place_of(p, counts))])
+    data = Evidence.of(at, [place for _, place in usable], weight)
     rng = np.random.default_rng([seed, KINDS.index(kind)])
-    weight = weights(forms, data, rng)
-    weight = np.where(weight < NEGLIGIBLE, 0.0, weight)
-    fitted = [_fitted(form, w, data, draws, rng) for form, w in zip(forms, weight / weight.sum(), strict=True)]
-    varied = tuple(name for name in ("size", "tokens", "facts") if at.varied(name))
-    return KindLaw(kind, "fitted", "", tuple(fitted), kept, varied, _common(facts or []), _median(lengths or []))
+    fits = [posterior(form, data, rng) for form in candidates(at, names)]
+    if not fits:
+        return KindLaw(kind, "not fitted", "no form asked for can be told from a simpler one by these points", (), kept)
+    believed = weights(fits)
+    believed = np.where(believed < NEGLIGIBLE, 0.0, believed)
+    believed = believed / believed.sum()
+    fitted = tuple(_fitted(fit, weight, draws, rng) for fit, weight in zip(fits, believed, strict=True))
+    return KindLaw(
+        kind,
+        "fitted",
+        "",
+        fitted,
+        kept,
+        varied=tuple(name for name in ("size", "tokens", "facts") if at.varied(name)),
+        facts=_common(facts or []),
+        tokens_per_fact=_median(lengths or []),
+        notes=(*_curved(fits, believed, data, rng), *_unreliable(fits, believed)),
+    )
 
 
-def _fitted(form: Form, weight: float, data: Evidence, draws: int, rng: np.random.Generator) -> FittedForm:
+def _fitted(fit: Posterior, weight: float, draws: int, rng: np.random.Generator) -> FittedForm:
     """A form's coefficients from all draws, and as many of the draws as its weight is worth."""
-    found = sample(form, data, draws, rng)
-    names = (*form.parameters, "scatter")
+    found = fit.draws(draws, rng)
+    names = (*fit.form.parameters, "scatter")
     coefficients = {name: _rounded(found[:, i]) for i, name in enumerate(names)}
     kept = found[: round(weight * draws)]
-    return FittedForm(form, round(float(weight), 4), coefficients, tuple(tuple(r) for r in np.round(kept, 4).tolist()))
+    return FittedForm(
+        fit.form, round(float(weight), 4), coefficients, tuple(tuple(r) for r in np.round(kept, 4).tolist())
+    )
+
+
+def _curved(fits: Sequence[Posterior], weight: Array, data: Evidence, rng: np.random.Generator) -> tuple[str, ...]:
+    """A note where the power law does not fit, or where the interaction is believed instead."""
+    power = next((fit for fit in fits if isinstance(fit.form, PowerLaw)), None)
+    found = misfit(power, data, rng) if power else None
+    product = sum(w for fit, w in zip(fits, weight, strict=True) if isinstance(fit.form, InteractionLaw))
+    if found and found.p < LEVEL:
+        said = f"{CURVED[found.term]} ({_p_value(found.p)}): a plain power law does not fit these points"
+        return (f"{said}. {FAR[found.term]}",)
+    if product > BELIEVED:
+        return (f"{CURVED['product']} (weight {100 * product:.0f} %). {FAR['product']}",)
+    return ()
+
+
+def _p_value(p: float) -> str:
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+
+
+def _unreliable(fits: Sequence[Posterior], weight: Array) -> tuple[str, ...]:
+    """A note for each believed form whose draws cannot be relied on."""
+    return tuple(
+        f"The draws of the {fit.form.name} are unreliable (Pareto k {fit.k:.1f}), so intervals may be too narrow"
+        for fit, w in zip(fits, weight, strict=True)
+        if w > 0 and fit.k > BAD
+    )
 
 
 def _rounded(values: Array) -> Interval:
@@ -152,5 +230,5 @@ def _too_few(kind: Kind, points: Sequence[Point]) -> str:
         return f"the table has no scores to find a {kind} point from"
     others = _unlocated(points) or "no other was tried"
     found = located(points)
-    article = "an" if kind == "acquisition" else "a"
-    return f"a law needs {article} {kind} point and another, or a bound, and {found or 'none'} was located ({others})"
+    was = "only one was" if found else "none was"
+    return f"a law needs at least two located {kind} points, and {was} located ({others})"

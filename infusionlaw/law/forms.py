@@ -25,7 +25,11 @@ from infusionlaw.law.causes import SAME, distinct, geometric_mean
 from infusionlaw.law.dose import Array, log_odds
 from infusionlaw.records import DoseUnit
 
-INTERCEPT, EXPONENT = (0.0, 10.0), (0.0, 1.0)
+# Known exponents lie between -1 and 1: 90 % of the prior.
+INTERCEPT, EXPONENT = (0.0, 10.0), (0.0, 0.6)
+# Whether a change of the exponent goes on beyond the fitted tokens: 0 it stops, 1 it goes on.
+PRODUCT, CONTINUES = (0.0, 0.45), (0.6, 0.45)
+TOLD = 0.05  # what the other causes leave of a term (dex^2) for points to tell it
 # A share this near 1 leaves no general text to speak of; forms in exposures may ask for more than there is room for.
 FULL = 1 - 1e-4
 
@@ -134,6 +138,74 @@ class PowerLaw(_Linear):
         logs = [np.log10(at.size / self.size0), np.log10(at.tokens / self.tokens0)]
         logs += [np.log10(at.facts / self.facts0)] if self.facts_varied else []
         return np.stack([np.ones(len(at.size)), *logs], axis=-1)
+
+
+@dataclass(frozen=True)
+class InteractionLaw:
+    """A power law whose exponent of size changes with tokens.
+
+    low, high: log10 of the fewest and most tokens of the points over D0. Beyond them nothing tells whether the exponent
+    goes on changing, so the part of the change that goes on is a parameter that keeps its prior.
+    """
+
+    size0: float
+    tokens0: float
+    facts0: float
+    low: float
+    high: float
+    facts_varied: bool = False
+    name: ClassVar[str] = "power law whose exponent of size changes with tokens"
+    formula: ClassVar[str] = (
+        "x = alpha + beta n + gamma d + eta n e [+ delta log(S/S0)],  n = log(N/N0), d = log(D/D0), "
+        "e = d within the fitted tokens; beyond their end d1 it is d1 + continues (d - d1)"
+    )
+    source: ClassVar[str] = "the product of the causes, as in any test for an interaction"
+
+    @classmethod
+    def around(cls, at: Places) -> Self | None:
+        if not (at.varied("size") and at.varied("tokens")):
+            return None
+        main = PowerLaw.around(at)
+        causes = main.causes(at)
+        n, d = causes[:, 1], causes[:, 2]
+        if np.linalg.matrix_rank(causes, tol=1e-3) < causes.shape[1] or left_over(n * d, causes).std() < TOLD:
+            return None
+        ends = (round(float(d.min()), 6), round(float(d.max()), 6))
+        return cls(main.size0, main.tokens0, main.facts0, *ends, main.facts_varied)
+
+    @property
+    def main(self) -> PowerLaw:
+        """The same law without the product."""
+        return PowerLaw(self.size0, self.tokens0, self.facts0, self.facts_varied)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (*self.main.parameters, "product", "continues")
+
+    @property
+    def prior(self) -> tuple[tuple[float, float], ...]:
+        return (*self.main.prior, PRODUCT, CONTINUES)
+
+    def x(self, theta: Array, at: Places) -> Array:
+        n, inside, beyond = self._product(at)
+        return np.asarray(self.main.x(theta[:, :-2], at) + theta[:, -2:-1] * n * (inside + theta[:, -1:] * beyond))
+
+    def gradient(self, theta: Array, at: Places) -> Array:
+        n, inside, beyond = self._product(at)
+        product, goes_on = n * (inside + theta[:, -1:] * beyond), theta[:, -2:-1] * n * beyond
+        return np.concatenate([self.main.gradient(theta[:, :-2], at), product[..., None], goes_on[..., None]], axis=-1)
+
+    def _product(self, at: Places) -> tuple[Array, Array, Array]:
+        """n, and d split into what lies within the fitted tokens and beyond them (n,)."""
+        causes = self.main.causes(at)
+        n, d = causes[:, 1], causes[:, 2]
+        inside = np.clip(d, self.low, self.high)
+        return n, inside, d - inside
+
+
+def left_over(term: Array, causes: Array) -> Array:
+    """What causes (n, p) leave of a term (n,) by least squares."""
+    return np.asarray(term - causes @ np.linalg.lstsq(causes, term, rcond=1e-6)[0])
 
 
 @dataclass(frozen=True)
@@ -328,6 +400,7 @@ class CapacityBound(_Amount):
 
 BUILT_IN: tuple[type[Any], ...] = (
     PowerLaw,
+    InteractionLaw,
     SizeLaw,
     BudgetLaw,
     ComputeLaw,

@@ -19,7 +19,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.law.bare import Bare
 from infusionlaw.law.cost import Cost
 from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
-from infusionlaw.law.forms import Form, Places, places
+from infusionlaw.law.forms import EXPONENT, Form, Places, places
 from infusionlaw.law.heights import Heights
 from infusionlaw.law.points.point import KINDS, Kind, Point
 from infusionlaw.law.uncertainty import interval_of
@@ -46,7 +46,8 @@ class KindLaw:
     """The law of one kind of point: its forms, the power law first if it is among them; none when `not fitted`.
 
     points: all of the kind; varied: which of size, tokens, facts took more than one value among the points used; facts,
-    tokens_per_fact: what these points have, None where they do not all say, and for facts where they varied.
+    tokens_per_fact: what these points have, None where they do not all say, and for facts where they varied. notes:
+    what makes its predictions doubtful, a sentence each without its full stop.
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class KindLaw:
     varied: tuple[str, ...] = ()
     facts: float | None = None
     tokens_per_fact: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def level(self) -> float | None:
@@ -95,7 +97,7 @@ class Law:
     """All kinds of points of one table, and its support. doses: smallest and largest above 0, in `unit`.
 
     heights: of recall; retention_heights: of retention; cost: the rise of general loss; bare: retention and general
-    loss at dose 0.
+    loss at dose 0. notes: remarks on the table, such as copies that were left out.
     """
 
     unit: DoseUnit
@@ -110,6 +112,7 @@ class Law:
     cost: Cost | None = None
     retention_heights: Heights | None = None
     bare: Bare | None = None
+    notes: tuple[str, ...] = ()
 
     def of(self, kind: Kind) -> KindLaw:
         """The law of one kind; InputError for a kind there is none of."""
@@ -156,11 +159,7 @@ class Law:
         return Prediction(kind, size, tokens, x, scale.share(x), scale.exposures(x), flags, reason, law.level)
 
     def _flags(self, law: KindLaw, size: float, tokens: float) -> tuple[str, ...]:
-        flags = []
-        if located(law.points) == 1:
-            flags.append(
-                f"only one of {len(law.points)} points of {law.kind} was located, so the law rests on bounds and priors"
-            )
+        flags, reach = list(law.notes), HALF_WIDTH * EXPONENT[1]
         for cause, word, target, tried in (
             ("size", "size", size, [p.size for p in law.points]),
             ("tokens", "budget", tokens, [p.tokens for p in law.points]),
@@ -168,7 +167,7 @@ class Law:
             if cause not in law.varied and abs(np.log10(target / np.median(tried))) > 0.005:
                 flags.append(
                     f"only one {word} was tried, so what the {word} does to {law.kind} is unknown; the interval allows "
-                    "for exponents of about -1.6 to 1.6"
+                    f"for exponents of about -{reach:.1f} to {reach:.1f}"
                 )
         return tuple(flags)
 

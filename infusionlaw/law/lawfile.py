@@ -18,7 +18,7 @@ from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.law.seeds import Shift
 from infusionlaw.records import DoseUnit
 
-VERSION = 8
+VERSION = 9
 
 
 def law_json(law: Law) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def law_json(law: Law) -> dict[str, Any]:
         "retention_heights": asdict(law.retention_heights) if law.retention_heights else None,
         "cost": asdict(law.cost) if law.cost else None,
         "bare": asdict(law.bare) if law.bare else None,
+        "notes": law.notes,
     }
 
 
@@ -44,6 +45,7 @@ def _kind_json(law: KindLaw) -> dict[str, Any]:
     return {
         "status": law.status,
         "reason": law.reason,
+        "notes": law.notes,
         "varied": law.varied,
         "facts": law.facts,
         "tokens_per_fact": law.tokens_per_fact,
@@ -97,6 +99,7 @@ def _law_from(content: dict[str, Any], path: str | Path) -> Law:
             varied=tuple(law["varied"]),
             facts=law["facts"],
             tokens_per_fact=law["tokens_per_fact"],
+            notes=tuple(law["notes"]),
         )
         for kind, law in content["kinds"].items()
     )
@@ -114,6 +117,7 @@ def _law_from(content: dict[str, Any], path: str | Path) -> Law:
         cost=_cost_from(content["cost"]) if content["cost"] else None,
         retention_heights=_heights_from(content["retention_heights"]) if content["retention_heights"] else None,
         bare=_bare_from(content["bare"]) if content["bare"] else None,
+        notes=tuple(content["notes"]),
     )
 
 

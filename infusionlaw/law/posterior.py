@@ -8,7 +8,8 @@ skew is kept. The law places point i at mu_i = x(theta) with scatter sigma:
 Few sizes hardly tell sigma, so it has a weak prior, half a Student t with 4 degrees of freedom and scale SCATTER;
 averaging over what points and prior leave open widens a prediction as a t distribution with few degrees of freedom
 would. Sampling is by adaptive importance (population Monte Carlo, Cappe et al. 2004): a Student t is fitted to the
-weighted draws, drawn from again, and after some rounds the draws are taken in proportion to their weight. It starts
+weighted draws, drawn from again, and after some rounds the draws are taken in proportion to their weight. The largest
+weights are smoothed by a generalised Pareto distribution, whose shape says whether they can be relied on. It starts
 from least squares, linearised with the form's gradient, from several starts.
 """
 
@@ -21,49 +22,81 @@ from scipy.optimize import least_squares
 from scipy.special import gammaln, logsumexp
 
 from infusionlaw.law.dose import Array
-from infusionlaw.law.forms import Form, Places
+from infusionlaw.law.forms import Form, Places, PowerLaw
 from infusionlaw.law.likelihood import REACH, Likelihood, table
 
-SCATTER, SCATTER_DOF = 0.1, 4.0
+SCATTER, SCATTER_DOF = 0.07, 4.0
+BAD = 0.7  # a Pareto k beyond this: too few draws carry the rest (Vehtari et al. 2024)
 SIGMAS = np.geomspace(0.01, 3.0, 24)
 MU_STEP, BEYOND = 0.05, 4.0
-ROUNDS, SAMPLES, FINAL, DOF = 4, 3000, 12000, 5.0
-STARTS = 5
+ROUNDS, SAMPLES, FINAL, DOF = 3, 1000, 4000, 4.0
+INFLATE = 2.5
+STARTS = 3
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Points at their conditions: values of log likelihood (n, S, M) over SIGMAS and the places mu (M,)."""
+    """Points at their conditions: values of log likelihood (n, S, M) over SIGMAS and the places mu (M,).
+
+    middle, spread: median and half of the 68 % interval (n,); of a bound (not `located`) a rough place beyond it.
+    window: the lowest and highest x that the points' doses cover.
+    """
 
     at: Places
     mu: Array
     values: Array
     middle: Array
     spread: Array
+    located: Mask
+    window: tuple[float, float]
 
     @classmethod
-    def of(cls, at: Places, likelihoods: list[Likelihood]) -> Self:
-        """Tables of the likelihoods of n points, and their medians and spreads for starting values."""
-        low = min(item.start for item in likelihoods) - BEYOND
-        high = max(float(item.edges[-1]) for item in likelihoods) + BEYOND
-        mu = np.arange(low, high + MU_STEP, MU_STEP)
-        rough = np.array([_rough(item) for item in likelihoods])
-        return cls(at, mu, table(likelihoods, mu, SIGMAS), rough[:, 0], rough[:, 1])
+    def of(cls, at: Places, likelihoods: list[Likelihood], weight: Array | None = None) -> Self:
+        """Tables of the likelihoods of n points, and their medians and spreads for starting values.
 
-    def take(self, keep: Mask) -> "Evidence":
-        """The points that a mask (n,) keeps."""
-        return Evidence(self.at.take(keep), self.mu, self.values[keep], self.middle[keep], self.spread[keep])
+        weight (n,): what each point counts for, 1 if not given. The log likelihood of a point is multiplied by it.
+        """
+        window = min(item.start for item in likelihoods), max(float(item.edges[-1]) for item in likelihoods)
+        mu = np.arange(window[0] - BEYOND, window[1] + BEYOND + MU_STEP, MU_STEP)
+        rough, count = np.array([_rough(item) for item in likelihoods]), len(likelihoods)
+        weight = np.ones(count) if weight is None else weight
+        located = np.array([np.isfinite(item.quantile(0.5)) for item in likelihoods])
+        values = table(likelihoods, mu, SIGMAS) * weight[:, None, None]
+        return cls(at, mu, values, rough[:, 0], rough[:, 1] / np.sqrt(weight), located, window)
 
     def log_likelihood(self, x: Array, log_sigma: Array) -> Array:
         """log likelihood of each point (M, n) where the law places it at x (M, n) with scatter exp(log_sigma) (M,)."""
         i, u = _cell(np.clip(x, self.mu[0], self.mu[-1]), self.mu[0], MU_STEP, len(self.mu))
         step = np.log(SIGMAS[1] / SIGMAS[0])
         j, v = _cell(np.clip(log_sigma, np.log(SIGMAS[0]), np.log(SIGMAS[-1])), np.log(SIGMAS[0]), step, len(SIGMAS))
-        n, j, v = np.arange(x.shape[1]), j[:, None], v[:, None]
-        low = (1 - u) * self.values[n, j, i] + u * self.values[n, j, i + 1]
-        high = (1 - u) * self.values[n, j + 1, i] + u * self.values[n, j + 1, i + 1]
+        (n, sigmas, places), v = self.values.shape, v[:, None]
+        flat, first = self.values.ravel(), (np.arange(n) * sigmas + j[:, None]) * places + i
+        low = (1 - u) * flat[first] + u * flat[first + 1]
+        high = (1 - u) * flat[first + places] + u * flat[first + places + 1]
         return np.asarray((1 - v) * low + v * high)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Weighted draws of a form: z (F, p + 1), the parameters and log sigma, and their weights (F,), adding up to 1.
+
+    log_evidence: log marginal likelihood of the points, up to a constant that all forms share. k: the Pareto shape of
+    the largest importance weights; beyond BAD the draws cannot be relied on.
+    """
+
+    form: Form
+    z: Array
+    weight: Array
+    log_evidence: float
+    k: float
+
+    def draws(self, count: int, rng: np.random.Generator) -> Array:
+        """Return draws (count, p + 1): the parameters, then the scatter sigma."""
+        weight = self.weight.cumsum()
+        pick = np.searchsorted(weight, (np.arange(count) + rng.random()) / count * weight[-1])
+        found = self.z[rng.permutation(np.minimum(pick, len(weight) - 1))]
+        return np.column_stack([found[:, :-1], np.exp(found[:, -1])])
 
 
 def _rough(item: Likelihood) -> tuple[float, float]:
@@ -93,34 +126,22 @@ def log_prior(form: Form, theta: Array, log_sigma: Array) -> Array:
     return np.asarray(constant - squares / 2 + log_sigma - (SCATTER_DOF + 1) / 2 * tail + bounds)
 
 
-def sample(form: Form, data: Evidence, draws: int, rng: np.random.Generator) -> Array:
-    """Posterior draws (draws, p + 1): the parameters, then the scatter sigma."""
-    z, log_w = _population(form, data, rng)
-    weight = _weights(log_w).cumsum()
-    pick = np.searchsorted(weight, (np.arange(draws) + rng.random()) / draws * weight[-1])
-    found = z[rng.permutation(pick)]
-    return np.column_stack([found[:, :-1], np.exp(found[:, -1])])
-
-
-def log_evidence(form: Form, data: Evidence, rng: np.random.Generator) -> float:
-    """Log marginal likelihood of the points under a form, up to a constant that all forms share."""
-    _, log_w = _population(form, data, rng)
-    return float(logsumexp(log_w) - np.log(len(log_w)))
-
-
-def _population(form: Form, data: Evidence, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draws (FINAL, p + 1) of the parameters and log sigma, and their log importance weights (FINAL,)."""
+def posterior(form: Form, data: Evidence, rng: np.random.Generator) -> Posterior:
+    """Fit a form to points: adaptive rounds of draws, then the final ones with their weights."""
     centre, root = _start(form, data)
     kept: list[tuple[Array, Array]] = []
-    for count in (*[SAMPLES] * ROUNDS, FINAL):
-        z = _student(centre, root, count, rng)
-        log_w = _target(form, data, z) - _student_density(z, centre, root)
-        kept = [*kept[-1:], (z, log_w)] if count == SAMPLES else [(z, log_w)]
-        every, weight = np.concatenate([z for z, _ in kept]), _weights(np.concatenate([w for _, w in kept]))
+    for _ in range(ROUNDS):
+        z = _student(centre, root, SAMPLES, rng)
+        kept = [*kept[-1:], (z, _target(form, data, z) - _student_density(z, centre, root))]
+        every, weight = np.concatenate([z for z, _ in kept]), _cut(np.concatenate([w for _, w in kept]))
         centre = weight @ every
         spread = (every - centre) * np.sqrt(weight)[:, None]
-        root = np.linalg.cholesky(spread.T @ spread * 1.2 + 1e-8 * np.eye(len(centre)))
-    return z, log_w
+        root = np.linalg.cholesky(spread.T @ spread * INFLATE + 1e-8 * np.eye(len(centre)))
+    z = _student(centre, root, FINAL, rng)
+    log_w = _target(form, data, z) - _student_density(z, centre, root)
+    log_w, k = smoothed(log_w)
+    total = float(logsumexp(log_w))
+    return Posterior(form, z, np.exp(log_w - total), total - float(np.log(len(z))), k)
 
 
 def _target(form: Form, data: Evidence, z: Array) -> Array:
@@ -128,7 +149,39 @@ def _target(form: Form, data: Evidence, z: Array) -> Array:
     return np.asarray(data.log_likelihood(form.x(theta, data.at), log_sigma).sum(1) + log_prior(form, theta, log_sigma))
 
 
-def _weights(log_w: Array) -> Array:
+def smoothed(log_w: Array) -> tuple[Array, float]:
+    """Log importance weights with the largest replaced by quantiles of a generalised Pareto fit, and its shape k.
+
+    Pareto-smoothed importance sampling (Vehtari et al. 2024). Of few or equal weights k is 0 and nothing changes.
+    """
+    count = int(min(0.2 * len(log_w), 3 * np.sqrt(len(log_w))))
+    order, top = np.argsort(log_w), float(log_w.max())
+    tail, cut = order[-count:], float(np.exp(log_w[order[-count - 1]] - top))
+    above = np.exp(log_w[tail] - top) - cut
+    if count < 5 or above[0] <= 0 or above[-1] < 1e-12:
+        return log_w, 0.0
+    k, scale = _pareto(above)
+    part = (np.arange(count) + 0.5) / count
+    quantiles = scale * (np.expm1(-k * np.log1p(-part)) / k if abs(k) > 1e-9 else -np.log1p(-part))
+    out = log_w.copy()
+    out[tail] = np.log(np.minimum(cut + quantiles, 1.0)) + top
+    return out, k
+
+
+def _pareto(x: Array) -> tuple[float, float]:
+    """Shape k, drawn weakly to .5, and scale of a generalised Pareto for ascending x (n,) (Zhang and Stephens 2009)."""
+    n = len(x)
+    grid = np.arange(1, 31 + int(np.sqrt(n)))
+    b = 1 / x[-1] + (1 - np.sqrt(len(grid) / (grid - 0.5))) / (3 * x[int(n / 4 + 0.5) - 1])
+    shape = np.log1p(-b[:, None] * x).mean(1)
+    profile = n * (np.log(-b / shape) - shape - 1)
+    weight = np.exp(profile - logsumexp(profile))
+    best = float(weight @ b)
+    k = float(np.log1p(-best * x).mean())
+    return (n * k + 5) / (n + 10), -k / best
+
+
+def _cut(log_w: Array) -> Array:
     """Normalised weights, the few largest cut so that no draw carries the rest (truncated importance, Ionides 2008)."""
     weight = np.exp(log_w - log_w.max())
     weight = np.minimum(weight, weight.mean() * np.sqrt(len(weight)))
@@ -161,7 +214,8 @@ def _start(form: Form, data: Evidence) -> tuple[Array, Array]:
     first = mean.copy()
     first[0] = data.middle.mean() - (form.x(mean[None], data.at)[0] - mean[0]).mean()
     rng = np.random.default_rng(0)
-    starts = [first, *(first + rng.standard_normal((STARTS - 1, len(mean))) * np.minimum(sd, 1.0))]
+    others = 0 if isinstance(form, PowerLaw) else STARTS - 1
+    starts = [first, *(first + rng.standard_normal((others, len(mean))) * np.minimum(sd, 1.0))]
     best = min((least_squares(misfit, start, jac=slope) for start in starts), key=lambda fit: fit.cost)
     covariance = np.linalg.inv(best.jac.T @ best.jac)
     p = len(mean)

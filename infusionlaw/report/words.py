@@ -25,8 +25,14 @@ def point_cells(point: Point) -> tuple[str, ...]:
 
 
 def law_text(law: Law) -> str:
-    """A line for each kind of point: the forms of its law by weight, exponents and scatter; or why there is none."""
-    return "\n".join(f"law of {kind.kind}: {_forms(kind)}" for kind in law.kinds)
+    """A line for each kind of point: the forms of its law by weight, exponents and scatter; or why there is none.
+
+    Notes on the table come first and notes on a kind after its line, each as a line of its own.
+    """
+    lines = [f"note: {note}" for note in law.notes]
+    for kind in law.kinds:
+        lines += [f"law of {kind.kind}: {_forms(kind)}", *(f"note: {note}." for note in kind.notes)]
+    return "\n".join(lines)
 
 
 def _forms(kind: KindLaw) -> str:

@@ -11,14 +11,14 @@ import pytest
 
 import infusionlaw.law.forms
 from infusionlaw.errors import InputError
-from infusionlaw.law.choice import log_prior_weight, weights
+from infusionlaw.law.choice import INTERACTION, SIMPLE, log_prior_weight, weights
 from infusionlaw.law.dose import Array
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.forms import BUILT_IN, Form, Places, candidates, known_forms, places
 from infusionlaw.law.law import Law
 from infusionlaw.law.lawfile import read_law, write_law
 from infusionlaw.law.likelihood import normal
-from infusionlaw.law.posterior import Evidence
+from infusionlaw.law.posterior import Evidence, posterior
 from infusionlaw.records import DoseUnit, RunRecord
 from tests.law.test_fit import at as point
 from tests.law.test_fit import law_of
@@ -69,11 +69,14 @@ def test_every_form_says_what_it_is_and_where_it_is_from() -> None:
 def test_a_form_that_points_cannot_tell_from_a_simpler_one_is_no_candidate() -> None:
     one_budget = [form.name for form in candidates(places("share", [1e4, 2e4, 4e4], 1e6, 100.0, 15.0))]
     assert one_budget == ["power law in size and budget", "constant share", "capacity bound"]
-    assert NAMES[4] in [form.name for form in candidates(grid("share"))]
+    assert {NAMES[1], NAMES[5]} <= {form.name for form in candidates(grid("share"))}
+    ladder = candidates(places("share", [1e4, 2e4, 4e4, 8e4], [2e5, 4e5, 8e5, 1.6e6]))
+    assert NAMES[1] not in [form.name for form in ladder]
 
 
 TRUTHS = {
     "power law in size and budget": [0.2, 0.5, -0.4, 0.1],
+    "power law whose exponent of size changes with tokens": [0.2, 0.5, -0.4, 0.6, 0.8],
     "power law in size": [0.2, -0.5],
     "power law in budget": [0.2, 0.5],
     "power law in compute": [0.2, 0.4],
@@ -89,6 +92,8 @@ def points_of(name: str, rng: np.random.Generator) -> Evidence:
     sizes, budgets = np.meshgrid([1e4, 4e4, 1.6e5, 6.4e5], BUDGETS)
     at = places("share", sizes.ravel(), budgets.ravel(), 64.0, 15.0)
     theta = np.array([TRUTHS[name][: len(form_of(name, at).parameters)]])
+    if name == NAMES[1]:
+        theta = np.array([TRUTHS[name]])
     x = form_of(name, at).x(theta, at)[0]
     return Evidence.of(at, [normal(value + rng.normal(0, 0.05), 0.05) for value in x])
 
@@ -98,7 +103,7 @@ def test_the_true_form_gains_weight_and_a_wrong_one_gets_none(name: str) -> None
     rng = np.random.default_rng(NAMES.index(name))
     data = points_of(name, rng)
     forms = list(candidates(data.at))
-    weight, outset = weights(forms, data, rng), np.exp(log_prior_weight(forms))
+    weight, outset = weights([posterior(form, data, rng) for form in forms]), np.exp(log_prior_weight(forms))
     assert [weight.sum(), outset.sum()] == pytest.approx([1, 1])
     gain = dict(zip([form.name for form in forms], weight / outset, strict=True))
     assert gain[name] >= 0.5 * max(gain.values())
@@ -106,20 +111,20 @@ def test_the_true_form_gains_weight_and_a_wrong_one_gets_none(name: str) -> None
         assert gain["constant exposures"] < 0.05
 
 
-def test_where_the_points_say_nothing_the_general_law_has_half_of_the_weight() -> None:
-    at = places("share", [1e4, 2e4, 4e4], 1e6, 100.0, 15.0)
-    data = Evidence.of(at, [normal(0.3, 0.1), normal(0.3, 0.1), normal(0.0, 50.0)])
-    forms = list(candidates(at))
-    weight = weights(forms, data, np.random.default_rng(0))
-    assert weight == pytest.approx([0.5, 0.25, 0.25], abs=0.05)
-    assert weights(forms[1:], data, np.random.default_rng(0)) == pytest.approx([0.5, 0.5], abs=0.05)
+def test_simple_forms_start_with_little_and_a_missing_form_leaves_its_weight_to_the_others() -> None:
+    crossed, line = grid("share"), places("share", [1e4, 2e4, 4e4], 1e6, 100.0, 15.0)
+    outset = np.exp(log_prior_weight(list(candidates(crossed))))
+    assert outset[:2] == pytest.approx([1 - INTERACTION - SIMPLE, INTERACTION])
+    general, *simple = np.exp(log_prior_weight(list(candidates(line))))
+    assert general > 0.9 and simple == pytest.approx([(1 - general) / 2] * 2)
+    assert np.exp(log_prior_weight(list(candidates(line))[1:])) == pytest.approx([0.5, 0.5])
 
 
-def test_where_nothing_can_be_left_out_the_marginal_likelihood_decides() -> None:
+def test_two_sizes_and_two_budgets_rule_out_a_constant_share() -> None:
     points = [point(n, -0.8 * np.log10(n / 1e5) + 0.9 * np.log10(d / 3e6), d) for n in (3e4, 3e5) for d in (1e6, 9e6)]
     by_name = {form.form.name: form.weight for form in law_of(points).of("collapse").forms}
     assert by_name["power law in size and budget"] > 0.5
-    assert by_name["constant share"] < 0.05
+    assert by_name["constant share"] < 0.01
 
 
 def test_not_knowing_the_form_widens_a_prediction() -> None:
