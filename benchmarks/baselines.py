@@ -1,4 +1,4 @@
-"""Two simple predictions to beat: a fitted trapezoid, and the first dose ten percent below the best; then least squares.
+"""Two simple predictions to beat: a fitted trapezoid, and the first dose 10 % below the best; then least squares.
 
 Both find one place a curve and carry it to a larger model by ordinary least squares in log size and log tokens, with
 the usual prediction interval.
@@ -48,7 +48,9 @@ def trapezoid(x: Array, y: Array) -> float | None:
     return float(knot) if fall > LEAST_FALL and knot < x[-1] else None
 
 
-def _trapezoid(x: Array, first: float, plateau: float, floor: float, a: float, v: float, stay: float, w: float) -> Array:
+def _trapezoid(
+    x: Array, first: float, plateau: float, floor: float, a: float, v: float, stay: float, w: float
+) -> Array:
     """A rise from `first` over [a, a + v], a plateau for `stay`, a fall over `w` to `floor`."""
     rise, fall = np.clip((x - a) / v, 0, 1), np.clip((x - a - v - stay) / w, 0, 1)
     return np.asarray(first + (plateau - first) * rise + (floor - plateau) * fall)

@@ -1,99 +1,122 @@
-"""Claims and how they are judged: a claim is an interval that was given for something whose truth is known.
+"""One simulated study and what is claimed of it: by our points and law, and by two simple baselines.
 
-A claim is held when its interval holds the truth. An open end reaches as far as it likes, and a truth that never
-happens lies beyond every dose. A claim without any interval says nothing: it is counted, and neither held nor missed.
+A claim is an interval beside the truth. Points are the collapses of recall and of retention at every size and token
+count of the study; predictions are the same two collapses at the world's target, far beyond the study.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
-from statistics import median
 
-from infusionlaw.law.dose import Interval
+import numpy as np
+from numpy.typing import NDArray
 
-# A claim that says there is nothing to find, whatever interval comes with it.
-SILENT = ("no effect", "not fitted")
+from benchmarks.baselines import Baseline, drop, line, trapezoid
+from benchmarks.worlds import KINDS, SCORES, World, draw, simulate
+from infusionlaw.law.dose import Interval, x_at
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Kind
+from infusionlaw.records import RunRecord
+
+POINT_OF: dict[str, Kind] = {"recall": "collapse", "retention": "retention"}
+OURS = "ours"
+BASELINES: dict[str, Baseline] = {"trapezoid": trapezoid, "drop": drop}
+METHODS = (OURS, *BASELINES)
+Curve = tuple[tuple[float, float], NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Claim:
-    """What was said of one point or prediction.
+class Task:
+    """One study to simulate. kind: its place in KINDS; number: of the study within the kind."""
 
-    what: its kind or target; truth: x, None where it never happens; within: whether that lies within the doses tried.
-    """
+    kind: int
+    number: int
+    seed: int
 
-    what: str
+
+@dataclass(frozen=True)
+class PointClaim:
+    """A point found. truth: x, None where the score never collapses; within: whether truth lies between the doses."""
+
+    score: str
     status: str
     x: Interval
     truth: float | None
     within: bool
-    detector: str
-
-    @property
-    def silent(self) -> bool:
-        """Whether it says nothing."""
-        return self.status in SILENT or self.x == Interval()
-
-    @property
-    def held(self) -> bool:
-        """Whether the interval holds the truth."""
-        low, high = _ends(self.x)
-        return not self.silent and low <= (inf if self.truth is None else self.truth) <= high
-
-    @property
-    def names_a_place(self) -> bool:
-        """Whether it says where, and not only that it lies beyond the doses."""
-        return not self.silent and self.x.value is not None
-
-
-Rate = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Tally:
-    """Claims of one sort. error, width: medians in dex, None when there is none to take; width is inf when open.
+class TargetClaim:
+    """What each method predicts at the target. truth: x, None where the score never collapses there."""
 
-    coverage: how often the interval held the truth, with its binomial standard error (as if claims were independent);
-    within: the same where the truth lies within the doses tried; None when there is no interval.
-    """
-
-    claims: int
-    judged: int
-    coverage: Rate | None
-    within: Rate | None
-    error: float | None
-    width: float | None
-    statuses: Counter[str]
-    false_places: int
-    never: int
+    score: str
+    truth: float | None
+    by: dict[str, Interval]
 
 
-def tally(claims: Sequence[Claim]) -> Tally:
-    """Count claims of one sort."""
-    judged = [claim for claim in claims if not claim.silent]
-    never = [claim for claim in claims if claim.truth is None]
-    errors = [abs(c.x.value - c.truth) for c in judged if c.x.value is not None and c.truth is not None]
-    widths = [high - low for low, high in (_ends(claim.x) for claim in judged)]
-    return Tally(
-        claims=len(claims),
-        judged=len(judged),
-        coverage=_rate(judged),
-        within=_rate([claim for claim in judged if claim.within]),
-        error=median(errors) if errors else None,
-        width=median(widths) if widths else None,
-        statuses=Counter(claim.status for claim in claims),
-        false_places=sum(claim.names_a_place for claim in never),
-        never=len(never),
+@dataclass(frozen=True)
+class Outcome:
+    """All claims of one study. kind: its name."""
+
+    kind: str
+    number: int
+    points: tuple[PointClaim, ...]
+    targets: tuple[TargetClaim, ...]
+
+
+def study(task: Task) -> Outcome:
+    """Simulate one study and collect what is claimed of it. Its random numbers depend on the task alone."""
+    kind, rng = KINDS[task.kind], np.random.default_rng([task.seed, task.kind, task.number])
+    world = draw(kind, rng)
+    rows, truth = simulate(world, rng)
+    aims = {score: world.collapse(score, world.knot(score, *world.target, rng)) for score in SCORES}
+    points = find_points(rows)
+    law = fit_law(rows, points)
+    return Outcome(
+        kind=kind.name,
+        number=task.number,
+        points=tuple(
+            _point(score, p.status, p.x, truth[score, p.size, p.tokens], world.doses[p.size], world)
+            for score in SCORES
+            for p in points
+            if p.kind == POINT_OF[score]
+        ),
+        targets=tuple(
+            TargetClaim(
+                score,
+                aims[score],
+                {
+                    OURS: law.predict_point(POINT_OF[score], *world.target).x,
+                    **{name: _carried(rows, score, world, find) for name, find in BASELINES.items()},
+                },
+            )
+            for score in SCORES
+        ),
     )
 
 
-def _rate(judged: Sequence[Claim]) -> Rate | None:
-    if not judged:
-        return None
-    p = sum(claim.held for claim in judged) / len(judged)
-    return p, sqrt(p * (1 - p) / len(judged))
+def _point(
+    score: str, status: str, x: Interval, truth: float | None, doses: Sequence[float], world: World
+) -> PointClaim:
+    first, last = x_at([doses[0], doses[-1]], world.unit)
+    return PointClaim(score, status, x, truth, truth is not None and bool(first < truth < last))
 
 
-def _ends(x: Interval) -> tuple[float, float]:
-    return (-inf if x.low is None else x.low), (inf if x.high is None else x.high)
+def _carried(rows: Sequence[RunRecord], score: str, world: World, find: Baseline) -> Interval:
+    """A baseline's prediction: its point on every curve, and a line through these to the target."""
+    places = {place: find(x, y) for place, x, y in curves(rows, score, world)}
+    located = {place: x for place, x in places.items() if x is not None}
+    return line(list(located), list(located.values()), world.target)
+
+
+def curves(rows: Sequence[RunRecord], score: str, world: World) -> Iterator[Curve]:
+    """Each curve's (size, tokens), its x above dose 0 (J,), and its score there (J,), averaged over seeds."""
+    scores: dict[tuple[float, float], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        dose = row.share if world.unit == "share" else row.exposures
+        if dose:
+            scores[row.size, row.tokens][dose].append(getattr(row, score))
+    for place, by_dose in scores.items():
+        doses = sorted(by_dose)
+        yield place, x_at(doses, world.unit), np.array([np.mean(by_dose[dose]) for dose in doses])

@@ -1,6 +1,6 @@
 """What a search saves beside the full grid, and whether stopping early costs coverage, on simulated studies.
 
-Every study is drawn as for the calibration (`benchmarks.studies`). All runs that either design could ask for are
+Every study is drawn by `benchmarks.studies`. All runs that either design could ask for are
 simulated first, and both read them: grid and search see the same world, dose by dose and seed by seed. A curve is done,
 for either, when half the 90 % interval of its collapse of recall is at most 0.1 dex by the search's rules, or when they
 say that no collapse lies in range and that is so (to 0.1 dex). There is a family of grids: the study's doses with two
@@ -295,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=25, help="of each kind")
-    parser.add_argument("--kinds", default=KINDS, help="letters, as in docs/calibration.md")
+    parser.add_argument("--kinds", default=KINDS, help="letters, as in benchmarks/studies.py")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=RUNS, help="the most runs of a curve that the search may take")
     parser.add_argument("--out", type=Path, help="a Markdown file to write the tables to")

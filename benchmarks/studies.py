@@ -32,8 +32,6 @@ FACTS: Range = (64, 256)
 BEYOND: Range = (-0.3, 0.3)  # dex from the end of the doses, in censored studies
 LEAST_PLATEAU = 0.2
 MIDDLE_SIZE, MIDDLE_BUDGET, STEP = 3e4, 1.5e6, 2.0
-# Where the collapse is predicted: times the largest size, times the largest budget.
-FARTHER = {"8 N": (8, 1), "4 D": (1, 4), "8 N and 4 D": (8, 4)}
 GRIDS = (
     (0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97),
     (0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95),

@@ -8,15 +8,14 @@ they are exposures, and x is their log10.
 The truth is generated here and not by `infusionlaw.law.simulate`, so that the law half is not tested against itself.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from infusionlaw.law.dose import log_odds, share_of
+from infusionlaw.law.dose import x_at
 from infusionlaw.records import RunRecord
 
 Array = NDArray[np.float64]
@@ -31,8 +30,30 @@ SHARES = (
 )
 PAPER_SIZES = (137e6, 300e6, 700e6, 1.5e9, 3e9)
 PAPER_EXPOSURES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
+PAPER_TOKENS, PAPER_TARGET = 1e11, 7e9
+SCORES = ("recall", "retention")
+SMALLEST, FEWEST = 3e4, 1.5e6  # parameters of the smallest model, and its fewest tokens
+STEPS: Range = (2, 4)  # from one size, or token count, to the next
+LADDER = 20  # tokens a parameter
+FROM_START, FROM_END = 0.35, 0.1  # collapses start this part into the doses, and end this far (dex) before the last
+EXPONENTS: Range = (-0.6, 0.6)
+TURN: Range = (0.5, 1.2)  # of either sign
+WIDTHS: Range = (0.3, 1.5)
+GAP: Range = (0.3, 1.2)
+GUESSING: Range = (0.1, 0.25)
+PLATEAU: Range = (0.6, 1.0)
+FLOOR: Range = (0.3, 0.7)  # of the way from guessing to the plateau
+PROBES: Range = (64, 256)
+DIFFICULTY: Range = (0, 1)
+PAPER_PLATEAU: Range = (0.55, 0.9)
+PAPER_FLOOR: Range = (0.25, 0.45)
+PAPER_FALL: Range = (0.5, 1.2)
+PAPER_PROBES: Range = (500, 3000)
+PAPER_SPREAD: Range = (0.003, 0.03)
 MORE_SIZE, MORE_TOKENS = 8.0, 4.0  # where collapse is predicted: times the largest size, times the most tokens
 STEP_WIDTH = 0.01
+BUMP_WIDTHS = 2.5  # how many standard deviations of a bump a fall is wide
+BUMP_EDGE = float(np.sqrt(2 * np.log(2)) - 1 / np.sqrt(2 * np.log(2)))  # of these from its top to the true point
 
 
 @dataclass(frozen=True)
@@ -115,16 +136,26 @@ class World:
     difficulty: float
 
     def x(self, score: str, size: float, tokens: float) -> float | None:
-        """Where a score collapses at one size and token count; None: never."""
+        """Where the knot of a score lies at one size and token count, scatter apart; None: it never collapses."""
         if self.kind.law == "none" or (self.kind.law == "half" and size > np.sqrt(self.sizes[0] * self.sizes[-1])):
             return None
         n, d = self.logs(size, tokens)
-        product = self.turn * (d if self.kind.law == "product" else 2 * np.tanh(2 * d) * 0.5 if self._turns else 0.0)
-        return float(self.at[score] + self.size[score] * n + self.tokens[score] * d + product * n)
+        return float(self.at[score] + self.exponent(score, tokens) * n + self.tokens[score] * d)
 
-    @property
-    def _turns(self) -> bool:
-        return self.kind.law == "turns"
+    def exponent(self, score: str, tokens: float) -> float:
+        """The exponent of size at one token count."""
+        _, d = self.logs(1.0, tokens)
+        return float(self.size[score] + self.turn * (np.tanh(2 * d) if self.kind.law == "turns" else d))
+
+    def knot(self, score: str, size: float, tokens: float, rng: np.random.Generator) -> float | None:
+        """`x` with its scatter."""
+        x = self.x(score, size, tokens)
+        return None if x is None else float(x + rng.normal(0, self.kind.scatter))
+
+    def collapse(self, score: str, knot: float | None) -> float | None:
+        """The true point of a curve whose knot is at `knot`: there, but above it where the knot is a bump's top."""
+        bump = self.kind.shape == "bump" and score == "recall"
+        return knot + BUMP_EDGE * self.fall / BUMP_WIDTHS if bump and knot is not None else knot
 
     def logs(self, size: float, tokens: float) -> tuple[float, float]:
         """log10 of size and tokens about the middle of the study."""
@@ -136,9 +167,9 @@ class World:
     def target(self) -> tuple[float, float]:
         """Size and tokens where the collapse is predicted; as many tokens as tried where one count was tried."""
         most = max(tokens for each in self.budgets.values() for tokens in each)
-        size = 7e9 if self.kind.grid == "paper" else MORE_SIZE * self.sizes[-1]
+        size = PAPER_TARGET if self.kind.grid == "paper" else MORE_SIZE * self.sizes[-1]
         if self.kind.grid == "ladder":
-            return size, 20 * size
+            return size, LADDER * size
         return size, most if self.kind.budgets == 1 else MORE_TOKENS * most
 
 
@@ -159,7 +190,7 @@ def left(shape: Shape, x: Array, knot: float, width: float) -> Array:
 
 
 def draw(kind: Kind, rng: np.random.Generator) -> World:
-    """A world of a kind, drawn at random until what its kind says of its collapses holds."""
+    """Draw a world of a kind; draw again until its collapses lie where the kind wants them."""
     while True:
         world = _world(kind, rng)
         if _fits(world):
@@ -168,37 +199,35 @@ def draw(kind: Kind, rng: np.random.Generator) -> World:
 
 def _world(kind: Kind, rng: np.random.Generator) -> World:
     sizes, budgets, doses = _grid(kind, rng)
-    unit: Literal["share", "exposures"] = "exposures" if kind.grid == "paper" else "share"
-    low, high = (np.log10(doses[sizes[0]][i]) if unit == "exposures" else log_odds(doses[sizes[0]][i]) for i in (0, -1))
-    scores = ("recall", "retention")
-    guessing = rng.uniform(0.1, 0.25)
-    plateau = {score: rng.uniform(0.55, 0.9) if kind.grid == "paper" else rng.uniform(0.6, 1.0) for score in scores}
-    floor = {
-        score: guessing + rng.uniform(0.3, 0.7) * (plateau[score] - guessing) if kind.floors else guessing
-        for score in scores
-    }
-    if kind.grid == "paper":
-        floor = {score: rng.uniform(0.25, 0.45) for score in scores}
-    step = kind.shape == "step"
+    paper = kind.grid == "paper"
+    unit: Literal["share", "exposures"] = "exposures" if paper else "share"
+    low, high = (float(x_at(doses[sizes[0]][i], unit)) for i in (0, -1))
+    guessing = rng.uniform(*GUESSING)
+    plateau = {score: rng.uniform(*(PAPER_PLATEAU if paper else PLATEAU)) for score in SCORES}
+    floor = dict.fromkeys(SCORES, guessing)
+    if kind.floors:
+        floor = {score: guessing + rng.uniform(*FLOOR) * (plateau[score] - guessing) for score in SCORES}
+    if paper:
+        floor = {score: rng.uniform(*PAPER_FLOOR) for score in SCORES}
     return World(
         kind=kind,
         sizes=sizes,
         budgets=budgets,
         doses=doses,
         unit=unit,
-        at={score: rng.uniform(low + 0.35 * (high - low), high - 0.1) for score in scores},
-        size={score: rng.uniform(-0.6, 0.6) for score in scores},
-        tokens={score: rng.uniform(-0.6, 0.6) for score in scores},
-        turn=rng.choice([-1, 1]) * rng.uniform(0.5, 1.2) if kind.law in ("product", "turns") else 0.0,
-        rise=rng.uniform(0.3, 1.5),
-        fall=STEP_WIDTH if step else rng.uniform(0.5, 1.2) if kind.grid == "paper" else rng.uniform(0.3, 1.5),
-        gap=kind.gap if kind.gap is not None else rng.uniform(0.3, 1.2),
+        at={score: rng.uniform(low + FROM_START * (high - low), high - FROM_END) for score in SCORES},
+        size={score: rng.uniform(*EXPONENTS) for score in SCORES},
+        tokens={score: rng.uniform(*EXPONENTS) for score in SCORES},
+        turn=rng.choice([-1, 1]) * rng.uniform(*TURN) if kind.law in ("product", "turns") else 0.0,
+        rise=rng.uniform(*WIDTHS),
+        fall=STEP_WIDTH if kind.shape == "step" else rng.uniform(*(PAPER_FALL if paper else WIDTHS)),
+        gap=kind.gap if kind.gap is not None else rng.uniform(*GAP),
         guessing=guessing,
         plateau=plateau,
         floor=floor,
-        probes=kind.probes or round(float(np.exp(rng.uniform(*np.log((500, 3000) if kind.grid == "paper" else (64, 256)))))),
-        spread=rng.uniform(0.003, 0.03) if kind.grid == "paper" else rng.uniform(*kind.spread),
-        difficulty=rng.uniform(0, 1),
+        probes=kind.probes or round(float(np.exp(rng.uniform(*np.log(PAPER_PROBES if paper else PROBES))))),
+        spread=rng.uniform(*(PAPER_SPREAD if paper else kind.spread)),
+        difficulty=rng.uniform(*DIFFICULTY),
     )
 
 
@@ -207,22 +236,17 @@ def _grid(
 ) -> tuple[tuple[float, ...], dict[float, tuple[float, ...]], dict[float, tuple[float, ...]]]:
     """Sizes; the token counts and the doses above 0 of each."""
     if kind.grid == "paper":
-        return PAPER_SIZES, {n: (1e11,) for n in PAPER_SIZES}, {n: PAPER_EXPOSURES for n in PAPER_SIZES}
-    ratio, more = rng.uniform(2, 4), rng.uniform(2, 4)
-    sizes = tuple(float(round(3e4 * ratio**i)) for i in range(kind.sizes))
-    budgets = tuple(float(round(1.5e6 * more**i)) for i in range(kind.budgets))
+        return PAPER_SIZES, dict.fromkeys(PAPER_SIZES, (PAPER_TOKENS,)), dict.fromkeys(PAPER_SIZES, PAPER_EXPOSURES)
+    ratio, more = rng.uniform(*STEPS), rng.uniform(*STEPS)
+    sizes = tuple(float(round(SMALLEST * ratio**i)) for i in range(kind.sizes))
+    budgets = tuple(float(round(FEWEST * more**i)) for i in range(kind.budgets))
     shares = SHARES[rng.integers(len(SHARES))]
     if kind.grid == "ladder":
-        return sizes, {n: (20 * n,) for n in sizes}, {n: shares for n in sizes}
+        return sizes, {n: (LADDER * n,) for n in sizes}, dict.fromkeys(sizes, shares)
     if kind.grid == "uneven":
         own = {n: tuple(sorted(rng.choice(budgets, rng.integers(1, kind.budgets + 1), replace=False))) for n in sizes}
         return sizes, own, {n: SHARES[rng.integers(len(SHARES))] for n in sizes}
-    return sizes, {n: budgets for n in sizes}, {n: shares for n in sizes}
-
-
-def x_of(world: World, dose: float) -> float:
-    """x of a dose above 0."""
-    return float(np.log10(dose) if world.unit == "exposures" else log_odds(dose))
+    return sizes, dict.fromkeys(sizes, budgets), dict.fromkeys(sizes, shares)
 
 
 def _fits(world: World) -> bool:
@@ -231,9 +255,9 @@ def _fits(world: World) -> bool:
     if kind.law == "none":
         return True
     for size, budgets in world.budgets.items():
-        first, last = x_of(world, world.doses[size][0]), x_of(world, world.doses[size][-1])
+        first, last = (float(x_at(world.doses[size][i], world.unit)) for i in (0, -1))
         for tokens in budgets:
-            for score in ("recall", "retention"):
+            for score in SCORES:
                 x = world.x(score, size, tokens)
                 if x is None:
                     continue
@@ -246,8 +270,7 @@ def _fits(world: World) -> bool:
     if kind.late:
         return any(beyond) and not all(beyond)
     if kind.law == "turns":
-        n, _ = world.logs(world.sizes[-1], world.sizes[-1])
-        slopes = [world.size["recall"] + world.turn * np.tanh(2 * world.logs(1.0, d)[1]) for d in world.budgets[world.sizes[0]]]
+        slopes = [world.exponent("recall", tokens) for tokens in world.budgets[world.sizes[0]]]
         return min(slopes) < -0.2 and max(slopes) > 0.2
     return True
 
@@ -259,13 +282,8 @@ def simulate(world: World, rng: np.random.Generator) -> tuple[list[RunRecord], T
     hard = world.difficulty * rng.standard_normal((3, world.probes))
     for size, budgets in world.budgets.items():
         for tokens in budgets:
-            knots = {}
-            for score in ("recall", "retention"):
-                x = world.x(score, size, tokens)
-                knots[score] = None if x is None else x + rng.normal(0, world.kind.scatter)
-                truth[score, size, tokens] = knots[score]
-                if world.kind.shape == "bump" and score == "recall" and x is not None:
-                    truth[score, size, tokens] = knots[score] + 0.328 * world.fall / 2.5
+            knots = {score: world.knot(score, size, tokens, rng) for score in SCORES}
+            truth |= {(score, size, tokens): world.collapse(score, knot) for score, knot in knots.items()}
             own = [
                 {name: None if x is None else x + rng.normal(0, world.kind.knots) for name, x in knots.items()}
                 for _ in range(world.kind.seeds)
@@ -284,12 +302,12 @@ def _levels(world: World, x: float, knots: dict[str, float | None], rng: np.rand
     collapse = knots["recall"]
     for score, knot in knots.items():
         if shape == "bump" and score == "recall" and knot is not None:
-            height = float(np.exp(-0.5 * ((x - knot) / (world.fall / 2.5)) ** 2)) if np.isfinite(x) else 0.0
+            height = float(np.exp(-0.5 * ((x - knot) / (world.fall / BUMP_WIDTHS)) ** 2)) if np.isfinite(x) else 0.0
             found[score] = world.guessing + height * (world.plateau[score] - world.guessing)
             continue
         stay = 1.0
         if knot is not None and np.isfinite(x):
-            stay = float(left("trapezoid" if shape == "bump" else shape, at, knot, world.fall)[0])
+            stay = float(left(shape, at, knot, world.fall)[0])
         if world.kind.bimodal and np.isfinite(x):
             stay = float(rng.random() < stay)
         level = world.floor[score] + stay * (world.plateau[score] - world.floor[score])
@@ -297,7 +315,7 @@ def _levels(world: World, x: float, knots: dict[str, float | None], rng: np.rand
             start = (collapse if collapse is not None else 0.2) - world.gap - world.rise
             up = 0.0
             if np.isfinite(x):
-                up = float(left("trapezoid" if shape in ("step", "bump") else shape, -at, -start - world.rise, world.rise)[0])
+                up = float(left(shape, -at, -start - world.rise, world.rise)[0])
             level = world.guessing + up * (level - world.guessing)
         found[score] = level
     return found
@@ -313,7 +331,7 @@ def _run(
     hard: Array,
     rng: np.random.Generator,
 ) -> RunRecord:
-    levels = _levels(world, x_of(world, dose) if dose else -np.inf, knots, rng)
+    levels = _levels(world, float(x_at(dose, world.unit)), knots, rng)
     expected = (levels["recall"], levels["retention"], world.guessing)
     hits, kept, unseen = (_measured(world, p, h, rng) for p, h in zip(expected, hard, strict=True))
     share = dose if world.unit == "share" else None
