@@ -1,0 +1,427 @@
+"""Would today's law have held what came of this project's own predictions? And what does it predict next?
+
+Each law is fitted again to the rows that a committed prediction was made from, and asked for the same targets at the
+same doses. Its answers, those of the time and those of two simple methods are compared with one set of outcomes.
+
+    python -m benchmarks.real_runs              # writes docs/real-runs.md
+    python -m benchmarks.real_runs --predict    # first writes results/next/prediction.json again
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from math import inf
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+import infusionlaw
+from benchmarks.baselines import drop, line, trapezoid
+from benchmarks.calibration import code_hash
+from benchmarks.markdown import table
+from benchmarks.results.grid import FALLS, NAMES, curves_of
+from infusionlaw.compare import ComparedPoint, ComparedScore, Comparison, compare
+from infusionlaw.errors import InputError
+from infusionlaw.files import read_json, write_json, write_text
+from infusionlaw.law.advice.outlook import outlook
+from infusionlaw.law.dose import LEVEL, Interval, same_doses, unit_of, x_at, x_of
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.law import Law
+from infusionlaw.law.points.find import find_points
+from infusionlaw.law.points.point import Kind, Point
+from infusionlaw.plan import predict
+from infusionlaw.planfile import plan_json
+from infusionlaw.records import RunRecord
+from infusionlaw.report.numbers import bracket, listed, number, share, when
+from infusionlaw.table import read_table, table_hash
+
+TOLERANCE = 0.5  # of general loss, bits per byte: that of every study here
+TODAY, THEN, TRAPEZOID, DROP = "today's law", "said at the time", "trapezoid (H)", "first 10 % drop (D)"
+METHODS = (TODAY, THEN, TRAPEZOID, DROP)
+BASELINES: Mapping[str, Callable[..., float | None]] = {TRAPEZOID: trapezoid, DROP: drop}
+SCORE_OF: dict[Kind, str] = {"collapse": "recall", "retention": "retention"}
+
+Plan = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A prediction that has been tested: its folder in results/, and the folder that its law was fitted to.
+
+    largest: the largest size that the law was fitted to, where it was not all of them.
+    """
+
+    law: str
+    folder: str
+    base: str
+    largest: float = inf
+
+
+# In the order of time, as docs/results.md has them.
+TRIALS = (
+    Trial("first grid", "reference", "reference"),
+    Trial("first grid, law mended", "repaired", "reference"),
+    Trial("first grid up to 267 k, recipe mended", "retuned", "reference", 3e5),
+    Trial("grid with many heads", "extended", "extended"),
+    Trial("main grid", "reshaped", "reshaped"),
+    Trial("second family up to 4 M", "rarer", "rarer"),
+    Trial("main grid, law mended", "longer", "reshaped"),
+    Trial("main grid, law mended again", "longer-again", "reshaped"),
+    Trial("second family up to 16 M", "larger", "larger"),
+    Trial("main grid, law mended again: larger sizes", "longer-larger", "reshaped"),
+    Trial("main grid, deviation between seeds in its law", "other-seeds", "reshaped"),
+)
+
+
+@dataclass(frozen=True)
+class Bet:
+    """A target that no curve has been run at: whose law is asked, the folder of that law, size and tokens."""
+
+    family: str
+    base: str
+    size: float
+    tokens: float
+
+
+# Twice the longest budget; the corner of the second family's grid that has not been run; six times its largest size.
+BETS = (
+    Bet("main grid", "reshaped", 1_804_176, 11_999_232),
+    Bet("second family", "larger", 16_005_504, 39_997_440),
+    Bet("second family", "larger", 99_875_776, 9_999_360),
+    Bet("second family", "larger", 99_875_776, 19_998_720),
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of one collapse at one target, and what each method said of it."""
+
+    law: str
+    point: Point
+    said: Mapping[str, ComparedPoint]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that was seen in the trials, beside what was said.
+
+    scores: whether each score that was predicted at the time was held, by the methods that say something of scores.
+    """
+
+    seen: tuple[Seen, ...]
+    scores: Mapping[str, tuple[bool, ...]]
+
+
+class Laws:
+    """The laws of the folders in results/, each fitted when it is first asked for."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self._laws: dict[tuple[str, float], Law] = {}
+
+    def rows(self, base: str, largest: float = inf) -> list[RunRecord]:
+        """The rows that a law is fitted to: runs of whole curves that were not held out."""
+        rows = curves_of(read_table(self.results / base / "runs.csv"))
+        return [row for row in rows if not row.held_out and row.size <= largest]
+
+    def law(self, base: str, largest: float = inf) -> Law:
+        """Today's law of those rows."""
+        if (base, largest) not in self._laws:
+            rows = self.rows(base, largest)
+            self._laws[base, largest] = fit_law(rows, find_points(rows, tolerance=TOLERANCE))
+        return self._laws[base, largest]
+
+
+def outcome(laws: Laws, trials: Sequence[Trial] = TRIALS) -> Outcome:
+    """What was seen in all trials, beside what each method says of it."""
+    found = [_tested(trial, laws) for trial in trials if (laws.results / trial.folder / "runs.csv").exists()]
+    scores = {name: tuple(held for _, by in found for held in _scores(by[name], by[THEN])) for name in (TODAY, THEN)}
+    return Outcome(tuple(seen for each, _ in found for seen in each), scores)
+
+
+def _tested(trial: Trial, laws: Laws) -> tuple[list[Seen], dict[str, Comparison]]:
+    """What was seen in one trial, and each method's comparison with it."""
+    folder = laws.results / trial.folder
+    rows, then = laws.rows(trial.base, trial.largest), read_json(folder / "prediction.json")
+    # Under the second recipe the same runs have other ids (tests/test_studies.py), and so another hash.
+    if trial.largest == inf and table_hash(rows) != then["table_sha256"]:
+        raise InputError(f"{folder}: its prediction was made from another table than results/{trial.base}/runs.csv")
+    held = [row for row in read_table(folder / "runs.csv") if row.held_out]
+    points = find_points([*rows, *curves_of(held)], tolerance=TOLERANCE, only_held_out=True)
+    asked, law = then["predictions"], laws.law(trial.base, trial.largest)
+    plans = {TODAY: [_today(law, plan) for plan in asked], THEN: asked}
+    plans |= {name: [_baseline(name, rows, law, plan) for plan in asked] for name in BASELINES}
+    by = {name: compare(then | {"predictions": [_whole(plan) for plan in plans[name]]}, points, held) for name in plans}
+    return list(_seen(trial, points, by)), by
+
+
+def _today(law: Law, then: Plan) -> Plan:
+    """Today's plan for the target of an earlier one, with an outlook at the doses that were looked at then."""
+    size, tokens = then["target"]["size"], then["target"]["tokens"]
+    plan = predict(law, size, tokens, tolerance=TOLERANCE, extrapolate=True)
+    doses = [(float(x_at(row[law.unit], law.unit)), row["name"]) for row in then.get("outlook", ())]
+    return plan_json(replace(plan, outlook=tuple(outlook(law, plan.target, x, name) for x, name in doses)))
+
+
+def _baseline(name: str, rows: Sequence[RunRecord], law: Law, then: Plan) -> Plan:
+    """What a simple method says of both collapses at a target: a place a curve, then least squares."""
+    size, tokens = then["target"]["size"], then["target"]["tokens"]
+    scale, plan = law.scale(tokens), {"target": then["target"]}
+    for kind in FALLS:
+        found = [(place, at) for place, x, y in _means(rows, kind) if (at := _place(name, x, y)) is not None]
+        where = line([place for place, _ in found], [at for _, at in found], (size, tokens))
+        plan[kind] = {"share": asdict(scale.share(where)), "exposures": asdict(scale.exposures(where))}
+    return plan
+
+
+Doses = tuple[float, ...]
+
+
+@cache
+def _place(name: str, x: Doses, y: Doses) -> float | None:
+    """Where a simple method sees a curve fall; grids share many curves."""
+    return BASELINES[name](np.array(x), np.array(y))
+
+
+def _means(rows: Sequence[RunRecord], kind: Kind) -> Iterator[tuple[tuple[float, float], Doses, Doses]]:
+    """Each curve: (size, tokens), x of its doses above 0, and the mean score over seeds at each."""
+    unit = unit_of(rows)
+    curves: dict[tuple[float, float], list[tuple[float, float]]] = {}
+    for row in rows:
+        value, x = getattr(row, SCORE_OF[kind]), x_of(row, unit)
+        if value is not None and np.isfinite(x):
+            curves.setdefault((row.size, row.tokens), []).append((x, value))
+    for place, runs in curves.items():
+        runs.sort()
+        doses = [[runs[i] for i in group] for group in same_doses([x for x, _ in runs])]
+        yield (
+            place,
+            tuple(fmean(x for x, _ in dose) for dose in doses),
+            tuple(fmean(y for _, y in dose) for dose in doses),
+        )
+
+
+def _scores(said: Comparison, then: Comparison) -> Iterator[bool]:
+    """Whether a method held each score that was predicted at the time; one that it says nothing of it did not hold."""
+    held = {_key(score) for score in said.scores if score.inside}
+    return (_key(score) in held for score in then.scores)
+
+
+def _key(score: ComparedScore) -> tuple[float, float, str, str]:
+    return score.size, score.tokens, score.name, score.score
+
+
+def _whole(plan: Plan) -> Plan:
+    """A plan with both collapses, the one that nothing was said of with no value."""
+    nothing = {unit: asdict(Interval()) for unit in ("share", "exposures")}
+    return dict.fromkeys(FALLS, nothing) | plan
+
+
+def _seen(trial: Trial, points: Sequence[Point], by: Mapping[str, Comparison]) -> Iterator[Seen]:
+    """The collapses that were seen, or of which a bound was."""
+    for point in points:
+        if point.kind in FALLS and point.x != Interval():
+            place = point.kind, point.size, point.tokens
+            said = {
+                name: next(each for each in by[name].points if (each.kind, each.size, each.tokens) == place)
+                for name in METHODS
+            }
+            yield Seen(trial.law, point, said)
+
+
+def interval_score(point: ComparedPoint) -> float | None:
+    """Width in dex, and 20 times the distance by which the interval misses what was seen; None without two ends.
+
+    Where a bound alone was seen, the distance is that to the bound.
+    """
+    if point.predicted.low is None or point.predicted.high is None:
+        return None
+    low, high = x_at([point.predicted.low, point.predicted.high], point.unit)
+    below, above = _reach(point)
+    return float(high - low + 2 / (1 - LEVEL) * max(below - high, low - above, 0.0))
+
+
+def _reach(point: ComparedPoint) -> tuple[float, float]:
+    """Between which x the collapse was seen: twice its place, or a bound and infinity."""
+    value, low, high = point.observed.value, point.observed.low, point.observed.high
+    ends = (value, value) if value is not None else (low, high)
+    below, above = (None if end is None else float(x_at(end, point.unit)) for end in ends)
+    return (-inf if below is None else below), (inf if above is None else above)
+
+
+def write_bets(laws: Laws, path: Path, bets: Sequence[Bet] = BETS) -> None:
+    """Write what today's laws predict of targets that have not been run; InputError once one of them has been."""
+    for bet in bets:
+        _check_not_run(bet, laws.results)
+    bases = list(dict.fromkeys(bet.base for bet in bets))
+    content = {
+        "version": 1,
+        "table": " and ".join(f"results/{base}/runs.csv" for base in bases),
+        "table_sha256": table_hash([row for base in bases for row in laws.rows(base)]),
+        "law_half": code_hash(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "held_out_runs_already_known": 0,
+        "predictions": [_bet_json(bet, laws.law(bet.base)) for bet in bets],
+    }
+    write_json(path, content)
+
+
+def _check_not_run(bet: Bet, results: Path) -> None:
+    """InputError where a run with a dose is there at the target, under the recipe of its law."""
+    for folder in dict.fromkeys((bet.base, "next", *(trial.folder for trial in TRIALS if trial.base == bet.base))):
+        path = results / folder / "runs.csv"
+        for row in read_table(path) if path.exists() else ():
+            if (row.size, row.tokens) == (bet.size, bet.tokens) and (row.share or row.exposures):
+                raise InputError(f"{path}: {bet.size:,} at {bet.tokens:,} tokens has been run, so it is no bet")
+
+
+def _bet_json(bet: Bet, law: Law) -> Plan:
+    plan = predict(law, bet.size, bet.tokens, tolerance=TOLERANCE, extrapolate=True)
+    own = {"family": bet.family, "table": f"results/{bet.base}/runs.csv", "table_sha256": law.table}
+    return own | {"asked": {"size": bet.size, "tokens": bet.tokens}} | plan_json(plan)
+
+
+HEAD = """# Would today's law have held our own predictions?
+
+These outcomes were known when the code was written, so this is no test. The test is
+[what it predicts next](#what-it-predicts-next).
+
+{answer}"""
+
+HOW = """## How to read it
+
+- *Rows*: each method sees the rows that the prediction of the time was made from, and no other.
+- *Seen*: the collapse that today's code finds in the held-out runs, the same for all methods. The laws are fitted to
+  points that the same code finds, which favours them: the simple methods mark another place on a curve.
+- *Held*: the 90 % interval holds what was seen. *Agree*: the two differ by no more than both their errors allow for.
+- *Off*: the distance in dex of the odds of the share. 0.3 dex is a factor of 2.
+- *Interval score*: the width of the interval in dex, plus 20 times the distance it misses by. Smaller is better.
+- *Trapezoid (H)*: a trapezoid is fitted to each curve. *First 10 % drop (D)*: the dose where a score is 10 % below its
+  maximum. Both then take least squares in the logs of size and tokens. They give no scores.
+- *Scores*: recall, retention and general loss at the doses that the prediction of the time looked at.
+- Targets of one law share its rows, and budgets of one size share a trunk. So they count for less than their number."""
+
+COLUMNS = (
+    *("collapse of", "method", "held", "agree", "no interval"),
+    *("off, median", "off, most", "width, median", "interval score, mean"),
+)
+
+
+def page(found: Outcome, bets: Mapping[str, Any] | None) -> str:
+    """The whole page; bets: the content of results/next/prediction.json, if it is there."""
+    rows = [_row(found, kind, name) for kind in FALLS for name in METHODS]
+    scores = [[name, f"{sum(each)} of {len(each)}"] for name, each in found.scores.items()]
+    parts = [
+        HEAD.format(answer=_answer(found)),
+        table(COLUMNS, rows),
+        table(["method", "scores held"], scores),
+        HOW,
+        _bets(bets) if bets else "",
+        "## Every target",
+        "Shares with 90 % intervals. In brackets: how far off, in dex.",
+        table(["law of", "target", "collapse of", "seen", TODAY, THEN], [_target(seen) for seen in found.seen]),
+        f"Made by `python -m benchmarks.real_runs` from `results/`, with infusionlaw {infusionlaw.__version__}\n"
+        f"(hash of the law half: {code_hash()}).",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _answer(found: Outcome) -> str:
+    told = []
+    for kind in FALLS:
+        today, then, *simple = (_held(found, kind, name) for name in METHODS)
+        told.append(
+            f"- **Collapse of {SCORE_OF[kind]}**: today's 90 % intervals hold {today} of {len(_of(found, kind))}. "
+            f"Those written at the time held\n  {then}. The two simple methods hold {listed(list(map(str, simple)))}."
+        )
+    today, then = (sum(found.scores[name]) for name in (TODAY, THEN))
+    told.append(
+        f"- **Scores**: today's intervals hold {today} of {len(found.scores[TODAY])}. Those of the time held {then}."
+    )
+    return "\n".join(told)
+
+
+def _of(found: Outcome, kind: Kind) -> list[Seen]:
+    return [seen for seen in found.seen if seen.point.kind == kind]
+
+
+def _held(found: Outcome, kind: Kind, name: str) -> int:
+    return sum(bool(seen.said[name].inside) for seen in _of(found, kind))
+
+
+def _row(found: Outcome, kind: Kind, name: str) -> list[str]:
+    said = [seen.said[name] for seen in _of(found, kind)]
+    scores = [score for point in said if (score := interval_score(point)) is not None]
+    errors = [abs(point.error_dex) for point in said if point.error_dex is not None]
+    widths = [
+        float(np.ptp(x_at([point.predicted.low, point.predicted.high], point.unit)))
+        for point in said
+        if point.predicted.low is not None and point.predicted.high is not None
+    ]
+    return [
+        SCORE_OF[kind],
+        name,
+        f"{_held(found, kind, name)} of {len(said)}",
+        f"{sum(bool(point.agrees) for point in said)} of {len(said)}",
+        str(len(said) - len(scores)),
+        *(_told(median, errors), _told(max, errors), _told(median, widths), _told(fmean, scores)),
+    ]
+
+
+def _told(summary: Callable[[list[float]], float], values: list[float]) -> str:
+    return f"{summary(values):.2f}" if values else "–"
+
+
+def _target(seen: Seen) -> list[str]:
+    point = seen.point
+    where = f"{number(point.size)} at {number(point.tokens)}"
+    cells = [_said(seen.said[name]) for name in (TODAY, THEN)]
+    return [seen.law, where, SCORE_OF[point.kind], bracket(point.share, share), *cells]
+
+
+def _said(point: ComparedPoint) -> str:
+    error = "" if point.error_dex is None else f" ({point.error_dex:+.2f})"
+    missed = " **missed**" if point.inside is False else ""
+    return f"{bracket(point.predicted, share)}{error}{missed}"
+
+
+def _bets(content: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            plan["family"],
+            *(number(plan["target"][name]) for name in ("size", "tokens")),
+            *(bracket(Interval(**_whole(plan)[kind]["share"]), share) for kind in FALLS),
+        ]
+        for plan in content["predictions"]
+    ]
+    return "\n\n".join(
+        [
+            "## What it predicts next",
+            f"Written {when(content['written'])}, before any run with a dose at these sizes and budgets under the "
+            f"same\nrecipe, by the law half with hash {content['law_half']}. Shares with 90 % intervals; all of it is "
+            "in\n`results/next/prediction.json`.",
+            table(["law of", "size", "tokens", *(NAMES[kind] for kind in FALLS)], rows),
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.real_runs", description="Write the page of real runs.")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--out", type=Path, default=Path("docs/real-runs.md"))
+    parser.add_argument("--predict", action="store_true", help="write the predictions of what has not been run again")
+    given = parser.parse_args(arguments)
+    laws, bets = Laws(given.results), given.results / "next" / "prediction.json"
+    if given.predict:
+        write_bets(laws, bets)
+    write_text(given.out, page(outcome(laws), read_json(bets) if bets.exists() else None))
+    print(f"wrote {given.out}")
+
+
+if __name__ == "__main__":
+    main()
