@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
@@ -25,14 +24,12 @@ from infusionlaw.design import run_spec
 from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, log_odds, scale_of, unit_of, x_at
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.likelihood import Likelihood
-from infusionlaw.law.points.curves import Curve, curves
-from infusionlaw.law.points.detect import Fitted, fitted, locate, sketch
-from infusionlaw.law.points.find import SIGNIFICANCE, find_points, observed
+from infusionlaw.law.points.curves import Curve
+from infusionlaw.law.points.detect import Sketch, locate, sketches
+from infusionlaw.law.points.find import UNSURE, find_points, observed, with_pools
 from infusionlaw.law.points.levels import Observed
 from infusionlaw.law.points.next_dose import for_plateau, most_telling
-from infusionlaw.law.points.shapes import FINE, FORMS, Form, falls
-from infusionlaw.law.points.significance import NULL_DRAWS, p_value
-from infusionlaw.law.uncertainty import perturbed
+from infusionlaw.law.points.pooling import Pool
 from infusionlaw.records import DoseUnit, RunRecord, RunSpec
 from infusionlaw.studyfile import StudyFile
 
@@ -48,11 +45,7 @@ GROWTH = 3
 # Rounds after which a curve that never leaves guessing is given up; runs at the largest dose that must show no fall.
 PATIENCE, ON_TOP = 2, 6
 # A form whose best shape is less likely by more than this (log) is ruled out.
-RIVAL, BEST_RISES = 3.0, 20
-# A collapse less likely than this to lie beyond the doses needs no test.
-CLEAR = 1e-3
-# A dose so many deviations above guessing has left it, no test needed.
-PLAIN = 6.0
+RIVAL = 3.0
 NOWHERE = Interval()
 LOCATED, NONE, BEFORE = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
 SPENT, UNLEARNED, DEAD = "its runs are spent", "recall never leaves guessing", "fewer than two doses could be measured"
@@ -211,24 +204,25 @@ def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool =
     was_narrow: whether its interval was narrow enough a round ago; plans: whether to choose doses for its next round.
     """
     own = rows[at]
-    curve = next(c for c in curves([r for part in rows for r in part], "recall") if _is_of(c, own[0]))
+    every = tuple(row for part in rows for row in part)
+    curve, pool = next(pair for pair in with_pools(every, "recall") if _is_of(pair[0], own[0]))
     unit = curve.scale.unit
     if len(curve.x) < 2:
         return _Look(unit, NOWHERE, DEAD)
-    data, doses = observed(curve), np.array(tried(study))
-    rough = sketch(data, "both")
-    place = locate(data, "both", "fall", rough)
+    data, doses = pool.seen_by(observed(curve)), np.array(tried(study))
+    rough = sketches(data, pool)
+    place = locate(data, pool, "fall", rough)
     x = _x_of_doses(study, doses, own)
-    bare = for_plateau(curve, data, x)
-    narrow = not bare and _is_narrow(data, place, rough, study.search.width) and _falls(curve, data, place)
+    bare = for_plateau(curve, rough, x)
+    narrow = not bare and _is_narrow(data, pool, place, rough, study.search.width) and _falls(place)
     left = most_runs(study) - len(own)
     if narrow and (was_narrow or left <= 0):
         return _Look(unit, place.interval(), LOCATED)
-    over = _outside(study, curve, data, place, float(x[-1])) or (SPENT if left <= 0 else "")
+    over = _outside(study, curve, data, pool, place, rough, float(x[-1])) or (SPENT if left <= 0 else "")
     if over or not plans:
         return _Look(unit, place.interval(), over)
     count = min(max(study.search.round, len(own) // GROWTH), left)
-    chosen = [*bare, *most_telling(curve, data, x, count)][:count]
+    chosen = [*bare, *most_telling(curve, rough, x, count)][:count]
     return _Look(unit, place.interval(), "", narrow, tuple(float(doses[i]) for i in chosen))
 
 
@@ -236,47 +230,35 @@ def _is_of(curve: Curve, row: RunRecord) -> bool:
     return (curve.size, curve.tokens) == (row.size, row.tokens)
 
 
-def _is_narrow(data: Observed, place: Likelihood, rough: Sequence[Fitted], width: float) -> bool:
+def _is_narrow(data: Observed, pool: Pool, place: Likelihood, rough: Sketch, width: float) -> bool:
     """Whether half the interval is at most `width`, and also that over all forms which the data do not rule out."""
     if _ends(place)[1] - _ends(place)[0] > 2 * width:
         return False
-    forms = list(zip(FORMS["both"], rough, strict=True))
-    peaks = [_peak(data, form, fit) for form, fit in forms]
-    left = [pair for pair, peak in zip(forms, peaks, strict=True) if peak >= max(peaks) - RIVAL]
-    lows, highs = zip(*(_ends(locate(data, form, "fall", [fit])) for form, fit in left), strict=True)
+    forms = [Sketch(tuple(part for part in rough.parts if part[2].form == form)) for form, _ in pool.forms]
+    left = [sketch for sketch in forms if sketch.peak >= rough.peak - RIVAL]
+    lows, highs = zip(*(_ends(locate(data, pool, "fall", sketch)) for sketch in left), strict=True)
     return bool(max(highs) - min(lows) <= 2 * width)
-
-
-def _peak(data: Observed, form: Form, fit: Fitted) -> float:
-    """The largest log likelihood of a form, its falls on the fine lattice and its rises the best of a sketch."""
-    best = np.argsort(-fit.log_likelihood.max(1))[:BEST_RISES]
-    return fitted(data, fit.rises.take(best), falls(data.x, form, FINE)).peak
 
 
 def _ends(place: Likelihood) -> tuple[float, float]:
     return place.quantile((1 - LEVEL) / 2), place.quantile((1 + LEVEL) / 2)
 
 
-def _outside(study: StudyFile, curve: Curve, data: Observed, place: Likelihood, top: float) -> str:
+def _outside(
+    study: StudyFile, curve: Curve, data: Observed, pool: Pool, place: Likelihood, rough: Sketch, top: float
+) -> str:
     """Why no collapse is to be found in range; "" while one may. top: x of the largest dose there is."""
     (low, high), runs = _ends(place), sum(curve.seeds)
     patient = runs >= len(_given(study)) + PATIENCE * study.search.round
-    if patient and np.all(curve.mean < curve.guessing[0] + PLAIN * curve.sd) and not _shows(curve, data, "rise", runs):
+    if patient and locate(data, pool, "rise", rough).masses[-1] > UNSURE:
         return UNLEARNED
     if curve.x[-1] > top - SPACING / 2:
-        no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not _falls(curve, data, place)
+        no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not _falls(place)
         if low >= curve.x[-1] - study.search.width or no_fall:
             return NONE
     return BEFORE if high <= curve.x[0] + study.search.width else ""
 
 
-def _falls(curve: Curve, data: Observed, place: Likelihood) -> bool:
-    """Whether there is a fall in range; the test finds no rival of a very clear one, and then does not see it."""
-    return place.masses[-1] < CLEAR or _shows(curve, data, "fall", sum(curve.seeds))
-
-
-def _shows(curve: Curve, data: Observed, which: Literal["rise", "fall"], runs: int) -> bool:
-    """Whether a curve rises, or falls, beyond the noise."""
-    rng = np.random.default_rng(runs)
-    noise = perturbed(np.zeros(len(data.y)), data.sd, curve.dof, NULL_DRAWS, rng)
-    return p_value(data, which, noise, rng) <= SIGNIFICANCE
+def _falls(place: Likelihood) -> bool:
+    """Whether there is a fall in range."""
+    return bool(place.masses[-1] <= UNSURE)

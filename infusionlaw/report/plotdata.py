@@ -106,7 +106,7 @@ def _curve(rows: Sequence[RunRecord], score: Score, size: float, tokens: float) 
     if not match:
         return Series((), (), ())
     curve = match[0]
-    zero = [(-np.inf, *curve.zero)] if curve.zero else []
+    zero = [(-np.inf, curve.zero.mean, curve.zero.sd)] if curve.zero else []
     table = [*zero, *zip(curve.x.tolist(), curve.mean.tolist(), curve.sd.tolist(), strict=True)]
     return Series(*(tuple(column) for column in zip(*((x, y, HALF_WIDTH * sd) for x, y, sd in table), strict=True)))
 

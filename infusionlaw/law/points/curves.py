@@ -166,7 +166,10 @@ def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
     on = np.isfinite(x)
     squares = np.array([((values - values.mean()) ** 2).sum() for values, _ in doses.runs])
     each = [tuple(values.tolist()) for values, _ in doses.runs]
-    at_zero = [Zero(*(float(v[i]) for v in (mean, sd)), int(counts[i]), float(known[i]), float(squares[i]), each[i]) for i in np.flatnonzero(~on)]
+    at_zero = [
+        Zero(float(mean[i]), float(sd[i]), int(counts[i]), float(known[i]), float(squares[i]), each[i])
+        for i in np.flatnonzero(~on)
+    ]
     first = doses.rows[0]
     return Curve(
         score=score,

@@ -91,7 +91,9 @@ class Sketch:
 
 def sketches(data: Observed, pool: Pool) -> Sketch:
     """The sketch of a curve under what its table believes."""
-    found = [(noise, p * q, _believed(sketch(data, form, noise), pool)) for noise, p in pool.noises for form, q in pool.forms]
+    found = [
+        (noise, p * q, _believed(sketch(data, form, noise), pool)) for noise, p in pool.noises for form, q in pool.forms
+    ]
     return Sketch(tuple(found))
 
 

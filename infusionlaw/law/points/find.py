@@ -11,12 +11,13 @@ General loss only rises: `tolerance` has its own detector.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
 
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.law.dose import LEVEL, Array, Interval
+from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.likelihood import Likelihood
 from infusionlaw.law.points.curves import Curve, Score, curves
 from infusionlaw.law.points.detect import Sketch, locate, sketches
@@ -71,15 +72,22 @@ def find_points(
         raise InputError(f"the tolerance is {tolerance:g}, which must be a rise of general loss above 0, bits per byte")
     found: list[Point] = []
     for score in get_args(Score):
-        every = curves(rows, score)
-        wanted = [curve for curve in every if curve.held_out or not only_held_out]
         if score == "general_loss":
-            found += [_tolerance(curve, tolerance, draws, seed) for curve in wanted]
-        else:
-            pools = pools_of(every, detector)
-            found += [p for curve in wanted for p in _points(curve, pools[every.index(curve)], acquisition)]
+            every = [curve for curve in curves(rows, score) if curve.held_out or not only_held_out]
+            found += [_tolerance(curve, tolerance, draws, seed) for curve in every]
+            continue
+        for curve, pool in with_pools(tuple(rows), score, detector):
+            if curve.held_out or not only_held_out:
+                found += _points(curve, pool, acquisition)
     levels = {"acquisition": 0.5 if acquisition == "half" else 0.0, "tolerance": tolerance}
     return in_order([replace(point, level=levels.get(point.kind)) for point in found])
+
+
+@lru_cache(maxsize=16)
+def with_pools(rows: tuple[RunRecord, ...], score: Score, detector: Detector = "all") -> list[tuple[Curve, Pool]]:
+    """Every curve of recall, or of retention, with what to believe of it by what the others say."""
+    every = curves(rows, score)
+    return list(zip(every, pools_of(every, detector), strict=True))
 
 
 def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
@@ -103,8 +111,7 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     rough = sketches(data, pool)
     if curve.score == "retention":
         return [_fall(curve, "retention", data, pool, rough)]
-    half = "half" if acquisition == "half" else "rise"
-    place = locate(data, pool, half, rough)
+    place = locate(data, pool, "half" if acquisition == "half" else "rise", rough)
     if place.masses[-1] > UNSURE:
         note = NOT_LEARNED if curve.zero or curve.guessing else NOT_TOLD
         return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]

@@ -109,7 +109,8 @@ class Levels:
     def log_positive(self, constant: float, contrast: Contrast) -> Array:
         """log probability that constant + contrast . levels is above 0."""
         mean = constant + np.tensordot(contrast, self.mean, 1)
-        return np.log(np.maximum(ndtr(mean / np.sqrt(sum(part**2 for part in _forward(self.factor, *contrast)))), 1e-12))
+        sd = np.sqrt(sum(part**2 for part in _forward(self.factor, *contrast)))
+        return np.asarray(np.log(np.maximum(ndtr(mean / sd), 1e-12)))
 
 
 def log_prior_positive(prior: Prior, constant: float, contrast: Contrast) -> float:

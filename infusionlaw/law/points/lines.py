@@ -7,10 +7,12 @@ import numpy as np
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.points.curves import Curve, curves
-from infusionlaw.law.points.detect import fitted
-from infusionlaw.law.points.find import SCORES, observed
+from infusionlaw.law.points.detect import sketches
+from infusionlaw.law.points.find import SCORES, observed, with_pools
+from infusionlaw.law.points.levels import bases
 from infusionlaw.law.points.point import Point
-from infusionlaw.law.points.shapes import COARSE, FORMS, NEVER, Edges, falls, rises
+from infusionlaw.law.points.pooling import Pool
+from infusionlaw.law.points.shapes import NEVER, Edges
 from infusionlaw.law.points.tolerance import isotonic
 from infusionlaw.records import RunRecord
 
@@ -32,40 +34,50 @@ def fitted_line(rows: Sequence[RunRecord], point: Point, steps: int = 200) -> Li
     """
     score = SCORES[point.kind]
     place = (point.size, point.tokens, point.facts)
-    match = [c for c in curves(rows, score) if (c.size, c.tokens, c.facts) == place and len(c.x) > 1]
-    if not match:
-        return None
-    curve = match[0]
-    x = np.linspace(curve.x[0], curve.x[-1], steps)
-    value = _monotone(curve, x) if score == "general_loss" else _shape(curve, point, x)
-    return Line(curve.scale.unit, curve.scale.dose(x), value)
+    if score == "general_loss":
+        curve = next((c for c in curves(rows, score) if _is_at(c, place)), None)
+        return None if curve is None else _line(curve, _monotone(curve, _doses(curve, steps)), steps)
+    for curve, pool in with_pools(tuple(rows), score):
+        if _is_at(curve, place):
+            return _line(curve, _shape(curve, pool, point, _doses(curve, steps)), steps)
+    return None
+
+
+def _is_at(curve: Curve, place: tuple[float, float, float | None]) -> bool:
+    return (curve.size, curve.tokens, curve.facts) == place and len(curve.x) > 1
+
+
+def _doses(curve: Curve, steps: int) -> Array:
+    return np.linspace(curve.x[0], curve.x[-1], steps)
+
+
+def _line(curve: Curve, value: Array, steps: int) -> Line:
+    return Line(curve.scale.unit, curve.scale.dose(_doses(curve, steps)), value)
 
 
 def _monotone(curve: Curve, x: Array) -> Array:
     return np.asarray(np.interp(x, curve.x, isotonic(curve.mean[None], curve.sd**-2)[0]))
 
 
-def _shape(curve: Curve, point: Point, x: Array) -> Array:
-    data = observed(curve)
-    best: tuple[float, Array] = (-np.inf, np.empty(0))
-    for form in FORMS["both"]:
-        rise, fall = rises(data.x, form, COARSE, data.retention), falls(data.x, form, COARSE)
-        fit = fitted(data, rise, fall)
-        near = _near(rise, point)[:, None] if point.kind == "acquisition" else _near(fall, point)
+def _shape(curve: Curve, pool: Pool, point: Point, x: Array) -> Array:
+    best: tuple[float, Array] = (-np.inf, np.full(len(x), curve.mean.mean()))
+    for _, _, fit in sketches(pool.seen_by(observed(curve)), pool).parts:
+        near = _near(fit.rises, point)[:, None] if point.kind == "acquisition" else _near(fit.falls, point)
         log_l = np.where(near, fit.log_likelihood, -np.inf)
-        i, j = np.unravel_index(log_l.argmax(), log_l.shape)
-        if log_l[i, j] > best[0]:
-            up = rises(np.append(data.x, x), form, COARSE, data.retention)
-            down = falls(np.append(data.x, x), form, COARSE)
-            first, plateau, floor = fit.levels.mean[:, i, j]
-            r, f = up.height[i, len(data.x) :], down.height[j, len(data.x) :]
-            best = (float(log_l[i, j]), first * (1 - r) + plateau * r * f + floor * r * (1 - f))
+        i, j = np.unravel_index([log_l.argmax()], log_l.shape)
+        if log_l[i, j][0] > best[0]:
+            rise, fall = fit.rises.take(i), fit.falls.take(j)
+            basis = np.concatenate(bases(rise.at(x, fit.form, "rise"), fall.at(x, fit.form, "fall")))
+            best = (float(log_l[i, j][0]), fit.levels.take((i, j)).mean[:, 0] @ basis)
     return best[1]
 
 
 def _near(edges: Edges, point: Point) -> Array:
     """Which rises or falls have their knot at the point: (K,)."""
-    if point.x.value is None:
+    if point.x.value is None or not np.isfinite(edges.knot).any():
         return np.asarray(edges.knot == NEVER) if point.status == "not reached" else np.isfinite(edges.knot)
     distance = np.abs(edges.knot - point.x.value)
-    return np.asarray(distance <= np.min(distance[np.isfinite(distance)]) + 1e-9)
+    return np.asarray(distance <= max(np.min(distance[np.isfinite(distance)]) + 1e-9, CLOSE))
+
+
+CLOSE = 0.02  # dex; a knot this near to a point is at it

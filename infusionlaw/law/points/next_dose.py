@@ -14,40 +14,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from infusionlaw.law.dose import SAME_DOSE, Array
-from infusionlaw.law.likelihood import STEP
 from infusionlaw.law.points.curves import Curve
-from infusionlaw.law.points.detect import REACHED, fitted
-from infusionlaw.law.points.levels import Observed, bases
-from infusionlaw.law.points.shapes import COARSE, FORMS, Edges, falls, rises
+from infusionlaw.law.points.detect import REACHED, Sketch
+from infusionlaw.law.points.levels import bases
 
-# Falls that a round is planned with: every other place the detector looks at, half of its widths.
-PLANNED = (2 * STEP, 8)
 # So many of the likeliest shapes are kept; a collapse beyond the range counts as one this far (dex) beyond it.
 SHAPES, BEYOND = 2000, 0.5
 
 
-def for_plateau(curve: Curve, data: Observed, x: Array) -> list[int]:
+def for_plateau(curve: Curve, sketch: Sketch, x: Array) -> list[int]:
     """A dose to put on the plateau, of those at x (G,), where the likeliest shape has fewer than two there; or none.
 
     Intervals of curves without two doses on the plateau are less sure than they say.
     """
-    found: list[tuple[float, Array]] = []
-    for form in FORMS["both"]:
-        both = np.concatenate([data.x, x])
-        rise, fall = rises(both, form, COARSE, data.retention), falls(both, form, COARSE)
-        fit = fitted(data, _first(rise, len(data.x)), _first(fall, len(data.x)))
-        i, j = np.unravel_index(fit.log_likelihood.argmax(), fit.log_likelihood.shape)
-        found.append((fit.peak, (rise.height[i] > REACHED) & (fall.height[j] > REACHED)))
-    _, flat = max(found, key=lambda item: item[0])
+    fit = sketch.best
+    i, j = np.unravel_index(fit.log_likelihood.argmax(), fit.log_likelihood.shape)
+    rise, fall = fit.rises.take(np.array([i])), fit.falls.take(np.array([j]))
+
+    def flat(at: Array) -> Array:
+        return (rise.at(at, fit.form, "rise")[0] > REACHED) & (fall.at(at, fit.form, "fall")[0] > REACHED)
+
     distance = np.abs(x[:, None] - curve.x).min(1)
-    left = flat[len(data.x) :] & (distance > SAME_DOSE)
-    return [int(np.argmax(np.where(left, distance, 0.0)))] if flat[: len(data.x)].sum() < 2 and left.any() else []
+    left = flat(x) & (distance > SAME_DOSE)
+    return [int(np.argmax(np.where(left, distance, 0.0)))] if flat(curve.x).sum() < 2 and left.any() else []
 
 
-def most_telling(curve: Curve, data: Observed, x: Array, count: int) -> list[int]:
+def most_telling(curve: Curve, sketch: Sketch, x: Array, count: int) -> list[int]:
     """Which of the doses at x (G,) the next runs should have: each takes the most off the variance of the collapse."""
     noise = float(np.median(curve.sd**2 * curve.seeds))
-    shapes = _shapes(data, x)
+    shapes = _shapes(sketch, x)
     c = np.where(np.isfinite(shapes.knot), shapes.knot, x[-1] + BEYOND)
     means = np.column_stack([c, shapes.value])
     means -= shapes.weight @ means
@@ -73,26 +68,22 @@ class _Shapes:
     spread: Array
 
 
-def _shapes(data: Observed, x: Array) -> _Shapes:
+def _shapes(sketch: Sketch, x: Array) -> _Shapes:
     parts = []
-    for form in FORMS["both"]:
-        both = np.concatenate([data.x, x])
-        rise, fall = rises(both, form, COARSE, data.retention), falls(both, form, PLANNED)
-        fit = fitted(data, _first(rise, len(data.x)), _first(fall, len(data.x)))
-        log_w = fit.log_likelihood + np.log(rise.weight)[:, None] + np.log(fall.weight)
+    for _, believed, fit in sketch.parts:
+        log_w = fit.log_weight + np.log(believed)
         at = np.unravel_index(np.argsort(-log_w, axis=None)[:SHAPES], log_w.shape)
-        basis = np.stack(bases(rise.height[at[0], len(data.x) :], fall.height[at[1], len(data.x) :]), axis=1)
-        parts.append((log_w[at], fall.knot[at[1]], fit.levels.take(at), basis))
-    log_w, knot, basis = (np.concatenate([part[i] for part in parts]) for i in (0, 1, 3))
-    mean = np.concatenate([part[2].mean for part in parts], axis=1)
-    factor = np.concatenate([part[2].factor for part in parts], axis=1)
+        rise, fall = fit.rises.take(at[0]).at(x, fit.form, "rise"), fit.falls.take(at[1]).at(x, fit.form, "fall")
+        levels = fit.levels.take(at)
+        parts.append(
+            (log_w[at], fit.falls.knot[at[1]], levels.mean, np.stack(levels.factor), np.stack(bases(rise, fall), 1))
+        )
+    log_w, knot = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    mean, factor = (np.concatenate([part[i] for part in parts], axis=1) for i in (2, 3))
+    basis = np.concatenate([part[4] for part in parts])
     weight = np.exp(log_w - log_w.max())
     value = np.einsum("ln,nlg->ng", mean, basis)
     return _Shapes(weight / weight.sum(), knot, value, np.asarray(np.linalg.solve(_lower(factor), basis)))
-
-
-def _first(edges: Edges, count: int) -> Edges:
-    return Edges(edges.knot, edges.width, edges.weight, edges.height[:, :count])
 
 
 def _lower(factor: Array) -> Array:

@@ -91,7 +91,9 @@ def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[P
     sd = curves[0].prior.sd if curves else (0.3, 0.3, 0.25)
     middle = np.mean([c.prior.mean for c in curves], axis=0) if curves else np.array([0.3, 0.7, 0.25])
     start = levels = ((float(middle[1]), sd[1]), (float(middle[2]), sd[2]))
-    likeliest, q, z = FIRST_NOISE, {}, {}
+    likeliest = FIRST_NOISE
+    q: dict[str, Array] = {}
+    z: dict[str, Array] = {}
     for last in (False, True):
         seen = [_with_levels(c, *levels) for c in curves]
         rough = [[sketch(c, form, likeliest) for form in forms] for c in seen]
@@ -160,12 +162,17 @@ def _moments(data: Observed, rough: Sequence[Fitted], noise: Noise, q: dict[str,
         width = q["width"] @ _relative(found.falls.width)
         weights.append(found.log_weight[at] + np.log(part * width[at[1]] + 1e-300))
         values.append(np.stack([np.isfinite(found.falls.knot)[at[1]], *levels.mean[1:], *levels.variance[1:]]))
-    log_weight, (there, plateau, floor, var_plateau, var_floor) = np.concatenate(weights), np.concatenate(values, axis=1)
+    log_weight, (there, plateau, floor, var_plateau, var_floor) = (
+        np.concatenate(weights),
+        np.concatenate(values, axis=1),
+    )
     weight = np.exp(log_weight - logsumexp(log_weight)) * there
-    return np.array([
-        [weight.sum(), weight @ mean, weight @ (mean**2 + var)]
-        for mean, var in ((plateau, var_plateau), (floor, var_floor))
-    ])
+    return np.array(
+        [
+            [weight.sum(), weight @ mean, weight @ (mean**2 + var)]
+            for mean, var in ((plateau, var_plateau), (floor, var_floor))
+        ]
+    )
 
 
 def _log_prior(noise: Noise) -> float:
@@ -185,7 +192,7 @@ def _level(before: tuple[float, float], sums: Array) -> tuple[float, float]:
 def _without(log_prior: Array, z: Array, i: int) -> Array:
     """Weights by the evidence of all curves but one."""
     left = log_prior + z.sum(0) - z[i]
-    return np.exp(left - logsumexp(left))
+    return np.asarray(np.exp(left - logsumexp(left)))
 
 
 def _kept(weight: Array) -> tuple[tuple[Noise, float], ...]:
@@ -196,5 +203,5 @@ def _kept(weight: Array) -> tuple[tuple[Noise, float], ...]:
 
 
 def _forms(forms: Sequence[Form], weight: Array) -> tuple[tuple[Form, float], ...]:
-    kept = np.flatnonzero(weight >= NEGLIGIBLE)
-    return tuple((forms[k], float(weight[k] / weight[kept].sum())) for k in kept)
+    kept = weight >= NEGLIGIBLE
+    return tuple((form, float(w / weight[kept].sum())) for form, w, k in zip(forms, weight, kept, strict=True) if k)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from infusionlaw.law.dose import Array
-from infusionlaw.law.likelihood import REACH, STEP
+from infusionlaw.law.likelihood import REACH
 
 Form = Literal["hinge", "logistic", "gompertz"]
 Detector = Literal["hinge", "logistic", "gompertz", "all"]
@@ -70,24 +70,32 @@ class Edges:
         """Those at some indices."""
         return Edges(self.knot[at], self.width[at], self.weight[at], self.height[at])
 
+    def at(self, x: Array, form: Form, which: Literal["rise", "fall"]) -> Array:
+        """Height at other doses x (G,): (K, G)."""
+        height = rise_height if which == "rise" else fall_height
+        there = np.isfinite(self.knot)
+        found = np.repeat((self.knot == (BEFORE if which == "rise" else NEVER)).astype(float)[:, None], len(x), axis=1)
+        found[there] = height(x, self.knot[there], self.width[there], form)
+        return found
+
     def part(self, way: float) -> Array:
-        """Where each has come this part of its way (K,); -inf for one that never begins, or was over before all doses."""
+        """Where each has come this part of its way (K,); -inf where it never begins, or was over before all doses."""
         return np.where(np.isfinite(self.knot), self.knot + way * np.nan_to_num(self.width), -np.inf)
 
 
 def rises(x: Array, form: Form, cell: Cell, settled: float) -> Edges:
-    """Rises at ascending x (J,), -inf for dose 0: from REACH before the doses up to the largest, and never (last, flat).
+    """Rises at ascending x (J,), -inf for dose 0: from REACH before the doses up to the largest, and never (last).
 
     One of each cell, anywhere in it. settled: prior weight, in dex, of a score that is on its plateau from dose 0 on; 0
     where it cannot be. The weight of `never` is REACH.
     """
     extra = [(BEFORE, 1.0, settled)] if settled else []
-    return _edges(x, cell, [*extra, (NEVER, 0.0, REACH)], lambda *of: rise_height(x, *of, form))
+    return _edges(x, cell, [*extra, (NEVER, 0.0, REACH)], lambda knot, width: rise_height(x, knot, width, form))
 
 
 def falls(x: Array, form: Form, cell: Cell) -> Edges:
     """Falls at ascending x (J,): from REACH before the doses up to the largest, and never (last, of weight REACH)."""
-    return _edges(x, cell, [(NEVER, 1.0, REACH)], lambda *of: fall_height(x, *of, form))
+    return _edges(x, cell, [(NEVER, 1.0, REACH)], lambda knot, width: fall_height(x, knot, width, form))
 
 
 def _edges(x: Array, cell: Cell, extra: Sequence[tuple[float, float, float]], height: Height) -> Edges:
