@@ -72,7 +72,7 @@ class Sketch:
 
     @property
     def rises_to_the_end(self) -> bool:
-        """Whether the best shape without a fall has fewer than PLATEAU doses on its plateau, so that none would show."""
+        """Whether the best shape without a fall has fewer than PLATEAU doses on its plateau: none would show."""
         best = max((fit for _, _, fit in self.parts), key=lambda fit: float(fit.log_likelihood[:, -1].max()))
         rise = best.rises.height[best.log_likelihood[:, -1].argmax()]
         return bool((rise > 0).any() and (rise > REACHED).sum() < PLATEAU)
@@ -91,10 +91,13 @@ class Sketch:
 
 def sketches(data: Observed, pool: Pool) -> Sketch:
     """The sketch of a curve under what its table believes."""
-    found = [
-        (noise, p * q, _believed(sketch(data, form, noise), pool)) for noise, p in pool.noises for form, q in pool.forms
-    ]
-    return Sketch(tuple(found))
+    return Sketch(
+        tuple(
+            (noise, p * q, _believed(sketch(data, form, noise), pool))
+            for noise, p in pool.noises
+            for form, q in pool.forms
+        )
+    )
 
 
 def _believed(fit: Fitted, pool: Pool) -> Fitted:

@@ -1,7 +1,7 @@
-"""How well every rise with every fall explains a curve: the marginal likelihood of each pair, its levels integrated out.
+"""How well every rise with every fall explains a curve: the marginal likelihood of each pair, levels integrated out.
 
 A plateau below the level before or after it is no plateau, and none lies above 1, so the probability of the right order
-is a factor. A rise is over before the fall begins; one that is at least half way up by then is possible, and less likely.
+is a factor. A rise is over before the fall begins; one that is only half way up by then is possible, but less likely.
 
 All pairs of a coarse lattice are tried first. Those that come near to the best are tried again, more of them in smaller
 cells, so that precise scores are met as closely as noisy ones.
@@ -56,7 +56,7 @@ class Fitted:
 
 
 def sketch(data: Observed, form: Form, noise: Noise, most_rises: int = 30, most_falls: int = 200) -> Fitted:
-    """The shapes of one form that come near to the best: at least so many rises and falls, where there are that many."""
+    """The shapes of one form that come near to the best: so many rises and falls or more, where there are that many."""
     rise, fall = rises(data.x, form, COARSE, SETTLED if data.retention else 0.0), falls(data.x, form, WIDE)
     every, cells = rise, (COARSE, WIDE)
     for missed in MISSED:

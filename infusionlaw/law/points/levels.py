@@ -1,4 +1,4 @@
-"""The three levels of a dose-response, given its shape and noise: integrated out in closed form, for all shapes at once.
+"""The three levels of a dose-response, given its shape and noise: integrated out in closed form, many shapes at once.
 
     score(x) = first (1 - R) + plateau R F + floor R (1 - F)
 

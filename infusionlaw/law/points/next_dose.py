@@ -12,6 +12,7 @@ as if the first had been seen.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infusionlaw.law.dose import SAME_DOSE, Array
 from infusionlaw.law.points.curves import Curve
@@ -20,6 +21,7 @@ from infusionlaw.law.points.levels import bases
 
 # So many of the likeliest shapes are kept; a collapse beyond the range counts as one this far (dex) beyond it.
 SHAPES, BEYOND = 2000, 0.5
+Mask = NDArray[np.bool_]
 
 
 def for_plateau(curve: Curve, sketch: Sketch, x: Array) -> list[int]:
@@ -31,8 +33,9 @@ def for_plateau(curve: Curve, sketch: Sketch, x: Array) -> list[int]:
     i, j = np.unravel_index(fit.log_likelihood.argmax(), fit.log_likelihood.shape)
     rise, fall = fit.rises.take(np.array([i])), fit.falls.take(np.array([j]))
 
-    def flat(at: Array) -> Array:
-        return (rise.at(at, fit.form, "rise")[0] > REACHED) & (fall.at(at, fit.form, "fall")[0] > REACHED)
+    def flat(at: Array) -> Mask:
+        up, down = rise.at(at, fit.form, "rise")[0], fall.at(at, fit.form, "fall")[0]
+        return np.asarray((up > REACHED) & (down > REACHED))
 
     distance = np.abs(x[:, None] - curve.x).min(1)
     left = flat(x) & (distance > SAME_DOSE)

@@ -162,10 +162,8 @@ def _moments(data: Observed, rough: Sequence[Fitted], noise: Noise, q: dict[str,
         width = q["width"] @ _relative(found.falls.width)
         weights.append(found.log_weight[at] + np.log(part * width[at[1]] + 1e-300))
         values.append(np.stack([np.isfinite(found.falls.knot)[at[1]], *levels.mean[1:], *levels.variance[1:]]))
-    log_weight, (there, plateau, floor, var_plateau, var_floor) = (
-        np.concatenate(weights),
-        np.concatenate(values, axis=1),
-    )
+    there, plateau, floor, var_plateau, var_floor = np.concatenate(values, axis=1)
+    log_weight = np.concatenate(weights)
     weight = np.exp(log_weight - logsumexp(log_weight)) * there
     return np.array(
         [
