@@ -47,8 +47,9 @@ class Zero:
 
 @dataclass(frozen=True)
 class Curve:
-    """One score of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; known: variance of a run over questions;
-    squares: of the runs of a dose about their mean (J,); each: their scores; guessing: (mean, sd), None if not stated.
+    """One score of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; known: variance of one run's score
+    over questions; squares: of the runs of a dose about their mean (J,); each: their scores; guessing: (mean, sd), None
+    where it is not stated.
 
     left_out: the runs without this score, in words; held_out: whether its runs are.
     """

@@ -1,7 +1,7 @@
 """How well every rise with every fall explains a curve: the marginal likelihood of each pair, levels integrated out.
 
 A plateau below the level before or after it is no plateau, and none lies above 1, so the probability of the right order
-is a factor. A rise is over before the fall begins; one that is only half way up by then is possible, but less likely.
+is a factor. A rise is at least half way up when the fall begins, so a curve need not have a plateau.
 
 All pairs of a coarse lattice are tried first. Those that come near to the best are tried again, more of them in smaller
 cells, so that precise scores are met as closely as noisy ones.
@@ -21,8 +21,7 @@ HOPELESS = 12.0
 # Rises and falls whose log likelihood comes this near to the best are tried again, in rounds. Each round allows for
 # scores that its cells miss by so much.
 NEAR, MISSED = 10.0, (0.06, 0.025, 0.01)
-# Prior weight, in dex, of a retention that is on its plateau from dose 0 on; of a rise that is not over at the knot.
-SETTLED, OVERLAP = 2.0, 0.3
+SETTLED = 2.0  # prior weight, in dex, of a retention that is on its plateau from dose 0 on
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,8 @@ def fitted(data: Observed, form: Form, rise: Edges, fall: Edges, noise: Noise, s
 
 
 def log_allowed(rise: Edges, fall: Edges) -> Array:
-    """Log prior factor of pairs (A, C): a rise ends before the fall begins, or is at least half way up by then."""
-    over = np.where(rise.part(0.5)[:, None] <= fall.knot, np.log(OVERLAP), -np.inf)
-    return np.where(rise.part(1.0)[:, None] <= fall.knot, 0.0, over)
+    """Log prior factor of pairs (A, C): 0 where a rise is at least half way up when the fall begins, else -inf."""
+    return np.where(rise.part(0.5)[:, None] <= fall.knot, 0.0, -np.inf)
 
 
 def room(rise: Edges, fall: Edges) -> Array:
