@@ -19,51 +19,19 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from infusionlaw.law.causes import SAME, distinct, geometric_mean
+from infusionlaw.law.asked import Places as Places
+from infusionlaw.law.asked import places as places
+from infusionlaw.law.causes import distinct, geometric_mean
 from infusionlaw.law.dose import Array, log_odds
-from infusionlaw.records import DoseUnit
 
-# Known exponents lie between -1 and 1: 90 % of the prior.
-INTERCEPT, EXPONENT = (0.0, 10.0), (0.0, 0.6)
+# Known exponents lie between -1 and 1.3 (tokens in Hubble, `rules`): 90 % of the prior is within 1.2.
+INTERCEPT, EXPONENT = (0.0, 10.0), (0.0, 0.75)
 # Whether a change of the exponent goes on beyond the fitted tokens: 0 it stops, 1 it goes on.
 PRODUCT, CONTINUES = (0.0, 0.45), (0.6, 0.45)
 TOLD = 0.05  # what the other causes leave of a term (dex^2) for points to tell it
 # A share this near 1 leaves no general text to speak of; forms in exposures may ask for more than there is room for.
 FULL = 1 - 1e-4
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a law is asked for: arrays (n,) of sizes, budgets, facts and statement lengths (1 where unknown)."""
-
-    unit: DoseUnit
-    size: Array
-    tokens: Array
-    facts: Array
-    tokens_per_fact: Array
-
-    @property
-    def log_per_share(self) -> Array:
-        """log10 of the exposures at a share of 1: D / (S * tokens_per_fact)."""
-        return np.asarray(np.log10(self.tokens / (self.facts * self.tokens_per_fact)))
-
-    def take(self, keep: NDArray[np.bool_]) -> "Places":
-        """Those that a mask (n,) keeps."""
-        columns = (self.size, self.tokens, self.facts, self.tokens_per_fact)
-        return Places(self.unit, *(column[keep] for column in columns))
-
-    def varied(self, name: str) -> bool:
-        """Whether a cause takes more than one value (`causes.SAME`)."""
-        values = getattr(self, name)
-        return bool(values.max() > SAME * values.min())
-
-
-def places(unit: DoseUnit, size: Any, tokens: Any, facts: Any = None, tokens_per_fact: Any = None) -> Places:
-    """Places from numbers or sequences of one length; None is unknown."""
-    known = [np.asarray(1.0 if v is None else v, dtype=float) for v in (size, tokens, facts, tokens_per_fact)]
-    return Places(unit, *(np.atleast_1d(value).astype(float) for value in np.broadcast_arrays(*known)))
 
 
 class Form(Protocol):
