@@ -211,7 +211,7 @@ def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool =
         return _Look(unit, NOWHERE, DEAD)
     data, doses = pool.seen_by(observed(curve)), np.array(tried(study))
     rough = sketches(data, pool)
-    place = locate(data, pool, "fall", rough)
+    place = locate(data, "fall", rough)
     x = _x_of_doses(study, doses, own)
     bare = for_plateau(curve, rough, x)
     narrow = not bare and _is_narrow(data, pool, place, rough, study.search.width) and _falls(place)
@@ -236,7 +236,7 @@ def _is_narrow(data: Observed, pool: Pool, place: Likelihood, rough: Sketch, wid
         return False
     forms = [Sketch(tuple(part for part in rough.parts if part[2].form == form)) for form, _ in pool.forms]
     left = [sketch for sketch in forms if sketch.peak >= rough.peak - RIVAL]
-    lows, highs = zip(*(_ends(locate(data, pool, "fall", sketch)) for sketch in left), strict=True)
+    lows, highs = zip(*(_ends(locate(data, "fall", sketch)) for sketch in left), strict=True)
     return bool(max(highs) - min(lows) <= 2 * width)
 
 
@@ -250,7 +250,7 @@ def _outside(
     """Why no collapse is to be found in range; "" while one may. top: x of the largest dose there is."""
     (low, high), runs = _ends(place), sum(curve.seeds)
     patient = runs >= len(_given(study)) + PATIENCE * study.search.round
-    if patient and locate(data, pool, "rise", rough).masses[-1] > UNSURE:
+    if patient and locate(data, "rise", rough).masses[-1] > UNSURE:
         return UNLEARNED
     if curve.x[-1] > top - SPACING / 2:
         no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not _falls(place)

@@ -91,12 +91,10 @@ class Sketch:
 
 def sketches(data: Observed, pool: Pool) -> Sketch:
     """The sketch of a curve under what its table believes."""
+    likeliest = pool.noises[0][0]
+    rough = [(sketch(data, form, likeliest), q) for form, q in pool.forms]
     return Sketch(
-        tuple(
-            (noise, p * q, _believed(sketch(data, form, noise), pool))
-            for noise, p in pool.noises
-            for form, q in pool.forms
-        )
+        tuple((noise, p * q, _believed(fit.under(data, noise), pool)) for noise, p in pool.noises for fit, q in rough)
     )
 
 
@@ -106,7 +104,7 @@ def _believed(fit: Fitted, pool: Pool) -> Fitted:
     return replace(fit, falls=falls)
 
 
-def locate(data: Observed, pool: Pool, which: Literal["rise", "half", "fall"], rough: Sketch) -> Likelihood:
+def locate(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> Likelihood:
     """The likelihood of where a curve begins to rise, is half way up, or begins to fall."""
     doses = data.x[np.isfinite(data.x)]
     start, count = aligned(doses[0] - REACH, doses[-1])
@@ -114,8 +112,7 @@ def locate(data: Observed, pool: Pool, which: Literal["rise", "half", "fall"], r
     for noise, p, fit in rough.parts:
         if fit.log_likelihood.max() > rough.peak - PARTNER:
             many = (PARTNERS, SOUGHT) if which == "fall" else (SOUGHT, PARTNERS)
-            closer = _believed(sketch(data, fit.form, noise, *many), pool)
-            density, beyond = _density(data, noise, closer, rough.peak, which, start, count)
+            density, beyond = _density(data, noise, fit.closer(data, noise, *many), rough.peak, which, start, count)
             inside, never = inside + p * density, never + p * beyond
     first = round((aligned(doses[0], doses[-1])[0] - start) / STEP)
     return scaled(start + first * STEP, inside[first:], float(inside[:first].mean()) if first else 0.0, never)

@@ -111,7 +111,7 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     rough = sketches(data, pool)
     if curve.score == "retention":
         return [_fall(curve, "retention", data, pool, rough)]
-    place = locate(data, pool, "half" if acquisition == "half" else "rise", rough)
+    place = locate(data, "half" if acquisition == "half" else "rise", rough)
     if place.masses[-1] > UNSURE:
         note = NOT_LEARNED if curve.zero or curve.guessing else NOT_TOLD
         return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]
@@ -151,7 +151,7 @@ def observed(curve: Curve) -> Observed:
 
 def _fall(curve: Curve, kind: Kind, data: Observed, pool: Pool, rough: Sketch) -> Point:
     """The collapse of recall or of retention."""
-    place = locate(data, pool, "fall", rough)
+    place = locate(data, "fall", rough)
     if place.masses[-1] > UNSURE:
         if kind == "retention" and (note := _at_guessing(curve)):
             return _nothing(curve, "retention", "no effect", note)

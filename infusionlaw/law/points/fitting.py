@@ -17,18 +17,19 @@ from infusionlaw.law.points.shapes import NEVER, Cell, Edges, Form, falls, refin
 
 COARSE, WIDE = Cell(0.15, 5), Cell(0.15, 7)  # of rises and of falls at first
 # Shapes whose log likelihood is this much below the best are not looked at further.
-HOPELESS = 12.0
+HOPELESS = 11.0
 # Rises and falls whose log likelihood comes this near to the best are tried again, in rounds. Each round allows for
 # scores that its cells miss by so much.
 NEAR, MISSED = 10.0, (0.06, 0.025, 0.01)
-SETTLED = 2.0  # prior weight, in dex, of a retention that is on its plateau from dose 0 on
+# Prior weight, in dex, of a retention that is on its plateau from dose 0 on; of a rise that is not over at the knot.
+SETTLED, OVERLAP = 2.0, 0.5
 
 
 @dataclass(frozen=True)
 class Fitted:
     """Every rise (A) with every fall (C) of one form: log likelihood and levels (A, C); -inf where hopeless.
 
-    room (C,): prior weight of all rises that each fall may follow.
+    every: all rises of the prior; cells: what each of the rises, and of the falls, stands for.
     """
 
     form: Form
@@ -36,7 +37,8 @@ class Fitted:
     falls: Edges
     log_likelihood: Array
     levels: Levels
-    room: Array
+    every: Edges
+    cells: tuple[Cell, Cell]
 
     @property
     def log_weight(self) -> Array:
@@ -45,42 +47,47 @@ class Fitted:
 
     def under(self, data: Observed, noise: Noise) -> "Fitted":
         """The same shapes under another noise."""
-        return fitted(data, self.form, self.rises, self.falls, noise, self.room)
+        return replace(fitted(data, self.form, self.rises, self.falls, noise), every=self.every, cells=self.cells)
+
+    def closer(self, data: Observed, noise: Noise, most_rises: int, most_falls: int) -> "Fitted":
+        """Those that came near to the best once more: at least so many rises and falls, where there are that many."""
+        near = self.log_likelihood.max() - NEAR
+        by_rise, by_fall = self.log_likelihood.max(1) >= near, self.log_likelihood.max(0) >= near
+        rise, first = refined(data.x, self.form, self.rises, by_rise, "rise", self.cells[0], most_rises)
+        fall, second = refined(data.x, self.form, self.falls, by_fall, "fall", self.cells[1], most_falls)
+        return replace(fitted(data, self.form, rise, fall, noise), every=self.every, cells=(first, second))
 
     @property
     def of_falls(self) -> tuple[Array, float]:
         """Likelihood of each fall (C,), its mean over the rises that it may follow, in parts of exp(second)."""
         top = float(self.log_likelihood.max())
-        return self.rises.weight @ np.exp(self.log_likelihood - top) / self.room, top
+        return self.rises.weight @ np.exp(self.log_likelihood - top) / room(self.every, self.falls), top
 
 
-def sketch(data: Observed, form: Form, noise: Noise, most_rises: int = 30, most_falls: int = 200) -> Fitted:
+def sketch(data: Observed, form: Form, noise: Noise, most_rises: int = 30, most_falls: int = 150) -> Fitted:
     """The shapes of one form that come near to the best: so many rises and falls or more, where there are that many."""
     rise, fall = rises(data.x, form, COARSE, SETTLED if data.retention else 0.0), falls(data.x, form, WIDE)
-    every, cells = rise, (COARSE, WIDE)
-    for missed in MISSED:
-        blurred = replace(noise, level=float(np.hypot(noise.level, missed)))
-        log_l = fitted(data, form, rise, fall, blurred, np.ones(len(fall.knot))).log_likelihood
-        near = log_l.max() - NEAR
-        rise, first = refined(data.x, form, rise, log_l.max(1) >= near, "rise", cells[0], most_rises)
-        fall, second = refined(data.x, form, fall, log_l.max(0) >= near, "fall", cells[1], most_falls)
-        cells = (first, second)
-    return fitted(data, form, rise, fall, noise, room(every, fall))
+    blurred = [replace(noise, level=float(np.hypot(noise.level, missed))) for missed in MISSED]
+    fit = fitted(data, form, rise, fall, blurred[0])
+    for level in (*blurred[1:], noise):
+        fit = fit.closer(data, level, most_rises, most_falls)
+    return fit
 
 
-def fitted(data: Observed, form: Form, rise: Edges, fall: Edges, noise: Noise, space: Array) -> Fitted:
+def fitted(data: Observed, form: Form, rise: Edges, fall: Edges, noise: Noise) -> Fitted:
     """Levels and marginal likelihood of every pair of a rise and a fall."""
     levels = solve(data, rise.height, fall.height, noise)
     log_l = levels.fit + log_allowed(rise, fall)
     at = np.nonzero(log_l >= log_l.max() - HOPELESS)
     log_l[at] += log_order(data, rise.knot[at[0]], fall.knot[at[1]], levels.take(at))
     log_l[log_l < log_l.max() - HOPELESS] = -np.inf
-    return Fitted(form, rise, fall, log_l, levels, space)
+    return Fitted(form, rise, fall, log_l, levels, rise, (COARSE, WIDE))
 
 
 def log_allowed(rise: Edges, fall: Edges) -> Array:
-    """Log prior factor of pairs (A, C): 0 where a rise is at least half way up when the fall begins, else -inf."""
-    return np.where(rise.part(0.5)[:, None] <= fall.knot, 0.0, -np.inf)
+    """Log prior factor of pairs (A, C): a rise ends before the fall begins, or is at least half way up by then."""
+    over = np.where(rise.part(0.5)[:, None] <= fall.knot, np.log(OVERLAP), -np.inf)
+    return np.where(rise.part(1.0)[:, None] <= fall.knot, 0.0, over)
 
 
 def room(rise: Edges, fall: Edges) -> Array:
@@ -91,8 +98,8 @@ def room(rise: Edges, fall: Edges) -> Array:
 
 def log_order(data: Observed, rise: Array, fall: Array, levels: Levels) -> Array:
     """Log of how much likelier the levels of n pairs are to be in their order than their prior says: (n,)."""
-    total = levels.log_positive(1.0, (0.0, -1.0, 0.0)) - log_prior_positive(data.prior, 1.0, (0.0, -1.0, 0.0))
-    up, down = (-1.0, 1.0, 0.0), (0.0, 1.0, -1.0)
-    total += np.where(np.isfinite(rise), levels.log_positive(0.0, up) - log_prior_positive(data.prior, 0.0, up), 0.0)
-    total += np.where(fall < NEVER, levels.log_positive(0.0, down) - log_prior_positive(data.prior, 0.0, down), 0.0)
-    return np.asarray(np.where(rise == NEVER, 0.0, total))
+    below, up, down = (1.0, (0.0, -1.0, 0.0)), (0.0, (-1.0, 1.0, 0.0)), (0.0, (0.0, 1.0, -1.0))
+    rises, falls = np.isfinite(rise), fall < NEVER
+    prior = log_prior_positive(data.prior, *below) + rises * log_prior_positive(data.prior, *up)
+    prior = prior + falls * log_prior_positive(data.prior, *down)
+    return np.asarray(np.where(rise == NEVER, 0.0, levels.log_order(rises, falls) - prior))

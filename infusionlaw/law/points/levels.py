@@ -12,11 +12,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr
 
 from infusionlaw.law.dose import Array
 
 Contrast = tuple[float, float, float]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -99,18 +101,30 @@ class Levels:
         plateau = (self.half[1] - e * floor) / c
         return np.stack([(self.half[0] - b * plateau - d * floor) / a, plateau, floor])
 
-    @property
-    def variance(self) -> Array:
-        """Posterior variances (3, ...)."""
-        units = np.eye(3)
-        halves = [_forward(self.factor, *units[i]) for i in range(3)]
-        return np.stack([sum(part**2 for part in half) + np.zeros_like(self.fit) for half in halves])
+    @cached_property
+    def covariance(self) -> dict[str, Array]:
+        """Posterior variances of first, plateau and floor, and the covariances that the order of levels needs."""
+        a, b, c, d, e, f = self.factor
+        second, third = -b / (a * c), (b * e - c * d) / (a * c * f)
+        middle, last = -e / (c * f), 1 / f
+        return {
+            "first": 1 / a**2 + second**2 + third**2,
+            "plateau": 1 / c**2 + middle**2,
+            "floor": last**2,
+            "first, plateau": second / c + third * middle,
+            "plateau, floor": middle * last,
+        }
 
-    def log_positive(self, constant: float, contrast: Contrast) -> Array:
-        """log probability that constant + contrast . levels is above 0."""
-        mean = constant + np.tensordot(contrast, self.mean, 1)
-        sd = np.sqrt(sum(part**2 for part in _forward(self.factor, *contrast)))
-        return np.asarray(np.log(np.maximum(ndtr(mean / sd), 1e-12)))
+    def log_order(self, rises: Mask, falls: Mask) -> Array:
+        """Log probability that the plateau lies below 1 and, where a curve rises or falls, above first and floor."""
+        first, plateau, floor = self.mean
+        of = self.covariance
+        up = of["plateau"] + of["first"] - 2 * of["first, plateau"]
+        down = of["plateau"] + of["floor"] - 2 * of["plateau, floor"]
+        chance = ndtr((1 - plateau) / np.sqrt(of["plateau"]))
+        chance = chance * np.where(rises, ndtr((plateau - first) / np.sqrt(up)), 1.0)
+        chance = chance * np.where(falls, ndtr((plateau - floor) / np.sqrt(down)), 1.0)
+        return np.asarray(np.log(np.maximum(chance, 1e-12)))
 
 
 def log_prior_positive(prior: Prior, constant: float, contrast: Contrast) -> float:

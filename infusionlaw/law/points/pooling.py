@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr
 
 from infusionlaw.law.dose import Array
@@ -35,6 +36,8 @@ SAME_FORM = 0.75  # how likely all curves are of one form
 LEVELS_COUNT, LEAST_SD = 3.0, 0.05  # how many curves the levels' prior counts as; their least deviation over curves
 COUNTS = {"noise": 1.0, "width": 0.75, "form": 0.75}  # c above
 SWEEPS = 4
+# Noise and levels are first learned roughly, by so many forms; noises less likely than this then are not tried again.
+ROUGH, UNLIKELY = 1, 1e-3
 ENOUGH, NEGLIGIBLE = 0.7, 0.05  # noises beyond the likeliest that have ENOUGH, and forms below NEGLIGIBLE, are left out
 
 
@@ -96,12 +99,14 @@ def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[P
     z: dict[str, Array] = {}
     for last in (False, True):
         seen = [_with_levels(c, *levels) for c in curves]
-        rough = [[sketch(c, form, likeliest) for form in forms] for c in seen]
-        tables = [_table(c, fits) for c, fits in zip(seen, rough, strict=True)]
-        q, z = _swept(tables, named, log_prior)
+        tried = forms if last else forms[:ROUGH]
+        noises = _worth_trying(q["noise"]) if last else np.arange(len(NOISES))
+        rough = [[sketch(c, form, likeliest) for form in tried] for c in seen]
+        tables = [_table(c, fits, noises) for c, fits in zip(seen, rough, strict=True)]
+        q, z = _swept(tables, named if last else named[:, :ROUGH], log_prior)
         if not last:
             likeliest = NOISES[int(q["noise"].argmax())]
-            sums = [_moments(c, fits, likeliest, q, named) for c, fits in zip(seen, rough, strict=True)]
+            sums = [_moments(c, fits, likeliest, q, named[:, :ROUGH]) for c, fits in zip(seen, rough, strict=True)]
             total = np.sum(sums, axis=0) if sums else np.zeros((2, 3))
             levels = (_level(start[0], total[0]), _level(start[1], total[1]))
 
@@ -117,14 +122,13 @@ def _with_levels(data: Observed, plateau: tuple[float, float], floor: tuple[floa
     return data.having(Prior((mean[0], plateau[0], floor[0]), (sd[0], plateau[1], floor[1])))
 
 
-def _table(data: Observed, rough: Sequence[Fitted]) -> _Table:
-    """Every noise with every fall of each form."""
-    found = [[fit.under(data, noise).of_falls for noise in NOISES] for fit in rough]
+def _table(data: Observed, rough: Sequence[Fitted], noises: NDArray[np.intp]) -> _Table:
+    """The noises with every fall of each form; the others explain nothing."""
+    found = [[fit.under(data, NOISES[k]).of_falls for k in noises] for fit in rough]
     top = max(own for each in found for _, own in each)
-    evidence = [
-        np.stack([value * np.exp(own - top) for value, own in each]) * fit.falls.weight
-        for fit, each in zip(rough, found, strict=True)
-    ]
+    evidence = [np.zeros((len(NOISES), len(fit.falls.knot))) for fit in rough]
+    for own_evidence, fit, each in zip(evidence, rough, found, strict=True):
+        own_evidence[noises] = np.stack([value * np.exp(own - top) for value, own in each]) * fit.falls.weight
     form = [np.full(len(fit.falls.knot), number) for number, fit in enumerate(rough)]
     width = np.concatenate([fit.falls.width for fit in rough])
     return _Table(np.concatenate(evidence, axis=1), width, np.concatenate(form))
@@ -159,9 +163,10 @@ def _moments(data: Observed, rough: Sequence[Fitted], noise: Noise, q: dict[str,
         found = fit.under(data, noise)
         at = np.nonzero(found.log_likelihood > found.log_likelihood.max() - NEAR)
         levels = found.levels.take(at)
+        variances = (levels.covariance["plateau"], levels.covariance["floor"])
         width = q["width"] @ _relative(found.falls.width)
         weights.append(found.log_weight[at] + np.log(part * width[at[1]] + 1e-300))
-        values.append(np.stack([np.isfinite(found.falls.knot)[at[1]], *levels.mean[1:], *levels.variance[1:]]))
+        values.append(np.stack([np.isfinite(found.falls.knot)[at[1]], *levels.mean[1:], *variances]))
     there, plateau, floor, var_plateau, var_floor = np.concatenate(values, axis=1)
     log_weight = np.concatenate(weights)
     weight = np.exp(log_weight - logsumexp(log_weight)) * there
@@ -191,6 +196,13 @@ def _without(log_prior: Array, z: Array, i: int) -> Array:
     """Weights by the evidence of all curves but one."""
     left = log_prior + z.sum(0) - z[i]
     return np.asarray(np.exp(left - logsumexp(left)))
+
+
+def _worth_trying(weight: Array) -> NDArray[np.intp]:
+    """Noises that are not unlikely, and those below the likeliest: a rough look takes what it misses for noise."""
+    level = NOISES[int(weight.argmax())].level
+    lower = np.array([noise.level <= level and noise.knots < 1 for noise in NOISES])
+    return np.flatnonzero(lower | (weight > UNLIKELY * weight.max()))
 
 
 def _kept(weight: Array) -> tuple[tuple[Noise, float], ...]:

@@ -29,7 +29,7 @@ FORMS: dict[Detector, tuple[Form, ...]] = {
     "hinge": ("hinge",),
     "logistic": ("logistic",),
     "gompertz": ("gompertz",),
-    "all": ("hinge", "logistic", "gompertz"),
+    "all": ("logistic", "hinge", "gompertz"),
 }
 # Widths in dex. Next to a step is narrow enough: a fall between two doses looks the same at any smaller width.
 NARROWEST, WIDEST = 0.03, 3.0
