@@ -78,6 +78,8 @@ def line(places: Sequence[tuple[float, float]], x: Sequence[float], target: tupl
     logs, aim = np.log10(np.array(places)), np.log10(np.array(target))
     centre = logs.mean(0)
     varied = np.ptp(logs, axis=0) > 0.01
+    if varied.all() and np.linalg.matrix_rank(logs - centre, tol=0.01) < 2:
+        varied[1] = False  # size and tokens go together: the line is one in size
     design = np.column_stack([np.ones(len(x)), (logs - centre)[:, varied]])
     row = np.concatenate([[1.0], (aim - centre)[varied]])
     free = len(x) - design.shape[1]

@@ -25,7 +25,7 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.forms import Form, Places, PowerLaw
 from infusionlaw.law.likelihood import REACH, Likelihood, table
 
-SCATTER, SCATTER_DOF = 0.07, 4.0
+SCATTER, SCATTER_DOF = 0.04, 4.0
 BAD = 0.7  # a Pareto k beyond this: too few draws carry the rest (Vehtari et al. 2024)
 SIGMAS = np.geomspace(0.01, 3.0, 24)
 MU_STEP, BEYOND = 0.05, 4.0

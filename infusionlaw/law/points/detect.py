@@ -22,7 +22,7 @@ from infusionlaw.law.points.shapes import NEVER, Edges, falls
 
 # Sketches this much less likely than the best are left out. So many SOUGHT of what is looked for are tried with so many
 # PARTNERS, and each stands for SMOOTH bins. HALF_WAY: deviation of what is left of a fall where half is left.
-PARTNER, SOUGHT, PARTNERS, SMOOTH, HALF_WAY = 9.0, 600, 30, 1.5, 0.5
+PARTNER, SOUGHT, PARTNERS, SMOOTH, HALF_WAY = 9.0, 300, 24, 1.5, 0.5
 # A dose is on the plateau where rise and fall have come this far, and gone no further.
 REACHED = 0.95
 # A fall shows by two doses on the plateau before it and one beyond.

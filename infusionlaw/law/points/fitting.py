@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from infusionlaw.law.dose import Array
-from infusionlaw.law.points.levels import Levels, Noise, Observed, log_prior_positive, solve
+from infusionlaw.law.points.levels import Levels, Mask, Noise, Observed, log_prior_positive, solve
 from infusionlaw.law.points.shapes import NEVER, Cell, Edges, Form, falls, refined, rises
 
 COARSE, WIDE = Cell(0.15, 5), Cell(0.15, 7)  # of rises and of falls at first
@@ -53,6 +53,8 @@ class Fitted:
         """Those that came near to the best once more: at least so many rises and falls, where there are that many."""
         near = self.log_likelihood.max() - NEAR
         by_rise, by_fall = self.log_likelihood.max(1) >= near, self.log_likelihood.max(0) >= near
+        if self.cells == (COARSE, WIDE):  # a neighbour of a good cell may be good in part
+            by_rise, by_fall = _or_beside(by_rise, COARSE), _or_beside(by_fall, WIDE)
         rise, first = refined(data.x, self.form, self.rises, by_rise, "rise", self.cells[0], most_rises)
         fall, second = refined(data.x, self.form, self.falls, by_fall, "fall", self.cells[1], most_falls)
         return replace(fitted(data, self.form, rise, fall, noise), every=self.every, cells=(first, second))
@@ -82,6 +84,15 @@ def fitted(data: Observed, form: Form, rise: Edges, fall: Edges, noise: Noise) -
     log_l[at] += log_order(data, rise.knot[at[0]], fall.knot[at[1]], levels.take(at))
     log_l[log_l < log_l.max() - HOPELESS] = -np.inf
     return Fitted(form, rise, fall, log_l, levels, rise, (COARSE, WIDE))
+
+
+def _or_beside(near: Mask, cell: Cell) -> Mask:
+    """Those that are near, and those of the same width one knot before or after one that is; by order of a lattice."""
+    step = round(cell.parts)
+    found = near.copy()
+    found[step:] |= near[:-step]
+    found[:-step] |= near[step:]
+    return found
 
 
 def log_allowed(rise: Edges, fall: Edges) -> Array:

@@ -32,7 +32,11 @@ FIRST_NOISE = Noise(LEVEL, 0.4)
 # Log width of falls: means and deviations over curves, with their prior; and the part of widths that are any.
 MEANS, SPREADS, WIDTH, WIDTH_SPREAD = np.log(np.geomspace(0.03, 2.5, 19)), (0.15, 0.4, 0.9), np.log(0.4), 1.2
 WIDTHS, ANY_WIDTH = tuple(product(MEANS, SPREADS)), 0.1
+STEPS = 0.15  # how likely all falls are next to steps
 SAME_FORM = 0.75  # how likely all curves are of one form
+USUAL: dict[Form, float] = {
+    "hinge": 2.0
+}  # a form this many times as likely as the others: of all it collapses earliest
 LEVELS_COUNT, LEAST_SD = 3.0, 0.05  # how many curves the levels' prior counts as; their least deviation over curves
 COUNTS = {"noise": 1.0, "width": 0.75, "form": 0.75}  # c above
 SWEEPS = 4
@@ -85,11 +89,13 @@ class _Table:
 def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[Pool]]:
     """What to believe of a curve that is none of these, and of each of these by what the others say."""
     forms = FORMS[detector]
-    named = np.concatenate([np.eye(len(forms)), np.full((1, len(forms)), 1 / len(forms))])
+    usual = np.array([USUAL.get(form, 1.0) for form in forms])
+    usual = usual / usual.sum()
+    named = np.concatenate([np.eye(len(forms)), usual[None]])
     log_prior = {
         "noise": np.array([_log_prior(noise) for noise in NOISES]),
-        "width": np.array([-(((mean - WIDTH) / WIDTH_SPREAD) ** 2) / 2 for mean, _ in WIDTHS]),
-        "form": np.log([*[SAME_FORM / len(forms)] * len(forms), 1 - SAME_FORM]),
+        "width": _log_width_prior(),
+        "form": np.log([*SAME_FORM * usual, 1 - SAME_FORM]),
     }
     sd = curves[0].prior.sd if curves else (0.3, 0.3, 0.25)
     middle = np.mean([c.prior.mean for c in curves], axis=0) if curves else np.array([0.3, 0.7, 0.25])
@@ -176,6 +182,15 @@ def _moments(data: Observed, rough: Sequence[Fitted], noise: Noise, q: dict[str,
             for mean, var in ((plateau, var_plateau), (floor, var_floor))
         ]
     )
+
+
+def _log_width_prior() -> Array:
+    """Log prior of every WIDTHS: normal in the mean log width, and the narrowest, next to a step, more likely."""
+    mean = np.array(WIDTHS)[:, 0]
+    weight = np.exp(-(((mean - WIDTH) / WIDTH_SPREAD) ** 2) / 2)
+    weight *= (1 - STEPS) / weight.sum()
+    weight[0] += STEPS
+    return np.asarray(np.log(weight))
 
 
 def _log_prior(noise: Noise) -> float:

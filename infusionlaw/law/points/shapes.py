@@ -86,7 +86,7 @@ class Edges:
 def rises(x: Array, form: Form, cell: Cell, settled: float) -> Edges:
     """Rises at ascending x (J,), -inf for dose 0: from REACH before the doses up to the largest, and never (last).
 
-    One of each cell, anywhere in it. settled: prior weight, in dex, of a score that is on its plateau from dose 0 on; 0
+    One in the middle of each cell. settled: prior weight, in dex, of a score that is on its plateau from dose 0 on; 0
     where it cannot be. The weight of `never` is REACH.
     """
     extra = [(BEFORE, 1.0, settled)] if settled else []
@@ -103,9 +103,8 @@ def _edges(x: Array, cell: Cell, extra: Sequence[tuple[float, float, float]], he
     knots = np.arange(doses[0] - REACH, doses[-1], cell.dex)
     widths = np.log(NARROWEST) + cell.log_ratio * np.arange(round(cell.parts))
     cell_knot, cell_width = (grid.ravel() for grid in np.meshgrid(knots, widths, indexing="ij"))
-    along, wider = scattered(len(cell_knot))
     reach = np.minimum(cell.dex, doses[-1] - cell_knot)
-    knot, width = cell_knot + along * reach, np.exp(cell_width + wider * cell.log_ratio)
+    knot, width = cell_knot + reach / 2, np.exp(cell_width + cell.log_ratio / 2)
     more = np.array(extra)
     return Edges(
         np.append(knot, more[:, 0]),
