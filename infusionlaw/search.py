@@ -250,8 +250,8 @@ def _outside(
     """Why no collapse is to be found in range; "" while one may. top: x of the largest dose there is."""
     (low, high), runs = _ends(place), sum(curve.seeds)
     patient = runs >= len(_given(study)) + PATIENCE * study.search.round
-    if patient and locate(data, "rise", rough).masses[-1] > UNSURE:
-        return UNLEARNED
+    if locate(data, "rise", rough).masses[-1] > UNSURE:
+        return UNLEARNED if patient else ""
     if curve.x[-1] > top - SPACING / 2:
         no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not _falls(place)
         if low >= curve.x[-1] - study.search.width or no_fall:

@@ -32,6 +32,7 @@ MU_STEP, BEYOND = 0.05, 4.0
 ROUNDS, SAMPLES, FINAL, DOF = 3, 1000, 4000, 4.0
 INFLATE = 2.5
 STARTS = 3
+BLOCK = 200_000  # draws times points that are looked at together
 Mask = NDArray[np.bool_]
 
 
@@ -145,6 +146,12 @@ def posterior(form: Form, data: Evidence, rng: np.random.Generator) -> Posterior
 
 
 def _target(form: Form, data: Evidence, z: Array) -> Array:
+    """Log posterior density (M,) of draws z (M, p + 1), in blocks, so that memory does not grow with draws and points."""
+    blocks = np.array_split(z, max(1, len(z) * len(data.middle) // BLOCK))
+    return np.concatenate([_target_of(form, data, block) for block in blocks])
+
+
+def _target_of(form: Form, data: Evidence, z: Array) -> Array:
     theta, log_sigma = z[:, :-1], z[:, -1]
     return np.asarray(data.log_likelihood(form.x(theta, data.at), log_sigma).sum(1) + log_prior(form, theta, log_sigma))
 

@@ -134,9 +134,8 @@ def _density(
     there = np.isfinite(own.knot)
     place, mass = own.part(0.5 if which == "half" else 0.0)[there], (value * own.weight)[there]
     found = np.histogram(place, start + STEP * np.arange(count + 1), weights=mass)[0] / STEP
-    none = value[own.knot == NEVER]
-    width = np.hypot(SMOOTH, smear / STEP)
-    return gaussian_filter1d(found, width, mode="nearest"), float(none[0]) if len(none) else 0.0
+    beyond = float(mass[place > start + STEP * count].sum() / REACH + value[own.knot == NEVER].sum())
+    return gaussian_filter1d(found, np.hypot(SMOOTH, smear / STEP), mode="nearest"), beyond
 
 
 def _smear(data: Observed, noise: Noise, own: Edges, value: Array) -> float:

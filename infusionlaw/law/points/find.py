@@ -111,12 +111,13 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     rough = sketches(data, pool)
     if curve.score == "retention":
         return [_fall(curve, "retention", data, pool, rough)]
-    place = locate(data, "half" if acquisition == "half" else "rise", rough)
+    place = locate(data, "rise", rough)
     if place.masses[-1] > UNSURE:
         note = NOT_LEARNED if curve.zero or curve.guessing else NOT_TOLD
         return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]
     what = "half way from guessing to the plateau" if acquisition == "half" else ""
     before = f"{what} before the smallest dose" if what else "already above guessing at the smallest dose"
+    place = locate(data, "half", rough) if acquisition == "half" else place
     return [_decided(curve, "acquisition", place, before, what), _fall(curve, "collapse", data, pool, rough)]
 
 

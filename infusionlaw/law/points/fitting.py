@@ -69,7 +69,8 @@ class Fitted:
 def sketch(data: Observed, form: Form, noise: Noise, most_rises: int = 30, most_falls: int = 150) -> Fitted:
     """The shapes of one form that come near to the best: so many rises and falls or more, where there are that many."""
     rise, fall = rises(data.x, form, COARSE, SETTLED if data.retention else 0.0), falls(data.x, form, WIDE)
-    blurred = [replace(noise, level=float(np.hypot(noise.level, missed))) for missed in MISSED]
+    needed = [missed for i, missed in enumerate(MISSED) if not i or missed > noise.level / 2]
+    blurred = [replace(noise, level=float(np.hypot(noise.level, missed))) for missed in needed]
     fit = fitted(data, form, rise, fall, blurred[0])
     for level in (*blurred[1:], noise):
         fit = fit.closer(data, level, most_rises, most_falls)

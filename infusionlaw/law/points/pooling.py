@@ -25,7 +25,7 @@ from infusionlaw.law.points.fitting import NEAR, Fitted, sketch
 from infusionlaw.law.points.levels import Noise, Observed, Prior
 from infusionlaw.law.points.shapes import FORMS, NARROWEST, WIDEST, Detector, Form
 
-LEVELS, LEVEL, LEVEL_SPREAD = (0.004, 0.012, 0.025, 0.045, 0.075, 0.12), 0.03, 1.0
+LEVELS, LEVEL, LEVEL_SPREAD = (0.004, 0.012, 0.025, 0.045, 0.075, 0.12, 0.2), 0.03, 1.0
 KNOTS, KNOTS_PRIOR = (0.0, 0.4, 1.0), (0.6, 0.25, 0.15)
 NOISES = (*(Noise(level, knots) for level in LEVELS for knots in KNOTS[:2]), *(Noise(v, 1.0) for v in LEVELS[1::2]))
 FIRST_NOISE = Noise(LEVEL, 0.4)
@@ -41,7 +41,7 @@ LEVELS_COUNT, LEAST_SD = 3.0, 0.05  # how many curves the levels' prior counts a
 COUNTS = {"noise": 1.0, "width": 0.75, "form": 0.75}  # c above
 SWEEPS = 4
 # Noise and levels are first learned roughly, by so many forms; noises less likely than this then are not tried again.
-ROUGH, UNLIKELY = 1, 1e-3
+ROUGH, UNLIKELY, LOWER = 1, 1e-3, 2
 ENOUGH, NEGLIGIBLE = 0.7, 0.05  # noises beyond the likeliest that have ENOUGH, and forms below NEGLIGIBLE, are left out
 
 
@@ -118,7 +118,7 @@ def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[P
 
     def pool(i: int | None) -> Pool:
         own = {n: q[n] if i is None else _without(log_prior[n], z[n], i) for n in q}
-        return Pool(_kept(own["noise"]), _forms(forms, own["form"] @ named), own["width"], *levels)
+        return Pool(_kept(own["noise"], q["noise"]), _forms(forms, own["form"] @ named), own["width"], *levels)
 
     return pool(None), [pool(i) for i in range(len(curves))]
 
@@ -214,16 +214,17 @@ def _without(log_prior: Array, z: Array, i: int) -> Array:
 
 
 def _worth_trying(weight: Array) -> NDArray[np.intp]:
-    """Noises that are not unlikely, and those below the likeliest: a rough look takes what it misses for noise."""
-    level = NOISES[int(weight.argmax())].level
-    lower = np.array([noise.level <= level and noise.knots < 1 for noise in NOISES])
+    """Noises that are not unlikely, and some below the likeliest: a rough look takes what it misses for noise."""
+    level = LEVELS.index(NOISES[int(weight.argmax())].level)
+    below = LEVELS[max(level - LOWER, 0) : level]
+    lower = np.array([noise.level in below and not noise.knots for noise in NOISES])
     return np.flatnonzero(lower | (weight > UNLIKELY * weight.max()))
 
 
-def _kept(weight: Array) -> tuple[tuple[Noise, float], ...]:
-    """The likeliest noises that have ENOUGH of the weight."""
-    order = np.argsort(-weight)
-    order = order[: int(np.searchsorted(weight[order].cumsum(), ENOUGH)) + 1]
+def _kept(weight: Array, supported: Array) -> tuple[tuple[Noise, float], ...]:
+    """The noises that all curves together support, the likeliest first until they have ENOUGH, each with its weight."""
+    order = np.argsort(-supported)
+    order = order[: int(np.searchsorted(supported[order].cumsum(), ENOUGH)) + 1]
     return tuple((NOISES[k], float(weight[k] / weight[order].sum())) for k in order)
 
 
