@@ -26,7 +26,7 @@ from infusionlaw.law.fit import fit_law
 from infusionlaw.law.likelihood import Likelihood
 from infusionlaw.law.points.curves import Curve
 from infusionlaw.law.points.detect import Sketch, locate, sketches
-from infusionlaw.law.points.find import UNSURE, find_points, observed, with_pools
+from infusionlaw.law.points.find import UNSURE, falls, find_points, observed, with_pools
 from infusionlaw.law.points.levels import Observed
 from infusionlaw.law.points.next_dose import for_plateau, most_telling
 from infusionlaw.law.points.pooling import Pool
@@ -214,7 +214,7 @@ def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool =
     place = locate(data, "fall", rough)
     x = _x_of_doses(study, doses, own)
     bare = for_plateau(curve, rough, x)
-    narrow = not bare and _is_narrow(data, pool, place, rough, study.search.width) and _falls(place)
+    narrow = not bare and _is_narrow(data, pool, place, rough, study.search.width) and falls(place)
     left = most_runs(study) - len(own)
     if narrow and (was_narrow or left <= 0):
         return _Look(unit, place.interval(), LOCATED)
@@ -253,12 +253,7 @@ def _outside(
     if locate(data, "rise", rough).masses[-1] > UNSURE:
         return UNLEARNED if patient else ""
     if curve.x[-1] > top - SPACING / 2:
-        no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not _falls(place)
+        no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not falls(place)
         if low >= curve.x[-1] - study.search.width or no_fall:
             return NONE
     return BEFORE if high <= curve.x[0] + study.search.width else ""
-
-
-def _falls(place: Likelihood) -> bool:
-    """Whether there is a fall in range."""
-    return bool(place.masses[-1] <= UNSURE)

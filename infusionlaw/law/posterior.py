@@ -146,7 +146,7 @@ def posterior(form: Form, data: Evidence, rng: np.random.Generator) -> Posterior
 
 
 def _target(form: Form, data: Evidence, z: Array) -> Array:
-    """Log posterior density (M,) of draws z (M, p + 1), in blocks, so that memory does not grow with draws and points."""
+    """Log posterior density (M,) of draws z (M, p + 1), in blocks, so that memory stays small with many points."""
     blocks = np.array_split(z, max(1, len(z) * len(data.middle) // BLOCK))
     return np.concatenate([_target_of(form, data, block) for block in blocks])
 

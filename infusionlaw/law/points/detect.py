@@ -130,7 +130,11 @@ def _density(
     else:
         own, likely = fit.rises, np.exp(fit.log_likelihood - peak)
         every = falls(data.x, fit.form, WIDE)
-        value = likely @ fit.falls.weight / np.maximum(np.exp(log_allowed(own, every)) @ every.weight, 1e-300)
+        value = (
+            likely
+            @ fit.falls.weight
+            / np.maximum(np.exp(log_allowed(own, every)) @ every.weight, WIDE.dex / WIDE.parts)
+        )
     there = np.isfinite(own.knot)
     place, mass = own.part(0.5 if which == "half" else 0.0)[there], (value * own.weight)[there]
     found = np.histogram(place, start + STEP * np.arange(count + 1), weights=mass)[0] / STEP

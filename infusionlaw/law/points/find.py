@@ -1,10 +1,12 @@
 """From curves to points: acquisition, collapse of recall and of retention, tolerance of general loss.
 
-Whether recall or retention rises or falls at all is a likelihood-ratio test against the best shape without a rise or a
-fall, its null distribution simulated with the noise present. Where it does is the likelihood over all shapes that fit
-(`detect`), by either detector or by both; the default is both, each as likely as the other at the outset. The
-likelihood decides the status: most of it below the smallest dose is `before the grid`, most above the largest `not
-reached`, two places apart `ambiguous`.
+Where recall or retention rises or falls is the posterior over all shapes that explain the curve (`detect`), with what
+the other curves of its table say of noise, form, width and levels (`pooling`). A rise or a fall is found where the
+probability that there is none is at most UNSURE. The likelihood decides the status: most of it below the smallest dose
+is `before the grid`, most above the largest `not reached`, two places apart `ambiguous`.
+
+Guessing that nobody stated is unknown, not zero: a score that is high at every dose was learned before the smallest,
+and one that is low at every dose cannot be told from guessing.
 
 General loss only rises: `tolerance` has its own detector.
 """
@@ -30,7 +32,9 @@ from infusionlaw.law.uncertainty import perturbed
 from infusionlaw.records import RunRecord
 
 Acquisition = Literal["onset", "half"]
-UNSURE = 0.1  # a rise or a fall is found where the probability that there is none is no more than this
+# A rise or a fall is found where the probability that there is none is no more than UNSURE, and no fall at all explains
+# the curve less than AS_GOOD as well: a score that is low at every dose need not have fallen before the smallest.
+UNSURE, AS_GOOD = 0.1, 0.135
 NOT_LEARNED = "recall never leaves guessing: nothing was ever learned"
 NOT_TOLD = "recall is much the same at every dose, and neither a dose 0 nor `chance` says what guessing gives; add one"
 NOTHING_TO_LOSE = "retention never leaves guessing: there was nothing to lose"
@@ -61,9 +65,9 @@ def find_points(
     tolerance: rise of general loss over its dose-0 value, bits per byte; detector: the shapes recall and retention are
     fitted with; acquisition: where on the rise of recall its point is taken, where recall leaves guessing (`onset`) or
     `half` way up to the plateau; draws: bootstrap draws of general loss; only_held_out: leave out the points of runs
-    that are not held out, which are those of the table without the held-out runs. Deterministic in `seed`, and no curve
-    depends on how many others there are, but for the noise between seeds, which all share. Raises InputError when the
-    rows share no unit, or for an option that is none of these.
+    that are not held out, which are those of the table without the held-out runs. The same scores give the same answer,
+    whatever size they belong to. Sizes, or token counts, within 1 % are one. Raises InputError when the rows share no
+    unit, or for an option that is none of these.
     """
     for name, value, known in (("detector", detector, Detector), ("acquisition", acquisition, Acquisition)):
         if value not in get_args(known):
@@ -153,7 +157,7 @@ def observed(curve: Curve) -> Observed:
 def _fall(curve: Curve, kind: Kind, data: Observed, pool: Pool, rough: Sketch) -> Point:
     """The collapse of recall or of retention."""
     place = locate(data, "fall", rough)
-    if place.masses[-1] > UNSURE:
+    if not falls(place):
         if kind == "retention" and (note := _at_guessing(curve)):
             return _nothing(curve, "retention", "no effect", note)
         point = _beyond(curve, kind, "no fall beyond the noise up to the largest dose", place)
@@ -163,6 +167,11 @@ def _fall(curve: Curve, kind: Kind, data: Observed, pool: Pool, rough: Sketch) -
         bare = rough.on_plateau < 2
         point = _decided(curve, kind, place, "already falling from the smallest dose", caveat=BARE if bare else "")
     return replace(point, response=rough.response())
+
+
+def falls(place: Likelihood) -> bool:
+    """Whether a curve whose fall may lie so has one."""
+    return bool(place.masses[-1] <= UNSURE and place.above <= AS_GOOD)
 
 
 def _at_guessing(curve: Curve) -> str:

@@ -103,9 +103,9 @@ def log_allowed(rise: Edges, fall: Edges) -> Array:
 
 
 def room(rise: Edges, fall: Edges) -> Array:
-    """Prior weight of the rises that each fall (C,) may follow; a rise that is none is before no fall."""
+    """Prior weight of the rises that each fall (C,) may follow, a cell's at least; no rise at all is before no fall."""
     there = rise.knot < NEVER
-    return np.maximum(rise.weight[there] @ np.exp(log_allowed(rise, fall))[there], 1e-300)
+    return np.maximum(rise.weight[there] @ np.exp(log_allowed(rise, fall))[there], COARSE.dex / COARSE.parts)
 
 
 def log_order(data: Observed, rise: Array, fall: Array, levels: Levels) -> Array:

@@ -37,7 +37,7 @@ SAME_FORM = 0.75  # how likely all curves are of one form
 USUAL: dict[Form, float] = {
     "hinge": 2.0
 }  # a form this many times as likely as the others: of all it collapses earliest
-LEVELS_COUNT, LEAST_SD = 3.0, 0.05  # how many curves the levels' prior counts as; their least deviation over curves
+LEVELS_COUNT, LEAST_SD = 1.0, 0.05  # how many curves the levels' prior counts as; their least deviation over curves
 COUNTS = {"noise": 1.0, "width": 0.75, "form": 0.75}  # c above
 SWEEPS = 4
 # Noise and levels are first learned roughly, by so many forms; noises less likely than this then are not tried again.
@@ -163,16 +163,17 @@ def _swept(
 
 
 def _moments(data: Observed, rough: Sequence[Fitted], noise: Noise, q: dict[str, Array], named: Array) -> Array:
-    """Weight, and weighted sums of the mean and of the square, of plateau and floor where the curve falls: (2, 3)."""
+    """Weight, and weighted sums of mean and square, of plateau and floor where a fall begins beyond a dose: (2, 3)."""
     weights, values = [], []
     for fit, part in zip(rough, q["form"] @ named, strict=True):
         found = fit.under(data, noise)
         at = np.nonzero(found.log_likelihood > found.log_likelihood.max() - NEAR)
         levels = found.levels.take(at)
+        seen = (found.falls.knot > data.x[np.isfinite(data.x)][0]) & np.isfinite(found.falls.knot)
         variances = (levels.covariance["plateau"], levels.covariance["floor"])
         width = q["width"] @ _relative(found.falls.width)
         weights.append(found.log_weight[at] + np.log(part * width[at[1]] + 1e-300))
-        values.append(np.stack([np.isfinite(found.falls.knot)[at[1]], *levels.mean[1:], *variances]))
+        values.append(np.stack([seen[at[1]], *levels.mean[1:], *variances]))
     there, plateau, floor, var_plateau, var_floor = np.concatenate(values, axis=1)
     log_weight = np.concatenate(weights)
     weight = np.exp(log_weight - logsumexp(log_weight)) * there
@@ -201,9 +202,9 @@ def _log_prior(noise: Noise) -> float:
 
 def _level(before: tuple[float, float], sums: Array) -> tuple[float, float]:
     n, first, second = sums
-    mean = (LEVELS_COUNT / 3 * before[0] + first) / (LEVELS_COUNT / 3 + n)
+    mean = (LEVELS_COUNT * before[0] + first) / (LEVELS_COUNT + n)
     square = second - 2 * mean * first + n * mean**2
-    sd = np.sqrt((LEVELS_COUNT * before[1] ** 2 / 4 + square) / (LEVELS_COUNT + n))
+    sd = np.sqrt((LEVELS_COUNT * before[1] ** 2 + square) / (LEVELS_COUNT + n))
     return float(mean), float(max(sd, LEAST_SD))
 
 
