@@ -9,7 +9,7 @@ import pytest
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.points.find import find_points, in_order
+from infusionlaw.law.points.find import RISING, find_points, in_order
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, read_points, write_points
 from infusionlaw.law.points.tolerance import isotonic
@@ -106,8 +106,8 @@ def test_statuses(values: list[float], status: str, acquisition: str) -> None:
 def test_bounds_stand_at_the_ends_of_the_grid() -> None:
     above = point(table([0.21, 0.3, 0.5, 0.7, 0.8, 0.9]))
     assert (above.x.value, above.x.high) == (None, None)
-    assert above.x.low is not None and 1.1 < above.x.low <= LARGEST  # a slow fall may begin within the doses, unseen
-    assert "could hide one" in above.note
+    assert above.x.low is not None and 1.1 < above.x.low <= LARGEST
+    assert RISING in above.note and not above.in_law  # a slow fall may begin before the last rise, unseen
     below = point(table([0.9, 0.7, 0.5, 0.35, 0.3, 0.2]))
     assert (below.x.value, below.x.low) == (None, None)
     assert below.share.high is not None and 0.1 <= below.share.high < 0.15
@@ -136,19 +136,29 @@ def two_falls(seeds: int) -> list[RunRecord]:
     return table(TWO_FALLS, shares=TEN_SHARES, se=0.03, seeds=seeds)
 
 
-def test_two_places_are_ambiguous_until_more_seeds_tell_them_apart() -> None:
-    p = point(two_falls(1))
-    assert p.status == "ambiguous"
-    assert p.share.value is not None and 0.88 < p.share.value < 0.94
-    assert "the data also support a share of 0.2" in p.note
+def test_a_curve_that_falls_and_comes_back_is_not_placed_at_its_last_fall() -> None:
+    """Each run may collapse whole or not at all: then the first run that did says that collapse had begun."""
+    for seeds in (1, 3):
+        p = point(two_falls(seeds))
+        assert p.share.high is not None and p.share.high < 0.5
+
+
+def one_dip() -> list[RunRecord]:
+    """One run far below its neighbours: it fell by chance, or collapse has begun there."""
+    values = (0.9, 0.4, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.3, 0.2)
+    return table(values, shares=TEN_SHARES, se=0.12, seeds=1, facts=64)
+
+
+def test_two_places_are_ambiguous_and_both_are_named() -> None:
+    p = point(one_dip())
+    assert p.status == "ambiguous" and "the data also support a share of 0.9" in p.note
     assert p.likelihood is not None and len(p.likelihood.places()) == 2
-    assert point(two_falls(3)).status == "found"
 
 
 def test_two_places_in_exposures_are_named_in_exposures() -> None:
     rows = [
         replace(row, share=None, exposures=1000 * row.share / (1 - row.share))  # type: ignore[operator]
-        for row in two_falls(1)
+        for row in one_dip()
     ]
     p = point(rows)
     assert p.unit == "exposures" and "exposures of" in p.note
@@ -253,7 +263,7 @@ def test_the_fitted_line_passes_through_the_means_and_bends_at_the_point() -> No
     hinge = point(rows).share.value
     assert hinge is not None
     before, after = np.interp([hinge - 0.1, 0.95], line.dose, line.value)
-    assert before == pytest.approx(line.value.max(), abs=0.02) and after < before - 0.2
+    assert before == pytest.approx(line.value.max(), abs=0.04) and after < before - 0.2  # a smooth fall bends early
     loss = table([2.0, 2.2, 2.1, 2.3, 2.5, 3.0], zero=2.0, score="general_loss", se=0.005)
     monotone = fitted_line(loss, point(loss, "tolerance"))
     assert monotone is not None and np.all(np.diff(monotone.value) >= 0)

@@ -29,7 +29,7 @@ def runs(
 @pytest.fixture(scope="module")
 def fine() -> Power:
     sizes = (10_000, 50_000, 200_000, 1_000_000)
-    return power(runs(FINE, seeds=3, sizes=sizes, target=2_000_000), 400, doses=(0.7,), curves=4)
+    return power(runs(FINE, seeds=5, sizes=sizes, target=2_000_000), 400, doses=(0.7,), curves=4)
 
 
 @pytest.fixture(scope="module")
