@@ -131,7 +131,7 @@ def test_one_seed_retention_in_the_papers_setting_is_found() -> None:
     ("name", "least"), [("step", 0.7), ("bimodal seeds", 0.78), ("no plateau", 0.75), ("bump", 0.8)]
 )
 def test_points_hold_in_worlds_that_no_form_describes(name: str, least: float) -> None:
-    """Before: .62 of sharp falls, .57 of bimodal seeds. Few studies, so with room for chance; see docs/calibration.md."""
+    """Before: .62 of sharp falls, .57 of bimodal seeds. Few studies leave room for chance (docs/calibration.md)."""
     assert held(name, 4) >= least
 
 
