@@ -234,6 +234,7 @@ def _nothing(curve: Curve, kind: Kind, status: Status, note: str) -> Point:
 def _point(curve: Curve, kind: Kind, status: Status, x: Interval, note: str, place: Likelihood | None) -> Point:
     if status == "found" and (x.low is None or x.high is None):
         end = "either" if x.low is None and x.high is None else "its lower" if x.low is None else "its upper"
+        status = "ambiguous" if end == "either" else status
         note = "; ".join(filter(None, [note, f"the doses tried do not bound {end} end"]))
     if curve.left_out:
         note = "; ".join(filter(None, [note, f"{curve.left_out} left out"]))

@@ -18,6 +18,7 @@ from scipy.special import log_ndtr, ndtr
 from infusionlaw.law.dose import Array
 
 Contrast = tuple[float, float, float]
+LEAST_MIDDLING = 0.1
 Mask = NDArray[np.bool_]
 
 
@@ -32,10 +33,12 @@ class Prior:
 @dataclass(frozen=True)
 class Noise:
     """What scores vary by between seeds. level: deviation of one run's score; knots: how far apart the runs of one dose
-    lie on the fall, from 0 (all alike) to 1 (each run has collapsed whole, or not at all)."""
+    lie on the fall, from 0 (all alike) to 1 (each run has collapsed whole, or not at all); steady: whether the level is
+    the same at every score, or that of a score of one half, and less towards 0 and 1."""
 
     level: float
     knots: float
+    steady: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,12 @@ class Observed:
         y = self.y[doses]
         return float(y.max() - y[y.argmax() :].min())
 
+    @property
+    def middling(self) -> Array:
+        """How near each score is to one half (J,): variance of a share of that size beside that of one half."""
+        y = np.clip(self.y, 0.0, 1.0)
+        return np.asarray(LEAST_MIDDLING + (1 - LEAST_MIDDLING) * 4 * y * (1 - y))
+
     def having(self, prior: Prior) -> "Observed":
         """The same with another prior of the levels."""
         return replace(self, prior=prior)
@@ -68,7 +77,8 @@ class Observed:
     def variance(self, noise: Noise, fall: Array) -> Array:
         """Variance (..., J) of one run's score at falls (..., J)."""
         jumps = (noise.knots * self.drop) ** 2 * fall * (1 - fall)
-        return np.asarray(self.known + np.where(np.isfinite(self.runs), noise.level**2 + jumps, 0.0))
+        level = noise.level**2 * (1.0 if noise.steady else self.middling)
+        return np.asarray(self.known + np.where(np.isfinite(self.runs), level + jumps, 0.0))
 
     def log_noise(self, variance: Array) -> Array:
         """Log density of what seeds differ by, and the normaliser of the means, given variances (..., J) of one run."""

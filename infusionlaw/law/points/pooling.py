@@ -27,19 +27,22 @@ from infusionlaw.law.points.shapes import FORMS, NARROWEST, WIDEST, Detector, Fo
 
 LEVELS, LEVEL, LEVEL_SPREAD = (0.004, 0.012, 0.025, 0.045, 0.075, 0.12, 0.2), 0.03, 1.0
 KNOTS, KNOTS_PRIOR = (0.0, 0.4, 1.0), (0.6, 0.25, 0.15)
-NOISES = (*(Noise(level, knots) for level in LEVELS for knots in KNOTS[:2]), *(Noise(v, 1.0) for v in LEVELS[1::2]))
+NOISES = (
+    *(Noise(level, knots, steady) for steady in (True, False) for level in LEVELS for knots in KNOTS[:2]),
+    *(Noise(level, 1.0) for level in LEVELS[1::2]),
+)
 FIRST_NOISE = Noise(LEVEL, 0.4)
 # Log width of falls: means and deviations over curves, with their prior; and the part of widths that are any.
 MEANS, SPREADS, WIDTH, WIDTH_SPREAD = np.log(np.geomspace(0.03, 2.5, 19)), (0.15, 0.4, 0.9), np.log(0.4), 1.2
-WIDTHS, ANY_WIDTH = tuple(product(MEANS, SPREADS)), 0.1
+WIDTHS, ANY_WIDTH = tuple(product(MEANS, SPREADS)), 0.2
 STEPS = 0.15  # how likely all falls are next to steps
 SAME_FORM = 0.75  # how likely all curves are of one form
-USUAL: dict[Form, float] = {
-    "hinge": 2.0
-}  # a form this many times as likely as the others: of all it collapses earliest
+# Forms so many times as likely as the others: of all forms a hinge collapses earliest, which errs on the safe side.
+USUAL: dict[Form, float] = {"hinge": 2.0}
 LEVELS_COUNT, LEAST_SD = 1.0, 0.05  # how many curves the levels' prior counts as; their least deviation over curves
 COUNTS = {"noise": 1.0, "width": 0.75, "form": 0.75}  # c above
 SWEEPS = 4
+ENOUGH_CURVES = 12  # what more curves say of width and form counts no more than so many
 # Noise and levels are first learned roughly, by so many forms; noises less likely than this then are not tried again.
 ROUGH, UNLIKELY, LOWER = 1, 1e-3, 2
 ENOUGH, NEGLIGIBLE = 0.7, 0.05  # noises beyond the likeliest that have ENOUGH, and forms below NEGLIGIBLE, are left out
@@ -147,6 +150,8 @@ def _swept(
     q = {name: np.exp(value - logsumexp(value)) for name, value in log_prior.items()}
     z = {name: np.zeros((len(tables), len(value))) for name, value in log_prior.items()}
     relative = [(_relative(t.width), named[:, t.form]) for t in tables]
+    few = min(1.0, ENOUGH_CURVES / max(len(tables), 1))
+    share = {"noise": 1.0, "width": few, "form": few}
     for _ in range(SWEEPS):
         for name in q:
             for i, (t, (by_width, by_form)) in enumerate(zip(tables, relative, strict=True)):
@@ -156,7 +161,7 @@ def _swept(
                 else:
                     every = q["noise"] @ t.evidence
                     found = by_width @ (every * form) if name == "width" else by_form @ (every * width)
-                z[name][i] = COUNTS[name] * np.log(found + 1e-300)
+                z[name][i] = COUNTS[name] * share[name] * np.log(found + 1e-300)
             total = log_prior[name] + z[name].sum(0)
             q[name] = np.exp(total - logsumexp(total))
     return q, z
@@ -218,7 +223,7 @@ def _worth_trying(weight: Array) -> NDArray[np.intp]:
     """Noises that are not unlikely, and some below the likeliest: a rough look takes what it misses for noise."""
     level = LEVELS.index(NOISES[int(weight.argmax())].level)
     below = LEVELS[max(level - LOWER, 0) : level]
-    lower = np.array([noise.level in below and not noise.knots for noise in NOISES])
+    lower = np.array([noise.level in below and not noise.knots and noise.steady for noise in NOISES])
     return np.flatnonzero(lower | (weight > UNLIKELY * weight.max()))
 
 
