@@ -19,7 +19,7 @@ TAIL = """Up to {last} the second reading gains {small:.2f} bits at most, at the
 {gains} tokens, a number a seed: it has begun to copy, and what is repeated costs it less than smaller models show. The
 law has one smooth form over models that copy and models that do not, and says too much of the general loss of those
 that do. Not known is whether larger ones, done on a GPU, copy (no weights were kept), and whether recall that collapses
-later than said, at 7.2 M and 14.4 M, has to do with it."""
+later than said, at 7.2 M, has to do with it."""
 
 COPIES = 0.2  # bits a token by which a second reading must be better than the first, for a model that copies
 COLUMNS = ("size", "budget", "seed", "general loss", "repeated in the block", "the rest", "first reading", "second")

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 from benchmarks.markdown import table
-from benchmarks.results.grid import Grid
+from benchmarks.results.grid import Grid, curves_of
 from benchmarks.results.pairs import HEADINGS, changes, paired
 from benchmarks.results.predictions import told
 from infusionlaw.compare import Comparison
+from infusionlaw.law.dose import Interval
+from infusionlaw.law.fit import fit_law
+from infusionlaw.law.points.find import find_points
 from infusionlaw.records import RunRecord
-from infusionlaw.report.numbers import number
+from infusionlaw.report.numbers import bracket, number
 
 ASKED = """The grid before the main one, `studies/extended.toml`, had the mended recipe and ten sizes of up to 1.8 M.
 Its law was asked for four times that size."""
@@ -21,7 +24,7 @@ trunks:"""
 
 OUTCOME = """From 1 M on general loss is lower with few heads. Recall and retention near the collapse are higher there,
 and as much at 267 k, where five heads of 16 became four of 20; at 452 k, with four in place of six, nothing shows. The
-odds of the share at the collapse of recall went as size to the power of -0.05 [-0.17, 0.06] in the grid with many; the
+odds of the share at the collapse of recall go as size to the power of {size} in the grid with many; the
 main grid's power is at the top of the page."""
 NEAR = 0.7
 
@@ -36,6 +39,13 @@ def heads(comparison: Comparison | None, rows: Sequence[RunRecord], main: Grid) 
         pairs = paired(many, [row for row in main.fitted_rows if row.size == size], NEAR)
         if any(was.recall != now.recall for was, now in pairs):
             lines.append([number(size), str(len(pairs)), *changes(pairs)])
+    outcome = OUTCOME.format(size=bracket(_power(many), "{:.2f}".format))
     return "\n\n".join(
-        ["## Many heads or few", ASKED, *told(comparison), HEADS, table(["size", "runs", *HEADINGS], lines), OUTCOME]
+        ["## Many heads or few", ASKED, *told(comparison), HEADS, table(["size", "runs", *HEADINGS], lines), outcome]
     )
+
+
+def _power(rows: Sequence[RunRecord]) -> Interval:
+    """Exponent of size of the collapse of recall."""
+    rows = curves_of(rows)
+    return fit_law(rows, find_points(rows)).of("collapse").coefficients.get("size", Interval())

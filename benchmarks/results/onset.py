@@ -10,6 +10,7 @@ from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
+from infusionlaw.law.rules import HUBBLE
 from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import bracket, number, share
 
@@ -23,11 +24,12 @@ power of {tokens} by the power law in size and budget (before: {size_before} and
 of -1 is the same number of statements of a fact at every budget.
 
 Published models say something else. In those of Hubble (1B and 8B parameters, 100B to 500B tokens, arXiv 2510.19811)
-the statements that a fact needs grow as tokens to the power of .93; our own fit of its table says .91
-([other people's measurements](external.md)). Between 10^7 and 10^12 tokens the two answers differ by 4.7 orders of
-magnitude. No study has measured both regimes. A plan beyond 4 times the tokens of these runs therefore
+the statements that a fact needs grow as tokens to the power of {published:.2f}; our own fit of its table says 0.92
+([other people's measurements](external.md)). Between 10^7 and 10^12 tokens the two answers differ by {orders:.1f}
+orders of magnitude. No study has measured both regimes. A plan beyond 4 times the tokens of these runs therefore
 always [states both](concepts.md#published-rules-beside-the-law)."""
 
+DECADES = 5  # from 10^7 to 10^12 tokens
 COLUMNS = ("size", "budget", "main grid", "its law says", "with smaller doses", "statements of a fact there")
 
 
@@ -89,9 +91,11 @@ def _law(main: Grid, points: dict[tuple[float, float], Point]) -> str:
     """What its exponents are with these points in place of the grid's own; "" without them."""
     now = fit_law([_recall(row) for row in main.fitted_rows], list(points.values())).of("acquisition")
     exponents: dict[str, str] = {}
+    published = HUBBLE.tokens or 0.0
     for name, law in (("", now), ("_before", main.law.of("acquisition"))):
         form = next((each for each in law.forms if each.form.name == "power law in size and budget"), None)
         if form is None:
             return ""
         exponents |= {f"{what}{name}": bracket(form.coefficients[what], "{:.2f}".format) for what in ("size", "tokens")}
-    return LAW.format(**exponents)
+    own = now.coefficients["tokens"].value or 0.0  # of the odds of a share; statements go as tokens to one power more
+    return LAW.format(**exponents, published=published, orders=DECADES * (published - 1 - own))

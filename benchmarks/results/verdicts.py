@@ -44,6 +44,9 @@ def _exists(grid: Grid) -> str:
         others = [f"{count} {status}" for status, count in statuses.items() if status != "found"]
         rest = f" ({listed(others)})" if others else ""
         sentences.append(f"A {NAMES[kind]} was found in {statuses['found']} of {len(mine)} sizes and budgets{rest}.")
+        ends = [(point.x.low, point.x.high) for point in mine if point.status == "found"]
+        if unbounded := sum(None in pair for pair in ends):
+            sentences.append(f"The doses do not bound {unbounded} of these on both sides.")
     return " ".join(sentences)
 
 
