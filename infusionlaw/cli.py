@@ -95,6 +95,7 @@ def fit(
 ) -> None:
     """Find points in a table of runs (CSV or Parquet) and fit the law; needs no torch."""
     from infusionlaw.chain import fit as fit_table
+    from infusionlaw.console import named_if_slow
     from infusionlaw.law.lawfile import write_law
     from infusionlaw.law.points.point import write_points
     from infusionlaw.report.words import law_text, points_text
@@ -102,7 +103,8 @@ def fit(
 
     rows = read_table(table)
     try:
-        found, law = fit_table(rows, tolerance, draws=1000, acquisition=cast("Acquisition", acquisition))
+        with named_if_slow(f"finding points and fitting the law ({len(rows)} runs)"):
+            found, law = fit_table(rows, tolerance, draws=1000, acquisition=cast("Acquisition", acquisition))
     except InputError as error:
         raise InputError(f"{table}: {error}") from error
     write_law(out, law)

@@ -1,10 +1,20 @@
 """What a person sees while a study runs: a bar for each model in training, one for the study, a line a finished run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from infusionlaw.chain import Watch
@@ -13,6 +23,7 @@ from infusionlaw.records import Progress as Steps
 from infusionlaw.report.numbers import number
 
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
+PATIENCE = 5.0  # seconds that pass before something that takes long is named
 
 
 class ConsoleWatch(Watch):
@@ -77,6 +88,30 @@ class ConsoleWatch(Watch):
         self.console.print(
             f"{self._done:4}/{self._asked}  {_name(spec)}  {_scores(record)}", highlight=False, soft_wrap=True
         )
+
+
+@contextmanager
+def named_if_slow(text: str, console: Console | None = None, patience: float = PATIENCE) -> Iterator[None]:
+    """Show `text` with the time spent on stderr while the block runs, once it has run for `patience` seconds.
+
+    Nothing is shown where stderr is no terminal, and the line is gone when the block ends.
+    """
+    console = console or Console(stderr=True)
+    if not console.is_interactive:
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    line = Progress(*columns, console=console, transient=True)
+    line.add_task(text, total=None)
+    timer = Timer(patience, line.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        line.stop()
 
 
 def _work(spec: RunSpec) -> float:

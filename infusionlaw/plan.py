@@ -257,7 +257,8 @@ def _is_beyond(ruled: LawUnderRule, target: Target, x: float) -> bool:
 
 def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
     fitted = plan.collapse if plan.collapse.x.value is not None else plan.acquisition
-    notes = [*fitted.flags]
+    doubts = law.of(fitted.kind).notes  # a flag each, but they do not name their law
+    notes = [*_doubts(law, plan), *(flag for flag in fitted.flags if flag not in doubts)]
     if plan.dose.x.value is not None:
         notes += [_no_recall(law, plan), _unknown_exposures(law, plan)]
     if plan.status == "no dose works":
@@ -275,6 +276,12 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
             f"that of {most:g}"
         )
     return tuple(note for note in dict.fromkeys(notes) if note)
+
+
+def _doubts(law: Law, plan: Plan) -> list[str]:
+    """What makes the laws that a plan rests on doubtful, each with the law's name."""
+    predicted = [kind for kind in _KINDS if getattr(plan, kind).x.value is not None]
+    return [f"in the law of {kind}, {note[0].lower()}{note[1:]}" for kind in predicted for note in law.of(kind).notes]
 
 
 def _no_recall(law: Law, plan: Plan) -> str:

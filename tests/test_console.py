@@ -1,12 +1,14 @@
 """What a person sees: plain lines where there is no terminal, a table for the dry run."""
 
+import time
 from io import StringIO
 
+import pytest
 from fakelab import FakeLab
 from rich.console import Console
 
 from infusionlaw.chain import dry_run, run_study
-from infusionlaw.console import ConsoleWatch, estimate_table
+from infusionlaw.console import ConsoleWatch, estimate_table, named_if_slow
 from infusionlaw.files import read_json, write_json
 from infusionlaw.studyfile import write_template
 
@@ -58,3 +60,24 @@ def test_what_is_to_be_known_of_the_corpus_is_said_before_training(tmp_path) -> 
         run_study(write_template(tmp_path / "mine.toml"), tmp_path / "out", Repeats(), watch)
     before, _, _ = out.getvalue().partition("training the runs")
     assert "31 % of the validation text stands word for word in the training text" in before
+
+
+@pytest.mark.parametrize(("terminal", "patience", "shown"), [(True, 0.05, True), (True, 60, False), (False, 0, False)])
+def test_only_what_takes_long_on_a_terminal_is_named(terminal: bool, patience: float, shown: bool) -> None:
+    out = StringIO()
+    console = Console(file=out, width=80, force_terminal=terminal, force_interactive=terminal)
+    with named_if_slow("fitting", console, patience):
+        time.sleep(0.4)
+    assert ("fitting" in out.getvalue()) == shown
+    assert shown or not out.getvalue()
+
+
+def test_an_error_in_what_takes_long_ends_the_line() -> None:
+    out = StringIO()
+    console = Console(file=out, width=80, force_terminal=True, force_interactive=True)
+    with pytest.raises(ValueError, match="bad"), named_if_slow("fitting", console, 0.0):
+        time.sleep(0.2)
+        raise ValueError("bad")
+    length = len(out.getvalue())
+    time.sleep(0.3)
+    assert len(out.getvalue()) == length

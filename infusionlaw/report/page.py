@@ -177,7 +177,8 @@ def _law(law: Law) -> str:
         numbers = [known.get(name, "-") for name in ("size", "tokens", "scatter")]
         rows.append((kind.kind, kind.status, *numbers, kind.reason))
     head = ("kind", "status", "exponent of size", "exponent of budget", "scatter, dex", "why not")
-    return table(head, rows, wrap=("why not",))
+    notes = [*law.notes, *(f"Law of {kind.kind}: {note}." for kind in law.kinds for note in kind.notes)]
+    return table(head, rows, wrap=("why not",)) + "".join(map(paragraph, notes))
 
 
 def plan_part(plan: Plan) -> str:

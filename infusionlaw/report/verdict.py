@@ -86,7 +86,7 @@ def _doubt(point: Point) -> str:
 
 
 def _direction(law: Law) -> list[str]:
-    """What size and budget do to the collapse point, each with the interval of its exponent."""
+    """What size and budget do to the collapse point, each with the interval of its exponent; and what is doubtful."""
     collapse = law.of("collapse")
     if not collapse.forms:
         return [f"No law of the collapse point was fitted: {collapse.reason}."]
@@ -95,7 +95,8 @@ def _direction(law: Law) -> list[str]:
     causes = [("size", "Larger models", "parameters")]
     causes += [("tokens", "Models trained for longer", "training tokens")] if "tokens" in collapse.varied else []
     what = "odds of the share" if law.unit == "share" else "exposures"
-    return [_sentence(collapse.coefficients[name], who, cause, what) for name, who, cause in causes]
+    found = [_sentence(collapse.coefficients[name], who, cause, what) for name, who, cause in causes]
+    return [*found, *(f"{note}." for note in collapse.notes)]
 
 
 def _sentence(exponent: Interval, who: str, cause: str, what: str) -> str:

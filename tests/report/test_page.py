@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakelab import FakeLab
 from planlaws import known_law
@@ -16,10 +17,13 @@ from planlaws import known_law
 from infusionlaw.chain import run_study
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
+from infusionlaw.law.lawfile import read_law
 from infusionlaw.law.rules import HUBBLE
-from infusionlaw.law.simulate import World
+from infusionlaw.law.simulate import TrueLaw, World
 from infusionlaw.plan import predict
+from infusionlaw.records import RunRecord, RunSpec
 from infusionlaw.report.page import inline_svg, plan_part, write_report
+from infusionlaw.report.words import law_text, plan_text
 
 STUDY = """
 name = "cities <script>alert(1)</script>"
@@ -228,6 +232,35 @@ def test_several_budgets_get_figures_each_and_diverged_runs_are_named(tmp_path: 
     assert "Budget: 6M tokens." in reader.text
     diverged = re.search(r"Left out of the fits, because they have no scores: (.*?)\.", reader.text)
     assert diverged and diverged[1].count("(14k, seed") == 3
+
+
+class Interacting(FakeLab):
+    """A lab whose exponent of size grows with tokens, which no power law describes."""
+
+    def _measure(self, spec: RunSpec) -> RunRecord:
+        slope = 1.2 * float(np.log10(spec.tokens / 2e6))
+        self.world = replace(World(), collapse=TrueLaw(0.4, slope), acquisition=TrueLaw(-1.3), fall=0.5)
+        return super()._measure(spec)
+
+
+def test_what_no_power_law_describes_is_said_with_the_law_the_plan_and_in_the_report(tmp_path: Path) -> None:
+    doses = "shares = [0.05, 0.15, 0.3, 0.5, 0.67, 0.8, 0.9, 0.95, 0.98]"
+    sizes, budgets = (10_000, 30_000, 90_000, 270_000), (1_000_000, 2_000_000, 4_000_000)
+    source = tmp_path / "source.toml"
+    source.write_text(STUDY.format(sizes=list(sizes), budgets=list(budgets), doses=doses, held_out=""))
+    run_study(source, tmp_path, Interacting())
+    law = read_law(tmp_path / "law.json")
+    notes = [(kind.kind, note) for kind in law.kinds for note in kind.notes]
+    assert {"collapse", "retention"} <= {kind for kind, note in notes if "changes with tokens" in note}
+    told, planned = law_text(law), plan_text(predict(law, 5e5, 4e6))
+    for kind, note in notes:
+        (after,) = [part for part in told.split("law of ") if part.startswith(f"{kind}:")]
+        assert after.count(f"note: {note}.") == 1
+        assert planned.count(f"Note: in the law of {kind}, t{note[1:]}.") == 1
+    law_part = text_of(tmp_path).split("The law odds")[1].split("Predicted and observed")[0]
+    assert all(f"Law of {kind}: {note}." in law_part for kind, note in notes)
+    verdict_part = text_of(tmp_path).split("Recall by dose")[0]
+    assert verdict_part.count(f"{law.of('collapse').notes[0]}.") == 1
 
 
 def test_exposures_are_the_unit_where_no_share_is_known(tmp_path: Path) -> None:
