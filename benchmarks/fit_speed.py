@@ -1,7 +1,8 @@
-"""How long a table takes: `infusionlaw fit` on 450 simulated runs, and `infusionlaw --help`; seconds and peak memory.
+"""How long a table takes: `infusionlaw fit` on simulated runs, and `infusionlaw --help`; seconds and peak memory.
 
-The table has 5 sizes x 3 budgets x 10 doses x 3 seeds; the law has 1000 draws. Each command runs as a process of its
-own, several times; the least time is what it costs on an idle machine.
+The first table has 5 sizes x 3 budgets x 10 doses x 3 seeds. The second has 500 sizes x 1 budget x 6 doses x 1 seed:
+what do many places cost? The law has 1000 draws. Each command runs as a process of its own, several times; the least
+time is what it costs on an idle machine.
 
     python -m benchmarks.fit_speed
 """
@@ -22,6 +23,7 @@ from infusionlaw.table import write_table
 
 SIZES, BUDGETS = (1e4, 2.5e4, 6e4, 1.5e5, 4e5), (1e6, 2e6, 4e6)
 SHARES = (0, 0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.85, 0.92, 0.97)
+MANY_SIZES, FEW_SHARES = tuple(np.geomspace(1e4, 1e9, 500).round()), (0, 0.1, 0.4, 0.7, 0.9, 0.97)
 
 
 def measured(command: Sequence[str]) -> tuple[float, float]:
@@ -41,14 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args(arguments).repeats
     world = World(collapse=TrueLaw(0.4, 0.2, 0.1), difficulty=0.5, facts=200)
-    rows, _ = simulate(world, SIZES, BUDGETS, SHARES, 3, np.random.default_rng(1))
+    tables: tuple[tuple[Sequence[float], Sequence[float], Sequence[float], int], ...] = (
+        (SIZES, BUDGETS, SHARES, 3),
+        (MANY_SIZES, BUDGETS[:1], FEW_SHARES, 1),
+    )
     with tempfile.TemporaryDirectory() as folder:
-        table, law = Path(folder) / "table.csv", Path(folder) / "law.json"
-        write_table(table, rows)
-        print(f"{len(rows)} runs, {os.cpu_count()} cores, least of {repeats}")
-        for command in (["fit", str(table), "--out", str(law)], ["--help"]):
-            seconds, memory = zip(*(measured(command) for _ in range(repeats)), strict=True)
-            print(f"infusionlaw {command[0]:7} {min(seconds):6.2f} s, {max(memory):4.0f} MB at most")
+        print(f"{os.cpu_count()} cores, least of {repeats}")
+        for sizes, budgets, shares, seeds in tables:
+            table, law = Path(folder) / "table.csv", Path(folder) / "law.json"
+            rows, _ = simulate(world, sizes, budgets, shares, seeds, np.random.default_rng(1))
+            write_table(table, rows)
+            name = f"fit, {len(rows)} runs at {len(sizes) * len(budgets)} places"
+            _report(name, ["fit", str(table), "--out", str(law)], repeats)
+        _report("--help", ["--help"], repeats)
+
+
+def _report(name: str, command: Sequence[str], repeats: int) -> None:
+    seconds, memory = zip(*(measured(command) for _ in range(repeats)), strict=True)
+    print(f"infusionlaw {name:31} {min(seconds):6.2f} s, {max(memory):5.0f} MB at most", flush=True)
 
 
 if __name__ == "__main__":
