@@ -110,12 +110,14 @@ def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[P
         seen = [_with_levels(c, *levels) for c in curves]
         tried = forms if last else forms[:ROUGH]
         noises = _worth_trying(q["noise"]) if last else np.arange(len(NOISES))
-        rough = [[sketch(c, form, likeliest) for form in tried] for c in seen]
-        tables = [_table(c, fits, noises) for c, fits in zip(seen, rough, strict=True)]
+        tables = [_table(c, [sketch(c, form, likeliest) for form in tried], noises) for c in seen]
         q, z = _swept(tables, named if last else named[:, :ROUGH], log_prior)
         if not last:
-            likeliest = NOISES[int(q["noise"].argmax())]
-            sums = [_moments(c, fits, likeliest, q, named[:, :ROUGH]) for c, fits in zip(seen, rough, strict=True)]
+            before, likeliest = likeliest, NOISES[int(q["noise"].argmax())]
+            # Sketched again and not kept, so that memory does not grow with the number of curves.
+            sums = [
+                _moments(c, [sketch(c, form, before) for form in tried], likeliest, q, named[:, :ROUGH]) for c in seen
+            ]
             total = np.sum(sums, axis=0) if sums else np.zeros((2, 3))
             levels = (_level(start[0], total[0]), _level(start[1], total[1]))
 
