@@ -7,6 +7,7 @@ rises, and that it never falls. The worlds are such that neither is possible.
 Hamiltonian sampling does not do: the kinks of a hinge and the mode of steps keep single chains where they began.
 """
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,6 +182,7 @@ def sampled(runs: Runs, seed: int) -> Array:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("MCMC" not in os.environ, reason="three minutes: set MCMC=1")
 @pytest.mark.parametrize("number", range(len(WORLDS)))
 def test_collapses_lie_where_monte_carlo_puts_them(number: int) -> None:
     rows, _ = simulate(WORLDS[number], [3e4], [1.5e6], SHARES, 2, np.random.default_rng(number))
