@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from infusionlaw.law.dose import Array, Scale, same_doses, scale_of, unit_of, x_of
+from infusionlaw.law.places import merged
 from infusionlaw.law.points.noise import (
     Noise,
     Squares,
@@ -88,10 +89,11 @@ class _Doses:
 def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
     """The curves of one score, by size, budget and number of facts.
 
-    A place without a single recall has an empty recall curve, and one without a value of another score has no curve of
-    it. Held-out rows get curves of their own and do not inform the noise of the others.
+    Sizes, or token counts, within 1 % are one, and copies of a run are left out (`law.places`). A place without a
+    single recall has an empty recall curve, and one without a value of another score has no curve of it. Held-out rows
+    get curves of their own and do not inform the noise of the others.
     """
-    places = _by_size_and_budget(rows, score)
+    places = _by_size_and_budget(merged(rows)[0], score)
     seen = [not all(row.held_out for row in place.rows) for place in places]
     seen = seen if any(seen) else [True] * len(places)
     grows = growth([place.runs for place, is_seen in zip(places, seen, strict=True) if is_seen])

@@ -114,7 +114,7 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     data = pool.seen_by(observed(curve))
     rough = sketches(data, pool)
     if curve.score == "retention":
-        return [_fall(curve, "retention", data, pool, rough)]
+        return [_fall(curve, "retention", data, rough)]
     place = locate(data, "rise", rough)
     if place.masses[-1] > UNSURE:
         note = NOT_LEARNED if curve.zero or curve.guessing else NOT_TOLD
@@ -122,7 +122,7 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     what = "half way from guessing to the plateau" if acquisition == "half" else ""
     before = f"{what} before the smallest dose" if what else "already above guessing at the smallest dose"
     place = locate(data, "half", rough) if acquisition == "half" else place
-    return [_decided(curve, "acquisition", place, before, what), _fall(curve, "collapse", data, pool, rough)]
+    return [_decided(curve, "acquisition", place, before, what), _fall(curve, "collapse", data, rough)]
 
 
 def _too_few(curve: Curve) -> list[Point]:
@@ -154,7 +154,7 @@ def observed(curve: Curve) -> Observed:
     )
 
 
-def _fall(curve: Curve, kind: Kind, data: Observed, pool: Pool, rough: Sketch) -> Point:
+def _fall(curve: Curve, kind: Kind, data: Observed, rough: Sketch) -> Point:
     """The collapse of recall or of retention."""
     place = locate(data, "fall", rough)
     if not falls(place):

@@ -1,6 +1,7 @@
 """Answers that were false once: what a table may not be told, whatever its noise and its grid."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -89,6 +90,21 @@ def test_a_low_retention_has_nothing_to_lose_only_where_guessing_is_stated() -> 
     assert point(stated, "retention").status == "no effect"
     assert point(rows(doses, [0.6] * 14, retention=[0.25] * 14), "retention").status == "not reached"
     assert point(rows(doses, [0.6] * 14, retention=[0.9] * 14), "retention").status == "not reached"
+
+
+def test_places_that_rounding_sets_apart_are_one() -> None:
+    """Tokens and sizes within .1 % made every run a curve of its own; a copied run counted twice."""
+    plain = [row for n in (137e6, 1e9) for row in rows(EXPOSURES, [0.5] * 10, n, retention=fallen(0.9, 0.4, 100))]
+    moved = [
+        replace(row, size=row.size * (1 + 1e-4 * (i % 3)), tokens=row.tokens * (1 + 1e-4 * (i % 7)))
+        for i, row in enumerate(plain)
+    ]
+    assert len([p for p in find_points(moved) if p.kind == "retention"]) == 2
+    expected = [p.x for p in find_points(plain) if p.kind == "retention"]
+    assert [p.x for p in find_points(moved) if p.kind == "retention"] == expected
+    named = [replace(row, run=str(i)) for i, row in enumerate(plain)]
+    copies = [replace(row, seed=1) for row in named]
+    assert [p.x for p in find_points(named + copies) if p.kind == "retention"] == expected
 
 
 @cache
