@@ -234,7 +234,7 @@ def _is_narrow(data: Observed, pool: Pool, place: Likelihood, rough: Sketch, wid
     """Whether half the interval is at most `width`, and also that over all forms which the data do not rule out."""
     if _ends(place)[1] - _ends(place)[0] > 2 * width:
         return False
-    forms = [Sketch(tuple(part for part in rough.parts if part[2].form == form)) for form, _ in pool.forms]
+    forms = [Sketch(tuple(part for part in rough.parts if part[2].form == form), pool) for form, _ in pool.forms]
     left = [sketch for sketch in forms if sketch.peak >= rough.peak - RIVAL]
     lows, highs = zip(*(_ends(locate(data, "fall", sketch)) for sketch in left), strict=True)
     return bool(max(highs) - min(lows) <= 2 * width)

@@ -20,7 +20,7 @@ from infusionlaw.law.forms import Form, InteractionLaw, PowerLaw
 from infusionlaw.law.posterior import Posterior
 
 # Weights at the outset of the interaction and of all simpler forms together; the power law has the rest.
-INTERACTION, SIMPLE = 0.2, 0.05
+INTERACTION, SIMPLE = 0.15, 0.05
 
 
 def weights(fits: Sequence[Posterior]) -> Array:

@@ -19,7 +19,7 @@ from infusionlaw.law.dose import Array, Interval, unit_of
 from infusionlaw.law.forms import InteractionLaw, PowerLaw, candidates, known_forms, places
 from infusionlaw.law.heights import fit_heights
 from infusionlaw.law.law import FittedForm, KindLaw, Law, located
-from infusionlaw.law.likelihood import from_interval
+from infusionlaw.law.likelihood import Assumed, Likelihood, from_interval
 from infusionlaw.law.misfit import LEVEL, Term, misfit
 from infusionlaw.law.places import checkpoint_weights, merged
 from infusionlaw.law.points.point import KINDS, Kind, Point
@@ -132,7 +132,7 @@ def _fit_kind(
     draws: int,
     seed: int,
 ) -> KindLaw:
-    kept = tuple(replace(point, likelihood=None) for point in points)
+    kept = tuple(replace(point, likelihood=None, assumed=()) for point in points)
     usable = [(p, place) for p in points if p.in_law and (place := p.likelihood or from_interval(p.x)) is not None]
     if located([p for p, _ in usable]) < LEAST_LOCATED:
         return KindLaw(kind, "not fitted", _too_few(kind, points), (), kept)
@@ -140,7 +140,7 @@ def _fit_kind(
     facts, lengths = _stated(used)
     at = places(unit, [p.size for p in used], [p.tokens for p in used], facts, lengths)
     weight = np.array([counts[found] for p in used if (found := _place_of(p, counts))])
-    data = Evidence.of(at, [place for _, place in usable], weight)
+    data = Evidence.of(at, _alike(usable), weight)
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     fits = [posterior(form, data, rng) for form in candidates(at, names)]
     if not fits:
@@ -160,6 +160,14 @@ def _fit_kind(
         tokens_per_fact=_median(lengths or []),
         notes=(*_curved(fits, believed, data, rng), *_unreliable(fits, believed)),
     )
+
+
+def _alike(usable: Sequence[tuple[Point, Likelihood]]) -> list[Likelihood | tuple[Assumed, ...]]:
+    """The likelihoods of points under the shapes that they may share; a point of no curve has one for all shapes."""
+    shapes = {tuple(item.weight for item in point.assumed) for point, _ in usable if point.assumed}
+    if len(shapes) != 1:  # points of several tables
+        return [place for _, place in usable]
+    return [point.assumed or place for point, place in usable]
 
 
 def _fitted(fit: Posterior, weight: float, draws: int, rng: np.random.Generator) -> FittedForm:

@@ -18,7 +18,7 @@ from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.law.seeds import Shift
 from infusionlaw.records import DoseUnit
 
-VERSION = 9
+VERSION = 10
 
 
 def law_json(law: Law) -> dict[str, Any]:

@@ -78,6 +78,14 @@ class Likelihood:
         return float(self.edges[bins[np.searchsorted(mass, mass[-1] / 2)]] + STEP / 2)
 
 
+@dataclass(frozen=True)
+class Assumed:
+    """A point's likelihood under one shape that all curves of its table may share. weight: how likely the shape is."""
+
+    weight: float
+    likelihood: Likelihood
+
+
 def aligned(low: float, high: float) -> tuple[float, int]:
     """Start and count of bins on the common lattice (whole multiples of STEP) that cover [low, high]."""
     first, last = int(np.floor(low / STEP + 1e-9)), int(np.ceil(high / STEP - 1e-9))

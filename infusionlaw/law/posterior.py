@@ -3,7 +3,10 @@
 Each point enters with its whole likelihood L_i (`likelihood`), so bounds are bounds, two places stay two places, and
 skew is kept. The law places point i at mu_i = x(theta) with scatter sigma:
 
-    log p(theta, sigma) = sum_i log integral L_i(x) N(x; mu_i, sigma^2) dx + log prior(theta) + log prior(sigma)
+    p(theta, sigma) ~ prior(theta) prior(sigma) sum_h w_h prod_i integral L_i(x | h) N(x; mu_i, sigma^2) dx
+
+h is a shape that the curves of all points may share (`pooling`), w_h how likely it is. A shape that is not quite theirs
+moves all points alike: that makes the level of a law unsure, and not its slopes.
 
 Few sizes hardly tell sigma, so it has a weak prior, half a Student t with 4 degrees of freedom and scale SCATTER;
 averaging over what points and prior leave open widens a prediction as a t distribution with few degrees of freedom
@@ -13,6 +16,7 @@ weights are smoothed by a generalised Pareto distribution, whose shape says whet
 from least squares, linearised with the form's gradient, from several starts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,9 +27,9 @@ from scipy.special import gammaln, logsumexp
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.forms import Form, Places, PowerLaw
-from infusionlaw.law.likelihood import REACH, Likelihood, table
+from infusionlaw.law.likelihood import REACH, Assumed, Likelihood, table
 
-SCATTER, SCATTER_DOF = 0.04, 4.0
+SCATTER, SCATTER_DOF = 0.03, 4.0
 BAD = 0.7  # a Pareto k beyond this: too few draws carry the rest (Vehtari et al. 2024)
 SIGMAS = np.geomspace(0.01, 3.0, 24)
 MU_STEP, BEYOND = 0.05, 4.0
@@ -38,8 +42,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Evidence:
-    """Points at their conditions: values of log likelihood (n, S, M) over SIGMAS and the places mu (M,).
+    """Points at their conditions: values of log likelihood (H, n, S, M) over SIGMAS and the places mu (M,).
 
+    log_shape: log weight (H,) of each shape that the curves of all points may share. The points are independent given
+    the shape, not without: a shape that is not quite theirs moves them all alike.
     middle, spread: median and half of the 68 % interval (n,); of a bound (not `located`) a rough place beyond it.
     window: the lowest and highest x that the points' doses cover.
     """
@@ -47,35 +53,52 @@ class Evidence:
     at: Places
     mu: Array
     values: Array
+    log_shape: Array
     middle: Array
     spread: Array
     located: Mask
     window: tuple[float, float]
 
     @classmethod
-    def of(cls, at: Places, likelihoods: list[Likelihood], weight: Array | None = None) -> Self:
+    def of(cls, at: Places, points: Sequence[Likelihood | Sequence[Assumed]], weight: Array | None = None) -> Self:
         """Tables of the likelihoods of n points, and their medians and spreads for starting values.
 
-        weight (n,): what each point counts for, 1 if not given. The log likelihood of a point is multiplied by it.
+        points: the likelihood of each, or its likelihoods under the same H shapes. weight (n,): what each point counts
+        for, 1 if not given. The log likelihood of a point is multiplied by it.
         """
-        window = min(item.start for item in likelihoods), max(float(item.edges[-1]) for item in likelihoods)
+        shaped = [item for item in points if not isinstance(item, Likelihood)]
+        log_shape = np.log([own.weight for own in shaped[0]]) if shaped else np.zeros(1)
+        under = [
+            [item if isinstance(item, Likelihood) else item[h].likelihood for item in points]
+            for h in range(len(log_shape))
+        ]
+        every = [item for own in under for item in own]
+        window = min(item.start for item in every), max(float(item.edges[-1]) for item in every)
         mu = np.arange(window[0] - BEYOND, window[1] + BEYOND + MU_STEP, MU_STEP)
-        rough, count = np.array([_rough(item) for item in likelihoods]), len(likelihoods)
+        count = len(points)
         weight = np.ones(count) if weight is None else weight
-        located = np.array([np.isfinite(item.quantile(0.5)) for item in likelihoods])
-        values = table(likelihoods, mu, SIGMAS) * weight[:, None, None]
-        return cls(at, mu, values, rough[:, 0], rough[:, 1] / np.sqrt(weight), located, window)
+        values = table(every, mu, SIGMAS).reshape(len(under), count, len(SIGMAS), len(mu))
+        rough = np.array([[_rough(item) for item in own] for own in under])
+        middle, spread = np.tensordot(np.exp(log_shape), rough, 1).T
+        found = np.isfinite(np.array([[item.quantile(0.5) for item in own] for own in under]))
+        return cls(
+            at, mu, values * weight[:, None, None], log_shape, middle, spread / np.sqrt(weight), found.all(0), window
+        )
 
     def log_likelihood(self, x: Array, log_sigma: Array) -> Array:
-        """log likelihood of each point (M, n) where the law places it at x (M, n) with scatter exp(log_sigma) (M,)."""
+        """log likelihood of all points (M,) where the law places them at x (M, n) with scatter exp(log_sigma) (M,)."""
         i, u = _cell(np.clip(x, self.mu[0], self.mu[-1]), self.mu[0], MU_STEP, len(self.mu))
         step = np.log(SIGMAS[1] / SIGMAS[0])
         j, v = _cell(np.clip(log_sigma, np.log(SIGMAS[0]), np.log(SIGMAS[-1])), np.log(SIGMAS[0]), step, len(SIGMAS))
-        (n, sigmas, places), v = self.values.shape, v[:, None]
-        flat, first = self.values.ravel(), (np.arange(n) * sigmas + j[:, None]) * places + i
-        low = (1 - u) * flat[first] + u * flat[first + 1]
-        high = (1 - u) * flat[first + places] + u * flat[first + places + 1]
-        return np.asarray((1 - v) * low + v * high)
+        (_, n, sigmas, places), v = self.values.shape, v[:, None]
+        first = (np.arange(n) * sigmas + j[:, None]) * places + i
+        total = []
+        for values, log_weight in zip(self.values, self.log_shape, strict=True):
+            flat = values.ravel()
+            low = (1 - u) * flat[first] + u * flat[first + 1]
+            high = (1 - u) * flat[first + places] + u * flat[first + places + 1]
+            total.append(((1 - v) * low + v * high).sum(1) + log_weight)
+        return np.asarray(logsumexp(total, axis=0))
 
 
 @dataclass(frozen=True)
@@ -153,7 +176,7 @@ def _target(form: Form, data: Evidence, z: Array) -> Array:
 
 def _target_of(form: Form, data: Evidence, z: Array) -> Array:
     theta, log_sigma = z[:, :-1], z[:, -1]
-    return np.asarray(data.log_likelihood(form.x(theta, data.at), log_sigma).sum(1) + log_prior(form, theta, log_sigma))
+    return np.asarray(data.log_likelihood(form.x(theta, data.at), log_sigma) + log_prior(form, theta, log_sigma))
 
 
 def smoothed(log_w: Array) -> tuple[Array, float]:

@@ -129,7 +129,7 @@ def test_one_located_point_makes_no_law_whatever_the_bounds() -> None:
     two = law_of([at(1e4, 0.3), at(2e4, None, low=1.5), at(4e4, 0.5)])
     assert two.of("collapse").status == "fitted"
     x = two.predict_point("collapse", 2e4, 1.5e6).x
-    assert x.value is not None and x.value > 0.5  # the bound lifts it
+    assert x.value is not None and x.value > 0.42  # between 0.3 and 0.5, the bound lifts it
     left_out = law_of([at(1e4, 0.3), replace(at(2e4, 0.4), in_law=False)])
     assert left_out.of("collapse").status == "not fitted"
 

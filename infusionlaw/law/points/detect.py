@@ -7,6 +7,7 @@ how likely each form and width is, is learned from all of them (`pooling`), and 
 Nothing is searched for, so nothing gets stuck, and the likelihood shows all places that fit, not one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,15 +15,15 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from infusionlaw.law.dose import Array
-from infusionlaw.law.likelihood import REACH, STEP, Likelihood, aligned, scaled
+from infusionlaw.law.likelihood import REACH, STEP, Assumed, Likelihood, aligned, scaled
 from infusionlaw.law.points.fitting import WIDE, Fitted, log_allowed, sketch
 from infusionlaw.law.points.levels import Noise, Observed
-from infusionlaw.law.points.pooling import Pool
+from infusionlaw.law.points.pooling import Pool, Shape
 from infusionlaw.law.points.shapes import NEVER, Edges, falls
 
 # Sketches this much less likely than the best are left out. So many SOUGHT of what is looked for are tried with so many
 # PARTNERS, and each stands for SMOOTH bins. HALF_WAY: deviation of what is left of a fall where half is left.
-PARTNER, SOUGHT, PARTNERS, SMOOTH, HALF_WAY = 9.0, 300, 24, 1.5, 0.5
+PARTNER, SOUGHT, PARTNERS, SMOOTH, HALF_WAY = 9.0, 300, 24, 0.9, 0.5
 # A dose is on the plateau where rise and fall have come this far, and gone no further.
 REACHED = 0.95
 # A fall shows by two doses on the plateau before it and one beyond.
@@ -52,6 +53,7 @@ class Sketch:
     """A curve's sketches: one for each noise and form that its table believes in, each with its prior weight."""
 
     parts: tuple[tuple[Noise, float, Fitted], ...]
+    pool: Pool
 
     @property
     def peak(self) -> float:
@@ -94,7 +96,8 @@ def sketches(data: Observed, pool: Pool) -> Sketch:
     likeliest = pool.noises[0][0]
     rough = [(sketch(data, form, likeliest), q) for form, q in pool.forms]
     return Sketch(
-        tuple((noise, p * q, _believed(fit.under(data, noise), pool)) for noise, p in pool.noises for fit, q in rough)
+        tuple((noise, p * q, _believed(fit.under(data, noise), pool)) for noise, p in pool.noises for fit, q in rough),
+        pool,
     )
 
 
@@ -106,35 +109,59 @@ def _believed(fit: Fitted, pool: Pool) -> Fitted:
 
 def locate(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> Likelihood:
     """The likelihood of where a curve begins to rise, is half way up, or begins to fall."""
+    [found] = _read(data, which, rough, [None])
+    if found is None:
+        raise ValueError("no shape explains the curve at all")
+    return found
+
+
+def assumed(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> tuple[Assumed, ...]:
+    """The likelihood of the same place under each shape that all curves of the table may share."""
+    shapes = rough.pool.shapes
+    anyhow, *found = _read(data, which, rough, [None, *shapes])
+    return tuple(Assumed(shape.weight, place or anyhow) for shape, place in zip(shapes, found, strict=True) if anyhow)
+
+
+def _read(data: Observed, which: str, rough: Sketch, shapes: Sequence[Shape | None]) -> list[Likelihood | None]:
+    """The likelihood of a place under each shape; None of what explains nothing.
+
+    A shape of None stands for whatever the table believes in.
+    """
     doses = data.x[np.isfinite(data.x)]
     start, count = aligned(doses[0] - REACH, doses[-1])
-    inside, never = np.zeros(count), 0.0
+    inside, never = np.zeros((len(shapes), count)), np.zeros(len(shapes))
     for noise, p, fit in rough.parts:
         if fit.log_likelihood.max() > rough.peak - PARTNER:
             many = (PARTNERS, SOUGHT) if which == "fall" else (SOUGHT, PARTNERS)
-            density, beyond = _density(data, noise, fit.closer(data, noise, *many), rough.peak, which, start, count)
-            inside, never = inside + p * density, never + p * beyond
+            own, value, smear = _weighed(data, noise, fit.closer(data, noise, *many), rough.peak, which)
+            for i, shape in enumerate(shapes):
+                width = own.width if which == "fall" else np.full(len(own.width), np.nan)
+                factor = 1.0 if shape is None else rough.pool.relative(shape, fit.form, width)
+                density, beyond = _density(own, value * factor, smear, which, start, count)
+                inside[i], never[i] = inside[i] + p * density, never[i] + p * beyond
     first = round((aligned(doses[0], doses[-1])[0] - start) / STEP)
-    return scaled(start + first * STEP, inside[first:], float(inside[:first].mean()) if first else 0.0, never)
+    return [
+        scaled(start + first * STEP, places[first:], float(places[:first].mean()) if first else 0.0, float(none))
+        if places.any() or none
+        else None
+        for places, none in zip(inside, never, strict=True)
+    ]
 
 
-def _density(
-    data: Observed, noise: Noise, fit: Fitted, peak: float, which: str, start: float, count: int
-) -> tuple[Array, float]:
-    """The likelihood of each bin (count,) from `start`, over all widths and partners, and that of none at all."""
-    smear = 0.0
+def _weighed(data: Observed, noise: Noise, fit: Fitted, peak: float, which: str) -> tuple[Edges, Array, float]:
+    """The rises or falls that are looked for, what each explains over all partners, and how far to smear it."""
     if which == "fall":
         own, (value, top) = fit.falls, fit.of_falls
         value = value * np.exp(top - peak)
-        smear = _smear(data, noise, own, value)
-    else:
-        own, likely = fit.rises, np.exp(fit.log_likelihood - peak)
-        every = falls(data.x, fit.form, WIDE)
-        value = (
-            likely
-            @ fit.falls.weight
-            / np.maximum(np.exp(log_allowed(own, every)) @ every.weight, WIDE.dex / WIDE.parts)
-        )
+        return own, value, _smear(data, noise, own, value)
+    own, likely = fit.rises, np.exp(fit.log_likelihood - peak)
+    every = falls(data.x, fit.form, WIDE)
+    room = np.maximum(np.exp(log_allowed(own, every)) @ every.weight, WIDE.dex / WIDE.parts)
+    return own, likely @ fit.falls.weight / room, 0.0
+
+
+def _density(own: Edges, value: Array, smear: float, which: str, start: float, count: int) -> tuple[Array, float]:
+    """The likelihood of each bin (count,) from `start`, over all widths, and that of none at all."""
     there = np.isfinite(own.knot)
     place, mass = own.part(0.5 if which == "half" else 0.0)[there], (value * own.weight)[there]
     found = np.histogram(place, start + STEP * np.arange(count + 1), weights=mass)[0] / STEP

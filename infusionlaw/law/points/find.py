@@ -22,7 +22,7 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.likelihood import Likelihood
 from infusionlaw.law.points.curves import Curve, Score, curves
-from infusionlaw.law.points.detect import Sketch, locate, sketches
+from infusionlaw.law.points.detect import Sketch, assumed, locate, sketches
 from infusionlaw.law.points.levels import Observed, Prior
 from infusionlaw.law.points.point import KINDS, Kind, Point, Status
 from infusionlaw.law.points.pooling import Pool, pooled
@@ -40,6 +40,7 @@ NOT_TOLD = "recall is much the same at every dose, and neither a dose 0 nor `cha
 NOTHING_TO_LOSE = "retention never leaves guessing: there was nothing to lose"
 BARE = "fewer than two doses lie on the plateau before it, so its interval is less sure than it says; add doses there"
 RISING = "it rises up to the largest doses, and a collapse before that would not show, so no law counts it"
+NO_SCORE = (0.0, 0.03)  # the least that a score can be, and how far a mean of runs may be taken to lie below
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
 RECALL, RETENTION, UNSTATED = Prior((0.2, 0.7, 0.0), (0.2, 0.3, 0.25)), Prior((0.4, 0.7, 0.0), (0.5, 0.3, 0.25)), 0.25
 SCORES: dict[Kind, Score] = {
@@ -121,8 +122,10 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
         return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]
     what = "half way from guessing to the plateau" if acquisition == "half" else ""
     before = f"{what} before the smallest dose" if what else "already above guessing at the smallest dose"
-    place = locate(data, "half", rough) if acquisition == "half" else place
-    return [_decided(curve, "acquisition", place, before, what), _fall(curve, "collapse", data, rough)]
+    at: Literal["half", "rise"] = "half" if acquisition == "half" else "rise"
+    place = locate(data, at, rough)
+    rise = replace(_decided(curve, "acquisition", place, before, what), assumed=assumed(data, at, rough))
+    return [rise, _fall(curve, "collapse", data, rough)]
 
 
 def _too_few(curve: Curve) -> list[Point]:
@@ -151,6 +154,7 @@ def observed(curve: Curve) -> Observed:
         each=(*(item[4] for item in extra), *curve.each),
         prior=Prior((prior.mean[0], prior.mean[1], floor), prior.sd),
         retention=curve.score == "retention",
+        least=curve.guessing or NO_SCORE,
     )
 
 
@@ -166,7 +170,7 @@ def _fall(curve: Curve, kind: Kind, data: Observed, rough: Sketch) -> Point:
     else:
         bare = rough.on_plateau < 2
         point = _decided(curve, kind, place, "already falling from the smallest dose", caveat=BARE if bare else "")
-    return replace(point, response=rough.response())
+    return replace(point, response=rough.response(), assumed=assumed(data, "fall", rough))
 
 
 def falls(place: Likelihood) -> bool:

@@ -113,5 +113,6 @@ def log_order(data: Observed, rise: Array, fall: Array, levels: Levels) -> Array
     below, up, down = (1.0, (0.0, -1.0, 0.0)), (0.0, (-1.0, 1.0, 0.0)), (0.0, (0.0, 1.0, -1.0))
     rises, falls = np.isfinite(rise), fall < NEVER
     prior = log_prior_positive(data.prior, *below) + rises * log_prior_positive(data.prior, *up)
-    prior = prior + falls * log_prior_positive(data.prior, *down)
-    return np.asarray(np.where(rise == NEVER, 0.0, levels.log_order(rises, falls) - prior))
+    floor = log_prior_positive(data.prior, -data.least[0], (0.0, 0.0, 1.0), data.least[1])
+    prior = prior + falls * (log_prior_positive(data.prior, *down) + floor)
+    return np.asarray(np.where(rise == NEVER, 0.0, levels.log_order(rises, falls, data.least) - prior))

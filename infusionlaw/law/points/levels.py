@@ -43,9 +43,12 @@ class Noise:
 
 @dataclass(frozen=True)
 class Observed:
-    """Observations of one curve: ascending x (J,), -inf for dose 0; y (J,); runs a dose (J,), inf for a level that is
-    known otherwise; known (J,): variance of one run's score over questions; squares (J,): of the runs of a dose about
-    their mean; drop: how far the means fall after their largest; prior of the levels; whether it is retention.
+    """Observations of one curve: ascending x (J,), -inf for dose 0; y (J,).
+
+    runs (J,): runs a dose, inf for a level that is known otherwise; known (J,): variance of one run's score over
+    questions; squares (J,): of the runs of a dose about their mean; each: their scores; prior: of the levels;
+    retention: whether it is retention; least: what guessing gives and its deviation, since no fall goes below that; 0
+    where nobody stated it.
     """
 
     x: Array
@@ -56,6 +59,7 @@ class Observed:
     each: tuple[tuple[float, ...], ...]
     prior: Prior
     retention: bool
+    least: tuple[float, float] = (0.0, 0.03)
 
     @property
     def drop(self) -> float:
@@ -125,8 +129,11 @@ class Levels:
             "plateau, floor": middle * last,
         }
 
-    def log_order(self, rises: Mask, falls: Mask) -> Array:
-        """Log probability that the plateau lies below 1 and, where a curve rises or falls, above first and floor."""
+    def log_order(self, rises: Mask, falls: Mask, least: tuple[float, float]) -> Array:
+        """Log probability that the plateau lies below 1 and, where a curve rises or falls, above first and floor.
+
+        least: the level below which no fall goes, and its deviation.
+        """
         first, plateau, floor = self.mean
         of = self.covariance
         up = of["plateau"] + of["first"] - 2 * of["first, plateau"]
@@ -134,13 +141,14 @@ class Levels:
         chance = ndtr((1 - plateau) / np.sqrt(of["plateau"]))
         chance = chance * np.where(rises, ndtr((plateau - first) / np.sqrt(up)), 1.0)
         chance = chance * np.where(falls, ndtr((plateau - floor) / np.sqrt(down)), 1.0)
+        chance = chance * np.where(falls, ndtr((floor - least[0]) / np.sqrt(of["floor"] + least[1] ** 2)), 1.0)
         return np.asarray(np.log(np.maximum(chance, 1e-12)))
 
 
-def log_prior_positive(prior: Prior, constant: float, contrast: Contrast) -> float:
+def log_prior_positive(prior: Prior, constant: float, contrast: Contrast, slack: float = 0.0) -> float:
     """The same under the prior."""
     mean = constant + float(np.dot(contrast, prior.mean))
-    return float(log_ndtr(mean / np.sqrt(np.dot(np.square(contrast), np.square(prior.sd)))))
+    return float(log_ndtr(mean / np.sqrt(np.dot(np.square(contrast), np.square(prior.sd)) + slack**2)))
 
 
 def bases(rise: Array, fall: Array) -> tuple[Array, Array, Array]:

@@ -12,24 +12,25 @@ from typing import Any, Literal
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
-from infusionlaw.law.likelihood import STEP, Likelihood
+from infusionlaw.law.likelihood import STEP, Assumed, Likelihood
 from infusionlaw.law.points.detect import Level, Response
 from infusionlaw.records import DoseUnit
 
 Kind = Literal["acquisition", "collapse", "retention", "tolerance"]
 Status = Literal["found", "not reached", "before the grid", "no effect", "ambiguous"]
 KINDS: tuple[Kind, ...] = ("acquisition", "collapse", "retention", "tolerance")
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True)
 class Point:
     """One point of one (N, D, S). x: in the dose coordinate of `unit`; share, exposures: the same in other words.
 
-    likelihood: what the data say of x, None when nothing; response: height and widths of the curve the point is on;
-    level: what the point is: of acquisition how far up (0: where recall leaves guessing, 0.5: half way), of tolerance
-    the rise of general loss in bits per byte; in_law: whether a law counts it, else the note says why not; held_out:
-    whether it is of held-out runs, which no law counts.
+    likelihood: what the data say of x, None when nothing; assumed: the same under each shape that the curves of its
+    table may share, since a shape that is not theirs moves all points alike; response: height and widths of the curve
+    the point is on; level: what the point is: of acquisition how far up (0: where recall leaves guessing, 0.5: half
+    way), of tolerance the rise of general loss in bits per byte; in_law: whether a law counts it, else the note says
+    why not; held_out: whether it is of held-out runs, which no law counts.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Point:
     facts: float | None = None
     tokens_per_fact: float | None = None
     likelihood: Likelihood | None = None
+    assumed: tuple[Assumed, ...] = ()
     response: Response | None = None
     level: float | None = None
     in_law: bool = True
@@ -81,6 +83,7 @@ def point_json(point: Point) -> dict[str, Any]:
         "x": point.x.as_dict(),
         "note": point.note,
         "likelihood": asdict(point.likelihood) if point.likelihood else None,
+        "assumed": [asdict(item) for item in point.assumed],
         "response": asdict(point.response) if point.response else None,
     }
 
@@ -100,12 +103,17 @@ def point_from(content: dict[str, Any], unit: DoseUnit) -> Point:
         note=content["note"],
         facts=content["facts"],
         tokens_per_fact=content["tokens_per_fact"],
-        likelihood=Likelihood(**{**place, "inside": tuple(place["inside"])}) if place else None,
+        likelihood=_likelihood(place) if place else None,
+        assumed=tuple(Assumed(item["weight"], _likelihood(item["likelihood"])) for item in content["assumed"]),
         response=Response(**{name: Level(**level) for name, level in shape.items()}) if shape else None,
         level=content["level"],
         in_law=content["in_law"],
         held_out=content.get("held_out", False),
     )
+
+
+def _likelihood(content: dict[str, Any]) -> Likelihood:
+    return Likelihood(**{**content, "inside": tuple(content["inside"])})
 
 
 def write_points(path: str | Path, points: Sequence[Point]) -> None:

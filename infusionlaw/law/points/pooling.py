@@ -13,7 +13,7 @@ likeliest shapes. A curve is judged by what the *others* say, q(h) / Z_i(h)^c, s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -34,14 +34,15 @@ NOISES = (
 FIRST_NOISE = Noise(LEVEL, 0.4)
 # Log width of falls: means and deviations over curves, with their prior; and the part of widths that are any.
 MEANS, SPREADS, WIDTH, WIDTH_SPREAD = np.log(np.geomspace(0.03, 2.5, 19)), (0.15, 0.4, 0.9), np.log(0.4), 1.2
-WIDTHS, ANY_WIDTH = tuple(product(MEANS, SPREADS)), 0.2
+WIDTHS, ANY_WIDTH = tuple(product(MEANS, SPREADS)), 0.05
 STEPS = 0.15  # how likely all falls are next to steps
 SAME_FORM = 0.75  # how likely all curves are of one form
 # Forms so many times as likely as the others: of all forms a hinge collapses earliest, which errs on the safe side.
 USUAL: dict[Form, float] = {"hinge": 2.0}
-LEVELS_COUNT, LEAST_SD = 1.0, 0.05  # how many curves the levels' prior counts as; their least deviation over curves
+LEVELS_COUNT, LEAST_SD = 0.3, 0.03  # how many curves the levels' prior counts as; their least deviation over curves
 COUNTS = {"noise": 1.0, "width": 0.75, "form": 0.75}  # c above
 SWEEPS = 4
+WIDTH_GROUPS, UNSEEN = 4, 0.02  # of widths that curves may share; shapes less likely than this are left out
 ENOUGH_CURVES = 12  # what more curves say of width and form counts no more than so many
 # Noise and levels are first learned roughly, by so many forms; noises less likely than this then are not tried again.
 ROUGH, UNLIKELY, LOWER = 1, 1e-3, 2
@@ -49,10 +50,23 @@ ENOUGH, NEGLIGIBLE = 0.7, 0.05  # noises beyond the likeliest that have ENOUGH, 
 
 
 @dataclass(frozen=True)
+class Shape:
+    """A shape that all curves of a table may share, and how likely it is.
+
+    forms: weight of each form, all on one or as usual; width: weight of every WIDTHS.
+    """
+
+    weight: float
+    forms: tuple[tuple[Form, float], ...]
+    width: Array
+
+
+@dataclass(frozen=True)
 class Pool:
     """What is believed of a curve before its own scores are looked at.
 
-    noises, forms: with their weights; width: weight of every WIDTHS; plateau, floor: mean and deviation over curves.
+    noises, forms: with their weights; width: weight of every WIDTHS; plateau, floor: mean and deviation over curves;
+    shapes: what all curves, this one among them, may share.
     """
 
     noises: tuple[tuple[Noise, float], ...]
@@ -60,10 +74,16 @@ class Pool:
     width: Array
     plateau: tuple[float, float]
     floor: tuple[float, float]
+    shapes: tuple[Shape, ...]
 
     def width_weight(self, width: Array) -> Array:
         """How likely each width (n,) is, relative to one that is even in its logarithm; 1 for none."""
         return np.asarray(self.width @ _relative(width))
+
+    def relative(self, shape: Shape, form: Form, width: Array) -> Array:
+        """How much likelier falls of a form and of widths (n,) are where all curves share a shape: (n,)."""
+        own = dict(shape.forms).get(form, 0.0) / dict(self.forms)[form]
+        return np.asarray(own * (shape.width @ _relative(width)) / self.width_weight(width))
 
     def seen_by(self, data: Observed) -> Observed:
         """A curve with the levels' priors of this pool."""
@@ -121,11 +141,30 @@ def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[P
             total = np.sum(sums, axis=0) if sums else np.zeros((2, 3))
             levels = (_level(start[0], total[0]), _level(start[1], total[1]))
 
+    shapes = _shapes(forms, named, q)
+
     def pool(i: int | None) -> Pool:
         own = {n: q[n] if i is None else _without(log_prior[n], z[n], i) for n in q}
-        return Pool(_kept(own["noise"], q["noise"]), _forms(forms, own["form"] @ named), own["width"], *levels)
+        return Pool(_kept(own["noise"], q["noise"]), _forms(forms, own["form"] @ named), own["width"], *levels, shapes)
 
     return pool(None), [pool(i) for i in range(len(curves))]
+
+
+def _shapes(forms: Sequence[Form], named: Array, q: dict[str, Array]) -> tuple[Shape, ...]:
+    """Each form, or any for each curve, with each of WIDTH_GROUPS of the widths; the unlikely are left out."""
+    mean = np.array(WIDTHS)[:, 0]
+    by_mean = np.array([q["width"][mean == value].sum() for value in MEANS])
+    group = np.minimum((by_mean.cumsum() - by_mean / 2) * WIDTH_GROUPS, WIDTH_GROUPS - 1).astype(int)
+    found = []
+    for row, p_form in zip(named, q["form"], strict=True):
+        for number in range(WIDTH_GROUPS):
+            width = np.where(np.isin(mean, MEANS[group == number]), q["width"], 0.0)
+            if width.sum() > 0:
+                own = tuple((form, float(w)) for form, w in zip(forms, row, strict=True) if w > 0)
+                found.append(Shape(float(p_form * width.sum()), own, width / width.sum()))
+    likely = [shape for shape in found if shape.weight >= UNSEEN]
+    total = sum(shape.weight for shape in likely)
+    return tuple(replace(shape, weight=shape.weight / total) for shape in likely)
 
 
 def _with_levels(data: Observed, plateau: tuple[float, float], floor: tuple[float, float]) -> Observed:
