@@ -7,7 +7,6 @@ how likely each form and width is, is learned from all of them (`pooling`), and 
 Nothing is searched for, so nothing gets stuck, and the likelihood shows all places that fit, not one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,7 +17,7 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import REACH, STEP, Assumed, Likelihood, aligned, scaled
 from infusionlaw.law.points.fitting import WIDE, Fitted, log_allowed, sketch
 from infusionlaw.law.points.levels import Noise, Observed
-from infusionlaw.law.points.pooling import Pool, Shape
+from infusionlaw.law.points.pooling import Pool
 from infusionlaw.law.points.shapes import NEVER, Edges, falls
 
 # Sketches this much less likely than the best are left out. So many SOUGHT of what is looked for are tried with so many
@@ -107,45 +106,44 @@ def _believed(fit: Fitted, pool: Pool) -> Fitted:
     return replace(fit, falls=falls)
 
 
-def locate(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> Likelihood:
-    """The likelihood of where a curve begins to rise, is half way up, or begins to fall."""
-    [found] = _read(data, which, rough, [None])
-    if found is None:
-        raise ValueError("no shape explains the curve at all")
-    return found
+@dataclass(frozen=True)
+class Located:
+    """Where a curve begins to rise, is half way up, or begins to fall.
 
-
-def assumed(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> tuple[Assumed, ...]:
-    """The likelihood of the same place under each shape that all curves of the table may share."""
-    shapes = rough.pool.shapes
-    anyhow, *found = _read(data, which, rough, [None, *shapes])
-    return tuple(Assumed(shape.weight, place or anyhow) for shape, place in zip(shapes, found, strict=True) if anyhow)
-
-
-def _read(data: Observed, which: str, rough: Sketch, shapes: Sequence[Shape | None]) -> list[Likelihood | None]:
-    """The likelihood of a place under each shape; None of what explains nothing.
-
-    A shape of None stands for whatever the table believes in.
+    assumed: the likelihood under each shape that all curves of the table may share; likelihood: over all of them.
     """
+
+    likelihood: Likelihood
+    assumed: tuple[Assumed, ...]
+
+
+def located(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> Located:
+    """Locate a point by all shapes together, and by each that the curves of its table may share."""
+    shapes = rough.pool.shapes
     doses = data.x[np.isfinite(data.x)]
     start, count = aligned(doses[0] - REACH, doses[-1])
-    inside, never = np.zeros((len(shapes), count)), np.zeros(len(shapes))
+    inside, never = np.zeros((1 + len(shapes), count)), np.zeros(1 + len(shapes))
     for noise, p, fit in rough.parts:
         if fit.log_likelihood.max() > rough.peak - PARTNER:
             many = (PARTNERS, SOUGHT) if which == "fall" else (SOUGHT, PARTNERS)
             own, value, smear = _weighed(data, noise, fit.closer(data, noise, *many), rough.peak, which)
-            for i, shape in enumerate(shapes):
-                width = own.width if which == "fall" else np.full(len(own.width), np.nan)
-                factor = 1.0 if shape is None else rough.pool.relative(shape, fit.form, width)
-                density, beyond = _density(own, value * factor, smear, which, start, count)
+            width = own.width if which == "fall" else np.full(len(own.width), np.nan)
+            under = np.concatenate([value[None], value * rough.pool.relative(fit.form, width)])
+            for i, each in enumerate(under):
+                density, beyond = _density(own, each, smear, which, start, count)
                 inside[i], never[i] = inside[i] + p * density, never[i] + p * beyond
     first = round((aligned(doses[0], doses[-1])[0] - start) / STEP)
-    return [
-        scaled(start + first * STEP, places[first:], float(places[:first].mean()) if first else 0.0, float(none))
-        if places.any() or none
-        else None
-        for places, none in zip(inside, never, strict=True)
+    explained = inside.any(1) | (never > 0)  # by some shapes nothing is: they say what all together say
+    found = [
+        scaled(start + first * STEP, inside[i, first:], float(inside[i, :first].mean()) if first else 0.0, never[i])
+        for i in np.where(explained, np.arange(len(explained)), 0)
     ]
+    return Located(found[0], tuple(Assumed(shape.weight, own) for shape, own in zip(shapes, found[1:], strict=True)))
+
+
+def locate(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> Likelihood:
+    """The likelihood of where a curve begins to rise, is half way up, or begins to fall."""
+    return located(data, which, rough).likelihood
 
 
 def _weighed(data: Observed, noise: Noise, fit: Fitted, peak: float, which: str) -> tuple[Edges, Array, float]:

@@ -22,7 +22,7 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.likelihood import Likelihood
 from infusionlaw.law.points.curves import Curve, Score, curves
-from infusionlaw.law.points.detect import Sketch, assumed, locate, sketches
+from infusionlaw.law.points.detect import Sketch, located, sketches
 from infusionlaw.law.points.levels import Observed, Prior
 from infusionlaw.law.points.point import KINDS, Kind, Point, Status
 from infusionlaw.law.points.pooling import Pool, pooled
@@ -116,15 +116,14 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     rough = sketches(data, pool)
     if curve.score == "retention":
         return [_fall(curve, "retention", data, rough)]
-    place = locate(data, "rise", rough)
-    if place.masses[-1] > UNSURE:
+    found = located(data, "rise", rough)
+    if found.likelihood.masses[-1] > UNSURE:
         note = NOT_LEARNED if curve.zero or curve.guessing else NOT_TOLD
         return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]
     what = "half way from guessing to the plateau" if acquisition == "half" else ""
     before = f"{what} before the smallest dose" if what else "already above guessing at the smallest dose"
-    at: Literal["half", "rise"] = "half" if acquisition == "half" else "rise"
-    place = locate(data, at, rough)
-    rise = replace(_decided(curve, "acquisition", place, before, what), assumed=assumed(data, at, rough))
+    found = located(data, "half", rough) if acquisition == "half" else found
+    rise = replace(_decided(curve, "acquisition", found.likelihood, before, what), assumed=found.assumed)
     return [rise, _fall(curve, "collapse", data, rough)]
 
 
@@ -160,7 +159,8 @@ def observed(curve: Curve) -> Observed:
 
 def _fall(curve: Curve, kind: Kind, data: Observed, rough: Sketch) -> Point:
     """The collapse of recall or of retention."""
-    place = locate(data, "fall", rough)
+    found = located(data, "fall", rough)
+    place = found.likelihood
     if not falls(place):
         if kind == "retention" and (note := _at_guessing(curve)):
             return _nothing(curve, "retention", "no effect", note)
@@ -170,7 +170,7 @@ def _fall(curve: Curve, kind: Kind, data: Observed, rough: Sketch) -> Point:
     else:
         bare = rough.on_plateau < 2
         point = _decided(curve, kind, place, "already falling from the smallest dose", caveat=BARE if bare else "")
-    return replace(point, response=rough.response(), assumed=assumed(data, "fall", rough))
+    return replace(point, response=rough.response(), assumed=found.assumed)
 
 
 def falls(place: Likelihood) -> bool:

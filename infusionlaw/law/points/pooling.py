@@ -46,6 +46,7 @@ WIDTH_GROUPS, UNSEEN = 4, 0.02  # of widths that curves may share; shapes less l
 ENOUGH_CURVES = 12  # what more curves say of width and form counts no more than so many
 # Noise and levels are first learned roughly, by so many forms; noises less likely than this then are not tried again.
 ROUGH, UNLIKELY, LOWER = 1, 1e-3, 2
+FEW, MANY = (16, 80), (30, 150)  # rises and falls of a sketch, when learning roughly and then
 ENOUGH, NEGLIGIBLE = 0.7, 0.05  # noises beyond the likeliest that have ENOUGH, and forms below NEGLIGIBLE, are left out
 
 
@@ -80,10 +81,12 @@ class Pool:
         """How likely each width (n,) is, relative to one that is even in its logarithm; 1 for none."""
         return np.asarray(self.width @ _relative(width))
 
-    def relative(self, shape: Shape, form: Form, width: Array) -> Array:
-        """How much likelier falls of a form and of widths (n,) are where all curves share a shape: (n,)."""
-        own = dict(shape.forms).get(form, 0.0) / dict(self.forms)[form]
-        return np.asarray(own * (shape.width @ _relative(width)) / self.width_weight(width))
+    def relative(self, form: Form, width: Array) -> Array:
+        """How much likelier falls of a form and of widths (n,) are where all curves share each shape: (shapes, n)."""
+        own = np.array([dict(shape.forms).get(form, 0.0) for shape in self.shapes]) / dict(self.forms)[form]
+        every = _relative(width)
+        by_shape = np.array([shape.width for shape in self.shapes]) @ every
+        return np.asarray(own[:, None] * by_shape / (self.width @ every))
 
     def seen_by(self, data: Observed) -> Observed:
         """A curve with the levels' priors of this pool."""
@@ -130,7 +133,8 @@ def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[P
         seen = [_with_levels(c, *levels) for c in curves]
         tried = forms if last else forms[:ROUGH]
         noises = _worth_trying(q["noise"]) if last else np.arange(len(NOISES))
-        tables = [_table(c, [sketch(c, form, likeliest) for form in tried], noises) for c in seen]
+        many = MANY if last else FEW
+        tables = [_table(c, [sketch(c, form, likeliest, *many) for form in tried], noises) for c in seen]
         q, z = _swept(tables, named if last else named[:, :ROUGH], log_prior)
         if not last:
             before, likeliest = likeliest, NOISES[int(q["noise"].argmax())]
