@@ -44,8 +44,9 @@ Mask = NDArray[np.bool_]
 class Evidence:
     """Points at their conditions: values of log likelihood (H, n, S, M) over SIGMAS and the places mu (M,).
 
-    log_shape: log weight (H,) of each shape that the curves of all points may share. The points are independent given
-    the shape, not without: a shape that is not quite theirs moves them all alike.
+    shapes: how likely each shape is that the curves of all points may share (H,), adding up to 1. The points are
+    independent given the shape, not without: a shape that is not quite theirs moves them all alike. shift: how far
+    beyond their middles each shape has the points (H,).
     middle, spread: median and half of the 68 % interval (n,); of a bound (not `located`) a rough place beyond it.
     window: the lowest and highest x that the points' doses cover.
     """
@@ -53,7 +54,8 @@ class Evidence:
     at: Places
     mu: Array
     values: Array
-    log_shape: Array
+    shapes: Array
+    shift: Array
     middle: Array
     spread: Array
     located: Mask
@@ -67,10 +69,11 @@ class Evidence:
         for, 1 if not given. The log likelihood of a point is multiplied by it.
         """
         shaped = [item for item in points if not isinstance(item, Likelihood)]
-        log_shape = np.log([own.weight for own in shaped[0]]) if shaped else np.zeros(1)
+        shapes = np.array([own.weight for own in shaped[0]] if shaped else [1.0])
+        shapes = shapes / shapes.sum()
         under = [
             [item if isinstance(item, Likelihood) else item[h].likelihood for item in points]
-            for h in range(len(log_shape))
+            for h in range(len(shapes))
         ]
         every = [item for own in under for item in own]
         window = min(item.start for item in every), max(float(item.edges[-1]) for item in every)
@@ -79,26 +82,34 @@ class Evidence:
         weight = np.ones(count) if weight is None else weight
         values = table(every, mu, SIGMAS).reshape(len(under), count, len(SIGMAS), len(mu))
         rough = np.array([[_rough(item) for item in own] for own in under])
-        middle, spread = np.tensordot(np.exp(log_shape), rough, 1).T
+        middle, spread = np.tensordot(shapes, rough, 1).T
+        shift = np.average(rough[:, :, 0] - middle, axis=1, weights=weight / spread**2)
         found = np.isfinite(np.array([[item.quantile(0.5) for item in own] for own in under]))
         return cls(
-            at, mu, values * weight[:, None, None], log_shape, middle, spread / np.sqrt(weight), found.all(0), window
+            at=at,
+            mu=mu,
+            values=values * weight[:, None, None],
+            shapes=shapes,
+            shift=shift,
+            middle=middle,
+            spread=spread / np.sqrt(weight),
+            located=np.asarray(found.all(0)),
+            window=window,
         )
 
-    def log_likelihood(self, x: Array, log_sigma: Array) -> Array:
-        """log likelihood of all points (M,) where the law places them at x (M, n) with scatter exp(log_sigma) (M,)."""
+    def log_likelihood(self, x: Array, log_sigma: Array, shape: NDArray[np.intp]) -> Array:
+        """log likelihood (M,) of all points under a shape each (M,).
+
+        The law places the points at x (M, n) with scatter exp(log_sigma) (M,).
+        """
         i, u = _cell(np.clip(x, self.mu[0], self.mu[-1]), self.mu[0], MU_STEP, len(self.mu))
         step = np.log(SIGMAS[1] / SIGMAS[0])
         j, v = _cell(np.clip(log_sigma, np.log(SIGMAS[0]), np.log(SIGMAS[-1])), np.log(SIGMAS[0]), step, len(SIGMAS))
         (_, n, sigmas, places), v = self.values.shape, v[:, None]
-        first = (np.arange(n) * sigmas + j[:, None]) * places + i
-        total = []
-        for values, log_weight in zip(self.values, self.log_shape, strict=True):
-            flat = values.ravel()
-            low = (1 - u) * flat[first] + u * flat[first + 1]
-            high = (1 - u) * flat[first + places] + u * flat[first + places + 1]
-            total.append(((1 - v) * low + v * high).sum(1) + log_weight)
-        return np.asarray(logsumexp(total, axis=0))
+        flat, first = self.values.ravel(), ((shape[:, None] * n + np.arange(n)) * sigmas + j[:, None]) * places + i
+        low = (1 - u) * flat[first] + u * flat[first + 1]
+        high = (1 - u) * flat[first + places] + u * flat[first + places + 1]
+        return np.asarray(((1 - v) * low + v * high).sum(1))
 
 
 @dataclass(frozen=True)
@@ -155,28 +166,48 @@ def posterior(form: Form, data: Evidence, rng: np.random.Generator) -> Posterior
     centre, root = _start(form, data)
     kept: list[tuple[Array, Array]] = []
     for _ in range(ROUNDS):
-        z = _student(centre, root, SAMPLES, rng)
-        kept = [*kept[-1:], (z, _target(form, data, z) - _student_density(z, centre, root))]
+        z, _, log_w = _drawn(form, data, centre, root, SAMPLES, rng)
+        kept = [*kept[-1:], (z, log_w)]
         every, weight = np.concatenate([z for z, _ in kept]), _cut(np.concatenate([w for _, w in kept]))
         centre = weight @ every
         spread = (every - centre) * np.sqrt(weight)[:, None]
         root = np.linalg.cholesky(spread.T @ spread * INFLATE + 1e-8 * np.eye(len(centre)))
-    z = _student(centre, root, FINAL, rng)
-    log_w = _target(form, data, z) - _student_density(z, centre, root)
+    z, shape, log_w = _drawn(form, data, centre, root, FINAL, rng)
     log_w, k = smoothed(log_w)
     total = float(logsumexp(log_w))
+    z = _moved(z, data.shift[shape])
     return Posterior(form, z, np.exp(log_w - total), total - float(np.log(len(z))), k)
 
 
-def _target(form: Form, data: Evidence, z: Array) -> Array:
+def _drawn(
+    form: Form, data: Evidence, centre: Array, root: Array, count: int, rng: np.random.Generator
+) -> tuple[Array, NDArray[np.intp], Array]:
+    """Draws about a centre, a shape for each in proportion to its weight, and the draws' log weights.
+
+    Each draw is judged where its shape shifts the points to.
+    """
+    z = _student(centre, root, count, rng)
+    turn = (np.arange(count) + rng.random()) / count
+    shape = rng.permutation(np.minimum(np.searchsorted(data.shapes.cumsum(), turn), len(data.shapes) - 1))
+    return z, shape, _target(form, data, _moved(z, data.shift[shape]), shape) - _student_density(z, centre, root)
+
+
+def _moved(z: Array, shift: Array) -> Array:
+    """Draws (M, p + 1) with their intercept, the first parameter of every form, moved by (M,)."""
+    return np.concatenate([z[:, :1] + shift[:, None], z[:, 1:]], axis=1)
+
+
+def _target(form: Form, data: Evidence, z: Array, shape: NDArray[np.intp]) -> Array:
     """Log posterior density (M,) of draws z (M, p + 1), in blocks, so that memory stays small with many points."""
-    blocks = np.array_split(z, max(1, len(z) * len(data.middle) // BLOCK))
-    return np.concatenate([_target_of(form, data, block) for block in blocks])
+    count = max(1, len(z) * len(data.middle) // BLOCK)
+    blocks = zip(np.array_split(z, count), np.array_split(shape, count), strict=True)
+    return np.concatenate([_target_of(form, data, *block) for block in blocks])
 
 
-def _target_of(form: Form, data: Evidence, z: Array) -> Array:
+def _target_of(form: Form, data: Evidence, z: Array, shape: NDArray[np.intp]) -> Array:
     theta, log_sigma = z[:, :-1], z[:, -1]
-    return np.asarray(data.log_likelihood(form.x(theta, data.at), log_sigma) + log_prior(form, theta, log_sigma))
+    likelihood = data.log_likelihood(form.x(theta, data.at), log_sigma, shape)
+    return np.asarray(likelihood + log_prior(form, theta, log_sigma))
 
 
 def smoothed(log_w: Array) -> tuple[Array, float]:

@@ -11,6 +11,7 @@ from infusionlaw.law.dose import Interval, share_of
 from infusionlaw.law.fit import fit_law
 from infusionlaw.law.law import Law, law_band
 from infusionlaw.law.lawfile import read_law, write_law
+from infusionlaw.law.likelihood import Assumed, normal
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.simulate import TrueLaw, World, simulate, true_x
@@ -33,6 +34,30 @@ def at(
 def law_of(points: Sequence[Point]) -> Law:
     rows = [RunRecord(size=p.size, tokens=p.tokens, share=s, recall=0.5) for p in points for s in (0.0, 0.5)]
     return fit_law(rows, points)
+
+
+def test_a_law_takes_what_its_points_may_all_be_wrong_in() -> None:
+    points = [at(size, 0.3) for size in SIZES]
+    shapes = [tuple(Assumed(0.5, normal(x, 0.03)) for x in (0.1, 0.5)) for _ in SIZES]
+    shared = [replace(point, assumed=own) for point, own in zip(points, shapes, strict=True)]
+    low, high = (_width_at(law_of(each), 3e4) for each in (points, shared))
+    assert high > 2 * low and high > 0.35
+    one_of_another_table = [*shared[:-1], replace(shared[-1], assumed=shared[-1].assumed[:1])]
+    assert _width_at(law_of(one_of_another_table), 3e4) < high / 2
+
+
+def _width_at(law: Law, size: float) -> float:
+    x = law.predict_point("collapse", size, 1.5e6).x
+    assert x.low is not None and x.high is not None
+    return x.high - x.low
+
+
+def test_the_points_of_a_table_name_the_shapes_that_they_may_share() -> None:
+    rows, _ = simulate(World(spread=0.02), SIZES[:3], [1.5e6], SHARES, 2, np.random.default_rng(2))
+    for kind in ("acquisition", "collapse", "retention"):
+        found = [[item.weight for item in p.assumed] for p in find_points(rows) if p.kind == kind]
+        assert len(found) == 3 and found[0] == found[1] == found[2]
+        assert len(found[0]) > 1 and sum(found[0]) == pytest.approx(1)
 
 
 def test_where_most_points_are_bounds_the_law_is_still_that_of_those_found() -> None:

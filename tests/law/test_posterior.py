@@ -1,13 +1,16 @@
 """Draws of a form: whether they can be relied on, and how much a good sampler gets right."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
 from scipy.stats import genpareto, t
 
 from infusionlaw.law import fit
+from infusionlaw.law.dose import Array
 from infusionlaw.law.forms import PowerLaw, places
-from infusionlaw.law.likelihood import normal
+from infusionlaw.law.likelihood import Assumed, normal
 from infusionlaw.law.posterior import BAD, Evidence, posterior, smoothed
 from tests.law.test_fit import SIZES, at, law_of
 
@@ -40,6 +43,23 @@ def test_the_marginal_likelihood_does_not_hang_on_the_seed() -> None:
     found = [posterior(PowerLaw.around(where), data, np.random.default_rng(seed)) for seed in range(5)]
     assert np.ptp([each.log_evidence for each in found]) < 0.1
     assert max(each.k for each in found) < BAD
+
+
+def test_what_all_points_may_be_wrong_in_makes_the_level_unsure_and_not_the_slope() -> None:
+    where = places("share", np.repeat(SIZES, 3), np.tile([1e6, 2e6, 4e6], 4))
+    shifts = (-0.2, 0.0, 0.2)
+    shared = [tuple(Assumed(1 / 3, normal(shift + 0.1 * i, 0.02)) for shift in shifts) for i in range(12)]
+    own = [normal(0.1 * i, float(np.hypot(0.02, np.std(shifts)))) for i in range(12)]
+    form = PowerLaw.around(where)
+
+    def deviations(points: list[Any]) -> Array:
+        found = posterior(form, Evidence.of(where, points), np.random.default_rng(0))
+        assert found.k < BAD
+        return found.draws(4000, np.random.default_rng(1)).std(0)
+
+    (level, size, *_), (own_level, own_size, *_) = deviations(shared), deviations(own)
+    assert level == pytest.approx(np.std(shifts), rel=0.1)
+    assert own_level < level / 2 and size < own_size / 2
 
 
 def test_a_law_whose_draws_are_unreliable_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

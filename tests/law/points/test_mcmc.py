@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp, ndtr
+from scipy.special import log_ndtr, logsumexp, ndtr
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import REACH
@@ -20,6 +20,7 @@ from infusionlaw.law.likelihood import STEP as BIN
 from infusionlaw.law.points import find, fitting, pooling
 from infusionlaw.law.points.curves import OTHER_FACTS, curves
 from infusionlaw.law.points.detect import HALF_WAY, SMOOTH
+from infusionlaw.law.points.levels import LEAST_MIDDLING
 from infusionlaw.law.points.shapes import NARROWEST, WIDEST
 from infusionlaw.law.simulate import TrueLaw, World, simulate
 from infusionlaw.records import RunRecord
@@ -35,12 +36,16 @@ WORLDS = (
 
 @dataclass(frozen=True)
 class Runs:
-    """Each run on its own: log odds of its dose, recall and error; whether it is a run, not the level of guessing."""
+    """Each run on its own: log odds of its dose, recall and error; whether it is a run, not the level of guessing.
+
+    middling: variance of a score like that of its dose, beside that of one half.
+    """
 
     x: Array
     y: Array
     error: Array
     trained: Array
+    middling: Array
     seeds: float
 
 
@@ -53,11 +58,14 @@ def runs_of(rows: list[RunRecord]) -> Runs:
     unseen = np.array([row.unseen_recall for row in rows])
     guessing, sd = unseen.mean(), np.hypot(unseen.std() / np.sqrt(len(unseen)), OTHER_FACTS)
     at = np.concatenate([np.full(len(values), i) for i, values in enumerate(each)])
+    means = np.clip([np.mean(values) for values in each], 0, 1)
+    middling = LEAST_MIDDLING + (1 - LEAST_MIDDLING) * 4 * means * (1 - means)
     return Runs(
         x=np.append(x[at], -np.inf),
         y=np.append(np.concatenate(each), guessing),
         error=np.append(np.sqrt(known)[at], sd),
         trained=np.append(np.ones(len(at)), 0.0),
+        middling=np.append(middling[at], 1.0),
         seeds=float(np.median([len(values) for values in each])),
     )
 
@@ -90,6 +98,7 @@ class Posterior:
         first, self.last = runs.x[np.isfinite(runs.x)].min(), runs.x.max()
         self.low, self.extent = first - REACH, float(np.log(WIDEST / NARROWEST))
         self.level, self.knots, self.log_noise = noise_prior()
+        self.steady = [noise.steady for noise in pooling.NOISES]
         self.widths = width_prior()
         self.mean = np.array([*find.RECALL.mean[:2], runs.y[-1]])  # the floor is expected at guessing
         self.sd = np.array(find.RECALL.sd)
@@ -121,6 +130,7 @@ class Posterior:
         usual = np.log(pooling.ANY_WIDTH + (1 - pooling.ANY_WIDTH) * normals * self.extent)
         overlap = np.where(rise + np.exp(log_rise) <= fall, 0.0, np.log(fitting.OVERLAP))
         levels = -0.5 * (((theta[:, 4:] - self.mean) / self.sd) ** 2).sum(1)
+        levels += log_ndtr((floor - self.runs.y[-1]) / self.runs.error[-1])  # no fall goes below guessing
         return np.where(inside, usual + overlap - np.log(self.room(fall)) + levels, -np.inf)
 
     def by_noise(self, theta: Array) -> Array:
@@ -131,8 +141,8 @@ class Posterior:
         stay = np.clip(1 - (np.maximum(runs.x, -99.0) - fall) / np.exp(log_fall), 0, 1)
         high, left = start + up * (plateau - start), start + up * (floor - start)
         found = []
-        for level, knots in zip(self.level, self.knots, strict=True):
-            alone = runs.error**2 + runs.trained * level**2
+        for level, knots, steady in zip(self.level, self.knots, self.steady, strict=True):
+            alone = runs.error**2 + runs.trained * level**2 * (1.0 if steady else runs.middling)
             if knots == 1:  # each run has collapsed whole, or not at all
                 whole, gone = (np.exp(-((runs.y - value) ** 2) / (2 * alone)) for value in (high, left))
                 found.append((np.log(stay * whole + (1 - stay) * gone + 1e-300) - np.log(alone) / 2).sum(1))
