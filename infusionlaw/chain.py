@@ -70,7 +70,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
         raise InputError(f'{path}: "name" is {file.name!r}, which is no name of a folder; change it, or say --out')
     folder = folder_of(file, folder)
     with locked(folder):
-        remove_leftovers(folder)
+        remove_leftovers(folder, ("corpus", "predictions", "runs/*", "trunks/*"))
         keep_recipe(file, folder)
         study = Study(file, folder, lab.prepare(file, folder))
         asked = [*study.opening, *study.held_out]

@@ -36,8 +36,9 @@ class ConsoleWatch(Watch):
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("so far,"),
             TimeRemainingColumn(),
+            TextColumn("left"),
         )
         self._bars = Progress(*columns, console=self.console, transient=True)
         self._specs: dict[str, RunSpec] = {}
@@ -135,7 +136,8 @@ def _scores(record: RunRecord) -> str:
         )
         if value is not None
     ]
-    return "  ".join([*parts, f"general loss {record.general_loss:.3f}"])
+    loss = [] if record.general_loss is None else [f"general loss {record.general_loss:.3f}"]
+    return "  ".join([*parts, *loss])
 
 
 def estimate_table(estimates: Iterable[Estimate]) -> Table:

@@ -18,11 +18,15 @@ def grid(study: StudyFile, data: str) -> list[RunSpec]:
 
 
 def held_out(study: StudyFile, data: str) -> list[RunSpec]:
-    """The runs of [held_out], which are predicted before they are trained; what it leaves out is as in [design]."""
+    """Return the runs of [held_out], which are predicted before they are trained; what it leaves out is as in [design].
+
+    A size and token count that the law is fitted to is skipped.
+    """
     if study.held_out is None:
         return []
     design, held = study.design, study.held_out
-    return _runs(
+    fitted = {(size, tokens) for size in design.sizes for tokens in design.budgets}
+    asked = _runs(
         study,
         data,
         held.sizes,
@@ -31,6 +35,7 @@ def held_out(study: StudyFile, data: str) -> list[RunSpec]:
         held.seeds or design.seeds,
         True,
     )
+    return [spec for spec in asked if (spec.size, spec.tokens) not in fitted]
 
 
 def run_spec(

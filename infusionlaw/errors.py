@@ -11,5 +11,7 @@ class InputError(ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean "x"?` for a misspelt name, or the whole list when nothing is near."""
     names = sorted(known)
+    if not names:
+        return "there are none"
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(names)}"

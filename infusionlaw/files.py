@@ -3,12 +3,15 @@
 import errno
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from infusionlaw.errors import InputError
+
+OURS = re.compile(r"\..+\.\d+\.part")  # what `atomic_path` names a file that is not yet whole
 
 
 @contextmanager
@@ -38,10 +41,15 @@ def _disk_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in full or any(f"(os error {code})" in str(error) for code in full)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left half-written under `folder`."""
-    for part in folder.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, below: Sequence[str] = ()) -> None:
+    """Remove what a killed process of ours left half-written in a folder, and in those of its folders that match.
+
+    Files that `atomic_path` has not named stay.
+    """
+    for place in (folder, *(found for pattern in below for found in folder.glob(pattern) if found.is_dir())):
+        for part in place.glob(".*.part"):
+            if OURS.fullmatch(part.name) and part.is_file():
+                part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

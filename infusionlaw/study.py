@@ -60,9 +60,8 @@ class Study:
 
     @property
     def held_out(self) -> list[RunSpec]:
-        """The runs that are predicted first; a size and budget that the law is fitted to is none and is left out."""
-        fitted = {(spec.size, spec.tokens) for spec in self.fitted}
-        held = [spec for spec in held_out(self.file, self.data) if (spec.size, spec.tokens) not in fitted]
+        """Return the runs that are predicted first."""
+        held = held_out(self.file, self.data)
         return [*held, *self._looked_at(held)]
 
     @property
@@ -183,6 +182,18 @@ def keep_recipe(file: StudyFile, folder: Path) -> None:
             f"{file.training.recipe}; write recipe = {max(begun)} under [training] to go on with them, or name another "
             "folder with --out"
         )
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a process is running the study in a folder."""
+    try:
+        with (folder / ".lock").open("r") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 @contextmanager

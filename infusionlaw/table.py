@@ -23,7 +23,7 @@ from typing import Any
 
 from infusionlaw.cells import cell_value, is_missing
 from infusionlaw.errors import InputError
-from infusionlaw.files import write_text
+from infusionlaw.files import atomic_path, write_text
 from infusionlaw.records import RunRecord
 from infusionlaw.tabular import bare, read_rows
 
@@ -89,7 +89,7 @@ def table_text(records: Iterable[RunRecord]) -> str:
 
 
 def _cell(column: str, value: Any) -> str:
-    value = value.item() if hasattr(value, "item") else value  # numpy's scalars
+    value = _plain(value)
     if value is None or column in _TEXT:
         return "" if value is None else str(value)
     if column in _WHOLE and (isinstance(value, Integral) or float(value).is_integer()):
@@ -102,8 +102,30 @@ _TEXT, _WHOLE = ("status", "run"), ("seed", "held_out")
 
 
 def write_table(path: Path, records: Sequence[RunRecord]) -> None:
-    """Write the table atomically as CSV."""
+    """Write the table atomically: as Parquet where the name ends so, else as CSV.
+
+    Raises InputError for a name that promises another kind of file.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".parquet":
+        _write_parquet(path, records)
+        return
+    if path.suffix.lower() not in ("", ".csv", ".txt"):
+        raise InputError(f"{path}: tables are written as .csv or .parquet; name such a file")
     write_text(path, table_text(records))
+
+
+def _write_parquet(path: Path, records: Sequence[RunRecord]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {name: [_plain(getattr(record, name)) for record in records] for name in COLUMNS}
+    with atomic_path(path) as part:
+        parquet.write_table(pyarrow.table(columns), part)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value  # numpy's scalars
 
 
 def table_hash(records: Iterable[RunRecord]) -> str:

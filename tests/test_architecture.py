@@ -30,7 +30,7 @@ MAY = {
     "law": GROUND | {"law"},
     "losses": GROUND | {"cells", "law", "tabular"},
     "lab": GROUND | {"lab", "studyfile"},
-    "report": GROUND | {"compare", "law", "plan", "report", "search", "study", "studyfile"},
+    "report": GROUND | {"compare", "design", "law", "plan", "report", "search", "study", "studyfile"},
     "compare": {"files", "law", "records"},
     "chain": GROUND | {"compare", "law", "plan", "planfile", "report", "study", "studyfile"},
     "console": {"chain", "records", "report"},

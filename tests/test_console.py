@@ -10,6 +10,7 @@ from rich.console import Console
 from infusionlaw.chain import dry_run, run_study
 from infusionlaw.console import ConsoleWatch, estimate_table, named_if_slow
 from infusionlaw.files import read_json, write_json
+from infusionlaw.records import RunRecord, RunSpec
 from infusionlaw.studyfile import write_template
 
 
@@ -33,6 +34,15 @@ def test_a_resumed_study_counts_on_from_what_is_done(tmp_path) -> None:
         run_study(study, tmp_path / "out", FakeLab(), watch)
     assert "56/56" in out.getvalue()
     assert out.getvalue().count("recall") == 1
+
+
+def test_a_run_without_general_loss_is_shown() -> None:
+    out = StringIO()
+    spec = RunSpec(14_000, 1_500_000, 0.5, "share", 1, "corpus", ())
+    with ConsoleWatch(Console(file=out, width=200)) as watch:
+        watch.runs([spec], [spec])
+        watch.finished(spec, RunRecord(size=14e3, tokens=1.5e6, share=0.5, recall=0.25))
+    assert "recall 0.25" in out.getvalue() and "general loss" not in out.getvalue()
 
 
 def test_the_dry_run_table_has_a_row_a_run_with_the_numbers(tmp_path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import atomic_path, read_json, write_json, write_text
+from infusionlaw.files import atomic_path, read_json, remove_leftovers, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path) -> None:
@@ -50,3 +50,13 @@ def test_json_comes_back_and_broken_json_is_named(tmp_path) -> None:
         read_json(tmp_path / "a.json")
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "b.json", float("nan"))
+
+
+def test_only_what_we_left_half_written_is_removed(tmp_path) -> None:
+    ours = [tmp_path / ".a.txt.123.part", tmp_path / "runs" / "one" / ".record.json.7.part"]
+    theirs = [tmp_path / ".download.part", tmp_path / "mine" / ".a.txt.123.part", tmp_path / "a.1.part"]
+    for path in (*ours, *theirs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    remove_leftovers(tmp_path, ["runs/*"])
+    assert [path.exists() for path in (*ours, *theirs)] == [False, False, True, True, True]

@@ -76,6 +76,15 @@ def test_a_table_comes_back_as_it_was_and_equal_rows_give_equal_bytes(tmp_path) 
     assert table_hash(rows) != table_hash(rows[:1])
 
 
+def test_a_table_named_parquet_is_parquet_and_other_kinds_are_refused(tmp_path) -> None:
+    rows = [ROW, replace(ROW, recall=None, recall_se=None, seed=np.int64(2), held_out=True, run="r2")]
+    write_table(tmp_path / "t.parquet", rows)
+    assert (tmp_path / "t.parquet").read_bytes()[:4] == b"PAR1"
+    assert read_table(tmp_path / "t.parquet") == rows
+    with pytest.raises(InputError, match=r"t\.xlsx: tables are written as \.csv or \.parquet"):
+        write_table(tmp_path / "t.xlsx", rows)
+
+
 PLAIN = RunRecord(
     **{"size": 14_000, "tokens": 2e15, "share": 0.5, "exposures": 12, "recall": 0.25, "general_loss": 1.0, "chance": 0},
     **{"seed": 2**62 + 1, "held_out": True, "run": "a"},

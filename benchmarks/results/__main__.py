@@ -5,13 +5,13 @@ words, not for the same digits.
 """
 
 import argparse
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.results.page import MADE_FROM, page
 from infusionlaw.files import write_text
+from infusionlaw.lab.processes import cores
 
 
 def agree(before: str, after: str) -> bool:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     before = given.out.read_text(encoding="utf8") if given.out.exists() else ""
-    after = page(given.results, given.out.with_suffix(""), len(os.sched_getaffinity(0)))
+    after = page(given.results, given.out.with_suffix(""), cores())
     write_text(given.out, after)
     print(f"wrote {given.out}, {'the same as before' if after == before else 'which is not what it was'}")
     if given.check and not agree(before, after):

@@ -1,13 +1,12 @@
 """The power of a study's design: worked out from its study file, and as plain text for the terminal."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from infusionlaw.design import grid, held_out
 from infusionlaw.law.power.power import Place, Power, power
 from infusionlaw.records import Estimate
 from infusionlaw.report.numbers import aligned, count, number, share
 from infusionlaw.search import most_runs, opening
-from infusionlaw.study import Study
 from infusionlaw.studyfile import StudyFile
 
 
@@ -17,10 +16,11 @@ def study_power(file: StudyFile, estimates: Sequence[Estimate] = ()) -> Power:
     A domain subject is taken to have one fact of each relation that the file lists, and one when it lists none. Of a
     search it is the power of the grid that spreads the most runs of a curve evenly over the doses it starts from.
     """
-    study = Study(evenly(file) if file.design.design == "search" else file, Path(), "")  # no corpus is needed to say
+    file = evenly(file) if file.design.design == "search" else file
+    runs = [*grid(file, ""), *held_out(file, "")]  # no corpus is needed for this
     facts = file.facts.domain * max(1, len(file.facts.relations))
     lengths = [run.share * run.tokens / (run.exposures * facts) for run in estimates if run.exposures]
-    return power([*study.fitted, *study.held_out], facts, lengths[0] if lengths else None)
+    return power(runs, facts, lengths[0] if lengths else None)
 
 
 def evenly(file: StudyFile) -> StudyFile:

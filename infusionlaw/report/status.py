@@ -9,14 +9,14 @@ from infusionlaw.law.dose import Interval, Scale
 from infusionlaw.records import RunSpec
 from infusionlaw.report.numbers import aligned, count, dose, number, share, when
 from infusionlaw.search import State, most_runs
-from infusionlaw.study import Study, open_folder
+from infusionlaw.study import Study, is_held, open_folder
 
 _RESULTS = {"law": "law.json", "table": "table.csv", "report": "report.html"}
-MARKS = {"done": "+", "in training": "~", "missing": ".", "diverged": "x"}
+MARKS = {"done": "+", "begun": "~", "missing": ".", "diverged": "x"}
 
 
 def status_text(folder: Path) -> str:
-    """Which runs of a study are done, in training, missing or diverged, and which results are there."""
+    """Say which runs of a study are done, begun, missing or diverged, and which results are there."""
     study = open_folder(folder)
     parts = [f"study {study.file.name} in {study.folder}"]
     if study.searches:
@@ -24,6 +24,8 @@ def status_text(folder: Path) -> str:
     for name, specs in (("fitted", study.fitted), ("held out", study.held_out)):
         if specs:
             parts.append(_runs_text(name, study, specs))
+    if is_held(study.folder):
+        parts.append("A process is running this study now.")
     return "\n\n".join([*parts, _results_text(study.folder)])
 
 
@@ -50,7 +52,7 @@ def _state(study: Study, spec: RunSpec) -> str:
     record = study.record(spec)
     if record is not None:
         return "done" if record.status == "ok" else "diverged"
-    return "in training" if (study.folder / "runs" / spec.id).exists() else "missing"
+    return "begun" if (study.folder / "runs" / spec.id).exists() else "missing"
 
 
 def _runs_text(name: str, study: Study, specs: Sequence[RunSpec]) -> str:
@@ -69,7 +71,7 @@ def _runs_text(name: str, study: Study, specs: Sequence[RunSpec]) -> str:
         f"{spec.id}  {number(spec.size)}, {number(spec.tokens)} tokens, {spec.unit} {show(spec.dose)}, "
         f"seed {spec.seed}: {state if state == 'diverged' else _progress(study.folder / 'runs' / spec.id, spec)}"
         for spec, state in states.items()
-        if state in ("in training", "diverged")
+        if state in ("begun", "diverged")
     ]
     return "\n".join([f"{name}: {len(specs)} runs, {', '.join(counts)}", aligned(rows), legend, *words])
 
@@ -81,7 +83,7 @@ def _progress(run: Path, spec: RunSpec) -> str:
     step, metrics = read_json(run / "checkpoint.json")["step"], run / "metrics.jsonl"
     lines = metrics.read_text(encoding="utf8").splitlines() if metrics.exists() else []
     tokens = max((row["tokens"] for row in map(json.loads, lines) if row["step"] <= step), default=None)
-    return f"in training, {step} steps done" + (f" ({tokens / spec.tokens:.0%})" if tokens else "")
+    return f"begun, {step} steps done" + (f" ({tokens / spec.tokens:.0%})" if tokens else "")
 
 
 def _results_text(folder: Path) -> str:

@@ -1,5 +1,9 @@
 """The power of a study file in words."""
 
+from pathlib import Path
+
+import pytest
+
 from infusionlaw.law.power.power import Place, Power, Reach
 from infusionlaw.records import Estimate
 from infusionlaw.report.power import power_text, study_power
@@ -36,3 +40,9 @@ def test_a_dry_run_tells_the_shares_of_a_design_in_exposures() -> None:
     assert known.unit == "share"
     assert any("largest dose, a share of 0.4," in warning for warning in known.warnings)
     assert [reach.size for reach in known.reaches] == [28_000]
+
+
+def test_power_reads_nothing_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs.csv").write_text("no table of runs")
+    monkeypatch.chdir(tmp_path)
+    assert study_power(study(exposures=(500.0,))).unit == "exposures"

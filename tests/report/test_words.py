@@ -20,7 +20,7 @@ from infusionlaw.report.numbers import bracket, count, number, share
 from infusionlaw.report.status import status_text
 from infusionlaw.report.verdict import contrast, verdict
 from infusionlaw.report.words import alternative_lines, plan_text, points_text
-from infusionlaw.study import Study
+from infusionlaw.study import Study, locked
 from infusionlaw.studyfile import StudyFile
 
 SIZES = (14_000, 28_000, 55_000)
@@ -297,13 +297,21 @@ def test_status_counts_runs_and_says_how_far_they_are(study: Study) -> None:
     (begun / "metrics.jsonl").write_text("\n".join(lines))
     write_json(fresh / "spec.json", {})
     text = status_text(study.folder)
-    assert "fitted: 8 runs, 1 done, 2 in training, 4 missing, 1 diverged" in text
+    assert "fitted: 8 runs, 1 done, 2 begun, 4 missing, 1 diverged" in text
     assert "14k   1.5M    +x       ~~" in text and "28k   1.5M    ..       .." in text
     assert "held out: 2 runs, 2 missing" in text
-    assert "seed 1: in training, 500 steps done (34%)" in text
+    assert "seed 1: begun, 500 steps done (34%)" in text
     assert "seed 2: begun, no checkpoint yet" in text
     assert "seed 2: diverged" in text
     assert "prediction: not yet\nlaw: not yet" in text
+
+
+def test_status_says_whether_the_study_is_running(study: Study) -> None:
+    running = "A process is running this study now."
+    assert running not in status_text(study.folder)
+    with locked(study.folder):
+        assert running in status_text(study.folder)
+    assert running not in status_text(study.folder)
 
 
 def test_status_shows_what_results_are_there(study: Study) -> None:
