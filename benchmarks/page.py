@@ -121,14 +121,31 @@ def answer(outcomes: Sequence[Outcome], tallies: Mapping[str, Tally]) -> str:
     count = tally(regular or outcomes)
     ours = count.targets.by.get(OURS)
     where = "regular worlds" if regular else "these worlds"
-    failing = sum(POINTS_HOLD.met(own) is False or PREDICTIONS_HOLD.met(own) is False for own in tallies.values())
+    judged = [own for own in tallies.values() if POINTS_HOLD.met(own) is not None]
+    failing = sum(POINTS_HOLD.met(own) is False or PREDICTIONS_HOLD.met(own) is False for own in judged)
+    never = tallies.get("half of the sizes never collapse")
     lines = (
-        _believed("Points", "a point's", where, count.points.coverage, count.points.intervals),
-        _believed("Predictions", "a prediction's", where, ours.coverage if ours else None, count.targets.compared),
-        f"In {failing} of {len(tallies)} kinds of world one of the two lies outside {_percent(LEAST)} to "
-        f"{_percent(MOST)}, so look up the kind that is like your study.",
+        _believed("Points", "points", where, count.points.coverage, count.points.intervals),
+        _believed(
+            "Predictions",
+            "predictions for which our law and both baselines give an interval",
+            where,
+            ours.coverage if ours else None,
+            count.targets.compared,
+        ),
+        f"In {failing} of {len(judged)} kinds of world, the intervals of points or of predictions hold the truth in "
+        f"less than {_percent(LEAST)} or more than {_percent(MOST)}. Look up the kind that is like your study.",
+        *([_carried_on(never)] if never and never.never.predicted else []),
+        "These are simulated worlds. How the intervals did on our own runs is in [real runs](real-runs.md).",
     )
     return "\n\n".join(textwrap.fill(line, 120) for line in lines)
+
+
+def _carried_on(own: Tally) -> str:
+    return (
+        f"**A law does not see that larger models stop collapsing.** Where sizes above the middle never collapse, it "
+        f"still gives a place, or a bound, in {own.never.predicted} of {own.never.studies} studies."
+    )
 
 
 def _believed(what: str, whose: str, where: str, coverage: Rate | None, count: int) -> str:
@@ -140,8 +157,8 @@ def _believed(what: str, whose: str, where: str, coverage: Rate | None, count: i
     elif held > MOST:
         verdict = "yes, but the intervals are wider than they need be"
     return (
-        f"**{what}: {verdict}.** In {where} {whose} 90 % interval holds the truth in {_percent(held, 1)} of {count:,} "
-        "cases."
+        f"**{what}: {verdict}.** In {where} the 90 % intervals hold the truth in {_percent(held, 1)} of {count:,} "
+        f"{whose}."
     )
 
 
@@ -165,48 +182,51 @@ def _source_words(studies: int, source: Source) -> str:
         if source.seed < CHOOSING
         else f"The defaults of the law half were chosen on seeds below {CHOOSING}, not on this one."
     )
-    return f"""Regular kinds are worlds as the methods assume them, with falls of any shape. Hard kinds break an
-assumption. A kind that has nothing to judge a bar by is not counted. Below, ✓ marks a bar that is met, and ✗ one that
-is not met.
+    return f"""Regular kinds are smooth falls from a plateau, whose collapses follow a power law.
+Hard kinds are unlikely by what the method believes at the outset, or impossible. A row
+leaves out kinds without such points or predictions. Below, ✓ marks a goal that is met, and ✗ one that is missed.
 
 Measured on {studies:,} simulated studies on {source.date} by
 
     {source.command}
 
-The seed is {source.seed}. The hash of the code is {source.code}; versions: {"; ".join(source.versions)}.
+The benchmark's seed is {source.seed}. The hash of the law half and of the simulated worlds is {source.code}.
+Versions: {"; ".join(source.versions)}.
 {chosen}"""
 
 
 POINTS_WORDS = f"""\
-Points are the collapses of recall and of retention at every size and token count. Distances are in dex: 0.3 is a factor
-of 2 in odds of the share, or in exposures.
-- **intervals**: points that have one. A point without an interval says nothing and is not counted. Curves that never
-  collapse have a table of their own, the last.
-- **hold**: how often the interval holds the truth, with its standard error; asked: {LEAST:.2f} to {MOST:.2f}.
-- **found**: of collapses between the first dose and the last, the share that get a value.
-- **signed**: median of value minus truth. **distance**: its median size. **late**: share of values above the truth."""
+Points are the collapses of recall and of retention at every size and token count ([words](concepts.md#words)).
+Distances are in dex: 0.3 is a factor of 2 in the odds of the share, or in exposures.
+- **intervals**: points with at least one end; a missing end reaches to infinity. Curves that never collapse have a
+  table of their own, the last.
+- **hold**: how often the interval holds the truth, with its standard error. Goal: {LEAST:.2f} to {MOST:.2f}.
+- **valued**: of collapses between the first dose and the last, the share that get a value.
+- **bias**: median of value minus truth. **distance**: median of |value − truth|. **late**: share of values above the
+  truth. These three count every point with a value.
+- **width**: median width of the interval, in dex; `open` where the typical interval lacks an end."""
 
 ERRORS_WORDS = f"""\
-The collapse of recall and of retention is predicted at {worlds.MORE_SIZE:g} times the largest size, and at
-{worlds.MORE_TOKENS:g} times the most tokens where several token counts were tried. A ladder goes on with its tokens a
-parameter, and the paper's setting to {number(worlds.PAPER_TARGET)}. Two baselines carry their own points to the same
-target by least squares. **trapezoid** is where a fitted trapezoid begins to fall, and **drop** is the dose where the
-score first lies {_percent(DROP)} below its best.
+There is one target a study: a model {worlds.MORE_SIZE:g} times the largest, trained on {worlds.MORE_TOKENS:g} times the
+most tokens. Where one token count was tried, the tokens stay the same. A ladder keeps its tokens a parameter. The
+paper's setting goes to {number(worlds.PAPER_TARGET)}. Two baselines find points of their own and carry them to the same
+target by least squares. **trapezoid** is where a fitted trapezoid begins to fall. **drop** is the dose where the score
+first lies {_percent(DROP)} below its best, which is a later place on the curve.
 - **refused**: our law gives no closed interval. **no baseline**: it does, and a baseline does not.
-- **compared**: all three give an interval; the other columns count these.
-- **distance**: median distance from the truth; asked: no larger than the better baseline's. **signed**: the median of
-  value minus truth."""
+- **compared**: all three give an interval. The other columns count these.
+- **distance**: median of |value − truth|. Goal: no larger than the better baseline's. **bias**: median of value minus
+  truth."""
 
 INTERVALS_WORDS = f"""\
 These are the predictions compared above.
-- **hold**: how often the 90 % interval holds the truth; asked of ours: {LEAST:.2f} to {MOST:.2f}.
-- **score**: mean interval score, the width plus {MISS:.0f} times the distance of a miss; asked: ours is the lowest.
+- **hold**: how often the 90 % interval holds the truth. Goal for ours: {LEAST:.2f} to {MOST:.2f}.
+- **score**: mean interval score, the width plus {MISS:.0f} times the distance of a miss. Goal: ours is the lowest.
 - **width**: median, in dex."""
 
 NEVER_WORDS = f"""\
 In some kinds a score stays up at every dose, everywhere or at some sizes.
-- **found**: such curves where a collapse is named all the same; asked: at most {_percent(FALSE)}.
-- **predicted**: studies whose law predicts a collapse of recall or of retention where that never happens."""
+- **false finds**: such curves where a collapse is found all the same. Goal: at most {_percent(FALSE)}.
+- **predicted**: studies whose law gives an interval, or one end of one, for a collapse that never happens. No goal."""
 
 
 def _points_table(tallies: Mapping[str, Tally]) -> str:
@@ -223,7 +243,7 @@ def _points_table(tallies: Mapping[str, Tally]) -> str:
             _dex(p.width),
         ]
 
-    headings = ["studies", "intervals", "hold", "found", "signed", "distance", "late", "width"]
+    headings = ["studies", "intervals", "hold", "valued", "bias", "distance", "late", "width"]
     return _kinds_table(headings, tallies, row)
 
 
@@ -236,7 +256,7 @@ def _errors_table(tallies: Mapping[str, Tally]) -> str:
         return [*map(str, (t.asked, t.refused, t.alone, t.compared)), *errors, *signed]
 
     return _kinds_table(
-        ["predictions", "refused", "no baseline", "compared", *_of_each("distance"), *_of_each("signed")], tallies, row
+        ["predictions", "refused", "no baseline", "compared", *_of_each("distance"), *_of_each("bias")], tallies, row
     )
 
 
@@ -264,7 +284,11 @@ def _never_table(tallies: Mapping[str, Tally]) -> str:
         ]
 
     never = {name: own for name, own in tallies.items() if own.never.curves}
-    return _kinds_table(["curves", "found", "predicted"], never, row) if never else "These studies have no such kind."
+    return (
+        _kinds_table(["curves", "false finds", "predicted"], never, row)
+        if never
+        else "These studies have no such kind."
+    )
 
 
 def _kinds_table(headings: Sequence[str], tallies: Mapping[str, Tally], row: Callable[[Tally], list[str]]) -> str:
@@ -295,11 +319,12 @@ def _dex(value: float | None, sign: bool = False) -> str:
 
 
 PAPER = (
-    f"The paper's setting has sizes of {_listed(worlds.PAPER_SIZES)} parameters, {number(worlds.PAPER_TOKENS)} tokens, "
+    f"The paper's setting follows arXiv 2509.19371, whose scores are not public, so that the scores here are ours. It "
+    f"has sizes of {_listed(worlds.PAPER_SIZES)} parameters, {number(worlds.PAPER_TOKENS)} tokens, "
     f"and exposures of {_listed(worlds.PAPER_EXPOSURES)}; the target is {number(worlds.PAPER_TARGET)} parameters. Its "
     f"plateaus are at {_range(worlds.PAPER_PLATEAU)}, its floors at {_range(worlds.PAPER_FLOOR)}, its falls "
-    f"{_range(worlds.PAPER_FALL)} dex wide. It asks {_range(worlds.PAPER_PROBES)} questions a run. Seeds deviate by "
-    f"{_range(worlds.PAPER_SPREAD)}."
+    f"{_range(worlds.PAPER_FALL)} dex wide. It asks {_range(worlds.PAPER_PROBES)} questions a run. The "
+    f"standard deviation between seeds is {_range(worlds.PAPER_SPREAD)}."
 )
 
 
@@ -309,8 +334,8 @@ def _worlds_words() -> str:
     usual = "; ".join(_says(Kind(""), field.name) for field in fields(Kind) if field.name not in ("name", "regular"))
     shares = "\n".join(f"  - {', '.join(f'{share:g}' for share in grid)}" for grid in worlds.SHARES)
     return f"""Each study is one world of one kind. Its runs are simulated: the expected score at a dose, the seed's own
-deviation, then each question right or wrong. The truth is where the tangent at half height of a fall meets the level
-before it (of a bump: its top). Unless its line says otherwise, a kind has:
+deviation, then each question right or wrong. The truth is where a fall begins: where its tangent at half height meets
+the plateau, or the height of a bump's top. Unless its line says otherwise, a kind has:
 
 {textwrap.fill(usual, 120)}.
 
@@ -329,11 +354,12 @@ Every other number is drawn evenly (the number of questions on a log scale):
   {_range(worlds.GAP)} dex
 - height of the plateau: {_range(worlds.PLATEAU)}; guessing: {_range(worlds.GUESSING)}; a floor, where there is one:
   {_range(worlds.FLOOR)} of the way from guessing to the plateau
-- deviation of difficulty between questions, in standard normal deviates: {_range(worlds.DIFFICULTY)}
+- spread of difficulty between questions, in probit units: {_range(worlds.DIFFICULTY)}
 
 {textwrap.fill(PAPER, 120)}
 
-A world is drawn again when a collapse lies outside the doses (or, where the kind asks for it, when none or all do)."""
+A world is drawn again when a collapse lies outside the doses or near their ends. Kind 9: when none or all collapses of
+recall lie beyond them. Kind 23: unless the exponent goes from below −0.2 to above 0.2."""
 
 
 def _kind_line(i: int, kind: Kind) -> str:
@@ -361,7 +387,7 @@ GRIDS = {
     "even": "every size at every token count, with the same doses",
     "uneven": "each size has its own token counts and its own doses",
     "ladder": f"each size has {worlds.LADDER} tokens a parameter",
-    "paper": "the paper's setting",
+    "paper": "the paper's setting, and all that is said of it below",
 }
 
 
@@ -387,7 +413,7 @@ def _says(kind: Kind, name: str) -> str:
         "late": f"recall may collapse up to {kind.late:g} dex beyond the doses"
         if kind.late
         else "every collapse within the doses",
-        "spread": f"seeds deviate by {_range(kind.spread)}",
+        "spread": f"a standard deviation between seeds of {_range(kind.spread)}",
         "knots": f"each seed moves the collapse by {kind.knots:g} dex"
         if kind.knots
         else "seeds do not move the collapse",

@@ -173,7 +173,7 @@ def places_table(of: Setting) -> str:
         [number(p.size), p.status, _exposures(p.point), _exposures(p.law), number(10**p.truth)]
         for p in (*of.places, of.target)
     ]
-    return table(["size", "status", "point", "law", "truth"], rows)
+    return table(["size", "status", "point", "law's value there", "truth"], rows)
 
 
 def verdict(of: Setting) -> str:
@@ -184,9 +184,9 @@ def verdict(of: Setting) -> str:
     inside = "inside" if x.low <= truth <= x.high else "outside"
     side = "higher" if truth > x.value else "lower"
     return (
-        f"At {size} retention is predicted to fall from {number(10**x.value)} exposures on, with a 90 % interval of "
-        f"{number(10**x.low)} to {number(10**x.high)}.\nThe truth is {number(10**truth)}, {inside} the interval and "
-        f"{abs(truth - x.value):.2f} dex {side} than the prediction."
+        f"On one simulated study, the law predicts that retention at {size} falls from {number(10**x.value)} "
+        f"exposures on\n(90 % interval: {number(10**x.low)} to {number(10**x.high)}). The true place is "
+        f"{number(10**truth)}. That is {inside} the interval and\n{abs(truth - x.value):.2f} dex {side} than predicted."
     )
 
 
@@ -204,8 +204,9 @@ def page(of: Setting, seed: int) -> str:
     return f"""# The paper's setting: five sizes, one prediction
 {verdict(of)}
 
-This is one simulated study, so it shows what comes out and not how good it is. For that see
-[calibration](calibration.md).
+One study shows what comes out, and not how often it is right: for that see [calibration](calibration.md). Sizes,
+tokens and exposures follow arXiv 2509.19371. Its scores are not public, so those here are simulated. For the terms see
+[words](concepts.md#words).
 
 ![The law of retention and its prediction](paper-setting/law.png)
 
@@ -213,9 +214,10 @@ This is one simulated study, so it shows what comes out and not how good it is. 
 
 Numbers are exposures where retention begins to fall, with 90 % intervals. The law sees the points but not the truth.
 
-## What is it fitted to?
+## What is the law fitted to?
 Five retention curves of models with {number(world.sizes[0])} to {number(world.sizes[-1])} parameters. Each has
-one run a dose and {world.probes:,} questions a run. Vertical bars are the 90 % intervals of the questions alone.
+one run a dose and {world.probes:,} questions a run. Vertical bars are 90 % intervals for so many questions; noise
+between seeds is not in them.
 
 ![Retention by exposures](paper-setting/curves.png)
 
@@ -223,8 +225,8 @@ one run a dose and {world.probes:,} questions a run. Vertical bars are the 90 % 
 ```sh
 python -m benchmarks.paper_setting --seed {seed} --out docs
 ```
-The study is number {of.number} of seed {seed} in the kind "{KIND}": the first whose retention falls by at least
-{LEAST_FALL:g}. It is chosen by its world alone, before anything is fitted.
+The study is number {of.number}, counted from 0, of seed {seed} in the kind "{KIND}": the first whose true
+retention falls by at least {LEAST_FALL:g}. It is chosen before anything is fitted.
 """
 
 

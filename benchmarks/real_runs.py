@@ -18,6 +18,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+from scipy.stats import binom
 
 import infusionlaw
 from benchmarks.baselines import drop, line, trapezoid
@@ -40,7 +41,7 @@ from infusionlaw.report.numbers import bracket, listed, number, share, when
 from infusionlaw.table import read_table, table_hash
 
 TOLERANCE = 0.5  # of general loss, bits per byte: that of every study here
-TODAY, THEN, TRAPEZOID, DROP = "today's law", "said at the time", "trapezoid (H)", "first 10 % drop (D)"
+TODAY, THEN, TRAPEZOID, DROP = "today's law", "committed prediction", "trapezoid", "first 10 % drop"
 METHODS = (TODAY, THEN, TRAPEZOID, DROP)
 BASELINES: Mapping[str, Callable[..., float | None]] = {TRAPEZOID: trapezoid, DROP: drop}
 SCORE_OF: dict[Kind, str] = {"collapse": "recall", "retention": "retention"}
@@ -64,15 +65,15 @@ class Trial:
 # In the order of time, as docs/results.md has them.
 TRIALS = (
     Trial("first grid", "reference", "reference"),
-    Trial("first grid, law mended", "repaired", "reference"),
-    Trial("first grid up to 267 k, recipe mended", "retuned", "reference", 3e5),
+    Trial("first grid, law fixed", "repaired", "reference"),
+    Trial("first grid up to 267k, recipe fixed", "retuned", "reference", 3e5),
     Trial("grid with many heads", "extended", "extended"),
     Trial("main grid", "reshaped", "reshaped"),
-    Trial("second family up to 4 M", "rarer", "rarer"),
-    Trial("main grid, law mended", "longer", "reshaped"),
-    Trial("main grid, law mended again", "longer-again", "reshaped"),
-    Trial("second family up to 16 M", "larger", "larger"),
-    Trial("main grid, law mended again: larger sizes", "longer-larger", "reshaped"),
+    Trial("second family up to 4M", "rarer", "rarer"),
+    Trial("main grid, law fixed", "longer", "reshaped"),
+    Trial("main grid, law fixed twice", "longer-again", "reshaped"),
+    Trial("second family up to 16M", "larger", "larger"),
+    Trial("main grid, law fixed twice: larger sizes", "longer-larger", "reshaped"),
     Trial("main grid, deviation between seeds in its law", "other-seeds", "reshaped"),
 )
 
@@ -285,29 +286,31 @@ def _bet_json(bet: Bet, law: Law) -> Plan:
     return own | {"asked": {"size": bet.size, "tokens": bet.tokens}} | plan_json(plan)
 
 
-HEAD = """# Would today's law have held our own predictions?
+HEAD = """# Do today's intervals hold what our own runs showed?
 
-These outcomes were known when the code was written, so this is no test. The test is
-[what it predicts next](#what-it-predicts-next).
+These outcomes were known when the code was written, so this page proves nothing. The test is
+[predictions for runs that have not been made](#what-it-predicts-next). A 90 % interval should hold nine of ten.
 
 {answer}"""
 
 HOW = """## How to read it
 
-- *Rows*: each method sees the rows that the prediction of the time was made from, and no other.
+- *Committed prediction*: the one in `results/`, made before its runs. Every method is fitted to the same runs as that
+  one. The laws are described in [results](results.md).
 - *Seen*: the collapse that today's code finds in the held-out runs, the same for all methods. The laws are fitted to
-  points that the same code finds, which favours them: the simple methods mark another place on a curve.
-- *Held*: the 90 % interval holds what was seen. *Agree*: the two differ by no more than both their errors allow for.
-- *Off*: the distance in dex of the odds of the share. 0.3 dex is a factor of 2.
+  points that the same code finds, which favours them. The 10 % drop marks a later place on a curve.
+- *Held*: the 90 % interval holds the value seen. Where only a bound was seen, the interval reaches past it. No interval
+  counts as not held. *Agree*: as held, but what was seen has an error too, and this allows for it.
+- *Distance*: between seen and predicted, in dex of the odds of the share. 0.3 dex is a factor of 2.
 - *Interval score*: the width of the interval in dex, plus 20 times the distance it misses by. Smaller is better.
-- *Trapezoid (H)*: a trapezoid is fitted to each curve. *First 10 % drop (D)*: the dose where a score is 10 % below its
+- *Trapezoid*: a trapezoid is fitted to each curve. *First 10 % drop*: the dose where a score is 10 % below its
   maximum. Both then take least squares in the logs of size and tokens. They give no scores.
-- *Scores*: recall, retention and general loss at the doses that the prediction of the time looked at.
-- Targets of one law share its rows, and budgets of one size share a trunk. So they count for less than their number."""
+- *Scores*: recall, retention and general loss at the doses that the committed prediction looked at.
+- Targets of one law are not independent tests, so 20 of them tell less than 20 separate ones would."""
 
 COLUMNS = (
-    *("collapse of", "method", "held", "agree", "no interval"),
-    *("off, median", "off, most", "width, median", "interval score, mean"),
+    *("collapse of", "method", "held", "agree", "no closed interval"),
+    *("median distance", "largest distance", "median width", "mean interval score"),
 )
 
 
@@ -322,10 +325,14 @@ def page(found: Outcome, bets: Mapping[str, Any] | None) -> str:
         HOW,
         _bets(bets) if bets else "",
         "## Every target",
-        "Shares with 90 % intervals. In brackets: how far off, in dex.",
-        table(["law of", "target", "collapse of", "seen", TODAY, THEN], [_target(seen) for seen in found.seen]),
+        "Shares with 90 % intervals. In brackets: seen minus predicted, in dex. +0.3 means that the collapse came at "
+        "twice\nthe odds predicted.",
+        table(
+            ["law of", "target (parameters at tokens)", "collapse of", "seen", TODAY, THEN],
+            [_target(seen) for seen in found.seen],
+        ),
         f"Made by `python -m benchmarks.real_runs` from `results/`, with infusionlaw {infusionlaw.__version__}\n"
-        f"(hash of the law half: {code_hash()}).",
+        f"(hash of the law half and of the simulated worlds: {code_hash()}).",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -335,14 +342,22 @@ def _answer(found: Outcome) -> str:
     for kind in FALLS:
         today, then, *simple = (_held(found, kind, name) for name in METHODS)
         told.append(
-            f"- **Collapse of {SCORE_OF[kind]}**: today's 90 % intervals hold {today} of {len(_of(found, kind))}. "
-            f"Those written at the time held\n  {then}. The two simple methods hold {listed(list(map(str, simple)))}."
+            f"- **Collapse of {SCORE_OF[kind]}**: {_enough(today, len(_of(found, kind)))}. Today's intervals "
+            f"hold {today} of {len(_of(found, kind))}.\n  The committed predictions held {then}. The two simple "
+            f"methods hold {listed(list(map(str, simple)))}."
         )
     today, then = (sum(found.scores[name]) for name in (TODAY, THEN))
     told.append(
-        f"- **Scores**: today's intervals hold {today} of {len(found.scores[TODAY])}. Those of the time held {then}."
+        f"- **Scores**: today's intervals hold {today} of {len(found.scores[TODAY])}. "
+        f"The committed\n  predictions held {then}."
     )
     return "\n".join(told)
+
+
+def _enough(held: int, count: int) -> str:
+    """Whether so many of the 90 % intervals are as many as there should be, give or take their own error."""
+    few = binom.cdf(held, count, LEVEL) < 0.1
+    return "no, the intervals are too narrow" if few else "yes, as far as so few can tell"
 
 
 def _of(found: Outcome, kind: Kind) -> list[Seen]:
@@ -401,9 +416,9 @@ def _bets(content: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             "## What it predicts next",
-            f"Written {when(content['written'])}, before any run with a dose at these sizes and budgets under the "
-            f"same\nrecipe, by the law half with hash {content['law_half']}. Shares with 90 % intervals; all of it is "
-            "in\n`results/next/prediction.json`.",
+            f"Written {when(content['written'])}, before any infused run was made at these sizes and token counts "
+            f"with this\nrecipe, by the law half with hash {content['law_half']}. Shares with 90 % intervals; all of "
+            "it is in\n`results/next/prediction.json`.",
             table(["law of", "size", "tokens", *(NAMES[kind] for kind in FALLS)], rows),
         ]
     )

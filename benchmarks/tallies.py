@@ -244,7 +244,11 @@ POINTS_HOLD, UNBIASED, PREDICTIONS_HOLD, NEARER, NARROWER, NOT_FALSE = BARS = (
     Bar(
         "points hold", f"Points: {100 * LEAST:.0f} to {100 * MOST:.0f} % of the intervals hold the truth", _points_hold
     ),
-    Bar("points unbiased", f"Points: the median error is within {BIAS:g} dex of 0", _points_unbiased),
+    Bar(
+        "points unbiased",
+        f"Points: the bias, the median of value minus truth, is within {BIAS:g} dex",
+        _points_unbiased,
+    ),
     Bar(
         "predictions hold",
         f"Predictions: {100 * LEAST:.0f} to {100 * MOST:.0f} % of the intervals hold the truth",

@@ -24,7 +24,7 @@ power of {tokens} by the power law in size and budget (before: {size_before} and
 of -1 is the same number of statements of a fact at every budget.
 
 Published models say something else. In those of Hubble (1B and 8B parameters, 100B to 500B tokens, arXiv 2510.19811)
-the statements that a fact needs grow as tokens to the power of {published:.2f}; our own fit of its table says 0.92
+the statements that a fact needs grow as tokens to the power of {published:.2f}; our own fit of its table says 0.95
 ([other people's measurements](external.md)). Between 10^7 and 10^12 tokens the two answers differ by {orders:.1f}
 orders of magnitude. No study has measured both regimes. A plan beyond 4 times the tokens of these runs therefore
 always [states both](concepts.md#published-rules-beside-the-law)."""

@@ -76,9 +76,9 @@ def test_what_was_said_at_the_time_and_what_todays_law_says_are_held_against_the
         assert seen.point.x.value == pytest.approx(truth[seen.point.kind], abs=0.2)
     assert found.scores == {THEN: (True, False), TODAY: (True, True)}
     text = page(found, None)
-    assert "| recall | said at the time | 0 of 1 | 0 of 1 | 0 |" in text
-    assert "| retention | said at the time | 1 of 1 | 1 of 1 | 0 |" in text
-    assert "| today's law | 2 of 2 |" in text and "| said at the time | 1 of 2 |" in text
+    assert "| recall | committed prediction | 0 of 1 | 0 of 1 | 0 |" in text
+    assert "| retention | committed prediction | 1 of 1 | 1 of 1 | 0 |" in text
+    assert "| today's law | 2 of 2 |" in text and "| committed prediction | 1 of 2 |" in text
 
 
 def test_where_a_prediction_says_nothing_of_a_collapse_it_is_counted_as_not_held(laws: Laws, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_where_a_prediction_says_nothing_of_a_collapse_it_is_counted_as_not_held
     write_table(path / "runs.csv", [*laws.rows("grid"), *held_of(laws)])
     write_json(path / "prediction.json", content)
     text = page(outcome(Laws(tmp_path), [TRIAL]), None)
-    assert "| retention | said at the time | 0 of 1 | 0 of 1 | 1 | – | – | – | – |" in text
+    assert "| retention | committed prediction | 0 of 1 | 0 of 1 | 1 | – | – | – | – |" in text
 
 
 def held_of(laws: Laws) -> list[RunRecord]:
