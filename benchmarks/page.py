@@ -123,7 +123,7 @@ def answer(outcomes: Sequence[Outcome], tallies: Mapping[str, Tally]) -> str:
     where = "regular worlds" if regular else "these worlds"
     judged = [own for own in tallies.values() if POINTS_HOLD.met(own) is not None]
     failing = sum(POINTS_HOLD.met(own) is False or PREDICTIONS_HOLD.met(own) is False for own in judged)
-    never = tallies.get("half of the sizes never collapse")
+    never = next((own for kind in KINDS if kind.law == "half" and (own := tallies.get(kind.name))), None)
     lines = (
         _believed("Points", "points", where, count.points.coverage, count.points.intervals),
         _believed(
@@ -333,6 +333,8 @@ def _worlds_words() -> str:
     kinds = "\n".join(f"{_kind_line(i, kind)}" for i, kind in enumerate(KINDS))
     usual = "; ".join(_says(Kind(""), field.name) for field in fields(Kind) if field.name not in ("name", "regular"))
     shares = "\n".join(f"  - {', '.join(f'{share:g}' for share in grid)}" for grid in worlds.SHARES)
+    late = next(i for i, kind in enumerate(KINDS) if kind.late)
+    turns = next(i for i, kind in enumerate(KINDS) if kind.law == "turns")
     return f"""Each study is one world of one kind. Its runs are simulated: the expected score at a dose, the seed's own
 deviation, then each question right or wrong. The truth is where a fall begins: where its tangent at half height meets
 the plateau, or the height of a bump's top. Unless its line says otherwise, a kind has:
@@ -358,8 +360,8 @@ Every other number is drawn evenly (the number of questions on a log scale):
 
 {textwrap.fill(PAPER, 120)}
 
-A world is drawn again when a collapse lies outside the doses or near their ends. Kind 9: when none or all collapses of
-recall lie beyond them. Kind 23: unless the exponent goes from below −0.2 to above 0.2."""
+A world is drawn again when a collapse lies outside the doses or near their ends. Kind {late}: when none or all
+collapses of recall lie beyond them. Kind {turns}: unless the exponent goes from below −0.2 to above 0.2."""
 
 
 def _kind_line(i: int, kind: Kind) -> str:
