@@ -128,9 +128,7 @@ class Posterior:
 
     def draws(self, count: int, rng: np.random.Generator) -> Array:
         """Return draws (count, p + 1): the parameters, then the scatter sigma."""
-        weight = self.weight.cumsum()
-        pick = np.searchsorted(weight, (np.arange(count) + rng.random()) / count * weight[-1])
-        found = self.z[rng.permutation(np.minimum(pick, len(weight) - 1))]
+        found = self.z[_picked(self.weight, count, rng)]
         return np.column_stack([found[:, :-1], np.exp(found[:, -1])])
 
 
@@ -187,9 +185,14 @@ def _drawn(
     Each draw is judged where its shape shifts the points to.
     """
     z = _student(centre, root, count, rng)
-    turn = (np.arange(count) + rng.random()) / count
-    shape = rng.permutation(np.minimum(np.searchsorted(data.shapes.cumsum(), turn), len(data.shapes) - 1))
+    shape = _picked(data.shapes, count, rng)
     return z, shape, _target(form, data, _moved(z, data.shift[shape]), shape) - _student_density(z, centre, root)
+
+
+def _picked(weight: Array, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """So many indices in proportion to their weight, as evenly as can be, in random order."""
+    turn = (np.arange(count) + rng.random()) / count * weight.sum()
+    return rng.permutation(np.minimum(np.searchsorted(weight.cumsum(), turn), len(weight) - 1))
 
 
 def _moved(z: Array, shift: Array) -> Array:

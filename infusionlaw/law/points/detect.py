@@ -7,6 +7,7 @@ how likely each form and width is, is learned from all of them (`pooling`), and 
 Nothing is searched for, so nothing gets stuck, and the likelihood shows all places that fit, not one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,9 +18,10 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import REACH, STEP, Assumed, Likelihood, aligned, scaled
 from infusionlaw.law.points.fitting import WIDE, Fitted, log_allowed, sketch
 from infusionlaw.law.points.levels import Noise, Observed
-from infusionlaw.law.points.pooling import Pool
+from infusionlaw.law.points.pooling import Pool, Shape
 from infusionlaw.law.points.shapes import NEVER, Edges, falls
 
+Where = Literal["rise", "half", "fall"]
 # Sketches this much less likely than the best are left out. So many SOUGHT of what is looked for are tried with so many
 # PARTNERS, and each stands for SMOOTH bins. HALF_WAY: deviation of what is left of a fall where half is left.
 PARTNER, SOUGHT, PARTNERS, SMOOTH, HALF_WAY = 9.0, 300, 24, 0.9, 0.5
@@ -117,9 +119,20 @@ class Located:
     assumed: tuple[Assumed, ...]
 
 
-def located(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> Located:
+def located(data: Observed, which: Where, rough: Sketch) -> Located:
     """Locate a point by all shapes together, and by each that the curves of its table may share."""
     shapes = rough.pool.shapes
+    found = _likelihoods(data, which, rough, shapes)
+    return Located(found[0], tuple(Assumed(shape.weight, own) for shape, own in zip(shapes, found[1:], strict=True)))
+
+
+def locate(data: Observed, which: Where, rough: Sketch) -> Likelihood:
+    """The likelihood of where a curve begins to rise, is half way up, or begins to fall, by all shapes together."""
+    return _likelihoods(data, which, rough, ())[0]
+
+
+def _likelihoods(data: Observed, which: Where, rough: Sketch, shapes: Sequence[Shape]) -> list[Likelihood]:
+    """The likelihood of a place by all shapes together, then under each of these."""
     doses = data.x[np.isfinite(data.x)]
     start, count = aligned(doses[0] - REACH, doses[-1])
     inside, never = np.zeros((1 + len(shapes), count)), np.zeros(1 + len(shapes))
@@ -128,22 +141,16 @@ def located(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketc
             many = (PARTNERS, SOUGHT) if which == "fall" else (SOUGHT, PARTNERS)
             own, value, smear = _weighed(data, noise, fit.closer(data, noise, *many), rough.peak, which)
             width = own.width if which == "fall" else np.full(len(own.width), np.nan)
-            under = np.concatenate([value[None], value * rough.pool.relative(fit.form, width)])
+            under = np.concatenate([value[None], value * rough.pool.relative(fit.form, width, shapes)])
             for i, each in enumerate(under):
                 density, beyond = _density(own, each, smear, which, start, count)
                 inside[i], never[i] = inside[i] + p * density, never[i] + p * beyond
     first = round((aligned(doses[0], doses[-1])[0] - start) / STEP)
     explained = inside.any(1) | (never > 0)  # by some shapes nothing is: they say what all together say
-    found = [
+    return [
         scaled(start + first * STEP, inside[i, first:], float(inside[i, :first].mean()) if first else 0.0, never[i])
         for i in np.where(explained, np.arange(len(explained)), 0)
     ]
-    return Located(found[0], tuple(Assumed(shape.weight, own) for shape, own in zip(shapes, found[1:], strict=True)))
-
-
-def locate(data: Observed, which: Literal["rise", "half", "fall"], rough: Sketch) -> Likelihood:
-    """The likelihood of where a curve begins to rise, is half way up, or begins to fall."""
-    return located(data, which, rough).likelihood
 
 
 def _weighed(data: Observed, noise: Noise, fit: Fitted, peak: float, which: str) -> tuple[Edges, Array, float]:

@@ -59,7 +59,7 @@ class Observed:
     each: tuple[tuple[float, ...], ...]
     prior: Prior
     retention: bool
-    least: tuple[float, float] = (0.0, 0.03)
+    least: tuple[float, float]
 
     @property
     def drop(self) -> float:

@@ -81,11 +81,11 @@ class Pool:
         """How likely each width (n,) is, relative to one that is even in its logarithm; 1 for none."""
         return np.asarray(self.width @ _relative(width))
 
-    def relative(self, form: Form, width: Array) -> Array:
+    def relative(self, form: Form, width: Array, shapes: Sequence[Shape]) -> Array:
         """How much likelier falls of a form and of widths (n,) are where all curves share each shape: (shapes, n)."""
-        own = np.array([dict(shape.forms).get(form, 0.0) for shape in self.shapes]) / dict(self.forms)[form]
+        own = np.array([dict(shape.forms).get(form, 0.0) for shape in shapes]) / dict(self.forms)[form]
         every = _relative(width)
-        by_shape = np.array([shape.width for shape in self.shapes]) @ every
+        by_shape = np.array([shape.width for shape in shapes]).reshape(-1, len(WIDTHS)) @ every
         return np.asarray(own[:, None] * by_shape / (self.width @ every))
 
     def seen_by(self, data: Observed) -> Observed:
