@@ -66,7 +66,7 @@ def code_hash() -> str:
     """Twelve hex digits over all code that decides an outcome: results of different code do not mix."""
     ours, here = Path(infusionlaw.__file__).parent, Path(__file__).parent
     own = [here / f"{name}.py" for name in ("baselines", "claims", "worlds")]
-    files = [*sorted((ours / "law").rglob("*.py")), ours / "records.py", *own]
+    files = [*sorted((ours / "law").rglob("*.py")), ours / "runs" / "record.py", *own]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 

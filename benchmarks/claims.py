@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from benchmarks.baselines import Baseline, drop, line, trapezoid
 from benchmarks.worlds import KINDS, SCORES, World, draw, simulate
 from infusionlaw.law.dose import Interval, x_at
-from infusionlaw.law.fit import fit_law
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.fit import fit_law
+from infusionlaw.runs.record import RunRecord
 
 POINT_OF: dict[str, Kind] = {"recall": "collapse", "retention": "retention"}
 OURS = "ours"

@@ -49,11 +49,11 @@ from benchmarks import train_speed
 from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop, wait
 from benchmarks.train_speed import operations, stream
-from infusionlaw.lab.compile import compile_layers
-from infusionlaw.lab.host import settle
-from infusionlaw.lab.model import Model
-from infusionlaw.lab.recipe import Recipe, recipe_for
-from infusionlaw.lab.train import train
+from infusionlaw.training.compile import compile_layers
+from infusionlaw.training.host import settle
+from infusionlaw.training.loop import train
+from infusionlaw.training.model import Model
+from infusionlaw.training.recipe import Recipe, recipe_for
 
 SIZES, MEMBERS = (200_000, 1_000_000, 5_000_000), 32
 SINGLES, SINGLE_BATCH = (25_000_000, 124_000_000), 16

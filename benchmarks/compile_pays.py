@@ -3,7 +3,7 @@
 For each shape of `benchmarks.train_speed`: seconds to compile with nothing kept from before and in a process that finds
 the code kept, both with what importing the compiler takes; tokens/s of `train` interpreted and compiled, in turn,
 medians; and the floating-point operations (6 a parameter and token) of the run that takes as long either way, with the
-code kept and without. `infusionlaw.lab.compile.LEAST_WORK` is set from this.
+code kept and without. `infusionlaw.training.compile.LEAST_WORK` is set from this.
 
     python -m benchmarks.compile_pays
 """
@@ -25,10 +25,10 @@ import torch
 
 from benchmarks.markdown import head, line
 from benchmarks.train_speed import BATCHES, SIZES, Case, stream
-from infusionlaw.lab.compile import compile_layers
-from infusionlaw.lab.host import settle
-from infusionlaw.lab.model import Model
-from infusionlaw.lab.train import train
+from infusionlaw.training.compile import compile_layers
+from infusionlaw.training.host import settle
+from infusionlaw.training.loop import train
+from infusionlaw.training.model import Model
 
 HEADINGS = [
     "N",

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from benchmarks.markdown import table
+from infusionlaw.corpus.corpus import Corpus, open_corpus
 from infusionlaw.files import read_json, write_text
-from infusionlaw.lab.corpus import Corpus, open_corpus
-from infusionlaw.lab.model import Model
-from infusionlaw.lab.probe import block_losses
-from infusionlaw.lab.terms import recipe_of
-from infusionlaw.records import read_spec
+from infusionlaw.runs.record import read_spec
+from infusionlaw.training.model import Model
+from infusionlaw.training.probe import block_losses
+from infusionlaw.training.terms import recipe_of
 
 CONTEXT = 2  # tokens that must have stood before
 PASSAGES, LENGTH = 200, 48  # read twice in a row, and how many tokens each has

@@ -33,15 +33,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from infusionlaw.lab.atlas import atlas_facts
-from infusionlaw.lab.contamination import FactFinder
-from infusionlaw.lab.docstrings import python_docs
-from infusionlaw.lab.general import is_validation
-from infusionlaw.lab.mixture import GeneralText, Mixture
-from infusionlaw.lab.processes import cores
-from infusionlaw.lab.statements import StatementCycle, Statements, Tokens
-from infusionlaw.lab.tokenise import in_batches, write_tokens
-from infusionlaw.lab.tokens import Tokenizer, train_tokenizer
+from infusionlaw.corpus.atlas import atlas_facts
+from infusionlaw.corpus.contamination import FactFinder
+from infusionlaw.corpus.docstrings import python_docs
+from infusionlaw.corpus.general import is_validation
+from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
+from infusionlaw.corpus.infusion.renderings import StatementCycle, Statements, Tokens
+from infusionlaw.corpus.tokenise import in_batches, write_tokens
+from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
+from infusionlaw.processes import cores
 
 SHARES = (0.0, 0.1, 0.5, 0.9, 0.97)
 BLOCK, CALL = 128, 200  # tokens a block, blocks a call: 25 steps of 8

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from infusionlaw.law.simulate import TrueLaw, World, simulate
-from infusionlaw.table import write_table
+from infusionlaw.law.design.simulate import TrueLaw, World, simulate
+from infusionlaw.runs.table import write_table
 
 SIZES, BUDGETS = (1e4, 2.5e4, 6e4, 1.5e5, 4e5), (1e6, 2e6, 4e6)
 SHARES = (0, 0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.85, 0.92, 0.97)

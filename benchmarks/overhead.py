@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from infusionlaw.chain import Watch, run_study
-from infusionlaw.lab.run import Lab, processes
+from infusionlaw.pipeline import Watch, run_study
+from infusionlaw.runners.local import Lab, processes
 
 Span = tuple[float, float]
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infusionlaw.lab.export import llama_config
-from infusionlaw.lab.recipe import Recipe, Shape
+from infusionlaw.training.export import llama_config
+from infusionlaw.training.recipe import Recipe, Shape
 
 
 class _PlainLayer(nn.Module):

@@ -25,20 +25,20 @@ from benchmarks.baselines import drop, line, trapezoid
 from benchmarks.calibration import code_hash
 from benchmarks.markdown import table
 from benchmarks.results.grid import FALLS, NAMES, curves_of
-from infusionlaw.compare import ComparedPoint, ComparedScore, Comparison, compare
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json, write_text
-from infusionlaw.law.advice.outlook import outlook
 from infusionlaw.law.dose import LEVEL, Interval, same_doses, unit_of, x_at, x_of
-from infusionlaw.law.fit import fit_law
-from infusionlaw.law.law import Law
+from infusionlaw.law.planning.compare import ComparedPoint, ComparedScore, Comparison, compare
+from infusionlaw.law.planning.forecast import outlook
+from infusionlaw.law.planning.plan import predict
+from infusionlaw.law.planning.planfile import plan_json
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
-from infusionlaw.plan import predict
-from infusionlaw.planfile import plan_json
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.fit import fit_law
+from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.numbers import bracket, listed, number, share, when
-from infusionlaw.table import read_table, table_hash
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import read_table, table_hash
 
 TOLERANCE = 0.5  # of general loss, bits per byte: that of every study here
 TODAY, THEN, TRAPEZOID, DROP = "today's law", "committed prediction", "trapezoid", "first 10 % drop"

@@ -27,14 +27,14 @@ import numpy as np
 from benchmarks.markdown import table
 from benchmarks.studies import DESIGNS, Design, Study, draw
 from infusionlaw.files import write_text
+from infusionlaw.law.design.simulate import Truth, simulate
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.points.point import read_points
-from infusionlaw.law.simulate import Truth, simulate
-from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import bracket, number, share
-from infusionlaw.search import BEFORE, LOCATED, NONE, UNLEARNED, State, judged, most_runs, rounds, tried
-from infusionlaw.study import open_folder
-from infusionlaw.studyfile import StudyFile
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.settings import StudyFile
+from infusionlaw.study.search import BEFORE, LOCATED, NONE, UNLEARNED, State, judged, most_runs, rounds, tried
+from infusionlaw.study.study import open_folder
 
 KINDS = "abcdfijl"  # the others differ from these in how many seeds or curves they have
 # The grids, cheapest first: how often the gaps between the study's doses are halved, and seeds.

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from infusionlaw.law.design.simulate import Shape, TrueLaw, World, true_points
 from infusionlaw.law.dose import log_odds
-from infusionlaw.law.simulate import Shape, TrueLaw, World, true_points
 
 Range = tuple[float, float]
 COLLAPSE: Range = (0.4, 0.95)  # share, at the middle size and budget

@@ -31,14 +31,14 @@ from torch import Tensor
 
 from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop
-from infusionlaw.lab.compile import compile_layers
-from infusionlaw.lab.host import settle
-from infusionlaw.lab.mixture import GeneralText, Mixture
-from infusionlaw.lab.model import Model
-from infusionlaw.lab.processes import cores
-from infusionlaw.lab.recipe import Recipe, recipe_for
-from infusionlaw.lab.statements import StatementCycle, Statements
-from infusionlaw.lab.train import train
+from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
+from infusionlaw.corpus.infusion.renderings import StatementCycle, Statements
+from infusionlaw.processes import cores
+from infusionlaw.training.compile import compile_layers
+from infusionlaw.training.host import settle
+from infusionlaw.training.loop import train
+from infusionlaw.training.model import Model
+from infusionlaw.training.recipe import Recipe, recipe_for
 
 SIZES, BATCHES = (24_000, 147_000, 780_000), (8, 32)
 VOCABULARY, BLOCK = 1024, 128

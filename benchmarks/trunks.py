@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.markdown import table
-from infusionlaw.design import grid
-from infusionlaw.lab.corpus import open_corpus
-from infusionlaw.lab.run import Lab
-from infusionlaw.lab.schedule import starts
-from infusionlaw.lab.terms import recipe_of
-from infusionlaw.records import RunRecord, RunSpec
-from infusionlaw.study import Study
-from infusionlaw.studyfile import StudyFile, read_study_file
+from infusionlaw.corpus.corpus import open_corpus
+from infusionlaw.runners.local import Lab
+from infusionlaw.runners.schedule import starts
+from infusionlaw.runs.record import RunRecord, RunSpec
+from infusionlaw.settings import StudyFile, read_study_file
+from infusionlaw.study.design import grid
+from infusionlaw.study.study import Study
+from infusionlaw.training.terms import recipe_of
 
 BUDGETS = (500_000, 1_000_000, 2_000_000)
 SIZES, SHARES, SEEDS = (14_000, 28_000), (0.35, 0.75, 0.92), (1, 2, 3)

@@ -5,7 +5,7 @@ except the trapezoid and the logistic. In every shape the true point is where th
 that is left (of a bump: its top). Doses are shares, and x is log10 of their odds; in the kinds of the paper's setting
 they are exposures, and x is their log10.
 
-The truth is generated here and not by `infusionlaw.law.simulate`, so that the law half is not tested against itself.
+The truth is generated here and not by `infusionlaw.law.design`, so that the law half is not tested against itself.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from infusionlaw.law.dose import x_at
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 Array = NDArray[np.float64]
 Shape = Literal["trapezoid", "logistic", "gompertz", "step", "error function", "bump"]

@@ -9,8 +9,8 @@ import typer
 from infusionlaw.errors import InputError
 
 if TYPE_CHECKING:
-    from infusionlaw.chain import Lab
     from infusionlaw.law.points.find import Acquisition
+    from infusionlaw.pipeline import Lab
 
 app = typer.Typer(
     help="Find how much domain knowledge a language model can take in pre-training before its memory collapses.",
@@ -24,7 +24,7 @@ Folder = Annotated[Path | None, typer.Option("--out", help="the study's folder; 
 @app.command()
 def init(path: Path) -> None:
     """Write a commented study file to start from."""
-    from infusionlaw.studyfile import write_template
+    from infusionlaw.settings import write_template
 
     typer.echo(f"wrote {write_template(path)}; next: infusionlaw run {path} --dry-run")
 
@@ -42,7 +42,7 @@ def run(
     if dry_run:
         _dry_run(study, out)
         return
-    from infusionlaw.chain import run_study
+    from infusionlaw.pipeline import run_study
     from infusionlaw.report.page import verdict_text
 
     try:
@@ -58,7 +58,7 @@ def run(
 def power(study: Path) -> None:
     """Tell by simulation how precisely a study would locate a collapse, before it is run; needs no torch."""
     from infusionlaw.report.power import power_text, search_text, study_power
-    from infusionlaw.studyfile import read_study_file
+    from infusionlaw.settings import read_study_file
 
     file = read_study_file(study)
     if file.design.design == "search":
@@ -77,8 +77,8 @@ def status(folder: Path) -> None:
 @app.command()
 def table(folder: Path, out: Path) -> None:
     """Write the finished runs of a study as a table (CSV); as runs.csv in another folder they count as done there."""
-    from infusionlaw.study import open_folder
-    from infusionlaw.table import write_table
+    from infusionlaw.runs.table import write_table
+    from infusionlaw.study.study import open_folder
 
     rows = open_folder(folder).table
     write_table(out, rows)
@@ -94,12 +94,12 @@ def fit(
     acquisition: Annotated[str, typer.Option(help="onset: where recall leaves guessing; half: half way up")] = "onset",
 ) -> None:
     """Find points in a table of runs (CSV or Parquet) and fit the law; needs no torch."""
-    from infusionlaw.chain import fit as fit_table
     from infusionlaw.console import named_if_slow
-    from infusionlaw.law.lawfile import write_law
     from infusionlaw.law.points.point import write_points
+    from infusionlaw.law.scaling.lawfile import write_law
+    from infusionlaw.pipeline import fit as fit_table
     from infusionlaw.report.words import law_text, points_text
-    from infusionlaw.table import read_table
+    from infusionlaw.runs.table import read_table
 
     rows = read_table(table)
     try:
@@ -126,9 +126,9 @@ def predict(
     out: Annotated[Path, typer.Option(help="where to write the plan")] = Path("plan.json"),
 ) -> None:
     """Say what dose a larger model can take, with its interval; needs no torch."""
-    from infusionlaw.law.lawfile import read_law
-    from infusionlaw.plan import predict as plan_for
-    from infusionlaw.planfile import write_plan
+    from infusionlaw.law.planning.plan import predict as plan_for
+    from infusionlaw.law.planning.planfile import write_plan
+    from infusionlaw.law.scaling.lawfile import read_law
     from infusionlaw.report.words import plan_text
 
     most = _tolerance(tolerance)
@@ -150,7 +150,7 @@ def report(folder: Path) -> None:
 def export(run: Path, out: Path) -> None:
     """Write a finished run (STUDY/runs/ID) as a Hugging Face folder; needs the lab (torch)."""
     _lab()
-    from infusionlaw.lab.execute import export_run
+    from infusionlaw.runners.execute import export_run
 
     export_run(run, out)
     typer.echo(f"wrote {out}")
@@ -169,12 +169,12 @@ def _tolerance(text: str) -> float | None:
 def _dry_run(study: Path, out: Path | None) -> None:
     from rich.console import Console
 
-    from infusionlaw.chain import dry_run
     from infusionlaw.console import estimate_table
+    from infusionlaw.pipeline import dry_run
     from infusionlaw.report.corpus import remarks
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
-    from infusionlaw.study import folder_of
-    from infusionlaw.studyfile import read_study_file
+    from infusionlaw.settings import read_study_file
+    from infusionlaw.study.study import folder_of
 
     typer.echo("preparing facts and text, then timing a few steps of each size", err=True)
     estimates = dry_run(study, out, _lab())
@@ -194,7 +194,7 @@ def _dry_run(study: Path, out: Path | None) -> None:
 def _lab() -> "Lab":
     """The lab, imported only when a command needs it."""
     try:
-        from infusionlaw.lab.run import Lab as OurLab
+        from infusionlaw.runners.local import Lab as OurLab
     except ModuleNotFoundError as error:
         mend = 'install the lab with it, pip install ".[lab]" in the folder of infusionlaw'
         raise InputError(f"this command needs {error.name}; {mend}") from error

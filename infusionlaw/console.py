@@ -17,10 +17,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from infusionlaw.chain import Watch
-from infusionlaw.records import Estimate, RunRecord, RunSpec
-from infusionlaw.records import Progress as Steps
+from infusionlaw.pipeline import Watch
 from infusionlaw.report.numbers import number
+from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
+from infusionlaw.runs.record import Progress as Steps
 
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
 PATIENCE = 5.0  # seconds that pass before something that takes long is named

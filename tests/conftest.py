@@ -39,7 +39,7 @@ def write_text(folder: Path) -> None:
     import email
     import unittest
 
-    from infusionlaw.lab.docstrings import docstrings
+    from infusionlaw.corpus.docstrings import docstrings
 
     folders = [Path(package.__file__ or "").parent for package in (asyncio, email, unittest)]
     lines = [json.dumps({"text": text}) for text in docstrings(folders)]
@@ -86,7 +86,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def corpus(material: Path, tmp_path_factory: pytest.TempPathFactory):
     """The prepared corpus of that study."""
-    from infusionlaw.lab.prepare import prepare
-    from infusionlaw.studyfile import read_study_file
+    from infusionlaw.corpus.prepare import prepare
+    from infusionlaw.settings import read_study_file
 
     return prepare(read_study_file(material / "study.toml"), tmp_path_factory.mktemp("prepared") / "corpus")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from infusionlaw.files import write_json
-from infusionlaw.law.simulate import World, simulate
-from infusionlaw.records import Estimate, Progress, RunRecord, RunSpec
-from infusionlaw.studyfile import StudyFile
+from infusionlaw.law.design.simulate import World, simulate
+from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
+from infusionlaw.settings import StudyFile
 
 COUNTS = {
     "facts_available": 900,

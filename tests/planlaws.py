@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from infusionlaw.law.cost import Cost
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.forms import PowerLaw
-from infusionlaw.law.heights import Heights
-from infusionlaw.law.law import FittedForm, KindLaw, Law
 from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import KINDS
-from infusionlaw.records import DoseUnit
+from infusionlaw.law.scaling.forms import PowerLaw
+from infusionlaw.law.scaling.law import FittedForm, KindLaw, Law
+from infusionlaw.law.scores.cost import Cost
+from infusionlaw.law.scores.plateaus import Heights
+from infusionlaw.runs.record import DoseUnit
 
 SIZE0, TOKENS0 = 2e4, 1.5e6
 SIZES, BUDGETS = (1e4, 2e4, 4e4), (7.5e5, 1.5e6, 3e6)

@@ -10,10 +10,10 @@ import pytest
 from fakelab import FakeLab
 from planlaws import known_law
 
-from infusionlaw.chain import run_study
-from infusionlaw.law.lawfile import write_law
-from infusionlaw.law.simulate import World, simulate
-from infusionlaw.table import write_table
+from infusionlaw.law.design.simulate import World, simulate
+from infusionlaw.law.scaling.lawfile import write_law
+from infusionlaw.pipeline import run_study
+from infusionlaw.runs.table import write_table
 
 
 def infusionlaw(*args, cwd=None):

@@ -7,11 +7,11 @@ import pytest
 from fakelab import FakeLab
 from rich.console import Console
 
-from infusionlaw.chain import dry_run, run_study
 from infusionlaw.console import ConsoleWatch, estimate_table, named_if_slow
 from infusionlaw.files import read_json, write_json
-from infusionlaw.records import RunRecord, RunSpec
-from infusionlaw.studyfile import write_template
+from infusionlaw.pipeline import dry_run, run_study
+from infusionlaw.runs.record import RunRecord, RunSpec
+from infusionlaw.settings import write_template
 
 
 def test_a_study_says_a_line_a_run_and_where_its_prediction_is(tmp_path) -> None:

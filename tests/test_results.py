@@ -17,8 +17,8 @@ from benchmarks.results.seeds import seeds
 from benchmarks.results.tradeoff import tradeoff_figure
 from infusionlaw.files import read_json, write_json
 from infusionlaw.law.dose import Interval
-from infusionlaw.records import RunRecord
-from infusionlaw.table import read_table, write_table
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import read_table, write_table
 
 DEMO = Path(__file__).parent.parent / "docs" / "demo"
 TRIALS = (

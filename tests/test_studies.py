@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.results.explanations import EXPLANATIONS
-from infusionlaw.design import run_spec
 from infusionlaw.files import read_json
-from infusionlaw.lab.terms import recipe_of
-from infusionlaw.study import Study
-from infusionlaw.studyfile import read_study_file
-from infusionlaw.table import read_table, table_hash
+from infusionlaw.runs.table import read_table, table_hash
+from infusionlaw.settings import read_study_file
+from infusionlaw.study.design import run_spec
+from infusionlaw.study.study import Study
+from infusionlaw.training.terms import recipe_of
 
 # Ids of corpora: the reference's and the second family's (results/README.md).
 CORPUS, RFC_CORPUS = "bdc443f4af6dba8a", "4541b93d483f6942"

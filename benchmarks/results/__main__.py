@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.results.page import MADE_FROM, page
 from infusionlaw.files import write_text
-from infusionlaw.lab.processes import cores
+from infusionlaw.processes import cores
 
 
 def agree(before: str, after: str) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.markdown import table
 from infusionlaw.report.numbers import number
-from infusionlaw.tabular import read_rows
+from infusionlaw.runs.tabular import read_rows
 
 HEAD = """## What large models do that small ones do not
 

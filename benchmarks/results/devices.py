@@ -8,7 +8,7 @@ from benchmarks.markdown import table
 from benchmarks.results.fresh import runs_so_far
 from benchmarks.results.grid import Grid
 from benchmarks.results.pairs import HEADINGS, SCORES, Pair, changes, paired, place
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 
 def devices(results: Path, first: Grid, larger: Sequence[RunRecord]) -> str:

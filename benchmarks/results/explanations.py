@@ -16,9 +16,9 @@ from benchmarks.results.pairs import HEADINGS, changes, paired
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
-from infusionlaw.records import RunRecord
 from infusionlaw.report.numbers import number
-from infusionlaw.table import read_table
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import read_table
 
 # In the order of the page: study file and what it changes.
 EXPLANATIONS = {

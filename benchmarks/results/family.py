@@ -5,7 +5,7 @@ from statistics import geometric_mean
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import predictions, told
-from infusionlaw.compare import Comparison
+from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.points.point import Point
 from infusionlaw.report.numbers import number, share
 

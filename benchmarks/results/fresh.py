@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results.grid import curves_of
-from infusionlaw.compare import Comparison, compare
 from infusionlaw.files import read_json
+from infusionlaw.law.planning.compare import Comparison, compare
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
-from infusionlaw.records import RunRecord
-from infusionlaw.table import read_table
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import read_table
 
 
 @dataclass(frozen=True)

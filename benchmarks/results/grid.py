@@ -8,22 +8,22 @@ from statistics import fmean
 
 from benchmarks.markdown import table
 from benchmarks.results.tradeoff import write_tradeoff
-from infusionlaw.chain import with_held_out
-from infusionlaw.compare import Comparison, compare
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
-from infusionlaw.law.fit import fit_law
-from infusionlaw.law.law import Law
+from infusionlaw.law.planning.compare import Comparison, compare
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.fit import fit_law
+from infusionlaw.law.scaling.law import Law
+from infusionlaw.pipeline import with_held_out
 from infusionlaw.report.figures import write_figures
 from infusionlaw.report.numbers import bracket, listed, number, share
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast
 from infusionlaw.report.words import law_text
-from infusionlaw.studyfile import StudyFile, read_study_file
-from infusionlaw.table import read_table, table_hash
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import read_table, table_hash
+from infusionlaw.settings import StudyFile, read_study_file
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FALLS: tuple[Kind, ...] = ("collapse", "retention")

@@ -6,12 +6,12 @@ from benchmarks.markdown import table
 from benchmarks.results.grid import Grid, curves_of
 from benchmarks.results.pairs import HEADINGS, changes, paired
 from benchmarks.results.predictions import told
-from infusionlaw.compare import Comparison
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.fit import fit_law
+from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.points.find import find_points
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.report.numbers import bracket, number
+from infusionlaw.runs.record import RunRecord
 
 ASKED = """The grid before the main one, `studies/extended.toml`, had the mended recipe and ten sizes of up to 1.8 M.
 Its law was asked for four times that size."""

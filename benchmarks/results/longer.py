@@ -5,8 +5,8 @@ import numpy as np
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import told
-from infusionlaw.compare import Comparison
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.report.numbers import bracket, number
 

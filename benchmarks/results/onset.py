@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid, cell
-from infusionlaw.compare import ComparedPoint
 from infusionlaw.law.dose import Interval, log_odds
-from infusionlaw.law.fit import fit_law
+from infusionlaw.law.planning.compare import ComparedPoint
+from infusionlaw.law.planning.rules import HUBBLE
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
-from infusionlaw.law.rules import HUBBLE
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.report.numbers import bracket, number, share
+from infusionlaw.runs.record import RunRecord
 
 HEAD = """The larger models have left guessing at the main grid's smallest dose, so that the acquisition of most was
 only bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.toml`; one seed, on a CPU), beside what

@@ -22,9 +22,9 @@ from benchmarks.results.retuned import read_retuned, retuned
 from benchmarks.results.seeds import seeds
 from benchmarks.results.trials import Trial
 from benchmarks.results.verdicts import verdicts
-from infusionlaw.compare import Comparison
-from infusionlaw.records import RunRecord
-from infusionlaw.studyfile import read_study_file
+from infusionlaw.law.planning.compare import Comparison
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.settings import read_study_file
 
 HEAD = """# Results
 Does memory collapse scale, and does the law of small models predict larger ones? Everything here is made from the

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import sqrt
 from statistics import fmean, stdev
 
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 SCORES = ("recall", "surface_recall", "retention", "general_loss")
 HEADINGS = ("trunks", *(score.replace("_", " ") for score in SCORES))  # of the cells that `changes` gives

@@ -2,10 +2,10 @@
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
-from infusionlaw.compare import Comparison
-from infusionlaw.records import RunRecord
+from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.report.numbers import listed, number, when
 from infusionlaw.report.outcomes import POINTS, SCORES, point_rows, regrets, score_rows
+from infusionlaw.runs.record import RunRecord
 
 
 def predictions(grid: Grid, head: str) -> str:

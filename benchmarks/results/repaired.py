@@ -6,8 +6,8 @@ from pathlib import Path
 from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import tables, told
-from infusionlaw.compare import Comparison
 from infusionlaw.files import read_json
+from infusionlaw.law.planning.compare import Comparison
 
 MENDED = """The first law missed in three ways, and each had a cause.
 

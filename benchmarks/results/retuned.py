@@ -6,8 +6,8 @@ from benchmarks.results.fresh import read_fresh
 from benchmarks.results.grid import STUDIES, Grid
 from benchmarks.results.predictions import told
 from benchmarks.results.rates import rates
-from infusionlaw.compare import Comparison
-from infusionlaw.studyfile import read_study_file
+from infusionlaw.law.planning.compare import Comparison
+from infusionlaw.settings import read_study_file
 
 RATES = """The same runs at other factors of the learning rate that they had, at the shortest budget: mean change of
 general loss and of retention over seeds (how many). Up to 160 k no factor is better; at 452 k half of the rate is, at

@@ -5,9 +5,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from infusionlaw.records import RunRecord
 from infusionlaw.report.figures import blank_figure, save, style
 from infusionlaw.report.numbers import number
+from infusionlaw.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import FALLS, NAMES
-from infusionlaw.compare import ComparedPoint, Comparison
+from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.points.point import Kind
 from infusionlaw.report.numbers import listed, number
 

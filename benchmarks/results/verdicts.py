@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from benchmarks.results.grid import FALLS, NAMES, Grid
 from benchmarks.results.trials import Trial, summary
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.law import KindLaw
 from infusionlaw.law.points.point import Kind
+from infusionlaw.law.scaling.law import KindLaw
 from infusionlaw.report.numbers import bracket, listed, number
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from infusionlaw.errors import InputError
-from infusionlaw.records import DoseUnit, RunRecord
+from infusionlaw.runs.record import DoseUnit, RunRecord
 
 Array = NDArray[np.float64]
 LEVEL = 0.9

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from infusionlaw.law.causes import SAME
+from infusionlaw.law.covariates import SAME
 from infusionlaw.law.dose import same_dose, x_at
-from infusionlaw.records import RunRecord
-from infusionlaw.table import SCORES
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import SCORES
 
 # Rows that agree in every score are copies if chance would hardly make them agree: at least two scores that could have
 # taken this many values together.

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from infusionlaw.compare import Comparison
 from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.law import Law
-from infusionlaw.records import DoseUnit
+from infusionlaw.law.planning.compare import Comparison
+from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.numbers import number
 from infusionlaw.report.plotdata import (
     DoseAxis,
@@ -29,6 +28,7 @@ from infusionlaw.report.plotdata import (
     dose_axis,
     law_panels,
 )
+from infusionlaw.runs.record import DoseUnit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

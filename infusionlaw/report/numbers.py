@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from infusionlaw.law.dose import Interval
-from infusionlaw.records import DoseUnit
+from infusionlaw.runs.record import DoseUnit
 
 
 def number(value: float) -> str:

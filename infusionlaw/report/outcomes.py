@@ -1,6 +1,6 @@
 """Predictions against what came of them: plain cells for any table, and the part of a report that holds them."""
 
-from infusionlaw.compare import ComparedPoint, Comparison, Regret
+from infusionlaw.law.planning.compare import ComparedPoint, Comparison, Regret
 from infusionlaw.report.html import paragraph, table
 from infusionlaw.report.numbers import bracket, count, number, share, when
 

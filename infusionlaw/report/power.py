@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from infusionlaw.design import grid, held_out
-from infusionlaw.law.power.power import Place, Power, power
-from infusionlaw.records import Estimate
+from infusionlaw.law.design.power import Place, Power, power
 from infusionlaw.report.numbers import aligned, count, number, share
-from infusionlaw.search import most_runs, opening
-from infusionlaw.studyfile import StudyFile
+from infusionlaw.runs.record import Estimate
+from infusionlaw.settings import StudyFile
+from infusionlaw.study.design import grid, held_out
+from infusionlaw.study.search import most_runs, opening
 
 
 def study_power(file: StudyFile, estimates: Sequence[Estimate] = ()) -> Power:

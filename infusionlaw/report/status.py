@@ -6,10 +6,10 @@ from pathlib import Path
 
 from infusionlaw.files import read_json
 from infusionlaw.law.dose import Interval, Scale
-from infusionlaw.records import RunSpec
 from infusionlaw.report.numbers import aligned, count, dose, number, share, when
-from infusionlaw.search import State, most_runs
-from infusionlaw.study import Study, is_held, open_folder
+from infusionlaw.runs.record import RunSpec
+from infusionlaw.study.search import State, most_runs
+from infusionlaw.study.study import Study, is_held, open_folder
 
 _RESULTS = {"law": "law.json", "table": "table.csv", "report": "report.html"}
 MARKS = {"done": "+", "begun": "~", "missing": ".", "diverged": "x"}

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from infusionlaw.compare import ComparedPoint, Comparison
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.law import Law
+from infusionlaw.law.planning.compare import ComparedPoint, Comparison
+from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
-from infusionlaw.plan import Plan
-from infusionlaw.records import DoseUnit, RunRecord
+from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.numbers import bracket, dose, listed, number, when
 from infusionlaw.report.plotdata import SAME_BUDGET
 from infusionlaw.report.words import alternative_lines, plan_text
+from infusionlaw.runs.record import DoseUnit, RunRecord
 
 
 def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:

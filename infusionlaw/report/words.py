@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from infusionlaw.law.advice.outlook import ADVISED, Outlook
-from infusionlaw.law.advice.remedies import MOST, Remedy
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.law import KindLaw, Law, Prediction
+from infusionlaw.law.planning.forecast import ADVISED, Outlook
+from infusionlaw.law.planning.plan import UNBOUND, Alternative, Dose, Plan
+from infusionlaw.law.planning.remedies import MOST, Remedy
+from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
-from infusionlaw.law.rules import Carried
-from infusionlaw.plan import UNBOUND, Alternative, Dose, Plan
+from infusionlaw.law.scaling.law import KindLaw, Law, Prediction
 from infusionlaw.report.numbers import aligned, bracket, count, listed, number, share
 
 

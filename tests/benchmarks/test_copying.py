@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from benchmarks.copying import losses, repeated_in_block
-from infusionlaw.lab.model import Model
-from infusionlaw.lab.recipe import recipe_for
+from infusionlaw.training.model import Model
+from infusionlaw.training.recipe import recipe_for
 
 
 def test_a_token_is_repeated_where_what_is_before_it_stood_before_it_earlier_in_the_block() -> None:

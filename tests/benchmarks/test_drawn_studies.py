@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import DESIGNS, draw
+from infusionlaw.law.design.simulate import true_points
 from infusionlaw.law.dose import log_odds
-from infusionlaw.law.simulate import true_points
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.letter)

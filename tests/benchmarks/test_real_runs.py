@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from benchmarks.real_runs import METHODS, THEN, TODAY, Bet, Laws, Trial, interval_score, main, outcome, page, write_bets
-from infusionlaw.compare import ComparedPoint
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
+from infusionlaw.law.design.simulate import TrueLaw, World, simulate, true_points
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.planning.compare import ComparedPoint
 from infusionlaw.law.points.point import Status
-from infusionlaw.law.simulate import TrueLaw, World, simulate, true_points
-from infusionlaw.records import RunRecord
-from infusionlaw.table import read_table, table_hash, write_table
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import read_table, table_hash, write_table
 
 SHARES = (0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.92, 0.97)
 TRIAL = Trial("grid", "grid", "grid")

@@ -10,10 +10,10 @@ from fakelab import FakeLab
 
 from benchmarks.search import FAMILY, Outcome, Pair, _halved, fixed, folders, main, ratio, study_file, tables
 from benchmarks.studies import DESIGNS, draw
-from infusionlaw.chain import run_study
+from infusionlaw.law.design.simulate import TrueLaw, World
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.simulate import TrueLaw, World
-from infusionlaw.search import LOCATED, NONE, SPENT, tried
+from infusionlaw.pipeline import run_study
+from infusionlaw.study.search import LOCATED, NONE, SPENT, tried
 
 
 def outcome(over: str, flops: float, truth: float | None = 0.5) -> Outcome:

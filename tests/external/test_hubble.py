@@ -8,9 +8,9 @@ import pytest
 
 from infusionlaw import Point, RunRecord, find_points, fit_law
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.law import KindLaw
-from infusionlaw.law.rules import HUBBLE, other_answers
-from infusionlaw.tabular import read_rows
+from infusionlaw.law.planning.rules import HUBBLE, other_answers
+from infusionlaw.law.scaling.law import KindLaw
+from infusionlaw.runs.tabular import read_rows
 
 TABLE = Path(__file__).parents[2].parent / "shared" / "data" / "hubble" / "hubble_dose_response.csv"
 pytestmark = pytest.mark.skipif(not TABLE.exists(), reason=f"needs {TABLE.name} of allegro-lab/hubble")

@@ -7,8 +7,8 @@ import pytest
 
 from infusionlaw import SURFACES, Conditions, fit_surface, read_losses, tolerated_share
 from infusionlaw.law.dose import log_odds
-from infusionlaw.law.rules import CMR
-from infusionlaw.tabular import read_rows
+from infusionlaw.law.planning.rules import CMR
+from infusionlaw.runs.tabular import read_rows
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "data" / "cpt_critical_ratio_tables"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="needs the tables of arXiv 2407.17467 and 2406.01375")

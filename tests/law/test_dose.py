@@ -3,7 +3,7 @@ import pytest
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval, Scale, exposures_per_share, log_odds, share_of, unit_of, x_of
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 
 def test_share_and_log_odds_are_inverse() -> None:

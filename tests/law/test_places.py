@@ -7,10 +7,10 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from infusionlaw.law.causes import SAME, distinct
+from infusionlaw.law.covariates import SAME, distinct
 from infusionlaw.law.places import checkpoint_weights, merged
-from infusionlaw.records import RunRecord
-from infusionlaw.table import read_table
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import read_table
 
 DEMO = Path(__file__).parents[2] / "docs" / "demo" / "table.csv"
 ROW = RunRecord(size=14e3, tokens=1e6, share=0.3, recall=0.612, general_loss=1.2345, seed=1)

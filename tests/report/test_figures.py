@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infusionlaw.chain import fit
-from infusionlaw.compare import ComparedPoint, Comparison
+from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.dose import Interval, log_odds
-from infusionlaw.law.law import Law
+from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
-from infusionlaw.law.simulate import World, simulate
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.law import Law
+from infusionlaw.pipeline import fit
 from infusionlaw.report.figures import write_figures
 from infusionlaw.report.plotdata import Mark, Panel, by_budget, collapse_note, coordinate, dose_axis, law_panels, panels
+from infusionlaw.runs.record import RunRecord
 
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
 SIZES, HELD, BUDGET = (14_000, 28_000, 55_000), 110_000, 1_500_000

@@ -14,16 +14,16 @@ import pytest
 from fakelab import FakeLab
 from planlaws import known_law
 
-from infusionlaw.chain import run_study
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
-from infusionlaw.law.lawfile import read_law
-from infusionlaw.law.rules import HUBBLE
-from infusionlaw.law.simulate import TrueLaw, World
-from infusionlaw.plan import predict
-from infusionlaw.records import RunRecord, RunSpec
+from infusionlaw.law.design.simulate import TrueLaw, World
+from infusionlaw.law.planning.plan import predict
+from infusionlaw.law.planning.rules import HUBBLE
+from infusionlaw.law.scaling.lawfile import read_law
+from infusionlaw.pipeline import run_study
 from infusionlaw.report.page import inline_svg, plan_part, write_report
 from infusionlaw.report.words import law_text, plan_text
+from infusionlaw.runs.record import RunRecord, RunSpec
 
 STUDY = """
 name = "cities <script>alert(1)</script>"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from infusionlaw.law.power.power import Place, Power, Reach
-from infusionlaw.records import Estimate
+from infusionlaw.law.design.power import Place, Power, Reach
 from infusionlaw.report.power import power_text, study_power
-from infusionlaw.studyfile import StudyFile
+from infusionlaw.runs.record import Estimate
+from infusionlaw.settings import StudyFile
 
 
 def study(**doses: tuple[float, ...]) -> StudyFile:

@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 from planlaws import NEVER, known_cost, known_law
 
-from infusionlaw.compare import ComparedPoint, Comparison
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
 from infusionlaw.law.dose import Interval, Scale, log_odds
-from infusionlaw.law.fit import fit_law
-from infusionlaw.law.law import Law
+from infusionlaw.law.planning.compare import ComparedPoint, Comparison
+from infusionlaw.law.planning.plan import predict
+from infusionlaw.law.planning.rules import HUBBLE
 from infusionlaw.law.points.point import Kind, Point
-from infusionlaw.law.rules import HUBBLE
-from infusionlaw.plan import predict
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.fit import fit_law
+from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.numbers import bracket, count, number, share
 from infusionlaw.report.status import status_text
 from infusionlaw.report.verdict import contrast, verdict
 from infusionlaw.report.words import alternative_lines, plan_text, points_text
-from infusionlaw.study import Study, locked
-from infusionlaw.studyfile import StudyFile
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.settings import StudyFile
+from infusionlaw.study.study import Study, locked
 
 SIZES = (14_000, 28_000, 55_000)
 NO_COMPARISON = Comparison(written="2025-01-02T03:04:05+00:00", table_sha256="", already_known=0)

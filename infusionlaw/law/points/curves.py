@@ -24,7 +24,7 @@ from infusionlaw.law.points.noise import (
     run_error,
     within_doses,
 )
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 Score = Literal["recall", "retention", "general_loss"]
 # What seeds differ by before any were compared, and the least error over facts: shares, and bits per byte.

@@ -29,7 +29,7 @@ from infusionlaw.law.points.pooling import Pool, pooled
 from infusionlaw.law.points.shapes import Detector
 from infusionlaw.law.points.tolerance import rise_of_loss
 from infusionlaw.law.uncertainty import perturbed
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 Acquisition = Literal["onset", "half"]
 # A rise or a fall is found where the probability that there is none is no more than UNSURE, and no fall at all explains

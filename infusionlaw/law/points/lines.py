@@ -14,7 +14,7 @@ from infusionlaw.law.points.point import Point
 from infusionlaw.law.points.pooling import Pool
 from infusionlaw.law.points.shapes import NEVER, Edges
 from infusionlaw.law.points.tolerance import isotonic
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 
 @dataclass(frozen=True)

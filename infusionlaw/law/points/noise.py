@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from infusionlaw.law.dose import Array, displaced
-from infusionlaw.records import DoseUnit
+from infusionlaw.runs.record import DoseUnit
 
 PRIOR_DOF = 2.0
 TABLE_DOF = 4.0

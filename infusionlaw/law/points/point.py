@@ -14,7 +14,7 @@ from infusionlaw.files import read_json, write_json
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
 from infusionlaw.law.likelihood import STEP, Assumed, Likelihood
 from infusionlaw.law.points.detect import Level, Response
-from infusionlaw.records import DoseUnit
+from infusionlaw.runs.record import DoseUnit
 
 Kind = Literal["acquisition", "collapse", "retention", "tolerance"]
 Status = Literal["found", "not reached", "before the grid", "no effect", "ambiguous"]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks.worlds import KINDS, World, draw, simulate
-from infusionlaw.law.fit import fit_law
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
-from infusionlaw.records import RunRecord
+from infusionlaw.law.scaling.fit import fit_law
+from infusionlaw.runs.record import RunRecord
 
 EXPOSURES = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 NAMES = {kind.name: kind for kind in KINDS}

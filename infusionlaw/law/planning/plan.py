@@ -1,0 +1,323 @@
+"""From a law and a target to a plan: the dose to give a large model, what it buys, what it costs, what it rests on.
+
+The advised dose is the one of highest expected recall among those allowed (`best`): a risk of lying beyond the
+collapse of recall and of retention, and an expected rise of general loss. Where no allowed dose lies beyond
+acquisition, the plan says what would have to change (`remedies`).
+
+Acquisition carries over to another number of facts in exposures, the rest in share, and a plan beyond FARTHEST times
+the sizes and budgets tried is given only to those who ask for it.
+
+Far from the runs a plan also states what published rules say (`rules`): of acquisition wherever the tokens lie far
+away, of the rest where a rule contradicts the law. The advised dose stays that of the law: a rule says how one point
+moves, and only a law has all the points that a dose is held against.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from infusionlaw.errors import InputError
+from infusionlaw.law.dose import Interval
+from infusionlaw.law.planning.best import Advice, advise
+from infusionlaw.law.planning.forecast import Outlook, outlooks, recall_at
+from infusionlaw.law.planning.limits import TRIED, Limit, Target, draws, text_of
+from infusionlaw.law.planning.remedies import Remedy, remedies, room
+from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, beyond, other_answers, under_rule
+from infusionlaw.law.points.point import Kind
+from infusionlaw.law.scaling.law import Law, Prediction
+from infusionlaw.law.uncertainty import expected
+
+FARTHEST = 30.0
+CARRIED = "the study had another number of facts: acquisition is taken to carry over in exposures, the rest in share"
+UNBOUND = "none: highest expected recall"
+
+
+@dataclass(frozen=True)
+class Dose:
+    """The advised dose, 90 % intervals in x, share, exposures and infused tokens; None with a reason."""
+
+    x: Interval
+    share: Interval
+    exposures: Interval
+    tokens: Interval
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The largest dose that one constraint allows; None with the reason why it is not checked."""
+
+    name: str
+    share: float | None
+    exposures: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Support:
+    """What a plan rests on, and how far beyond it the target lies (factors, 1 inside the range tried)."""
+
+    sizes: tuple[float, ...]
+    budgets: tuple[float, ...]
+    size_factor: float
+    tokens_factor: float
+    flag: str
+
+    @property
+    def inside(self) -> bool:
+        """Whether the target lies inside the range of sizes and budgets tried."""
+        return self.size_factor == 1 and self.tokens_factor == 1
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What a published rule says at a target far from the runs.
+
+    point: where the point lies by the rule, beside the law's own prediction; meaning: what follows at the law's advised
+    dose, "" where there is none; recall: expected there, where the rule is one of acquisition or of the collapse of
+    recall; dose: what would be advised under the rule, None with a reason.
+    """
+
+    point: Carried
+    meaning: str
+    recall: Interval
+    dose: Dose
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan for one target. status: `ok`, `outside support`, `no dose works` or `no law`; notes say why.
+
+    target: with the risk and the tolerance asked for; binding: the constraint that holds the dose back; at the advised
+    dose, recall: expected; rise: of general loss; known: how many of the facts; room: for how many as much infused text
+    is enough to begin to teach them. outlook: what to expect at no dose, at a quarter of the dose, at it and at four
+    times it. remedies: what would make a dose work. alternatives: what published rules say beside the law.
+    """
+
+    status: str
+    notes: tuple[str, ...]
+    target: Target
+    collapse: Prediction
+    acquisition: Prediction
+    retention: Prediction
+    tolerance: Prediction
+    dose: Dose
+    binding: str
+    constraints: tuple[Constraint, ...]
+    recall: Interval
+    rise: Interval
+    known: Interval
+    room: Interval
+    outlook: tuple[Outlook, ...]
+    remedies: tuple[Remedy, ...]
+    support: Support
+    alternatives: tuple[Alternative, ...] = ()
+
+
+def predict(
+    law: Law,
+    size: float,
+    tokens: float,
+    facts: float | None = None,
+    *,
+    risk: float = 0.05,
+    tolerance: float | None = 0.05,
+    extrapolate: bool = False,
+    rules: Sequence[Rule] = RULES,
+) -> Plan:
+    """The plan for a model of `size` parameters, `tokens` of training and `facts` (default: as many as in the study).
+
+    risk: the most that the dose may be likely to lie beyond a collapse; tolerance: the most that general loss may be
+    expected to rise, bits per byte, None for any rise; rules: published rules to hold the law against. InputError for a
+    target or a bound that cannot be, and past FARTHEST times the sizes or budgets tried unless `extrapolate`.
+    """
+    target = _target(law, size, tokens, facts, risk, tolerance)
+    support = _support(law, size, tokens)
+    if not extrapolate and max(support.size_factor, support.tokens_factor) > FARTHEST:
+        raise InputError(
+            f"{support.flag} ({_range('sizes', law.sizes)}, {_range('budgets', law.budgets)}), and plans end at "
+            f"{FARTHEST:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
+        )
+    advice = advise(law, target)
+    points = {kind: law.predict_point(kind, size, tokens, target.facts) for kind in _KINDS}
+    recall, x = advice.recall, advice.x.value
+    status = "outside support" if advice.status == "ok" and not support.inside else advice.status
+    plan = Plan(
+        status=status,
+        notes=(),
+        target=target,
+        **points,
+        dose=_dose(law, target, advice),
+        binding=advice.binding or (UNBOUND if x is not None else ""),
+        constraints=tuple(_constraint(law, target, limit) for limit in advice.limits),
+        recall=recall,
+        rise=Interval() if x is None else _rise(law, target, x),
+        known=_known(law, target, recall),
+        room=Interval() if x is None else room(law, target, x),
+        outlook=outlooks(law, target, x),
+        remedies=remedies(law, target) if status == "no dose works" else (),
+        support=support,
+        alternatives=_alternatives(law, target, x, rules),
+    )
+    return replace(plan, notes=_notes(law, plan))
+
+
+_KINDS: tuple[Kind, ...] = ("collapse", "acquisition", "retention", "tolerance")
+
+
+def _target(law: Law, size: float, tokens: float, facts: float | None, risk: float, tolerance: float | None) -> Target:
+    for name, value in (("size", size), ("tokens", tokens), ("facts", facts), ("tolerance", tolerance)):
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"the target's {name} is {value:g}, which must be a number above 0")
+    if not 0 < risk < 1:
+        raise InputError(f"the risk is {risk:g}, which must be a probability between 0 and 1")
+    varied = any("facts" in kind.varied for kind in law.kinds)
+    if facts is None and varied:
+        raise InputError("the study varied the number of facts, so a plan needs one; give the target's with --facts")
+    if facts is not None and facts < 1:
+        raise InputError(f"the target's facts are {facts:g}, which must be at least 1")
+    unknown = law.facts is None and all(kind.facts is None for kind in law.kinds)
+    if facts is not None and not varied and unknown:
+        raise InputError(
+            f"the table of this law does not say how many facts it infused, so nothing follows for {facts:g}; add the "
+            "columns facts and tokens_per_fact and fit anew, or leave --facts out for as many as were infused"
+        )
+    return Target(size, tokens, facts if facts is not None else law.facts, law.tokens_per_fact, risk, tolerance)
+
+
+def _dose(law: Law, target: Target, advice: Advice) -> Dose:
+    x, scale = advice.x, law.scale(target.tokens, target.facts)
+    reasons = {
+        "ok": "",
+        "no dose works": f"{_allowed(advice.binding)} lies below acquisition",
+        "no law": f"neither collapse of recall nor acquisition has a law: {law.of('collapse').reason}",
+    }
+    share = scale.share(x)
+    return Dose(x, share, scale.exposures(x), share.map(lambda end: end * target.tokens), reasons[advice.status])
+
+
+def _allowed(binding: str) -> str:
+    return f"the {TRIED}" if binding == TRIED else f"the largest dose that {binding} allows"
+
+
+def _constraint(law: Law, target: Target, limit: Limit) -> Constraint:
+    x = Interval(None if limit.reason else limit.x)
+    scale = law.scale(target.tokens, target.facts)
+    return Constraint(limit.name, scale.share(x).value, scale.exposures(x).value, limit.reason)
+
+
+def _rise(law: Law, target: Target, x: float) -> Interval:
+    """Expected rise of general loss at a dose, with its 90 % interval; all None where it was not measured."""
+    if law.cost is None:
+        return Interval()
+    draws = law.cost.rise(target.size, target.tokens, text_of(law, target, x))[:, 0]
+    return expected(draws)
+
+
+def _known(law: Law, target: Target, recall: Interval) -> Interval:
+    """How many of the facts are known beyond guessing at a recall."""
+    if target.facts is None or law.heights is None:
+        return Interval()
+    facts, guessing = target.facts, law.heights.guessing
+    return recall.map(lambda end: facts * max(end - guessing, 0.0) / (1 - guessing))
+
+
+def _alternatives(law: Law, target: Target, x: float | None, rules: Sequence[Rule]) -> tuple[Alternative, ...]:
+    """What published rules say of a target beside the law, and of its advised dose x."""
+    if isinstance(law, LawUnderRule):  # it is one of the two answers already
+        return ()
+    found = []
+    for point in other_answers(law, target.size, target.tokens, target.facts, rules):
+        ruled = under_rule(law, point.rule)
+        kind, meaning, recall = point.rule.kind, "", Interval()
+        if x is not None:
+            meaning = _MEANINGS[kind][_is_beyond(ruled, target, x)]
+            recall = recall_at(ruled, target, x) if kind in ("acquisition", "collapse") else recall
+        found.append(Alternative(point, meaning, recall, _dose(ruled, target, advise(ruled, target))))
+    return tuple(found)
+
+
+# What a dose short of a point, and one beyond it, would do.
+_MEANINGS: dict[Kind, tuple[str, str]] = {
+    "acquisition": ("the facts would not be learned", "the facts would be learned"),
+    "collapse": ("recall would not collapse", "recall would collapse"),
+    "retention": ("prior facts would not be lost", "prior facts would be lost"),
+    "tolerance": ("general loss would stay within the tolerance", "general loss would rise beyond the tolerance"),
+}
+
+
+def _is_beyond(ruled: LawUnderRule, target: Target, x: float) -> bool:
+    """Whether a dose lies beyond the point of the rule's kind: the median, or the expected rise of general loss."""
+    kind = ruled.rule.kind
+    if kind == "tolerance" and ruled.cost and target.tolerance is not None:
+        return (_rise(ruled, target, x).value or 0.0) > target.tolerance
+    return x >= float(np.median(draws(ruled, kind, target)))
+
+
+def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
+    fitted = plan.collapse if plan.collapse.x.value is not None else plan.acquisition
+    doubts = law.of(fitted.kind).notes  # a flag each, but they do not name their law
+    notes = [*_doubts(law, plan), *(flag for flag in fitted.flags if flag not in doubts)]
+    if plan.dose.x.value is not None:
+        notes += [_no_recall(law, plan), _unknown_exposures(law, plan)]
+    if plan.status == "no dose works":
+        notes += [
+            f"what {change} would do is not known, because only one {word} was tried"
+            for name, change, word in (("tokens", "more tokens", "budget"), ("size", "a larger model", "size"))
+            if name not in law.of("acquisition").varied
+        ]
+    if law.facts is not None and plan.target.facts != law.facts:
+        notes.append(CARRIED)
+    level, most = plan.tolerance.level, plan.target.tolerance
+    if plan.tolerance.x.value is not None and level is not None and most is not None and level != most:
+        notes.append(
+            f"the tolerance point is that of a rise by {level:g} bits per byte, as the law was fitted, and the limit "
+            f"that of {most:g}"
+        )
+    return tuple(note for note in dict.fromkeys(notes) if note)
+
+
+def _doubts(law: Law, plan: Plan) -> list[str]:
+    """What makes the laws that a plan rests on doubtful, each with the law's name."""
+    predicted = [kind for kind in _KINDS if getattr(plan, kind).x.value is not None]
+    return [f"in the law of {kind}, {note[0].lower()}{note[1:]}" for kind in predicted for note in law.of(kind).notes]
+
+
+def _no_recall(law: Law, plan: Plan) -> str:
+    if not law.of("acquisition").forms:
+        return f"whether the dose is enough to teach the facts is not known: {plan.acquisition.reason}"
+    return "" if law.heights else "how high recall gets is not known: the points of the law carry no curves"
+
+
+def _unknown_exposures(law: Law, plan: Plan) -> str:
+    if plan.dose.exposures.value is not None and plan.dose.share.value is not None:
+        return ""
+    known = (("facts", plan.target.facts), ("tokens_per_fact", law.tokens_per_fact))
+    other = "exposures are" if law.unit == "share" else "the share is"
+    return f"{other} unknown, because {' and '.join(name for name, value in known if not value)} are not given"
+
+
+def _support(law: Law, size: float, tokens: float) -> Support:
+    by_size, by_tokens = beyond(size, law.sizes), beyond(tokens, law.budgets)
+    parts = [
+        f"{name} is {_plain(target / max(tried))} times the largest tried"
+        if target > max(tried)
+        else f"{name} is {_plain(min(tried) / target)} times below the smallest tried"
+        for name, factor, target, tried in (
+            ("size", by_size, size, law.sizes),
+            ("budget", by_tokens, tokens, law.budgets),
+        )
+        if factor > 1
+    ]
+    flag = f"the target's {' and its '.join(parts)}" if parts else ""
+    return Support(law.sizes, law.budgets, by_size, by_tokens, flag)
+
+
+def _range(name: str, tried: Sequence[float]) -> str:
+    ends = dict.fromkeys(_plain(end) for end in (min(tried), max(tried)))
+    return f"{name} tried: {' to '.join(ends)}"
+
+
+def _plain(value: float) -> str:
+    return f"{float(f'{value:.3g}'):,.10g}"

@@ -1,0 +1,216 @@
+"""A law: for each kind of point, the forms that were fitted with their weights, and what they predict.
+
+A predictive distribution mixes over forms, parameters and scatter:
+
+    x(N, D, S) = form(theta)(N, D, S) + sigma * standard normal,  (form, theta, sigma) drawn by weight
+
+Where the number of facts did not vary, acquisition is taken to carry over to another number in exposures (each fact
+needs as many statements), and collapse, retention and tolerance in share (what crowds out the rest is the text).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+
+from infusionlaw.errors import InputError
+from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
+from infusionlaw.law.points.point import KINDS, Kind, Point
+from infusionlaw.law.scaling.forms import EXPONENT, Form, Places, places
+from infusionlaw.law.scores.cost import Cost
+from infusionlaw.law.scores.plateaus import Heights
+from infusionlaw.law.scores.zero_dose import Bare
+from infusionlaw.law.uncertainty import interval_of
+from infusionlaw.runs.record import DoseUnit
+
+NO_ROOM = "to be learned the facts would have to be stated more often than the whole budget has room for"
+HALF_WIDTH = float(ndtri((1 + LEVEL) / 2))
+# Scatter enters a prediction at equally likely quantiles, not at random: the same law always says the same.
+SCATTER_QUANTILES = ndtri((np.arange(25) + 0.5) / 25)
+
+
+@dataclass(frozen=True)
+class FittedForm:
+    """One form fitted: its weight, 90 % intervals of its parameters and scatter, and draws of them in rows."""
+
+    form: Form
+    weight: float
+    coefficients: dict[str, Interval]
+    draws: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class KindLaw:
+    """The law of one kind of point: its forms, the power law first if it is among them; none when `not fitted`.
+
+    points: all of the kind; varied: which of size, tokens, facts took more than one value among the points used; facts,
+    tokens_per_fact: what these points have, None where they do not all say, and for facts where they varied. notes:
+    what makes its predictions doubtful, a sentence each without its full stop.
+    """
+
+    kind: Kind
+    status: str
+    reason: str
+    forms: tuple[FittedForm, ...]
+    points: tuple[Point, ...]
+    varied: tuple[str, ...] = ()
+    facts: float | None = None
+    tokens_per_fact: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def level(self) -> float | None:
+        """What the points were taken to be, as in `Point`."""
+        return self.points[0].level if self.points else None
+
+    @property
+    def coefficients(self) -> dict[str, Interval]:
+        """Median and 90 % interval of the power law's exponents and scatter; all None where not identified."""
+        if not self.forms:
+            return {}
+        causes = {"size", "tokens", "facts"} - set(self.varied)
+        return {name: Interval() if name in causes else x for name, x in self.forms[0].coefficients.items()}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A point predicted at (size, tokens): 90 % interval in x, share and exposures; flags in words; why it is None.
+
+    level: what the point was taken to be, as in `Point`.
+    """
+
+    kind: Kind
+    size: float
+    tokens: float
+    x: Interval
+    share: Interval
+    exposures: Interval
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class Law:
+    """All kinds of points of one table, and its support. doses: smallest and largest above 0, in `unit`.
+
+    heights: of recall; retention_heights: of retention; cost: the rise of general loss; bare: retention and general
+    loss at dose 0. notes: remarks on the table, such as copies that were left out.
+    """
+
+    unit: DoseUnit
+    kinds: tuple[KindLaw, ...]
+    sizes: tuple[float, ...]
+    budgets: tuple[float, ...]
+    doses: tuple[float, float]
+    facts: float | None
+    tokens_per_fact: float | None
+    table: str
+    heights: Heights | None = None
+    cost: Cost | None = None
+    retention_heights: Heights | None = None
+    bare: Bare | None = None
+    notes: tuple[str, ...] = ()
+
+    def of(self, kind: Kind) -> KindLaw:
+        """The law of one kind; InputError for a kind there is none of."""
+        for law in self.kinds:
+            if law.kind == kind:
+                return law
+        raise InputError(f'"{kind}" is no kind of point; known: {", ".join(KINDS)}')
+
+    def scale(self, tokens: float, facts: float | None = None) -> Scale:
+        """How x reads as share and exposures at a budget, for `facts` (default: the table's)."""
+        return Scale(self.unit, exposures_per_share(tokens, facts or self.facts, self.tokens_per_fact))
+
+    def draws_at(
+        self,
+        kind: Kind,
+        size: ArrayLike,
+        tokens: ArrayLike,
+        facts: float | None = None,
+        tokens_per_fact: float | None = None,
+    ) -> Array:
+        """Predictive draws of x (n, draws) at n sizes and budgets, scatter included; draws = 0 when not fitted.
+
+        facts, tokens_per_fact: the target's, where not the table's. inf: more than a share of 1 would have room for.
+        """
+        law = self.of(kind)
+        own = "facts" in law.varied  # else as for the points' own number of facts, and then carried over
+        at = places(self.unit, size, tokens, facts if own else law.facts, law.tokens_per_fact)
+        found = [_predictive(fitted, at) for fitted in law.forms]
+        x = np.concatenate(found, axis=1) if found else np.empty((len(at.size), 0))
+        factor = facts / law.facts if facts and law.facts and not own else 1.0
+        # A statement twice as long takes as much text as two: doses carry over as for twice the facts.
+        if tokens_per_fact and self.tokens_per_fact:
+            factor *= tokens_per_fact / self.tokens_per_fact
+        return _carried_over(x, kind, self.unit, factor)
+
+    def predict_point(self, kind: Kind, size: float, tokens: float, facts: float | None = None) -> Prediction:
+        """The point at (size, tokens) with its predictive 90 % interval; None with a reason when not fitted."""
+        law = self.of(kind)
+        if not law.forms:
+            return Prediction(kind, size, tokens, Interval(), Interval(), Interval(), (), law.reason)
+        x, scale = interval_of(self.draws_at(kind, size, tokens, facts)[0]), self.scale(tokens, facts)
+        flags = self._flags(law, size, tokens)
+        reason = "" if x.value is not None else NO_ROOM
+        return Prediction(kind, size, tokens, x, scale.share(x), scale.exposures(x), flags, reason, law.level)
+
+    def _flags(self, law: KindLaw, size: float, tokens: float) -> tuple[str, ...]:
+        flags, reach = list(law.notes), HALF_WIDTH * EXPONENT[1]
+        for cause, word, target, tried in (
+            ("size", "size", size, [p.size for p in law.points]),
+            ("tokens", "budget", tokens, [p.tokens for p in law.points]),
+        ):
+            if cause not in law.varied and abs(np.log10(target / np.median(tried))) > 0.005:
+                flags.append(
+                    f"only one {word} was tried, so what the {word} does to {law.kind} is unknown; the interval allows "
+                    f"for exponents of about -{reach:.1f} to {reach:.1f}"
+                )
+        return tuple(flags)
+
+
+def _predictive(fitted: FittedForm, at: Places) -> Array:
+    draws = np.array(fitted.draws)
+    if not len(draws):
+        return np.empty((len(at.size), 0))
+    x = fitted.form.x(draws[:, :-1], at).T[..., None] + draws[:, -1, None] * SCATTER_QUANTILES
+    return np.asarray(x.reshape(len(at.size), -1))
+
+
+def _carried_over(x: Array, kind: Kind, unit: DoseUnit, factor: float) -> Array:
+    """x for `factor` times as many facts: exposures carry over for acquisition, the share for the rest."""
+    if factor == 1 or (kind == "acquisition") == (unit == "exposures"):
+        return x
+    if unit == "exposures":
+        return np.asarray(x - np.log10(factor))
+    share = share_of(x) * factor
+    return np.where(share < 1, log_odds(np.minimum(share, 1 - 1e-12)), np.inf)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A law to draw: sizes (n,), and median, low and high (n,) of the dose in `unit` at one budget."""
+
+    unit: DoseUnit
+    sizes: Array
+    median: Array
+    low: Array
+    high: Array
+
+
+def law_band(law: Law, kind: Kind, tokens: float, sizes: ArrayLike) -> Band | None:
+    """Median and 90 % predictive band of a point over sizes at a budget; None when its law is not fitted."""
+    if not law.of(kind).forms:
+        return None
+    sizes = np.asarray(sizes, dtype=float)
+    ends = np.quantile(law.draws_at(kind, sizes, tokens), [0.5, (1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
+    scale = law.scale(tokens)
+    return Band(law.unit, sizes, *(scale.dose(end) for end in ends))
+
+
+def located(points: Sequence[Point]) -> int:
+    """How many points have a value."""
+    return sum(point.x.value is not None for point in points)

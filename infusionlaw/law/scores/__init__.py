@@ -1,0 +1,1 @@
+"""What a law needs besides its points: plateaus, scores without a dose, the rise of validation loss, seeds."""

@@ -1,0 +1,119 @@
+"""Anybody's table of measured losses: one row a run, with its conditions and its loss.
+
+A table of runs (`table`) asks for recall and a dose; this one asks for a loss and at least one thing it depends on:
+size, tokens, unique tokens or epochs, share. Unique tokens are tokens / epochs, so either may be given.
+Units are those of the file: the loss in nats, bits, or bits per byte, fitted as it is.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infusionlaw.errors import InputError, nearest
+from infusionlaw.law.dose import Array
+from infusionlaw.law.surfaces.conditions import Conditions
+from infusionlaw.runs.cells import cell_value
+from infusionlaw.runs.table import names_of
+from infusionlaw.runs.tabular import bare, read_rows
+
+CONDITIONS = ("size", "tokens", "unique_tokens", "share")
+# Other names of columns; those of size, tokens and share are the names they have in a table of runs.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "size": names_of("size"),
+    "tokens": names_of("tokens"),
+    "unique_tokens": ("unique_tokens", "n_unique_tokens", "unique", "unique_data", "U"),
+    "epochs": ("epochs", "n_epochs", "num_epochs", "passes"),
+    "share": names_of("share"),
+    "loss": (
+        *("loss", "val_loss", "valid_loss", "validation_loss", "test_loss", "eval_loss", "final_loss"),
+        *("general_loss", "domain_loss", "bpb", "val_bpb", "nll"),
+    ),
+}
+# Epochs and unique tokens are often rounded; beyond this they contradict each other.
+AGREE = 0.01
+
+
+def read_losses(
+    path: str | Path, loss: str | None = None, *, where: Mapping[str, str] | None = None, **renames: str
+) -> tuple[Conditions, Array]:
+    """Read conditions and losses (n,) from a table, text or Parquet.
+
+    loss: the column of the loss (default: by its usual names); where: keep the rows whose text in these columns is
+    this; renames: the column of a condition where its name is not a usual one, as in share="r_d".
+    Raises InputError with file, row and mend.
+    """
+    import numpy as np
+
+    header, rows = read_rows(path)
+    columns = _columns(header, {**renames, **({"loss": loss} if loss else {})}, path)
+    kept = [(n, row) for n, row in enumerate(rows, start=2) if _wanted(row, header, where or {}, path)]
+    if not kept:
+        raise InputError(f"{path}: no row is left to read; check the table and what `where` asks for")
+    values = [_row(row, columns, f"{path}, row {number}") for number, row in kept]
+    known = [name for name in CONDITIONS if name in values[0]]
+    conditions = Conditions(**{name: np.array([row[name] for row in values]) for name in known})
+    return conditions, np.array([row["loss"] for row in values])
+
+
+def _columns(header: list[str], renames: Mapping[str, str], path: str | Path) -> dict[str, str]:
+    """The file's column of each meaning that it has."""
+    for meaning, column in renames.items():
+        if meaning not in ALIASES:
+            raise InputError(f'"{meaning}" is nothing a loss depends on here; {nearest(meaning, ALIASES)}')
+        if column not in header:
+            raise InputError(f'{path}: there is no column "{column}"; {nearest(column, header)}')
+    found = dict(renames)
+    for meaning in (name for name in ALIASES if name not in renames):
+        known = {bare(alias) for alias in ALIASES[meaning]}
+        mine = [column for column in header if bare(column) in known and column not in renames.values()]
+        if len(mine) > 1:
+            raise InputError(f'{path}: "{mine[0]}" and "{mine[1]}" may both be the {meaning}; say {meaning}="..."')
+        found |= {meaning: mine[0]} if mine else {}
+    if "loss" not in found:
+        raise InputError(
+            f'{path}: no column is known as the loss; say which with loss="...", {nearest("loss", header)}'
+        )
+    if not set(found) & set(CONDITIONS):
+        raise InputError(f"{path}: no column is known as size, tokens, unique tokens or share; rename one or say which")
+    return found
+
+
+def _wanted(row: Mapping[str, Any], header: list[str], where: Mapping[str, str], path: str | Path) -> bool:
+    for column in where:
+        if column not in header:
+            raise InputError(f'{path}: there is no column "{column}"; {nearest(column, header)}')
+    blank = all(cell is None for cell in row.values())
+    return not blank and all(str(row[column]) == str(value) for column, value in where.items())
+
+
+def _row(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> dict[str, float]:
+    """The numbers of one row, checked, with unique tokens from epochs where need be."""
+    values: dict[str, float] = {}
+    for meaning, column in columns.items():
+        try:
+            # Unique tokens are a count and are written like any other count of tokens.
+            value = cell_value("tokens" if meaning == "unique_tokens" else meaning, row[column], column)
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from error
+        if value is None:
+            raise InputError(f'{place}: "{column}" is empty; fill it in or remove the row')
+        if meaning == "loss" and value <= 0:
+            raise InputError(f'{place}: "{column}" is {value:g}, which must be above 0')
+        values[meaning] = value
+    if "epochs" in values and "tokens" in values:
+        _unique(values, place)
+    if values.get("unique_tokens", 0.0) > values.get("tokens", float("inf")):
+        raise InputError(f"{place}: there are more unique tokens than tokens; mend one of the two")
+    return values
+
+
+def _unique(values: dict[str, float], place: str) -> None:
+    if not 1 <= values["epochs"] < float("inf"):
+        raise InputError(f"{place}: epochs is {values['epochs']:g}, which must be 1 or more")
+    follows = values["tokens"] / values["epochs"]
+    given = values.setdefault("unique_tokens", follows)
+    if abs(given / follows - 1) > AGREE:
+        passes, tokens = f"{values['epochs']:g} epochs", f"{values['tokens']:g} tokens"
+        raise InputError(
+            f"{place}: {passes} of {tokens} are {follows:g} unique tokens and not {given:g}; mend one of the three"
+        )

@@ -1,0 +1,149 @@
+"""From specs to records: a cohort of runs trained together, and what is written in each run's folder, in what order.
+
+`spec.json` and `ledger.json` first, then metrics and checkpoints while it trains, then `probes.json` and the weights,
+and `record.json` last and atomically: if it is there, the run is complete.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from infusionlaw.corpus.corpus import Corpus, open_corpus
+from infusionlaw.corpus.facts import Fact
+from infusionlaw.corpus.infusion.mixture import Ledger
+from infusionlaw.errors import InputError
+from infusionlaw.files import atomic_path, write_json
+from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
+from infusionlaw.training import checkpoint
+from infusionlaw.training.export import export
+from infusionlaw.training.loop import Status, train
+from infusionlaw.training.model import Model
+from infusionlaw.training.probe import Probes, measure
+from infusionlaw.training.recipe import Recipe
+from infusionlaw.training.terms import asks_prior, doses_of, mixture_of, recipe_of, trunk_of
+
+SCORES = ("recall", "cloze", "margin", "surface_recall", "retention", "unseen_recall", "general_loss")
+
+
+def best_device() -> torch.device:
+    """The GPU when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def execute_together(
+    specs: Sequence[RunSpec],
+    corpus: Corpus,
+    probes: Probes,
+    folder: Path,
+    *,
+    checkpoint_every: int,
+    on_progress: Callable[[int], None] = lambda step: None,
+) -> Iterator[RunRecord]:
+    """Train, probe and record runs that differ only in dose and seed, going on from their checkpoints if there are any.
+
+    `folder` is the study's. The checkpoints that they go on from must be of the same step (`schedule`). Each record is
+    yielded as it is written.
+    """
+    folders = [folder / "runs" / spec.id for spec in specs]
+    trunks = [folder / "trunks" / trunk for spec in specs if (trunk := trunk_of(spec, corpus))]
+    recipe = recipe_of(specs[0], corpus)
+    doses = [doses_of(spec, recipe, corpus) for spec in specs]
+    mixtures = [mixture_of(spec, recipe, corpus) for spec in specs]
+    for spec, mixture, run in zip(specs, mixtures, folders, strict=True):
+        write_json(run / "spec.json", asdict(spec))
+        write_json(run / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus, asks_prior(spec)))
+    model = Model(recipe.shape, [torch.Generator().manual_seed(spec.seed) for spec in specs]).to(best_device())
+    ends = train(
+        model, recipe, mixtures, folders, trunks=trunks, checkpoint_every=checkpoint_every, on_progress=on_progress
+    )
+    for member, (spec, dose, status, run) in enumerate(zip(specs, doses, ends, folders, strict=True)):
+        scores: dict[str, Any] = {}
+        if status == "ok":
+            scores = _probed(model.alone(member), corpus, probes, recipe, run)
+        record = _record(spec, recipe, dose, corpus, status, scores)
+        write_json(run / "record.json", asdict(record))
+        checkpoint.remove(run)
+        yield record
+
+
+def _probed(model: Model, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """The scores of one model, written beside its weights."""
+    scores = measure(model, corpus, probes, recipe.block)
+    write_json(folder / "probes.json", scores)
+    with atomic_path(folder / "model.safetensors") as part:
+        save_file({name: weight.cpu() for name, weight in model.weights_of(0).items()}, part)
+    return scores
+
+
+def _record(
+    spec: RunSpec, recipe: Recipe, dose: tuple[float, float], corpus: Corpus, status: Status, scores: dict[str, Any]
+) -> RunRecord:
+    share, exposures = dose
+    return RunRecord(
+        run=spec.id,
+        size=recipe.shape.size,
+        total_size=recipe.shape.total_size,
+        tokens=recipe.tokens,
+        share=share,
+        exposures=exposures,
+        facts=len(corpus.facts.domain),
+        tokens_per_fact=corpus.statement_tokens,
+        seed=spec.seed,
+        held_out=spec.held_out,
+        status=status,
+        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
+        chance=scores.get("chance"),
+    )
+
+
+def ledger_json(ledger: Ledger, corpus: Corpus, questions: bool = True) -> dict[str, Any]:
+    """The ledger in names: tokens by source, exposures by fact, statements by template.
+
+    questions: whether prior facts were stated in questions too.
+    """
+    prior_templates = corpus.prior_templates(questions)
+
+    def source(facts: Sequence[Fact], exposures: Sequence[int], forms: Any, templates: list[list[str]]) -> Any:
+        used: dict[str, Counter[str]] = {}
+        for fact, counts, texts in zip(facts, forms, templates, strict=True):
+            for form, count in counts.items():
+                used.setdefault(fact.relation, Counter())[texts[form]] += count
+        return {
+            "exposures": [
+                {"subject": fact.subject, "relation": fact.relation, "exposures": count}
+                for fact, count in zip(facts, exposures, strict=True)
+            ],
+            "templates": {relation: dict(sorted(counts.items())) for relation, counts in sorted(used.items())},
+        }
+
+    return {
+        "tokens": {
+            "all": ledger.tokens,
+            "domain": ledger.domain_tokens,
+            "prior": ledger.prior_tokens,
+            "general": ledger.general_tokens,
+        },
+        "general_passes": ledger.general_passes,
+        "domain": source(corpus.facts.domain, ledger.domain_exposures, ledger.domain_forms, corpus.domain_templates),
+        "prior": source(corpus.facts.prior, ledger.prior_exposures, ledger.prior_forms, prior_templates),
+    }
+
+
+def export_run(run: Path, out: Path) -> None:
+    """Write a finished run of a study as a Hugging Face folder; `run` is its folder, runs/ID of the study."""
+    if not (run / "model.safetensors").exists():
+        raise InputError(f"{run}: has no model.safetensors; name the folder of a finished run, such as STUDY/runs/ID")
+    spec, corpus = read_spec(run / "spec.json"), open_corpus(run.parent.parent / "corpus")
+    if spec.data != corpus.id:
+        raise InputError(
+            f"{run}: was trained on corpus {spec.data}, and {corpus.folder} is {corpus.id} now, with another tokeniser "
+            "perhaps; put back the facts, text and settings that it was trained on and run the study file again"
+        )
+    recipe = recipe_of(spec, corpus)
+    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, load_file(run / "model.safetensors"))
+    export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, recipe.block, out)

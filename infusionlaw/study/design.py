@@ -1,0 +1,84 @@
+"""Designs: from a study file to the runs it asks for. Pure functions, no files, no torch."""
+
+from infusionlaw.runs.record import RunSpec
+from infusionlaw.settings import StudyFile
+
+
+def grid(study: StudyFile, data: str) -> list[RunSpec]:
+    """Every size × budget × dose × seed of [design], dose 0 included, sorted in that order. `data` is the corpus id.
+
+    The doses of `once` have the first seed only.
+    """
+    design = study.design
+    doses = design.shares or design.exposures
+    runs = _runs(study, data, design.sizes, design.budgets, doses, design.seeds, False)
+    once = _runs(study, data, design.sizes, design.budgets, design.once, design.seeds[:1], False)
+    unique = {run.id: run for run in [*runs, *once]}
+    return sorted(unique.values(), key=lambda run: (run.size, run.tokens, run.dose, run.seed))
+
+
+def held_out(study: StudyFile, data: str) -> list[RunSpec]:
+    """Return the runs of [held_out], which are predicted before they are trained; what it leaves out is as in [design].
+
+    A size and token count that the law is fitted to is skipped.
+    """
+    if study.held_out is None:
+        return []
+    design, held = study.design, study.held_out
+    fitted = {(size, tokens) for size in design.sizes for tokens in design.budgets}
+    asked = _runs(
+        study,
+        data,
+        held.sizes,
+        held.budgets or design.budgets,
+        held.doses or design.shares or design.exposures,
+        held.seeds or design.seeds,
+        True,
+    )
+    return [spec for spec in asked if (spec.size, spec.tokens) not in fitted]
+
+
+def run_spec(
+    study: StudyFile, data: str, size: int, tokens: int, dose: float, seed: int, is_held_out: bool = False
+) -> RunSpec:
+    """One run with the study's settings.
+
+    Several budgets of [design] have one recipe, named by the shortest, so that they can come from one trunk. Options
+    that came later are told where they differ from what was before them, so that ids stay.
+    """
+    training, infusion, budgets = study.training, study.infusion, set(study.design.budgets)
+    options: dict[str, float | int | str] = {
+        "batch_factor": training.batch_factor,
+        "block": training.block,
+        "learning_rate_factor": training.learning_rate_factor,
+        "max_exposures": infusion.max_exposures,
+        "prior_share": infusion.prior_share,
+        "weight_decay": training.weight_decay,
+    }
+    if not infusion.prior_questions:
+        options["prior_questions"] = 0
+    if infusion.schedule != "even":
+        options["schedule"] = infusion.schedule
+    if training.recipe > 1:
+        options["recipe"] = training.recipe
+    if len(budgets) > 1:
+        options["trunk"] = min(budgets)
+    return RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
+
+
+def _runs(
+    study: StudyFile,
+    data: str,
+    sizes: tuple[int, ...],
+    budgets: tuple[int, ...],
+    doses: tuple[float, ...],
+    seeds: tuple[int, ...],
+    is_held_out: bool,
+) -> list[RunSpec]:
+    return [
+        run_spec(study, data, size, tokens, dose, seed, is_held_out)
+        for size in sorted(set(sizes))
+        for tokens in sorted(set(budgets))
+        for dose in sorted({0.0, *doses})
+        for seed in sorted(set(seeds))
+    ]

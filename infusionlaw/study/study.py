@@ -1,0 +1,208 @@
+"""A study: a study file and a folder; which runs it asks for, which are done, which are missing.
+
+The folder is the only state. A run is done when its `record.json` is there, or its row in `runs.csv`: the table of runs
+that were done elsewhere. One process at a time may write a study.
+"""
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import read_json
+from infusionlaw.law.dose import same_dose, x_at
+from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
+from infusionlaw.runs.table import read_table, table_hash
+from infusionlaw.settings import StudyFile
+from infusionlaw.study.design import grid, held_out, run_spec
+from infusionlaw.study.search import State, opening, rounds
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file, the folder it is worked out in, and the id of its prepared corpus."""
+
+    file: StudyFile
+    folder: Path
+    data: str
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is a search, whose runs depend on the ones before, or a grid."""
+        return self.file.design.design == "search"
+
+    @property
+    def opening(self) -> list[RunSpec]:
+        """The runs that are known before any is made: a grid whole, or what every curve of a search may start from."""
+        return opening(self.file, self.data) if self.searches else grid(self.file, self.data)
+
+    def rounds(self) -> Iterator[list[RunSpec]]:
+        """The runs that the law is fitted to, in rounds; make those of one before asking for the next."""
+        if not self.searches:
+            yield grid(self.file, self.data)
+            return
+        for step in rounds(self.file, self.data, self.record):
+            yield list(step.specs)
+
+    @property
+    def fitted(self) -> list[RunSpec]:
+        """The runs that the law is fitted to; of a search, those asked for so far."""
+        return [spec for specs in self.rounds() for spec in specs]
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Where the search of every curve stands that has begun; none of a grid."""
+        return list(rounds(self.file, self.data, self.record))[-1].states if self.searches else ()
+
+    @property
+    def held_out(self) -> list[RunSpec]:
+        """Return the runs that are predicted first."""
+        held = held_out(self.file, self.data)
+        return [*held, *self._looked_at(held)]
+
+    @property
+    def prediction(self) -> Path:
+        """Where the prediction from the finished runs is, or will be."""
+        return self.folder / "predictions" / f"{table_hash(self.records(self.fitted))[:12]}.json"
+
+    def _looked_at(self, held: Sequence[RunSpec]) -> list[RunSpec]:
+        """The runs of the held-out targets at the doses that the prediction looks at, once it is written.
+
+        Only if they are asked for, and none that is there already or states a fact less than once or too often.
+        """
+        section = self.file.held_out
+        if section is None or not section.advised or not self.prediction.exists():
+            return []
+        places: dict[tuple[int, int], set[float]] = {}
+        for spec in held:
+            places.setdefault((spec.size, spec.tokens), set()).add(spec.dose)
+        most = self.file.infusion.max_exposures
+        return [
+            run_spec(self.file, self.data, *place, dose, seed, True)
+            for plan in read_json(self.prediction)["predictions"]
+            if (place := asked_of(plan)) in places
+            for outlook in plan.get("outlook", ())
+            if (dose := _rounded(outlook[self.file.unit])) and 1 <= (outlook["exposures"] or 1) <= most
+            if not any(same_dose(*x_at([dose, other], self.file.unit)) for other in places[place])
+            for seed in section.seeds or self.file.design.seeds
+        ]
+
+    def record(self, spec: RunSpec) -> RunRecord | None:
+        """The record of a finished run, or None; a broken record.json is an InputError that names it."""
+        path = self.folder / "runs" / spec.id / "record.json"
+        if path.exists():
+            try:
+                record = RunRecord(**read_json(path))
+            except TypeError as error:
+                raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
+        elif spec.id in self._elsewhere:
+            record = self._elsewhere[spec.id]
+        else:
+            return None
+        return replace(record, held_out=spec.held_out)
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, RunRecord]:
+        """By run the rows of `runs.csv`; InputError when one names no run."""
+        path = self.folder / "runs.csv"
+        rows = read_table(path) if path.exists() else []
+        for number, row in enumerate(rows, start=1):
+            if not row.run:
+                raise InputError(f'{path}: run {number} of it has no "run"; make the table with `infusionlaw table`')
+        return {row.run: row for row in rows}
+
+    def check_elsewhere(self, asked: Sequence[RunSpec]) -> None:
+        """InputError where `runs.csv` holds none of the runs asked for: whoever put it there means to go on from it."""
+        if self._elsewhere and not any(spec.id in self._elsewhere for spec in asked):
+            raise InputError(
+                f"{self.folder / 'runs.csv'}: none of its {len(self._elsewhere)} runs is one of this study's, which "
+                f"have corpus {self.data} and recipe {self.file.training.recipe}; take the study file and the data "
+                "that they were made with (older tables need recipe = 1 under [training]), or take runs.csv away"
+            )
+
+    @property
+    def of_other_data(self) -> int:
+        """How many finished runs of the folder are of another corpus: facts, text or tokeniser have changed."""
+        done = (path.parent for path in self.folder.glob("runs/*/record.json"))
+        return sum(read_spec(run / "spec.json").data != self.data for run in done if (run / "spec.json").exists())
+
+    @property
+    def table(self) -> list[RunRecord]:
+        """The records of all finished runs, held-out ones last."""
+        return self.records([*self.fitted, *self.held_out])
+
+    def missing(self, specs: Sequence[RunSpec]) -> list[RunSpec]:
+        """Those runs that have no record yet."""
+        return [spec for spec in specs if self.record(spec) is None]
+
+    def records(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
+        """The records there are, in the order of the specs."""
+        return [record for spec in specs if (record := self.record(spec)) is not None]
+
+
+def asked_of(plan: dict[str, Any]) -> tuple[int, int]:
+    """The size and tokens that a predicted target has in the study file."""
+    asked = plan.get("asked") or plan["target"]
+    return asked["size"], asked["tokens"]
+
+
+def _rounded(dose: float | None) -> float:
+    return float(f"{dose or 0.0:.5g}")
+
+
+def open_folder(folder: Path) -> Study:
+    """The study that a folder holds; InputError when it is none."""
+    path = Path(folder) / "study.json"
+    if not path.exists():
+        raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
+    content = read_json(path)
+    try:
+        content["file"]["training"].setdefault("recipe", 1)  # of before there was a second one
+        return Study(StudyFile.model_validate(content["file"]), Path(folder), content["data"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a study's settings; run the study file again to write it anew") from error
+
+
+def folder_of(file: StudyFile, asked: str | Path | None) -> Path:
+    """The study's folder: the one asked for, or its name in the current folder."""
+    return Path(file.name if asked is None else asked)
+
+
+def keep_recipe(file: StudyFile, folder: Path) -> None:
+    """InputError where runs of the folder were begun under another version of the recipe: all would be made anew."""
+    specs = map(read_spec, folder.glob("runs/*/spec.json"))
+    begun = {int(dict(spec.options).get("recipe", 1)) for spec in specs}
+    if begun and file.training.recipe not in begun:
+        raise InputError(
+            f"{folder}: its runs were begun under recipe {max(begun)} and the study file has recipe "
+            f"{file.training.recipe}; write recipe = {max(begun)} under [training] to go on with them, or name another "
+            "folder with --out"
+        )
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a process is running the study in a folder."""
+    try:
+        with (folder / ".lock").open("r") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a study's folder; InputError when another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder}: another process is running this study; wait for it or stop it") from error
+        yield

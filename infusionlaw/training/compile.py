@@ -1,0 +1,110 @@
+"""Whether the layers of a run are compiled, and compiling them.
+
+Compiled layers differ from interpreted ones in their last bits, so the choice follows from the recipe and the machine,
+never from a clock: a run that is stopped and resumed is compiled both times or neither, and so are the runs of a trunk.
+Generated code is kept in the user's cache folder, so that a machine compiles each shape from scratch once.
+
+`python -m benchmarks.compile_pays` measures what LEAST_WORK is set from.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from infusionlaw.training import fused
+from infusionlaw.training.model import Model
+from infusionlaw.training.recipe import Recipe
+from infusionlaw.training.step import precision
+
+# Floating-point operations of training from which compiling pays; of a trunk, those of its shortest budget: with two
+# more, each twice as long, it does 4.4 times as many.
+LEAST_WORK, LEAST_OF_TRUNK = 2e12, 5e11
+# The same on a GPU, where what is saved goes with the states that pass through memory: tokens x members x layers x
+# width. A state saved .17 to .35 ns from 0.2 M to 124 M parameters, compiling took 15 to 35 s (docs/speed.md).
+LEAST_STATES, STATES_OF_TRUNK = 1e11, 2.5e10
+# Tokens that a step takes at a time: more of them, and what a layer leaves no longer stays in a core's cache.
+PIECE = 1024
+_latest: list[object] = []  # what this process has compiled last
+
+
+def worth_compiling(recipe: Recipe, device: torch.device, members: int = 1) -> bool:
+    """Whether compiling saves more time than it takes in a run of a recipe, or a cohort of `members`.
+
+    On the CPU from LEAST_WORK floating-point operations on, 6 a parameter and token, on a GPU from LEAST_STATES on; for
+    all runs of a trunk from LEAST_OF_TRUNK and STATES_OF_TRUNK on, those of its shortest budget.
+    """
+    shape, tokens = recipe.shape, recipe.trunk or recipe.tokens
+    if device.type == "cpu":
+        return 6.0 * shape.total_size * tokens >= (LEAST_OF_TRUNK if recipe.trunk else LEAST_WORK)
+    states = float(tokens) * members * shape.layers * shape.d_model
+    return states >= (STATES_OF_TRUNK if recipe.trunk else LEAST_STATES)
+
+
+def compile_if_worth(model: Model, recipe: Recipe) -> None:
+    """Compile the layers if that pays for a run of the recipe."""
+    if worth_compiling(recipe, model.embedding.weight.device, model.members):
+        compile_layers(model, recipe.batch, recipe.block)
+
+
+def compile_layers(model: Model, batch: int, block: int) -> bool:
+    """Compile what `model.loss` does with a piece of such a batch (`piece_of`), and say whether it could be done.
+
+    It is done by one forward and backward pass here, so that a missing compiler, a broken one or a full disk shows now;
+    the model is then left interpreted.
+    """
+    try:
+        _keep_code()
+        device = model.embedding.weight.device
+        piece = batch if device.type == "cuda" else piece_of(batch, block)
+        _forget_other_shapes([model.shape, model.members, piece, block, device, torch.get_num_threads()])
+        model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True, options=_options(device))
+        if device.type == "cuda":
+            model.compiled_loss = torch.compile(fused.projected_loss, dynamic=False, fullgraph=True)
+        tokens = torch.zeros(model.members, piece, block, dtype=torch.int64, device=device)
+        with precision(model):
+            loss = model.loss(tokens, tokens)
+        loss.sum().backward()  # type: ignore[no-untyped-call]
+        model.piece = piece
+    except Exception:  # PyTorch has no common class for what goes wrong in a toolchain
+        model.compiled = model.compiled_loss = None
+        _latest.clear()
+    model.zero_grad(set_to_none=True)
+    return model.compiled is not None
+
+
+def _options(device: torch.device) -> dict[str, Any] | None:
+    """On the CPU one thread compiles: the other cores have runs of their own."""
+    return {"compile_threads": 1} if device.type == "cpu" else None
+
+
+def piece_of(batch: int, block: int) -> int:
+    """Blocks of a batch that a step takes at a time: the most up to PIECE tokens that divide it.
+
+    All of them, if those would be fewer than half of PIECE.
+    """
+    piece = max((n for n in range(1, batch + 1) if batch % n == 0 and n * block <= PIECE), default=batch)
+    return piece if piece * block >= PIECE // 2 else batch
+
+
+def _keep_code() -> None:
+    """Have generated code kept in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR says where.
+
+    OSError when there is no C++ compiler under the name by which PyTorch calls it.
+    """
+    if shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is None:
+        raise OSError("no C++ compiler")
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:  # PyTorch sets it too, as soon as it compiles or forgets
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infusionlaw" / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+
+
+def _forget_other_shapes(wanted: list[object]) -> None:
+    """PyTorch keeps a few shapes of one function and then gives up, so only the latest is kept."""
+    if _latest != wanted:
+        torch.compiler.reset()
+        _latest[:] = wanted

@@ -1,0 +1,82 @@
+"""A trained model as a Hugging Face `LlamaForCausalLM` folder: config, safetensors, tokenizer.
+
+Our rotation pairs neighbours (0, 1), (2, 3), …; theirs pairs the two halves (0, K/2), (1, K/2 + 1), …, so the rows of
+the query and key matrices are put in that order within each head, which leaves every attention score as it was.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from infusionlaw.files import atomic_path, write_json
+from infusionlaw.training.model import NORM_EPS, ROPE_BASE, Model
+from infusionlaw.training.recipe import Shape
+
+
+def export(model: Model, tokenizer: Path, end_of_text: int, block: int, folder: Path) -> None:
+    """Write `folder` so that `AutoModelForCausalLM` and `AutoTokenizer` of transformers can load it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "model.safetensors") as part:
+        save_file(_llama_weights(model), part, metadata={"format": "pt"})
+    write_json(folder / "config.json", llama_config(model.shape, end_of_text, block))
+    shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
+
+
+def _llama_weights(model: Model) -> dict[str, Tensor]:
+    state = {name: weight.float().cpu() for name, weight in model.weights_of(0).items()}
+    out = {
+        "model.embed_tokens.weight": state["embedding.weight"],
+        "model.norm.weight": state["final_norm.weight"],
+    }
+    for i in range(model.shape.layers):
+        ours, theirs = f"layers.{i}.", f"model.layers.{i}."
+        query, key, value = state[f"{ours}qkv.weight"].chunk(3)
+        gate, up = state[f"{ours}gate_up.weight"].chunk(2)
+        layer = {
+            "input_layernorm": state[f"{ours}attention_norm.weight"],
+            "post_attention_layernorm": state[f"{ours}feed_norm.weight"],
+            "self_attn.q_proj": _by_halves(query, model.shape),
+            "self_attn.k_proj": _by_halves(key, model.shape),
+            "self_attn.v_proj": value,
+            "self_attn.o_proj": state[f"{ours}attention_out.weight"],
+            "mlp.gate_proj": gate,
+            "mlp.up_proj": up,
+            "mlp.down_proj": state[f"{ours}down.weight"],
+        }
+        out |= {f"{theirs}{name}.weight": weight for name, weight in layer.items()}
+    return {name: weight.contiguous().clone() for name, weight in out.items()}
+
+
+def _by_halves(weight: Tensor, shape: Shape) -> Tensor:
+    """Rows of each head from neighbouring pairs to halves."""
+    rows = weight.view(shape.heads, shape.head_width // 2, 2, shape.d_model)
+    return rows.transpose(1, 2).reshape(shape.d_model, shape.d_model)
+
+
+def llama_config(shape: Shape, end_of_text: int, block: int) -> dict[str, Any]:
+    """The fields of a `LlamaConfig` for a shape."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": shape.d_model,
+        "intermediate_size": shape.d_ff,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.heads,
+        "head_dim": shape.head_width,
+        "vocab_size": shape.vocabulary,
+        "max_position_embeddings": block,
+        "rms_norm_eps": NORM_EPS,
+        "rope_theta": ROPE_BASE,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": True,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "torch_dtype": "float32",
+    }

@@ -1,0 +1,137 @@
+"""The training loop: one cohort, a stream and a folder for each member, from which it can be resumed.
+
+Members share the recipe and nothing else: each sees its own blocks, its gradient is clipped by its own norm, and one
+that diverges is marked and does not stop the others. On the CPU a resumed run is bit-for-bit the run that was never
+stopped: the stream is seekable and nothing else is drawn.
+"""
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from infusionlaw.corpus.infusion.mixture import Mixture
+from infusionlaw.files import write_text
+from infusionlaw.training.checkpoint import origin, resume, save, step_of
+from infusionlaw.training.compile import compile_if_worth
+from infusionlaw.training.feed import feed
+from infusionlaw.training.model import Model
+from infusionlaw.training.recipe import Recipe
+from infusionlaw.training.step import WARM_UP, Stepper
+
+# Steps between metrics, progress and the check for a non-finite loss, and steps whose blocks go to the device at once:
+# within them a GPU is never waited for.
+REPORT_EVERY = 25
+# A checkpoint is put off until training has gone on for so many times what the last one took, however large the model.
+WORTH_A_CHECKPOINT = 50
+Status = Literal["ok", "diverged"]
+
+
+def train(
+    model: Model,
+    recipe: Recipe,
+    mixtures: Sequence[Mixture],
+    folders: Sequence[Path],
+    *,
+    checkpoint_every: int,
+    trunks: Sequence[Path] = (),
+    on_progress: Callable[[int], None] = lambda step: None,
+) -> list[Status]:
+    """Train the members in place, from their folders' checkpoints if they have one, and say how each ended.
+
+    trunks: a folder for each member, from which it begins where a shorter run of the same trunk began to decay, and in
+    which it leaves where it begins to decay itself. checkpoint_every: steps, of which some are passed over where a
+    checkpoint takes long beside them. A member is "diverged" as soon as its loss is not finite; training
+    stops early when all are.
+    """
+    step_on = Stepper(model, recipe)
+    origins = [origin(*pair, recipe.stem) for pair in zip(folders, trunks, strict=True)] if trunks else folders
+    start = resume(model, step_on.optimiser, origins)
+    compile_if_worth(model, recipe)
+    status: list[Status] = ["ok"] * model.members
+    metrics = [_Metrics(folder, start) for folder in origins]
+    next_checkpoint = 0.0
+    for step, blocks in enumerate(_feed(model, recipe, mixtures, start), start):
+        losses, norms = step_on(blocks, step)
+        done = step + 1
+        if done % REPORT_EVERY == 0 or done == recipe.steps:
+            for member, values in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
+                if not all(map(math.isfinite, values)):
+                    status[member] = "diverged"
+                if status[member] == "ok":
+                    metrics[member].add(done, recipe, *values)
+            if "ok" not in status:
+                return status
+            on_progress(done)
+        if done % checkpoint_every == 0 and done < recipe.steps and time.perf_counter() >= next_checkpoint:
+            begun = time.perf_counter()
+            _leave(model, step_on.optimiser, folders, done, metrics)
+            next_checkpoint = time.perf_counter() + WORTH_A_CHECKPOINT * (time.perf_counter() - begun)
+        if trunks and done == recipe.stem and all(step_of(trunk) < done for trunk in trunks):
+            _leave(model, step_on.optimiser, trunks, done, metrics)
+    for each, folder in zip(metrics, folders, strict=True):
+        each.flush(folder)
+    return status
+
+
+def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], seconds: float = 1.0) -> float:
+    """Seconds a step takes, compiled if training would be: the median over about `seconds`, after some to warm up.
+
+    Where one step takes longer than that, two are done and the second counts.
+    """
+    step_on = Stepper(model, recipe)
+    compile_if_worth(model, recipe)
+    took: list[float] = []
+    for step, blocks in enumerate(_feed(model, recipe, mixtures, 0)):
+        start = time.perf_counter()
+        step_on(blocks, step)[0].tolist()
+        took.append(time.perf_counter() - start)
+        slow = len(took) > 1 and took[1] > seconds  # the first makes what is made once
+        counted = took[1 if slow else WARM_UP + 1 :]
+        if sum(counted) >= seconds and (slow or len(counted) > WARM_UP):
+            break
+    return statistics.median(counted)
+
+
+def _feed(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], start: int) -> Iterator[torch.Tensor]:
+    return feed(mixtures, recipe, start, model.embedding.weight.device, REPORT_EVERY)
+
+
+def _leave(
+    model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int, metrics: "Sequence[_Metrics]"
+) -> None:
+    """Leave metrics and checkpoint of every member in its folder."""
+    for each, folder in zip(metrics, folders, strict=True):
+        each.flush(folder)
+    save(model, optimiser, folders, step)
+
+
+class _Metrics:
+    """`metrics.jsonl`, one line every REPORT_EVERY steps; from those of `origin`, lines past the checkpoint dropped."""
+
+    def __init__(self, origin: Path, start: int) -> None:
+        path = origin / "metrics.jsonl"
+        kept = path.read_text(encoding="utf8").splitlines() if path.exists() and start else []
+        self._lines = [line for line in kept if json.loads(line)["step"] <= start]
+        self._clock = time.perf_counter()
+
+    def add(self, step: int, recipe: Recipe, loss: float, norm: float) -> None:
+        now = time.perf_counter()
+        row: dict[str, Any] = {
+            "step": step,
+            "tokens": step * recipe.batch * recipe.block,
+            "loss": round(loss, 5),
+            "gradient_norm": round(norm, 4),
+            "learning_rate": round(recipe.learning_rate_at(step - 1), 8),
+            "seconds": round(now - self._clock, 3),
+        }
+        self._clock = now
+        self._lines.append(json.dumps(row))
+
+    def flush(self, folder: Path) -> None:
+        write_text(folder / "metrics.jsonl", "".join(line + "\n" for line in self._lines))

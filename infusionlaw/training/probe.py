@@ -1,0 +1,234 @@
+"""The probes: what a trained model knows, each score with its standard error over facts.
+
+Recall is multiple choice: the option whose answer has the highest log-likelihood after the prompt wins,
+
+    score(option) = sum of log p(token) over the answer, the sign after it and end-of-text,
+
+so that "Niger" does not win by being the beginning of "Nigeria". A fact's recall is its part of question templates
+answered right. Cloze asks the same prompts without options: greedy decoding must give the answer and stop. Only the
+states at answer positions are projected to the vocabulary, which makes a probe cheap beside a run.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from infusionlaw.corpus.corpus import Corpus, probed_questions
+from infusionlaw.corpus.facts import Fact, prompt_and_answer
+from infusionlaw.corpus.tokens import Tokenizer
+from infusionlaw.training.model import Model
+
+_ROWS = 512  # sequences scored at a time
+_NATS_TO_BITS = 1 / math.log(2)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prompt with one option: `answer` is where the scored tokens begin."""
+
+    question: int
+    option: int
+    ids: list[int]
+    answer: int
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A set of prompts with options: `fact[q]` is the fact that question q asks for; option 0 is right."""
+
+    fact: NDArray[np.int64]
+    options: NDArray[np.int64]
+    rows: tuple[Row, ...]
+
+    @property
+    def chance(self) -> float:
+        """What blind guessing gives: mean of 1 / options."""
+        return float(np.mean(1 / self.options)) if len(self.options) else math.nan
+
+    @cached_property
+    def batches(self) -> list[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        """The rows in batches of about one length: their numbers, tokens (rows, T) and which of the tokens from the
+        second on are scored (rows, T - 1). Made once, for all models that are asked."""
+        order = sorted(range(len(self.rows)), key=lambda i: len(self.rows[i].ids))
+        parts = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
+        return [(part, *_padded([self.rows[i] for i in part])) for part in parts]
+
+
+def _padded(rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens and what is scored of rows sorted by length, as `Questions.batches` has them."""
+    shape = len(rows), len(rows[-1].ids)
+    ids, scored = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
+    for place, row in enumerate(rows):
+        ids[place, : len(row.ids)] = row.ids
+        scored[place, row.answer : len(row.ids)] = True
+    return torch.from_numpy(ids), torch.from_numpy(scored[:, 1:])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Results by fact, each (facts,): part answered right, margin in nats, part exactly right by greedy decoding."""
+
+    recall: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    cloze: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """All that a run is asked."""
+
+    domain: Questions
+    surface: Questions
+    prior: Questions
+    unseen: Questions
+
+
+def build_probes(corpus: Corpus) -> Probes:
+    """The probes of a corpus: questions for domain, prior and unseen facts, used statements for surface recall.
+
+    A prior fact is asked only the question that never states it. Surface recall uses the statement templates in which
+    the object comes after the subject.
+    """
+
+    def questions(name: str, facts: Sequence[Fact]) -> Questions:
+        templates = [
+            probed_questions(i, forms) if name == "prior" else forms
+            for i, forms in enumerate(corpus.templates[fact.relation].questions for fact in facts)
+        ]
+        return _questions(facts, templates, corpus.options[name], corpus.tokenizer)
+
+    domain, used = corpus.facts.domain, corpus.domain_templates
+    surface = [tuple(t for t in texts if t.index("{subject}") < t.index("{object}")) for texts in used]
+    return Probes(
+        domain=questions("domain", domain),
+        surface=_questions(domain, surface, corpus.options["domain"], corpus.tokenizer),
+        prior=questions("prior", corpus.facts.prior),
+        unseen=questions("unseen", corpus.facts.unseen),
+    )
+
+
+def _questions(
+    facts: Sequence[Fact],
+    templates: Sequence[tuple[str, ...]],
+    options: Sequence[tuple[str, ...] | None],
+    tokenizer: Tokenizer,
+) -> Questions:
+    asked = [(i, t, o) for i, o in enumerate(options) if o is not None for t in templates[i]]
+    texts, places = [], []
+    for question, (index, template, choices) in enumerate(asked):
+        prompt, _, after = prompt_and_answer(template, facts[index])
+        texts += [(prompt, choice + after) for choice in choices]
+        places += [(question, option) for option in range(len(choices))]
+    end = tokenizer.end_of_text
+    rows = [
+        Row(question, option, [end, *ids, end], first + 1)
+        for (question, option), (ids, first) in zip(places, tokenizer.encode_from(texts), strict=True)
+    ]
+    return Questions(
+        np.array([i for i, _, _ in asked], dtype=np.int64),
+        np.array([len(choices) for _, _, choices in asked], dtype=np.int64),
+        tuple(rows),
+    )
+
+
+def ask(model: Model, questions: Questions, facts: int) -> Answers:
+    """Put questions to a model; facts that are not probed get NaN."""
+    log_p, greedy = _score(model, questions)
+    best = np.full((len(questions.fact), int(questions.options.max(initial=1))), -np.inf)
+    exact = np.zeros(len(questions.fact))
+    for row, value, match in zip(questions.rows, log_p, greedy, strict=True):
+        best[row.question, row.option] = value
+        if row.option == 0:
+            exact[row.question] = match
+    margin = best[:, 0] - best[:, 1:].max(axis=1, initial=-np.inf)
+
+    def by_fact(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        count = np.bincount(questions.fact, minlength=facts)
+        total = np.bincount(questions.fact, weights=values, minlength=facts)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    return Answers(by_fact((margin > 0).astype(float)), by_fact(margin), by_fact(exact))
+
+
+@torch.inference_mode()
+def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Log-likelihood of each row's answer, and whether greedy decoding would have given it."""
+    device = model.embedding.weight.device
+    log_p, greedy = np.zeros(len(questions.rows)), np.zeros(len(questions.rows), dtype=bool)
+    for batch, ids, scored in questions.batches:
+        ids, scored = ids.to(device), scored.to(device)
+        where = scored.nonzero()[:, 0]
+        logits = (model.hidden(ids[None, :, :-1])[0, scored] @ model.embedding.weight[0].T).float()
+        target = ids[:, 1:][scored]
+        value = logits.gather(1, target[:, None])[:, 0] - torch.logsumexp(logits, -1)
+        missed = torch.zeros(len(batch), device=device).index_add_(0, where, (logits.argmax(-1) != target).float())
+        total = torch.zeros(len(batch), device=device).index_add_(0, where, value)
+        log_p[batch], greedy[batch] = total.cpu().numpy(), (missed == 0).cpu().numpy()
+    return log_p, greedy
+
+
+@torch.inference_mode()
+def block_losses(model: Model, blocks: Tensor) -> Iterator[Tensor]:
+    """Nats of every target of blocks (n, length + 1) of token ids, a part (up to 32, length) at a time, on the model's
+    device."""
+    device = model.embedding.weight.device
+    for part in torch.split(blocks, 32):
+        logits = model.logits(part[None, :, :-1].to(device))[0].float()
+        target = part[:, 1:].to(device)
+        yield torch.logsumexp(logits, -1) - logits.gather(2, target[..., None])[..., 0]
+
+
+def general_loss(model: Model, corpus: Corpus, block: int) -> tuple[float, float]:
+    """General loss in bits per byte over the validation text, and its standard error over blocks."""
+    tokens, header = corpus.validation
+    count = (len(tokens) - 1) // block
+    ids = torch.from_numpy(np.asarray(tokens[: count * block + 1], dtype=np.int64))
+    blocks = torch.as_strided(ids, (count, block + 1), (block, 1))
+    nats_a_token = torch.cat([nats.mean(1).double().cpu() for nats in block_losses(model, blocks)]).numpy()
+    scale = _NATS_TO_BITS * header.tokens / header.text_bytes
+    return _mean_and_error(nats_a_token * scale)
+
+
+def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[str, Any]:
+    """Every score of a run, with its standard error, and under `facts` the results by fact."""
+    asked = {
+        "domain": ask(model, probes.domain, len(corpus.facts.domain)),
+        "surface": ask(model, probes.surface, len(corpus.facts.domain)),
+        "prior": ask(model, probes.prior, len(corpus.facts.prior)),
+        "unseen": ask(model, probes.unseen, len(corpus.facts.unseen)),
+    }
+    columns = {
+        "recall": asked["domain"].recall,
+        "cloze": asked["domain"].cloze,
+        "margin": asked["domain"].margin,
+        "surface_recall": asked["surface"].recall,
+        "retention": asked["prior"].recall,
+        "unseen_recall": asked["unseen"].recall,
+    }
+    scores: dict[str, Any] = {"chance": probes.domain.chance}
+    for name, values in columns.items():
+        scores[name], scores[f"{name}_se"] = _mean_and_error(values[~np.isnan(values)])
+    scores["general_loss"], scores["general_loss_se"] = general_loss(model, corpus, block)
+    scores["facts"] = {name: _plain(values) for name, values in columns.items()}
+    return {
+        key: (value if not isinstance(value, float) or math.isfinite(value) else None) for key, value in scores.items()
+    }
+
+
+def _plain(values: Iterable[float]) -> list[float | None]:
+    return [round(float(value), 6) if math.isfinite(value) else None for value in values]
+
+
+def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean, and standard deviation / sqrt(n); NaN where there is nothing to take it from."""
+    if len(values) == 0:
+        return math.nan, math.nan
+    spread = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return float(values.mean()), spread / math.sqrt(len(values))

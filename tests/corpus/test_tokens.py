@@ -1,0 +1,41 @@
+"""The tokeniser."""
+
+import pytest
+
+from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
+from infusionlaw.errors import InputError
+
+TEXTS = ["a small text about the sea", "another text, about the land", "ça et là: ünïcode ✓"]
+
+
+@pytest.fixture
+def tokenizer(tmp_path) -> Tokenizer:
+    train_tokenizer(TEXTS * 20, 300, "<end>", tmp_path / "tokenizer.json")
+    return Tokenizer(tmp_path / "tokenizer.json", "<end>")
+
+
+def test_any_text_comes_back(tokenizer) -> None:
+    ids = tokenizer.encode(TEXTS)
+    assert [tokenizer.backend.decode(part) for part in ids] == TEXTS
+    assert tokenizer.vocabulary <= 300
+    assert max(map(max, ids)) < tokenizer.vocabulary
+
+
+def test_continuation_begins_with_the_answer(tokenizer) -> None:
+    ids, first = tokenizer.encode_from([("a text about the ", "sea.")])[0]
+    assert tokenizer.backend.decode(ids[:first]) == "a text about the"
+    assert tokenizer.backend.decode(ids[first:]) == " sea."
+
+
+def test_a_tokenizer_that_would_cut_and_fill_up_texts_does_neither_here(tokenizer, tmp_path) -> None:
+    whole = tokenizer.encode(TEXTS)
+    tokenizer.backend.enable_truncation(3)
+    tokenizer.backend.enable_padding(length=40)
+    tokenizer.backend.save(str(tmp_path / "cutting.json"))
+    assert Tokenizer(tmp_path / "cutting.json", "<end>").encode(TEXTS) == whole
+
+
+def test_a_broken_tokenizer_is_one_sentence(tmp_path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"tokenizer\.json: not a readable tokenizer"):
+        Tokenizer(tmp_path / "tokenizer.json", "<end>")

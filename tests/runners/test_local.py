@@ -1,0 +1,221 @@
+"""The lab's door with real training: records, ledgers, a study killed with SIGKILL, refusals, export."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+
+from infusionlaw.corpus.corpus import open_corpus
+from infusionlaw.corpus.infusion.mixture import PAGE
+from infusionlaw.errors import InputError
+from infusionlaw.pipeline import dry_run, open_study, run_study
+from infusionlaw.runners.execute import export_run
+from infusionlaw.runners.local import Lab
+from infusionlaw.runs.table import read_table
+from infusionlaw.settings import read_study_file
+from infusionlaw.training.terms import recipe_of
+
+
+@pytest.fixture(scope="module")
+def done(material, tmp_path_factory):
+    """The small study, run without a stop."""
+    return run_study(material / "study.toml", tmp_path_factory.mktemp("study") / "out", Lab())
+
+
+@pytest.mark.slow
+def test_a_real_study_ends_with_all_its_files(done) -> None:
+    rows = read_table(done.folder / "table.csv")
+    assert len(rows) == 2 * 3 + 2
+    assert sum(row.held_out for row in rows) == 2
+    assert all(row.status == "ok" and 0 <= row.recall <= 1 and row.general_loss > 1 for row in rows)
+    assert (done.folder / "report.html").exists()
+    for spec in [*done.fitted, *done.held_out]:
+        names = {path.name for path in (done.folder / "runs" / spec.id).iterdir()}
+        assert names == {
+            "spec.json",
+            "ledger.json",
+            "metrics.jsonl",
+            "probes.json",
+            "model.safetensors",
+            "record.json",
+        }
+
+
+@pytest.mark.slow
+def test_a_record_agrees_with_its_ledger(done) -> None:
+    corpus = open_corpus(done.folder / "corpus")
+    for spec in done.fitted:
+        record, folder = done.record(spec), done.folder / "runs" / spec.id
+        ledger = json.loads((folder / "ledger.json").read_text())
+        tokens = ledger["tokens"]
+        assert tokens["all"] == record.tokens == tokens["domain"] + tokens["prior"] + tokens["general"]
+        assert tokens["domain"] / tokens["all"] == pytest.approx(record.share, abs=PAGE / tokens["all"])
+        counts = [row["exposures"] for row in ledger["domain"]["exposures"]]
+        assert sum(counts) / len(counts) == pytest.approx(record.exposures, rel=0.02, abs=0.5)
+        stated = sum(sum(used.values()) for used in ledger["domain"]["templates"].values())
+        assert stated == sum(counts)
+        assert recipe_of(spec, corpus).shape.size == record.size
+
+
+@pytest.mark.slow
+def test_killed_in_mid_study_it_goes_on_to_the_same_bytes(done, material, tmp_path) -> None:
+    folder = tmp_path / "out"
+    command = [sys.executable, "-m", "infusionlaw.cli", "run", str(material / "study.toml"), "--out", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.time() + 120
+    while time.time() < deadline:
+        if len(list(folder.glob("runs/*/record.json"))) >= 2 and list(folder.glob("runs/*/checkpoint.json")):
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/record.json")}
+    assert 2 <= len(finished) < 8
+    assert nobody_left(process.pid)
+    run_study(material / "study.toml", folder, Lab())
+    assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
+    for name in ("table.csv", "fitted.csv", "points.json", "law.json"):
+        assert (folder / name).read_bytes() == (done.folder / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_interrupted_it_stops_at_once_and_says_how_to_go_on(material, tmp_path) -> None:
+    study = (material / "study.toml").read_text(encoding="utf8").replace("60_000", "3_000_000")
+    study += "[infusion]\nmax_exposures = 1_000_000\n"
+    for path in material.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "study.toml").write_text(study, encoding="utf8")
+    command = [sys.executable, "-m", "infusionlaw.cli", "run", "study.toml", "--out", "out"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
+    )
+    deadline = time.time() + 120
+    while time.time() < deadline and not list(tmp_path.glob("out/runs/*/checkpoint.json")):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process of the group hears it
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130 and "the same command goes on where it was" in said and "Traceback" not in said
+    assert nobody_left(process.pid)
+    assert list(tmp_path.glob("out/runs/*/checkpoint.json")) and not list(tmp_path.glob("out/runs/*/record.json"))
+
+
+def nobody_left(session: int) -> bool:
+    """Whether all processes of a session are gone within some seconds: workers end with the process they serve."""
+    for _ in range(100):
+        out = subprocess.run(["ps", "-s", str(session), "-o", "stat="], capture_output=True, text=True, check=False)
+        if not [line for line in out.stdout.split() if not line.startswith("Z")]:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_run_of_a_corpus_that_is_no_longer_there_is_not_exported(done, tmp_path) -> None:
+    run = tmp_path / "runs" / done.fitted[2].id
+    shutil.copytree(done.folder / "runs" / done.fitted[2].id, run)
+    shutil.copytree(done.folder / "corpus", tmp_path / "corpus")
+    head = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
+    (tmp_path / "corpus" / "corpus.json").write_text(json.dumps(head | {"id": "another"}))
+    with pytest.raises(InputError, match=r"was trained on corpus \w+, and .*corpus is another now"):
+        export_run(run, tmp_path / "hf")
+
+
+@pytest.mark.slow
+def test_an_exported_run_answers_as_the_record_says(done, tmp_path) -> None:
+    transformers = pytest.importorskip("transformers")
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    spec = done.fitted[2]
+    export_run(done.folder / "runs" / spec.id, tmp_path / "hf")
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
+    corpus = open_corpus(done.folder / "corpus")
+    tokens, header = corpus.validation
+    block = int(dict(spec.options)["block"])
+    blocks = [torch.tensor(tokens[at : at + block + 1].astype("int64")) for at in range(0, len(tokens) - block, block)]
+    with torch.no_grad():
+        losses = [cross_entropy(model(ids[None, :-1]).logits[0], ids[1:]).item() for ids in blocks]
+    record = done.record(spec)
+    bits = sum(losses) / len(losses) / math.log(2) * header.tokens / header.text_bytes
+    assert bits == pytest.approx(record.general_loss, rel=1e-3)
+    with pytest.raises(InputError, match="name the folder of a finished run"):
+        export_run(done.folder, tmp_path / "no")
+
+
+def changed(material, tmp_path, old: str, new: str):
+    folder = tmp_path / "material"
+    shutil.copytree(material, folder)
+    text = (folder / "study.toml").read_text()
+    assert old in text
+    (folder / "study.toml").write_text(text.replace(old, new))
+    return folder / "study.toml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[training]", "[infusion]\nmax_exposures = 50\n[training]", r"more than max_exposures = 50"),
+        ("shares = [0.3, 0.9]", "shares = [0.001]", r"stating each of 8 facts once takes [\d,]+"),
+        ("shares = [0.3, 0.9]", "exposures = [9000]", r"leaves no general text"),
+        ("doses = [0.9]", "doses = [1.0]", r"leaves no general text"),
+        ("sizes = [10_000, 14_000]", "sizes = [500]", r"outside 10000 to 3000000000"),
+        ("budgets = [60_000]", "budgets = [2_000]", r"20 are the least"),
+    ],
+)
+def test_impossible_doses_are_refused_with_the_numbers_before_training(material, tmp_path, old, new, message) -> None:
+    with pytest.raises(InputError, match=message):
+        open_study(changed(material, tmp_path, old, new), tmp_path / "out", Lab())
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_a_bad_facts_row_is_refused_before_training(material, tmp_path) -> None:
+    study = changed(material, tmp_path, "seed = 3", "seed = 3")
+    facts = study.parent / "facts.csv"
+    facts.write_text(facts.read_text().replace("Delwick,colour,brown", "Delwick,colour,") + "")
+    facts.write_text(facts.read_text().replace("Delwick,colour,white", "Delwick,colour,"))
+    with pytest.raises(InputError, match=r"facts\.csv, (line|row) 5: .*object"):
+        open_study(study, tmp_path / "out", Lab())
+
+
+@pytest.mark.slow
+def test_a_dry_run_estimates_every_run_and_trains_none(material, tmp_path) -> None:
+    estimates = dry_run(material / "study.toml", tmp_path / "out", Lab())
+    assert len(estimates) == 8
+    assert all(run.seconds > 0 and run.memory > 2**20 and run.steps > 100 for run in estimates)
+    assert [run.exposures for run in estimates[:3]] == sorted(run.exposures for run in estimates[:3])
+    assert not (tmp_path / "out" / "runs").exists()
+    file, text = read_study_file(material / "study.toml"), open_corpus(tmp_path / "out" / "corpus")
+    for run in estimates:
+        ledger = text.mixture(run.share, file.infusion.prior_share, run.seed).ledger(run.tokens)
+        assert run.passes == pytest.approx(ledger.general_passes, rel=0.02)
+
+
+@pytest.mark.slow
+def test_the_recipe_is_stable_at_25k(tmp_path) -> None:
+    """Three seeds of the 25 k model at share 0.5 agree in recall within 0.15, on the built-in facts and text.
+
+    These are the facts and seeds that the learning rate was chosen on; LOG.md has others, with deviations up to 0.07.
+    """
+    (tmp_path / "study.toml").write_text(
+        'name = "stable"\nseed = 100\n[facts]\nrelations = ["city-country", "city-population"]\n'
+        "domain = 32\nprior = 32\nunseen = 32\n"
+        "[design]\nsizes = [25_000]\nbudgets = [1_500_000]\nshares = [0.5]\nseeds = [11, 12, 13]\n"
+    )
+    lab = Lab()
+    study = open_study(tmp_path / "study.toml", tmp_path / "out", lab)
+    specs = [spec for spec in study.fitted if spec.dose]
+    recalls = [record.recall for record in lab.execute(study.file, study.folder, specs)]
+    assert max(recalls) - min(recalls) <= 0.15
+    assert min(recalls) > 0.4

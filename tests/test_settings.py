@@ -1,0 +1,70 @@
+"""Study files: the template is valid, misspelt keys are named with the nearest known one."""
+
+import pytest
+
+from infusionlaw.errors import InputError
+from infusionlaw.settings import read_study_file, write_template
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_template(tmp_path / "mine.toml")
+
+
+def test_the_template_is_a_valid_study(study) -> None:
+    file = read_study_file(study)
+    assert file.name == "mine"
+    assert file.unit == "share"
+    assert file.base == study.parent.resolve()
+    assert "#" in study.read_text()
+
+
+def test_an_existing_file_is_never_overwritten(study) -> None:
+    with pytest.raises(InputError, match="exists already"):
+        write_template(study)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("sizes = [14", "sizs = [14", 'unknown key "sizs" in [design]; did you mean "sizes"?'),
+        ("[held_out]", "[heldout]", 'unknown key "heldout" at the top; did you mean "held_out"?'),
+        ("tolerance =", "tolerence =", 'unknown key "tolerence" in [law]; did you mean "tolerance"?'),
+        ("seeds = [1, 2]", "exposures = [3]", "give the doses as shares or as exposures"),
+        ("once = []", "once = [1.0]", "a dose of once is a share of 1 or more"),
+        ("block = 128", 'block = "x"', "\"training.block\" is 'x'"),
+        ("shares = [0.1", "shares = [1.0", '"design.shares.0" is 1.0: input should be less than 1'),
+        ("sizes = [14_000, 28_000, 55_000]", "sizes = 14_000", "should be a list, such as [1, 2]"),
+        ("budgets = [1_500_000]", "", '"budgets" is missing in [design]; add it'),
+        ("[law]", "[law", "not valid TOML"),
+        ("sizes = [14_000, 28_000, 55_000]", "sizes = []", '"design.sizes" is empty; give at least one'),
+        ("seeds = [1, 2]", "seeds = []", '"design.seeds" is empty'),
+        ("seeds = [1, 2]", "seeds = [-1]", '"design.seeds.0" is -1: input should be greater than or equal to 0'),
+        ("shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]", "shares = [0.0]", "no dose is above 0; add one"),
+        ('name = "mine"', 'name = ""', '"name" is empty'),
+        ("recipe = 3", "recipe = 4", '"training.recipe" is 4: input should be 1, 2 or 3'),
+    ],
+)
+def test_a_mistake_is_one_sentence(study, old, new, message) -> None:
+    study.write_text(study.read_text().replace(old, new, 1))
+    with pytest.raises(InputError) as error:
+        read_study_file(study)
+    assert message in str(error.value)
+    assert "mine.toml" in str(error.value)
+
+
+def test_a_search_has_no_doses_of_once(study) -> None:
+    text = study.read_text().replace('design = "grid"', 'design = "search"').replace("once = []", "once = [0.01]")
+    study.write_text(text)
+    with pytest.raises(InputError, match="a search chooses its doses itself; take once out"):
+        read_study_file(study)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path) -> None:
+    with pytest.raises(InputError, match="infusionlaw init"):
+        read_study_file(tmp_path / "none.toml")
+
+
+def test_settings_are_frozen(study) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read_study_file(study).name = "other"  # type: ignore[misc]

@@ -1,0 +1,222 @@
+"""The loop: learning, resuming bit for bit, diverging without harm."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from infusionlaw.errors import InputError
+from infusionlaw.training.checkpoint import remove, resume, step_of
+from infusionlaw.training.loop import time_steps, train
+from infusionlaw.training.model import Model
+from infusionlaw.training.recipe import recipe_for
+from infusionlaw.training.step import clip
+
+
+@pytest.fixture(autouse=True)
+def every_checkpoint(monkeypatch):
+    """None is put off because training is short beside it."""
+    monkeypatch.setattr("infusionlaw.training.loop.WORTH_A_CHECKPOINT", 0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def start(corpus, seed: int = 1, tokens: int = 120_000):
+    recipe = recipe_for(10_000, tokens, vocabulary=corpus.tokenizer.vocabulary, batch_factor=2)
+    return Model(recipe.shape, [torch.Generator().manual_seed(seed)]), recipe, corpus.mixture(0.5, 0.25, seed)
+
+
+def weights(model: Model) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+class Stop(Exception):
+    pass
+
+
+def test_training_learns_and_the_schedule_is_in_the_metrics(corpus, tmp_path) -> None:
+    model, recipe, mixture = start(corpus)
+    seen = []
+    assert train(model, recipe, [mixture], [tmp_path], checkpoint_every=10**9, on_progress=seen.append) == ["ok"]
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == recipe.steps == seen[-1]
+    assert rows[-1]["tokens"] == recipe.tokens
+    assert rows[-1]["loss"] < rows[0]["loss"] - 1
+    assert rows[-1]["learning_rate"] < 0.1 * max(row["learning_rate"] for row in rows)
+
+
+def test_a_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_path) -> None:
+    model, recipe, mixture = start(corpus)
+    train(model, recipe, [mixture], [tmp_path / "whole"], checkpoint_every=50)
+
+    def stop_at(step: int) -> None:
+        if step >= 175:
+            raise Stop
+
+    again, _, _ = start(corpus)
+    with pytest.raises(Stop):
+        train(again, recipe, [mixture], [tmp_path / "cut"], checkpoint_every=50, on_progress=stop_at)
+    assert json.loads((tmp_path / "cut" / "checkpoint.json").read_text())["step"] == 150
+    fresh, _, fresh_mixture = start(corpus)
+    steps = []
+    train(fresh, recipe, [fresh_mixture], [tmp_path / "cut"], checkpoint_every=50, on_progress=steps.append)
+    assert steps[0] == 175
+    assert all(torch.equal(a, b) for a, b in zip(weights(model).values(), weights(fresh).values(), strict=True))
+
+    def timeless(folder):
+        rows = [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+    assert timeless("cut") == timeless("whole")
+
+
+def test_checkpoints_are_safetensors_and_only_the_last_is_kept(corpus, tmp_path) -> None:
+    model, recipe, mixture = start(corpus)
+    train(model, recipe, [mixture], [tmp_path], checkpoint_every=50)
+    (path,) = tmp_path.glob("checkpoint-*.safetensors")
+    assert set(load_file(path)) >= {"embedding.weight", "embedding.weight/exp_avg", "embedding.weight/exp_avg_sq"}
+    remove(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_broken_checkpoint_is_one_sentence(corpus, tmp_path) -> None:
+    model, recipe, mixture = start(corpus)
+    train(model, recipe, [mixture], [tmp_path], checkpoint_every=50)
+    (path,) = tmp_path.glob("checkpoint-*.safetensors")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"checkpoint-\d+\.safetensors: not a readable checkpoint; remove"):
+        train(model, recipe, [mixture], [tmp_path], checkpoint_every=50)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_a_status(corpus, tmp_path) -> None:
+    model, recipe, mixture = start(corpus)
+    with torch.no_grad():
+        model.final_norm.weight[0, 0] = float("inf")
+    seen = []
+    assert train(model, recipe, [mixture], [tmp_path], checkpoint_every=50, on_progress=seen.append) == ["diverged"]
+    assert not seen
+
+
+def test_same_seed_same_bits_other_seed_other_bits(corpus, tmp_path) -> None:
+    results = []
+    for place, seed in (("a", 1), ("b", 1), ("c", 2)):
+        model, recipe, mixture = start(corpus, seed, tokens=90_000)
+        train(model, recipe, [mixture], [tmp_path / place], checkpoint_every=10**9)
+        results.append(weights(model)["embedding.weight"])
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def cohort(corpus, seeds: tuple[int, ...], shares: tuple[float, ...]):
+    recipe = recipe_for(10_000, 60_000, vocabulary=corpus.tokenizer.vocabulary, learning_rate_factor=0.2)
+    model = Model(recipe.shape, [torch.Generator().manual_seed(seed) for seed in seeds])
+    return model, recipe, [corpus.mixture(share, 0.25, seed) for share, seed in zip(shares, seeds, strict=True)]
+
+
+SEEDS, SHARES = (1, 2, 3, 1), (0.0, 0.3, 0.6, 0.9)
+
+
+def test_each_member_of_a_cohort_gets_what_it_would_get_alone(corpus, tmp_path) -> None:
+    model, recipe, mixtures = cohort(corpus, SEEDS, SHARES)
+    train(model, recipe, mixtures, [tmp_path / f"{i}" for i in range(4)], checkpoint_every=10**9)
+    for i in range(4):
+        alone, _, own = cohort(corpus, SEEDS[i : i + 1], SHARES[i : i + 1])
+        before = alone.weights_of(0)["embedding.weight"].clone()
+        train(alone, recipe, own, [tmp_path / "alone" / f"{i}"], checkpoint_every=10**9)
+        moved = (alone.weights_of(0)["embedding.weight"] - before).abs().max()
+        for name, weight in alone.weights_of(0).items():
+            assert (model.weights_of(i)[name] - weight).abs().max() < 1e-2 * moved, name
+        together, single = (
+            [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+            for folder in (tmp_path / f"{i}", tmp_path / "alone" / f"{i}")
+        )
+        assert together == pytest.approx(single, abs=1e-3)
+
+
+def test_a_member_that_diverges_does_not_touch_the_others(corpus, tmp_path) -> None:
+    results = []
+    for spoilt in (False, True):
+        model, recipe, mixtures = cohort(corpus, SEEDS[:2], SHARES[:2])
+        if spoilt:
+            with torch.no_grad():
+                model.final_norm.weight[0, 0] = float("nan")
+        folders = [tmp_path / f"{spoilt}" / f"{i}" for i in range(2)]
+        ends = train(model, recipe, mixtures, folders, checkpoint_every=10**9)
+        assert ends == (["diverged", "ok"] if spoilt else ["ok", "ok"])
+        results.append(model.weights_of(1))
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_the_gradient_of_each_member_is_clipped_by_its_own_norm(corpus, tmp_path) -> None:
+    model, _, _ = cohort(corpus, SEEDS[:2], SHARES[:2])
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+        weight.grad[0] *= 1e-6
+    before = [weight.grad.clone() for weight in model.parameters()]
+    norms = clip(model, 1.0)
+    total = sum(weight[0].numel() for weight in model.parameters()) ** 0.5
+    assert norms.tolist() == pytest.approx([1e-6 * total, total], rel=1e-4)
+    for weight, was in zip(model.parameters(), before, strict=True):
+        assert torch.equal(weight.grad[0], was[0])
+        assert weight.grad[1] == pytest.approx(was[1] / total, rel=1e-4)
+
+
+def test_checkpoints_are_put_off_while_training_has_not_paid_for_the_last(corpus, tmp_path, monkeypatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr("infusionlaw.training.loop.save", lambda model, optimiser, folders, step: left.append(step))
+    for worth, expected in ((0, [20, 40]), (10**9, [20])):
+        monkeypatch.setattr("infusionlaw.training.loop.WORTH_A_CHECKPOINT", worth)
+        left.clear()
+        model, recipe, mixtures = cohort(corpus, SEEDS[:1], SHARES[:1])
+        train(model, replace(recipe, steps=50), mixtures, [tmp_path], checkpoint_every=20)
+        assert left == expected
+
+
+def test_members_of_a_cohort_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path) -> None:
+    def stop_at(step: int) -> None:
+        if step >= 45:
+            raise Stop
+
+    model, recipe, mixtures = cohort(corpus, SEEDS[:2], SHARES[:2])
+    train(model, recipe, mixtures, [tmp_path / "whole" / f"{i}" for i in range(2)], checkpoint_every=20)
+    cut, _, _ = cohort(corpus, SEEDS[:2], SHARES[:2])
+    folders = [tmp_path / "cut" / f"{i}" for i in range(2)]
+    with pytest.raises(Stop):
+        train(cut, recipe, mixtures, folders, checkpoint_every=20, on_progress=stop_at)
+    assert [step_of(folder) for folder in folders] == [40, 40]
+    alone, _, own = cohort(corpus, SEEDS[1:2], SHARES[1:2])
+    train(alone, recipe, own, folders[1:], checkpoint_every=10**9)
+    for name, weight in alone.weights_of(0).items():
+        torch.testing.assert_close(weight, model.weights_of(1)[name], atol=1e-3, rtol=1e-2)
+    remove(folders[1])
+    with pytest.raises(ValueError, match="different steps"):
+        resume(cut, torch.optim.AdamW(cut.parameters()), folders)
+
+
+@pytest.mark.parametrize(("pace", "steps"), [(0.01, 13), (2.0, 2)])
+def test_slow_steps_are_timed_once_after_the_first(corpus, monkeypatch, pace, steps) -> None:
+    done = []
+
+    class Paced:
+        """A model's step on a clock of its own."""
+
+        def __init__(self, model, recipe) -> None:
+            pass
+
+        def __call__(self, blocks, step):
+            done.append(step)
+            return torch.zeros(1), torch.zeros(1)
+
+    monkeypatch.setattr("infusionlaw.training.loop.Stepper", Paced)
+    monkeypatch.setattr("infusionlaw.training.loop.time.perf_counter", lambda: len(done) * pace)
+    model, recipe, mixture = start(corpus)
+    assert time_steps(model, recipe, [mixture], seconds=0.09) == pytest.approx(pace)
+    assert len(done) == steps

@@ -1,0 +1,196 @@
+"""Budgets from one trunk: a branch is the run it would be alone; three budgets cost little more than the longest."""
+
+import json
+import shutil
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+import torch
+
+from infusionlaw.corpus.corpus import open_corpus
+from infusionlaw.runners import local as lab_run
+from infusionlaw.runners.execute import execute_together
+from infusionlaw.runners.local import Lab
+from infusionlaw.runners.schedule import schedule, starts
+from infusionlaw.runs.record import RunSpec
+from infusionlaw.settings import read_study_file
+from infusionlaw.study.design import grid
+from infusionlaw.training.checkpoint import step_of
+from infusionlaw.training.probe import build_probes
+from infusionlaw.training.recipe import recipe_for
+from infusionlaw.training.terms import doses_of, recipe_of, trunk_of
+
+BUDGETS = (20_000, 40_000, 80_000)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def specs(material, corpus):
+    """The runs of three budgets at one size, dose and seed."""
+    study = read_study_file(material / "study.toml")
+    design = study.design.model_copy(update={"budgets": BUDGETS, "sizes": (10_000,), "shares": (0.6,)})
+    return [spec for spec in grid(study.model_copy(update={"design": design}), corpus.id) if spec.dose]
+
+
+def execute(specs, corpus, folder, **options):
+    return list(execute_together(specs, corpus, build_probes(corpus), folder, checkpoint_every=100, **options))
+
+
+def in_order(specs, corpus, folder) -> dict[str, list[int]]:
+    """Do the runs as scheduled; returns the steps that each one told of."""
+    told: dict[str, list[int]] = {}
+    for task in schedule(specs, corpus, folder, 0.0):
+        for together in task:
+            execute(together, corpus, folder, on_progress=told.setdefault(together[0].id, []).append)
+    return told
+
+
+@pytest.fixture(scope="module")
+def grown(specs, corpus, tmp_path_factory):
+    """The folder in which they were done from one trunk, and the steps told of."""
+    folder = tmp_path_factory.mktemp("grown")
+    return folder, in_order(specs, corpus, folder)
+
+
+def test_a_branch_is_bit_for_bit_the_run_it_would_be_alone(specs, corpus, grown, tmp_path) -> None:
+    folder, _ = grown
+    for spec in specs:
+        execute([spec], corpus, tmp_path)
+        for name in ("model.safetensors", "record.json", "ledger.json", "probes.json"):
+            branch, alone = (place / "runs" / spec.id / name for place in (folder, tmp_path))
+            assert branch.read_bytes() == alone.read_bytes(), (spec.tokens, name)
+        steps = [
+            [json.loads(line)["step"] for line in (place / "runs" / spec.id / "metrics.jsonl").open()]
+            for place in (folder, tmp_path)
+        ]
+        assert steps[0] == steps[1]
+
+
+def test_three_budgets_cost_at_most_1_3_of_the_longest(specs, corpus, grown) -> None:
+    _, told = grown
+    recipes = [recipe_of(spec, corpus) for spec in specs]
+    begins = starts(specs, corpus)
+    assert begins == [0, recipes[0].stem, recipes[1].stem]
+    assert all(begin < told[spec.id][0] <= begin + 25 for begin, spec in zip(begins, specs, strict=True))
+    cost = sum(recipe.steps - begin for recipe, begin in zip(recipes, begins, strict=True))
+    assert recipes[2].steps < cost < 1.3 * recipes[2].steps
+    assert sum(recipe.steps for recipe in recipes) > 1.7 * recipes[2].steps
+
+
+def test_the_last_15_percent_cool_as_one_minus_root_and_all_before_is_shared() -> None:
+    short, long = (recipe_for(20_000, tokens, vocabulary=512, trunk=500_000) for tokens in (500_000, 2_000_000))
+    assert (short.batch, short.learning_rate, short.warmup) == (long.batch, long.learning_rate, long.warmup)
+    shared = range(short.stem)
+    assert [short.learning_rate_at(i) for i in shared] == [long.learning_rate_at(i) for i in shared]
+    assert short.decay == pytest.approx(0.15 * short.steps, abs=1)
+    left = [1 - short.learning_rate_at(short.stem + i) / short.learning_rate for i in (0, short.decay // 4)]
+    assert left[0] < 0.1 and left[1] == pytest.approx(0.5, abs=0.02)
+
+
+def test_killed_on_a_branch_it_goes_on_to_the_same_bytes(specs, corpus, grown, tmp_path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(step: int) -> None:
+        if step >= recipe_of(specs[1], corpus).stem + 25:
+            raise Killed
+
+    folder = tmp_path / "killed"
+    execute([specs[0]], corpus, folder)
+    with pytest.raises(Killed):
+        execute([specs[1]], corpus, folder, on_progress=kill)
+    assert step_of(folder / "runs" / specs[1].id) and step_of(folder / "trunks" / trunk_of(specs[1], corpus))
+    in_order(specs[1:], corpus, folder)
+    for spec in specs:
+        same = [(place / "runs" / spec.id / "model.safetensors").read_bytes() for place in (folder, grown[0])]
+        assert same[0] == same[1]
+
+
+def test_a_shorter_budget_asked_for_later_is_trained_from_the_start_and_leaves_the_trunk(
+    specs, corpus, grown, tmp_path
+) -> None:
+    folder = shutil.copytree(grown[0], tmp_path / "copy")
+    between = replace(specs[0], tokens=30_000)
+    trunk = folder / "trunks" / trunk_of(between, corpus)
+    longest = step_of(trunk)
+    assert longest == recipe_of(specs[2], corpus).stem
+    assert in_order([between], corpus, folder)[between.id][0] == 25
+    assert step_of(trunk) == longest
+
+
+def test_members_of_a_cohort_of_trunks_agree_with_each_alone(specs, corpus, grown, tmp_path) -> None:
+    others = [replace(spec, seed=9) for spec in specs]
+    (task,) = schedule([*specs, *others], corpus, tmp_path / "together", 1e12)
+    assert [len(together) for together in task] == [2, 2, 2]
+    for together in task:
+        records = execute(together, corpus, tmp_path / "together")
+    alone = json.loads((grown[0] / "runs" / specs[2].id / "record.json").read_text())
+    assert records[0].general_loss == pytest.approx(alone["general_loss"], abs=0.01)
+
+
+def test_exposures_are_another_stream_at_every_budget(specs, corpus) -> None:
+    exposures = [replace(spec, unit="exposures", dose=20.0) for spec in specs]
+    shares = [doses_of(spec, recipe_of(spec, corpus), corpus)[0] for spec in exposures]
+    assert shares[0] == pytest.approx(2 * shares[1], rel=0.01)
+    assert len({trunk_of(spec, corpus) for spec in exposures}) == 3
+    assert len({trunk_of(spec, corpus) for spec in specs}) == 1
+    assert starts(exposures, corpus) == [0, 0, 0]
+
+
+def test_one_budget_has_no_trunk(material, corpus) -> None:
+    (spec,) = [spec for spec in grid(read_study_file(material / "study.toml"), corpus.id) if spec.dose][:1]
+    assert trunk_of(spec, corpus) == ""
+
+
+class EvenPace:
+    """A pool on which a step of every shape takes .01 s and probing .5 s; `timed` is what it was asked to time."""
+
+    timed: ClassVar[list[RunSpec]] = []
+
+    def __init__(self, folder, size) -> None:
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        pass
+
+    def map(self, work, specs):
+        self.timed += specs
+        return [(0.01, 0.5) for _ in specs]
+
+
+@pytest.mark.slow
+def test_a_study_of_several_budgets_goes_through_the_door(material, tmp_path, monkeypatch) -> None:
+    text = (material / "study.toml").read_text(encoding="utf8")
+    study = tmp_path / "study.toml"
+    study.write_text(text.replace("[60_000]", "[40_000, 80_000]"), encoding="utf8")
+    for name in ("facts.csv", "templates.toml", "text.jsonl"):
+        (tmp_path / name).write_bytes((material / name).read_bytes())
+    file, lab = read_study_file(study), Lab()
+    wanted = [spec for spec in grid(file, lab.prepare(file, tmp_path / "out")) if spec.size == 10_000]
+    estimates = {run.run: run for run in lab.estimate(file, tmp_path / "out", wanted)}
+    records = {record.run: record for record in lab.execute(file, tmp_path / "out", wanted)}
+    assert set(records) == {spec.id for spec in wanted}
+    assert all(record.status == "ok" for record in records.values())
+    short, long = (next(s for s in wanted if s.tokens == tokens and s.dose == 0.3) for tokens in (40_000, 80_000))
+    prepared = open_corpus(tmp_path / "out" / "corpus")
+    begins = dict(zip((spec.id for spec in wanted), starts(wanted, prepared), strict=True))
+    assert begins[short.id] == 0 and begins[long.id] == recipe_of(short, prepared).stem  # it begins in mid-way
+    assert all(estimate.seconds > 0 for estimate in estimates.values())
+    monkeypatch.setattr(lab_run, "_pool", EvenPace)
+    EvenPace.timed.clear()
+    estimates = {run.run: run for run in lab.estimate(file, tmp_path / "out", wanted)}
+    assert len(EvenPace.timed) == 1  # budgets of a trunk have one step, which is timed once
+    assert estimates[long.id].seconds < 1.6 * estimates[short.id].seconds  # it is twice as long and begins in mid-way
+    assert estimates[long.id].seconds == pytest.approx(0.01 * (estimates[long.id].steps - begins[long.id]) + 0.5)
+    assert not list((tmp_path / "out").glob("runs/*/checkpoint*"))
