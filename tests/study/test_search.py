@@ -20,8 +20,8 @@ from infusionlaw.report.status import status_text
 from infusionlaw.runs.record import RunRecord, RunSpec
 from infusionlaw.runs.table import read_table
 from infusionlaw.settings import StudyFile
+from infusionlaw.study import search
 from infusionlaw.study.search import BEFORE, LOCATED, NONE, SPENT, UNLEARNED, judged, most_runs, opening, rounds, tried
-from infusionlaw.study.study import search
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
 CLEAR = World(collapse=TrueLaw(0.4, 0.3), fall=0.5, spread=0.01)
