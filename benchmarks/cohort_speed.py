@@ -1,10 +1,10 @@
 """One GPU: a cohort beside its members one by one, Hugging Face Trainer and a plain compiled loop; single models too.
 
 Cohorts: 32 members at N of about 0.2 M, 1 M and 5 M, vocabulary 1024, blocks of 128, as many blocks a member as the
-recipe gives for D = 6 M (18), four times the built-in studies' budget, so that the smallest cohort still has a GPU's
-worth of tokens a step and the largest fits. Singles: N of about 25 M and 124 M, 16 blocks of 1024 a step, and GPT-2's
-vocabulary of 50,257 rounded up to a multiple of 128 (50,304), as usual for models of that size: tensor cores want the
-multiple, and every contender gets it.
+recipe gives for D = 6 M (18), four times the built-in studies' token count, so that the smallest cohort still has a
+GPU's worth of tokens a step and the largest fits. Singles: N of about 25 M and 124 M, 16 blocks of 1024 a step, and
+GPT-2's vocabulary of 50,257 rounded up to a multiple of 128 (50,304), as usual for models of that size: tensor cores
+want the multiple, and every contender gets it.
 
     together, ours         the public `train`, all members at once, a single model as one member, compiled as long runs
                            are; from its call to its return, so with an optimiser made, a step captured, metrics written
@@ -77,7 +77,7 @@ class Case:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe of this size and budget, with the batch put in its place if there is one."""
+        """The recipe of this size and token count, with the batch put in its place if there is one."""
         recipe = recipe_for(self.size, self.tokens, vocabulary=self.vocabulary, block=self.block)
         return replace(recipe, batch=self.batch or recipe.batch)
 

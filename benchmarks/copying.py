@@ -1,4 +1,4 @@
-"""Which part of general loss a model copies from what it has just read: the runs without a dose of finished studies.
+"""Which part of validation loss a model copies from what it has just read: the runs without a dose of finished studies.
 
 A token of the validation text is repeated in its block when the two tokens before it stand earlier in that block with
 the same token after them. Models that have learned to copy from their context (induction heads: Olsson et al. 2022,
@@ -36,13 +36,13 @@ Losses = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Copying:
-    """One run. General loss of all tokens, of those repeated in their block, and of the rest, in bits per byte (at as
-    many bytes a token as the whole text has); of passages in bits per token, the first time and the second."""
+    """One run. Validation loss of all tokens, of those repeated in their block, and of the rest, in bits per byte (at
+    as many bytes a token as the whole text has); of passages in bits per token, the first time and the second."""
 
     size: int
     tokens: int
     seed: int
-    general_loss: float
+    val_bpb: float
     repeated: float
     rest: float
     first: float
@@ -69,7 +69,8 @@ def losses(model: Model, blocks: Ints) -> Losses:
 
 
 def measured(model: Model, corpus: Corpus, block: int) -> tuple[float, float, float, float, float]:
-    """General loss of all, repeated and other tokens (bits per byte), and of passages read twice (bits per token)."""
+    """Validation loss of all, repeated and other tokens (bits per byte), and of passages read twice (bits per
+    token)."""
     tokens, header = corpus.validation
     text = np.asarray(tokens, dtype=np.int64)
     blocks = np.lib.stride_tricks.sliding_window_view(text, block + 1)[::block].copy()

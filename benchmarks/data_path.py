@@ -3,7 +3,7 @@
 Four tables, each with what it is held against:
 
 - stream: tokens a second of `Mixture.blocks` on one thread, in calls of 25 steps as training makes them, at consecutive
-  and at random places (each call there makes what it needs anew), and with the copy to int64 that the model needs
+  and at random places (each call there makes what it needs again), and with the copy to int64 that the model needs
 - memory: peak of a fresh process that takes equally many blocks, spread over a stream as long as its mapped token file
   of 10 M to 1 B tokens; mapped pages count as resident but can be taken back at any time, so anonymous memory is told
   apart

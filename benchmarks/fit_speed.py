@@ -1,8 +1,8 @@
 """How long a table takes: `infusionlaw fit` on simulated runs, and `infusionlaw --help`; seconds and peak memory.
 
-The first table has 5 sizes x 3 budgets x 10 doses x 3 seeds. The second has 500 sizes x 1 budget x 6 doses x 1 seed:
-what do many places cost? The law has 1000 draws. Each command runs as a process of its own, several times; the least
-time is what it costs on an idle machine.
+The first table has 5 sizes x 3 token counts x 10 doses x 3 seeds. The second has 500 sizes x 1 token count x 6 doses x
+1 seed: what do many places cost? The law has 1000 draws. Each command runs as a process of its own, several times; the
+least time is what it costs on an idle machine.
 
     python -m benchmarks.fit_speed
 """
@@ -49,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         print(f"{os.cpu_count()} cores, least of {repeats}")
-        for sizes, budgets, shares, seeds in tables:
+        for sizes, token_counts, shares, seeds in tables:
             table, law = Path(folder) / "table.csv", Path(folder) / "law.json"
-            rows, _ = simulate(world, sizes, budgets, shares, seeds, np.random.default_rng(1))
+            rows, _ = simulate(world, sizes, token_counts, shares, seeds, np.random.default_rng(1))
             write_table(table, rows)
-            name = f"fit, {len(rows)} runs at {len(sizes) * len(budgets)} places"
+            name = f"fit, {len(rows)} runs at {len(sizes) * len(token_counts)} places"
             _report(name, ["fit", str(table), "--out", str(law)], repeats)
         _report("--help", ["--help"], repeats)
 

@@ -366,7 +366,7 @@ collapses of recall lie beyond them. Kind {turns}: unless the exponent goes from
 
 def _kind_line(i: int, kind: Kind) -> str:
     usual = Kind("")
-    paper = ("seeds", "grid", "sizes", "budgets", "chance")
+    paper = ("seeds", "grid", "sizes", "token_counts", "chance")
     changed = [
         field.name
         for field in fields(Kind)
@@ -408,7 +408,7 @@ def _says(kind: Kind, name: str) -> str:
     texts = {
         "shape": f"a fall shaped like {SHAPES[kind.shape]}",
         "sizes": f"{kind.sizes} sizes",
-        "budgets": _count(kind.budgets, "token count"),
+        "token_counts": _count(kind.token_counts, "token count"),
         "seeds": _count(kind.seeds, "seed"),
         "probes": f"{f'{kind.probes:,}' if kind.probes else _range(worlds.PROBES)} questions a run",
         "law": LAWS[kind.law],

@@ -29,7 +29,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json, write_text
 from infusionlaw.law.dose import LEVEL, Interval, same_doses, unit_of, x_at, x_of
 from infusionlaw.law.planning.compare import ComparedPoint, ComparedScore, Comparison, compare
-from infusionlaw.law.planning.forecast import outlook
+from infusionlaw.law.planning.forecast import forecast
 from infusionlaw.law.planning.plan import predict
 from infusionlaw.law.planning.planfile import plan_json
 from infusionlaw.law.points.find import find_points
@@ -40,7 +40,7 @@ from infusionlaw.report.numbers import bracket, listed, number, share, when
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import read_table, table_hash
 
-TOLERANCE = 0.5  # of general loss, bits per byte: that of every study here
+TOLERANCE = 0.5  # of validation loss, bits per byte: that of every study here
 TODAY, THEN, TRAPEZOID, DROP = "today's law", "committed prediction", "trapezoid", "first 10 % drop"
 METHODS = (TODAY, THEN, TRAPEZOID, DROP)
 BASELINES: Mapping[str, Callable[..., float | None]] = {TRAPEZOID: trapezoid, DROP: drop}
@@ -88,7 +88,8 @@ class Bet:
     tokens: float
 
 
-# Twice the longest budget; the corner of the second family's grid that has not been run; six times its largest size.
+# Twice the longest token count; the corner of the second family's grid that has not been run; six times its largest
+# size.
 BETS = (
     Bet("main grid", "reshaped", 1_804_176, 11_999_232),
     Bet("second family", "larger", 16_005_504, 39_997_440),
@@ -161,11 +162,11 @@ def _tested(trial: Trial, laws: Laws) -> tuple[list[Seen], dict[str, Comparison]
 
 
 def _today(law: Law, then: Plan) -> Plan:
-    """Today's plan for the target of an earlier one, with an outlook at the doses that were looked at then."""
+    """Today's plan for the target of an earlier one, with an forecast at the doses that were looked at then."""
     size, tokens = then["target"]["size"], then["target"]["tokens"]
     plan = predict(law, size, tokens, tolerance=TOLERANCE, extrapolate=True)
-    doses = [(float(x_at(row[law.unit], law.unit)), row["name"]) for row in then.get("outlook", ())]
-    return plan_json(replace(plan, outlook=tuple(outlook(law, plan.target, x, name) for x, name in doses)))
+    doses = [(float(x_at(row[law.unit], law.unit)), row["name"]) for row in then.get("forecast", ())]
+    return plan_json(replace(plan, forecast=tuple(forecast(law, plan.target, x, name) for x, name in doses)))
 
 
 def _baseline(name: str, rows: Sequence[RunRecord], law: Law, then: Plan) -> Plan:
@@ -305,7 +306,7 @@ HOW = """## How to read it
 - *Interval score*: the width of the interval in dex, plus 20 times the distance it misses by. Smaller is better.
 - *Trapezoid*: a trapezoid is fitted to each curve. *First 10 % drop*: the dose where a score is 10 % below its
   maximum. Both then take least squares in the logs of size and tokens. They give no scores.
-- *Scores*: recall, retention and general loss at the doses that the committed prediction looked at.
+- *Scores*: recall, retention and validation loss at the doses that the committed prediction looked at.
 - Targets of one law are not independent tests, so 20 of them tell less than 20 separate ones would."""
 
 COLUMNS = (

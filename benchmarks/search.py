@@ -102,17 +102,23 @@ def compared(design: Design, number: int, seed: int, runs: int = RUNS) -> list[P
 
 def study_file(study: Study, runs: int) -> StudyFile:
     """The search of a simulated study."""
-    sizes, budgets = ([int(value) for value in values] for values in (study.sizes, study.budgets))
-    design = {"design": "search", "sizes": sizes, "budgets": budgets, "shares": study.shares[1:], "seeds": [0]}
+    sizes, token_counts = ([int(value) for value in values] for values in (study.sizes, study.token_counts))
+    design = {
+        "design": "search",
+        "sizes": sizes,
+        "tokens": token_counts,
+        "shares": study.shares[1:],
+        "seeds": [0],
+    }
     return StudyFile.model_validate({"name": "simulated", "design": design, "search": {"runs": runs}})
 
 
 def _table(study: Study, file: StudyFile, rng: np.random.Generator) -> tuple[Table, Truth]:
     """Every run that a design may ask for, and the true points."""
     doses, seeds = (0.0, *tried(file)), most_runs(file)
-    rows, truth = simulate(study.world, study.sizes, study.budgets, doses, seeds, rng)
-    keys = product(file.design.sizes, file.design.budgets, doses, range(seeds))
-    bare = (replace(row, retention=None, general_loss=None) for row in rows)
+    rows, truth = simulate(study.world, study.sizes, study.token_counts, doses, seeds, rng)
+    keys = product(file.design.sizes, file.design.tokens, doses, range(seeds))
+    bare = (replace(row, retention=None, val_bpb=None) for row in rows)
     return dict(zip(keys, bare, strict=True)), truth
 
 
@@ -123,7 +129,7 @@ def _searched(file: StudyFile, table: Table, truth: Truth) -> dict[tuple[int, in
 
 def _gridded(file: StudyFile, table: Table, truth: Truth) -> dict[tuple[int, int], tuple[Outcome, ...]]:
     """Each curve in every grid of the family."""
-    places = list(product(file.design.sizes, file.design.budgets))
+    places = list(product(file.design.sizes, file.design.tokens))
     found: dict[tuple[int, int], tuple[Outcome, ...]] = dict.fromkeys(places, ())
     for halvings, seeds in FAMILY:
         doses = _halved(file, halvings)

@@ -1,9 +1,9 @@
 """Random studies whose truth is known: eleven kinds in which something collapses, and one in which nothing does.
 
-A design says how many sizes, budgets and seeds a kind of study has and what is special about its world; every other
-number of the world is drawn evenly from the ranges below (positions in log odds, facts on a log scale). A world is
-drawn again until every recall curve has a plateau, because without one the collapse point is a matter of definition. It
-is as long as half the wider of rise and fall, and at least LEAST_PLATEAU dex.
+A design says how many sizes, token counts and seeds a kind of study has and what is special about its world; every
+other number of the world is drawn evenly from the ranges below (positions in log odds, facts on a log scale). A world
+is drawn again until every recall curve has a plateau, because without one the collapse point is a matter of
+definition. It is as long as half the wider of rise and fall, and at least LEAST_PLATEAU dex.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from infusionlaw.law.design.simulate import Shape, TrueLaw, World, true_points
 from infusionlaw.law.dose import log_odds
 
 Range = tuple[float, float]
-COLLAPSE: Range = (0.4, 0.95)  # share, at the middle size and budget
+COLLAPSE: Range = (0.4, 0.95)  # share, at the middle size and token count
 TOLERANCE: Range = (0.05, 0.6)
 ACQUISITION: Range = (0.02, 0.5)  # where nothing collapses; else the plateau before the collapse is drawn
 EXTRA_PLATEAU: Range = (0.0, 0.6)  # dex beyond the least
@@ -48,7 +48,7 @@ class Design:
     letter: str
     words: str
     sizes: int = 3
-    budgets: int = 1
+    token_counts: int = 1
     seeds: int = 2
     shape: Shape = "trapezoid"
     knot_spread: float = 0.0
@@ -66,7 +66,7 @@ DESIGNS = (
     Design("e", "1 seed", seeds=1),
     Design("f", "3 seeds, knots move by 0.1 dex", seeds=3, knot_spread=0.1),
     Design("g", "6 sizes", sizes=6),
-    Design("h", "4 sizes × 3 budgets", sizes=4, budgets=3),
+    Design("h", "4 sizes × 3 token counts", sizes=4, token_counts=3),
     Design("i", "4 sizes, some collapse beyond the doses", sizes=4, where="censored"),
     Design("j", "exponents of -0.6 to -0.1", exponents=(-0.6, -0.1)),
     Design("k", "scatter of 0.1 dex", scatter=0.1),
@@ -76,11 +76,11 @@ DESIGNS = (
 
 @dataclass(frozen=True)
 class Study:
-    """What is simulated: a world, the sizes and budgets of its runs, and the shares, dose 0 included."""
+    """What is simulated: a world, the sizes and token counts of its runs, and the shares, dose 0 included."""
 
     world: World
     sizes: tuple[float, ...]
-    budgets: tuple[float, ...]
+    token_counts: tuple[float, ...]
     shares: tuple[float, ...]
 
     @property
@@ -91,10 +91,10 @@ class Study:
 
 def draw(design: Design, rng: np.random.Generator) -> Study:
     """A study of the kind, its world drawn at random."""
-    sizes, budgets = _ladder(MIDDLE_SIZE, design.sizes), _ladder(MIDDLE_BUDGET, design.budgets)
+    sizes, token_counts = _ladder(MIDDLE_SIZE, design.sizes), _ladder(MIDDLE_BUDGET, design.token_counts)
     shares = GRIDS[rng.integers(len(GRIDS))]
     while True:
-        study = Study(_world(design, shares, rng), sizes, budgets, (0.0, *shares))
+        study = Study(_world(design, shares, rng), sizes, token_counts, (0.0, *shares))
         if _has_plateaus(study) and (design.where != "censored" or _is_censored(study)):
             return study
 
@@ -154,9 +154,9 @@ def _least_plateau(world: World) -> float:
 
 
 def _has_plateaus(study: Study) -> bool:
-    """Whether, scatter apart, recall stays on its plateau for long enough at every size and budget."""
+    """Whether, scatter apart, recall stays on its plateau for long enough at every size and token count."""
     world = study.world
-    for size, budget in product(study.sizes, study.budgets):
+    for size, budget in product(study.sizes, study.token_counts):
         knots = true_points(world, size, budget)
         rise, fall = knots["acquisition"], knots["collapse"]
         if rise is not None and fall is not None and fall - rise - world.rise < _least_plateau(world):
@@ -168,7 +168,7 @@ def _is_censored(study: Study) -> bool:
     """Whether some collapses, but not all, lie beyond the doses: of recall, and of retention."""
     low, high = study.span
     for kind in ("collapse", "retention"):
-        places = [true_points(study.world, n, d)[kind] for n, d in product(study.sizes, study.budgets)]
+        places = [true_points(study.world, n, d)[kind] for n, d in product(study.sizes, study.token_counts)]
         beyond = [x is not None and not low < x < high for x in places]
         if all(beyond) or not any(beyond):
             return False

@@ -1,10 +1,10 @@
-"""Branches of a trunk beside runs of their own: recall and general loss, paired by seed.
+"""Branches of a trunk beside runs of their own: recall and validation loss, paired by seed.
 
-Every budget is trained twice at every size, dose and seed: as a branch of the trunk that the three budgets share, and
-as a study of that budget alone would (its own batch, warm-up and decay over 20 %). For each size and budget the
-table has the mean difference, branch less own, with its standard error over pairs, beside the deviation between seeds
-of runs that are the same in all else. Facts and text are the demonstration's. A second call goes on where the first
-one stopped.
+Every token count is trained twice at every size, dose and seed: as a branch of the trunk that the three token counts
+share, and as a study of that token count alone would (its own batch, warm-up and decay over 20 %). For each size and
+token count the table has the mean difference, branch less own, with its standard error over pairs, beside the
+deviation between seeds of runs that are the same in all else. Facts and text are the demonstration's. A second call
+goes on where the first one stopped.
 
     python -m benchmarks.trunks FOLDER
 """
@@ -32,21 +32,21 @@ SIZES, SHARES, SEEDS = (14_000, 28_000), (0.35, 0.75, 0.92), (1, 2, 3)
 STUDY = Path(__file__).parent.parent / "studies" / "demo.toml"
 Pair = tuple[RunRecord, RunRecord]
 Key = tuple[int, int]
-HEADINGS = ["size", "budget", "pairs", "recall, branch − own", "seeds", "general loss, branch − own", "seeds"]
+HEADINGS = ["size", "tokens", "pairs", "recall, branch − own", "seeds", "validation loss, branch − own", "seeds"]
 
 
 def designs(file: StudyFile, data: str) -> tuple[list[RunSpec], list[RunSpec]]:
-    """The runs of all budgets from trunks, and the same ones each as a study of its budget alone has it."""
+    """The runs of all token counts from trunks, and the same ones each as a study of its token count alone has it."""
 
-    def runs(budgets: tuple[int, ...]) -> list[RunSpec]:
-        design = {"sizes": SIZES, "budgets": budgets, "shares": SHARES, "seeds": SEEDS}
+    def runs(token_counts: tuple[int, ...]) -> list[RunSpec]:
+        design = {"sizes": SIZES, "tokens": token_counts, "shares": SHARES, "seeds": SEEDS}
         return grid(file.model_copy(update={"design": file.design.model_copy(update=design)}), data)
 
     return runs(BUDGETS), [spec for budget in BUDGETS for spec in runs((budget,))]
 
 
 def cost(folder: Path, specs: Sequence[RunSpec]) -> float:
-    """Tokens trained for all budgets over those of the longest, shorter runs of a trunk coming first."""
+    """Tokens trained for all token counts over those of the longest, shorter runs of a trunk coming first."""
     corpus = open_corpus(folder / "corpus")
     spent = longest = 0
     for spec, start in zip(specs, starts(specs, corpus), strict=True):
@@ -57,7 +57,7 @@ def cost(folder: Path, specs: Sequence[RunSpec]) -> float:
 
 
 def pairs(study: Study, branches: Sequence[RunSpec], own: Sequence[RunSpec]) -> dict[Key, dict[float, list[Pair]]]:
-    """Records of branch and own run, by size and budget, then by dose."""
+    """Records of branch and own run, by size and token count, then by dose."""
     place = {(spec.size, spec.tokens, spec.dose, spec.seed): spec for spec in own}
     found: dict[Key, dict[float, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     for spec in branches:
@@ -68,9 +68,10 @@ def pairs(study: Study, branches: Sequence[RunSpec], own: Sequence[RunSpec]) -> 
 
 
 def row(key: Key, doses: dict[float, list[Pair]]) -> list[str]:
-    """One row: size, budget, pairs; of recall and of general loss the difference and the deviation between seeds."""
+    """One row: size, token count, pairs; of recall and of validation loss the difference and the deviation between
+    seeds."""
     cells = [f"{key[0]:,}", f"{key[1]:,}", str(sum(map(len, doses.values())))]
-    for name, digits in (("recall", 3), ("general_loss", 4)):
+    for name, digits in (("recall", 3), ("val_bpb", 4)):
         measured = {
             dose: np.array([[getattr(one, name) for one in pair] for pair in same]) for dose, same in doses.items()
         }
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number, record in enumerate(lab.execute(file, folder, study.missing([*branches, *own])), 1):
         print(number, record.run, record.status, flush=True)
     spent = [cost(folder, specs) for specs in (branches, own)]
-    print(f"Tokens over those of the longest budget: trunks {spent[0]:.2f}, own {spent[1]:.2f}\n")
+    print(f"Tokens over those of the longest token count: trunks {spent[0]:.2f}, own {spent[1]:.2f}\n")
     print(table(HEADINGS, [row(key, doses) for key, doses in sorted(pairs(study, branches, own).items())]))
 
 

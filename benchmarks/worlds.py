@@ -68,7 +68,7 @@ class Kind:
     name: str
     shape: Shape = "trapezoid"
     sizes: int = 4
-    budgets: int = 3
+    token_counts: int = 3
     seeds: int = 2
     probes: int = 0
     law: Literal["power", "product", "turns", "none", "half"] = "power"
@@ -93,14 +93,14 @@ KINDS = (
     Kind("one seed", seeds=1),
     Kind("seeds move the collapse by .1 dex", seeds=3, knots=0.1),
     Kind("scatter of .1 dex", scatter=0.1),
-    Kind("6 sizes, 2 token counts", sizes=6, budgets=2),
+    Kind("6 sizes, 2 token counts", sizes=6, token_counts=2),
     Kind("some collapse beyond the doses", late=0.3),
     Kind("uneven grids", grid="uneven"),
     Kind("20 probes a run", probes=20),
     Kind("2,000 probes a run", probes=2000, spread=(0.003, 0.02)),
-    Kind("paper: 137M to 3B in exposures", grid="paper", sizes=5, budgets=1, seeds=1, chance=False),
-    Kind("one token count", budgets=1),
-    Kind("ladder, 20 tokens a parameter", grid="ladder", sizes=5, budgets=1),
+    Kind("paper: 137M to 3B in exposures", grid="paper", sizes=5, token_counts=1, seeds=1, chance=False),
+    Kind("one token count", token_counts=1),
+    Kind("ladder, 20 tokens a parameter", grid="ladder", sizes=5, token_counts=1),
     Kind("step", "step", regular=False),
     Kind("bimodal seeds", bimodal=True, seeds=3, regular=False),
     Kind("no plateau", "gompertz", gap=0.0, regular=False),
@@ -118,7 +118,7 @@ class World:
 
     kind: Kind
     sizes: tuple[float, ...]
-    budgets: dict[float, tuple[float, ...]]
+    token_counts: dict[float, tuple[float, ...]]
     doses: dict[float, tuple[float, ...]]
     unit: Literal["share", "exposures"]
     at: dict[str, float]
@@ -160,17 +160,17 @@ class World:
     def logs(self, size: float, tokens: float) -> tuple[float, float]:
         """log10 of size and tokens about the middle of the study."""
         sizes = np.log10(self.sizes)
-        budgets = np.log10(sorted({tokens for each in self.budgets.values() for tokens in each}))
-        return float(np.log10(size) - sizes.mean()), float(np.log10(tokens) - budgets.mean())
+        token_counts = np.log10(sorted({tokens for each in self.token_counts.values() for tokens in each}))
+        return float(np.log10(size) - sizes.mean()), float(np.log10(tokens) - token_counts.mean())
 
     @property
     def target(self) -> tuple[float, float]:
         """Size and tokens where the collapse is predicted; as many tokens as tried where one count was tried."""
-        most = max(tokens for each in self.budgets.values() for tokens in each)
+        most = max(tokens for each in self.token_counts.values() for tokens in each)
         size = PAPER_TARGET if self.kind.grid == "paper" else MORE_SIZE * self.sizes[-1]
         if self.kind.grid == "ladder":
             return size, LADDER * size
-        return size, most if self.kind.budgets == 1 else MORE_TOKENS * most
+        return size, most if self.kind.token_counts == 1 else MORE_TOKENS * most
 
 
 Truth = dict[tuple[str, float, float], float | None]
@@ -198,7 +198,7 @@ def draw(kind: Kind, rng: np.random.Generator) -> World:
 
 
 def _world(kind: Kind, rng: np.random.Generator) -> World:
-    sizes, budgets, doses = _grid(kind, rng)
+    sizes, token_counts, doses = _grid(kind, rng)
     paper = kind.grid == "paper"
     unit: Literal["share", "exposures"] = "exposures" if paper else "share"
     low, high = (float(x_at(doses[sizes[0]][i], unit)) for i in (0, -1))
@@ -212,7 +212,7 @@ def _world(kind: Kind, rng: np.random.Generator) -> World:
     return World(
         kind=kind,
         sizes=sizes,
-        budgets=budgets,
+        token_counts=token_counts,
         doses=doses,
         unit=unit,
         at={score: rng.uniform(low + FROM_START * (high - low), high - FROM_END) for score in SCORES},
@@ -239,14 +239,17 @@ def _grid(
         return PAPER_SIZES, dict.fromkeys(PAPER_SIZES, (PAPER_TOKENS,)), dict.fromkeys(PAPER_SIZES, PAPER_EXPOSURES)
     ratio, more = rng.uniform(*STEPS), rng.uniform(*STEPS)
     sizes = tuple(float(round(SMALLEST * ratio**i)) for i in range(kind.sizes))
-    budgets = tuple(float(round(FEWEST * more**i)) for i in range(kind.budgets))
+    token_counts = tuple(float(round(FEWEST * more**i)) for i in range(kind.token_counts))
     shares = SHARES[rng.integers(len(SHARES))]
     if kind.grid == "ladder":
         return sizes, {n: (LADDER * n,) for n in sizes}, dict.fromkeys(sizes, shares)
     if kind.grid == "uneven":
-        own = {n: tuple(sorted(rng.choice(budgets, rng.integers(1, kind.budgets + 1), replace=False))) for n in sizes}
+        own = {
+            n: tuple(sorted(rng.choice(token_counts, rng.integers(1, kind.token_counts + 1), replace=False)))
+            for n in sizes
+        }
         return sizes, own, {n: SHARES[rng.integers(len(SHARES))] for n in sizes}
-    return sizes, dict.fromkeys(sizes, budgets), dict.fromkeys(sizes, shares)
+    return sizes, dict.fromkeys(sizes, token_counts), dict.fromkeys(sizes, shares)
 
 
 def _fits(world: World) -> bool:
@@ -254,9 +257,9 @@ def _fits(world: World) -> bool:
     kind, beyond = world.kind, []
     if kind.law == "none":
         return True
-    for size, budgets in world.budgets.items():
+    for size, token_counts in world.token_counts.items():
         first, last = (float(x_at(world.doses[size][i], world.unit)) for i in (0, -1))
-        for tokens in budgets:
+        for tokens in token_counts:
             for score in SCORES:
                 x = world.x(score, size, tokens)
                 if x is None:
@@ -270,7 +273,7 @@ def _fits(world: World) -> bool:
     if kind.late:
         return any(beyond) and not all(beyond)
     if kind.law == "turns":
-        slopes = [world.exponent("recall", tokens) for tokens in world.budgets[world.sizes[0]]]
+        slopes = [world.exponent("recall", tokens) for tokens in world.token_counts[world.sizes[0]]]
         return min(slopes) < -0.2 and max(slopes) > 0.2
     return True
 
@@ -280,8 +283,8 @@ def simulate(world: World, rng: np.random.Generator) -> tuple[list[RunRecord], T
     truth: Truth = {}
     rows: list[RunRecord] = []
     hard = world.difficulty * rng.standard_normal((3, world.probes))
-    for size, budgets in world.budgets.items():
-        for tokens in budgets:
+    for size, token_counts in world.token_counts.items():
+        for tokens in token_counts:
             knots = {score: world.knot(score, size, tokens, rng) for score in SCORES}
             truth |= {(score, size, tokens): world.collapse(score, knot) for score, knot in knots.items()}
             own = [

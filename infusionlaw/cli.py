@@ -90,7 +90,7 @@ def fit(
     table: Path,
     out: Annotated[Path, typer.Option(help="where to write the law")] = Path("law.json"),
     points: Annotated[Path | None, typer.Option(help="also write the points here")] = None,
-    tolerance: Annotated[float, typer.Option(help="rise of general loss that counts, bits per byte")] = 0.05,
+    tolerance: Annotated[float, typer.Option(help="rise of validation loss that counts, bits per byte")] = 0.05,
     acquisition: Annotated[str, typer.Option(help="onset: where recall leaves guessing; half: half way up")] = "onset",
 ) -> None:
     """Find points in a table of runs (CSV or Parquet) and fit the law; needs no torch."""
@@ -121,7 +121,9 @@ def predict(
     tokens: Annotated[float, typer.Option(help="its training tokens")],
     facts: Annotated[float | None, typer.Option(help="its number of domain facts; default: the study's")] = None,
     risk: Annotated[float, typer.Option(help="most the dose may be likely to lie beyond a collapse")] = 0.05,
-    tolerance: Annotated[str, typer.Option(help="most general loss may rise, bits per byte; none: any rise")] = "0.05",
+    tolerance: Annotated[
+        str, typer.Option(help="most validation loss may rise, bits per byte; none: any rise")
+    ] = "0.05",
     extrapolate: Annotated[bool, typer.Option("--extrapolate", help="answer however far the target lies")] = False,
     out: Annotated[Path, typer.Option(help="where to write the plan")] = Path("plan.json"),
 ) -> None:
@@ -140,7 +142,7 @@ def predict(
 
 @app.command()
 def report(folder: Path) -> None:
-    """Write a study's report anew from its files."""
+    """Write a study's report again from its files."""
     from infusionlaw.report.page import write_report
 
     typer.echo(f"wrote {write_report(folder)}")
@@ -209,7 +211,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except OSError as error:
-        sys.stderr.write(f"error: {error}; mend that and run the same command again\n")
+        sys.stderr.write(f"error: {error}; fix that and run the same command again\n")
         sys.exit(2)
 
 

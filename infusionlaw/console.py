@@ -131,12 +131,12 @@ def _scores(record: RunRecord) -> str:
         f"{name} {value:.2f}"
         for name, value in (
             ("recall", record.recall),
-            ("surface", record.surface_recall),
+            ("surface", record.verbatim_recall),
             ("retention", record.retention),
         )
         if value is not None
     ]
-    loss = [] if record.general_loss is None else [f"general loss {record.general_loss:.3f}"]
+    loss = [] if record.val_bpb is None else [f"validation loss {record.val_bpb:.3f}"]
     return "  ".join([*parts, *loss])
 
 

@@ -1,11 +1,11 @@
-"""The one error a user is meant to read: a sentence that names the place and the mend."""
+"""The one error a user is meant to read: a sentence that names the place and the fix."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used; the message is one sentence with file, row and mend."""
+    """Something the user gave cannot be used; the message is one sentence with file, row and fix."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -82,14 +82,14 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
 
 
 def _check_places(path: str | Path, specs: Sequence[RunSpec], real: Sequence[tuple[int, int]]) -> None:
-    """InputError where two sizes or budgets asked for come out as one model and budget: which was meant?"""
+    """InputError where two sizes or token counts asked for come out as one model and token count: which was meant?"""
     first: dict[tuple[int, int], tuple[int, int]] = {}
     for spec, place in zip(specs, real, strict=True):
         size, tokens = first.setdefault(place, (spec.size, spec.tokens))
         if (size, tokens) != (spec.size, spec.tokens):
             raise InputError(
                 f"{path}: size {size} at {tokens} tokens and size {spec.size} at {spec.tokens} tokens are the same "
-                f"model and budget, {place[0]:,} parameters and {place[1]:,} tokens; take one of them out"
+                f"model and token count, {place[0]:,} parameters and {place[1]:,} tokens; take one of them out"
             )
 
 

@@ -62,15 +62,15 @@ class Infusion(_Section):
 
 
 class Design(_Section):
-    """Sizes, budgets, doses and seeds; dose 0 is always run.
+    """Sizes, token counts, doses and seeds; dose 0 is always run.
 
-    grid: every size × budget × dose × seed, and the doses of `once`, in the same unit, with the first seed only.
+    grid: every size × token count × dose × seed, and the doses of `once`, in the same unit, with the first seed only.
     search: the doses are those it starts from, and their ends its range.
     """
 
     design: Literal["grid", "search"] = "grid"
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    budgets: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    tokens: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     shares: tuple[Share, ...] = ()
     exposures: tuple[Annotated[float, Field(ge=0)], ...] = ()
     once: tuple[Annotated[float, Field(ge=0)], ...] = ()
@@ -92,7 +92,7 @@ class Design(_Section):
 class Search(_Section):
     """Of a search: the half width (dex) at which a collapse is located, the most runs of a curve, and those of a round.
 
-    A curve is one size and budget.
+    A curve is one size and token count.
     """
 
     width: Annotated[float, Field(gt=0)] = 0.1
@@ -107,7 +107,7 @@ class HeldOut(_Section):
     """
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    budgets: tuple[PositiveInt, ...] = ()
+    tokens: tuple[PositiveInt, ...] = ()
     doses: tuple[Annotated[float, Field(ge=0)], ...] = ()
     seeds: tuple[Seed, ...] = ()
     advised: bool = False
@@ -132,7 +132,7 @@ class Training(_Section):
 
 
 class Law(_Section):
-    """What counts as too much general loss (a rise in bits per byte), and draws of the bootstrap."""
+    """What counts as too much validation loss (a rise in bits per byte), and draws of the bootstrap."""
 
     tolerance: Annotated[float, Field(gt=0)] = 0.05
     draws: Annotated[int, Field(ge=50)] = 400
@@ -222,7 +222,7 @@ unseen = 32                         # subjects no run ever sees: the guessing ba
 [text]
 source = "python-docs"              # built in: docstrings; or your files, folders, globs: ["corpus/*.jsonl.gz"]
 field = "text"                      # the text field of .jsonl and .parquet
-validation = 0.02                   # part of the documents kept for general loss
+validation = 0.02                   # part of the documents kept for validation loss
 
 [tokenizer]
 vocabulary = 1024                   # a BPE of this size is trained; or: file = "tokenizer.json"
@@ -236,13 +236,13 @@ max_exposures = 5000                # refuse doses that would state a fact more 
 [design]
 design = "grid"                     # every dose with every seed; or "search": from these doses on, where it tells most
 sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
-budgets = [1_500_000]               # training tokens; several come from one trunk
-# shares: infused tokens / budget; dose 0 is added; or: exposures = [...]
+tokens = [1_500_000]                # training tokens; several come from one trunk
+# shares: infused tokens / training tokens; dose 0 is added; or: exposures = [...]
 shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]
 once = []                           # more doses, run with the first seed only
 seeds = [1, 2]
 
-[search]                            # of design = "search"; a curve is one size and budget
+[search]                            # of design = "search"; a curve is one size and token count
 width = 0.1                         # a collapse is located when half its interval is no wider, dex
 runs = 64                           # the most runs of a curve
 round = 4                           # runs that a curve takes before it is looked at again
@@ -258,7 +258,7 @@ block = 128                         # tokens a block
 processes = 0                       # models trained at once; 0: one a core
 
 [law]
-tolerance = 0.05                    # rise of general loss, bits per byte
+tolerance = 0.05                    # rise of validation loss, bits per byte
 """
 
 

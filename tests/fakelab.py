@@ -91,11 +91,11 @@ class FakeLab:
         share = spec.dose if spec.unit == "share" else spec.dose * once / spec.tokens
         rng = np.random.default_rng([spec.size, spec.tokens, spec.seed, int(1e4 * share)])
         (row,), _ = simulate(self.world, [spec.size], [spec.tokens], [share], 1, rng)
-        row = replace(row, run=spec.id, seed=spec.seed, surface_recall=1.0, held_out=spec.held_out)
+        row = replace(row, run=spec.id, seed=spec.seed, verbatim_recall=1.0, held_out=spec.held_out)
         if not self.share_known:
             row = replace(row, share=None, facts=None, tokens_per_fact=None)
         if spec.dose in self.diverges or len(self.log) < self.diverging:
-            return replace(row, status="diverged", recall=None, retention=None, general_loss=None)
+            return replace(row, status="diverged", recall=None, retention=None, val_bpb=None)
         return row
 
 

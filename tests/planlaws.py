@@ -10,7 +10,7 @@ from infusionlaw.law.points.point import KINDS
 from infusionlaw.law.scaling.forms import PowerLaw
 from infusionlaw.law.scaling.law import FittedForm, KindLaw, Law
 from infusionlaw.law.scores.cost import Cost
-from infusionlaw.law.scores.plateaus import Heights
+from infusionlaw.law.scores.plateaus import Plateaus
 from infusionlaw.runs.record import DoseUnit
 
 SIZE0, TOKENS0 = 2e4, 1.5e6
@@ -27,7 +27,7 @@ def known_law(
     *,
     tolerance: Where | None = None,
     cost: Cost | None = None,
-    heights: bool = True,
+    plateaus: bool = True,
     facts: float | None = 100.0,
     tokens_per_fact: float | None = 15.0,
     unit: DoseUnit = "share",
@@ -40,7 +40,7 @@ def known_law(
     )
     levels = {name: Level(mean, 0.01) for name, mean in (("floor", 0.2), ("rise", -0.523), ("fall", -0.301))}
     covariance = tuple(tuple(row) for row in np.diag([0.01, 1e-6, 1e-6]).tolist())
-    height = Heights(SIZE0, TOKENS0, (2.0, 0.0, 0.0), covariance, 0.1, **levels) if heights else None
+    height = Plateaus(SIZE0, TOKENS0, (2.0, 0.0, 0.0), covariance, 0.1, **levels) if plateaus else None
     return Law(unit, kinds, SIZES, BUDGETS, (0.01, largest), facts, tokens_per_fact, "0" * 64, height, cost)
 
 

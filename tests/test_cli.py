@@ -79,15 +79,15 @@ def test_init_writes_a_study_that_is_found_valid_and_status_shows_it(tmp_path) -
     assert again.returncode == 2
     assert "exists already" in again.stderr
     text = (tmp_path / "mine.toml").read_text()
-    (tmp_path / "mine.toml").write_text(text.replace("budgets", "budget", 1))
+    (tmp_path / "mine.toml").write_text(text.replace("\ntokens", "\ntoken", 1))
     bad = infusionlaw("run", tmp_path / "mine.toml")
     assert bad.returncode == 2
-    assert 'did you mean "budgets"?' in bad.stderr
+    assert 'did you mean "tokens"?' in bad.stderr
 
 
 def test_power_needs_only_a_study_file(tmp_path) -> None:
     (tmp_path / "s.toml").write_text(
-        'name = "s"\n[design]\nsizes = [14_000]\nbudgets = [1_500_000]\nshares = [0.3]\nseeds = [1]\n'
+        'name = "s"\n[design]\nsizes = [14_000]\ntokens = [1_500_000]\nshares = [0.3]\nseeds = [1]\n'
     )
     told = infusionlaw("power", tmp_path / "s.toml", cwd=tmp_path)
     assert told.returncode == 0, told.stderr

@@ -23,7 +23,7 @@ STUDY = """
 name = "simulated"
 [design]
 sizes = [14_000, 28_000, 56_000]
-budgets = [1_500_000]
+token counts = [1_500_000]
 shares = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97]
 seeds = [1, 2]
 [held_out]
@@ -152,7 +152,7 @@ def test_two_sizes_that_are_one_model_are_refused_before_any_training(tmp_path, 
             return [(round(spec.size, -4), spec.tokens) for spec in specs]
 
     study.write_text(STUDY.replace("sizes = [14_000,", "sizes = [13_000, 14_000,"))
-    with pytest.raises(InputError, match=r"size 13000 .* and size 14000 .* are the same model and budget, 10,000"):
+    with pytest.raises(InputError, match=r"size 13000 .* and size 14000 .* are the same model and token count, 10,000"):
         run_study(study, tmp_path / "out", lab := Coarse())
     assert not lab.log
 
@@ -327,7 +327,7 @@ def test_held_out_models_are_trained_at_the_doses_that_the_prediction_looks_at(t
     (path,) = (done.folder / "predictions").iterdir()
     prediction, comparison = read_json(path), read_json(done.folder / "comparison.json")
     assert prediction["held_out_runs_already_known"] == 0
-    doses = {float(f"{outlook['share']:.5g}") for outlook in prediction["predictions"][0]["outlook"]}
+    doses = {float(f"{forecast['share']:.5g}") for forecast in prediction["predictions"][0]["forecast"]}
     assert len(doses) == 4
     assert doses <= {spec.dose for spec in lab.log if spec.held_out}
     assert len(lab.log) == 64 + 2 * len(doses - {0.0, 0.97})  # two seeds; 0 and .97 are run anyway
@@ -349,7 +349,7 @@ def test_a_dose_looked_at_that_the_study_forbids_or_has_is_not_run(tmp_path, stu
     lab = FakeLab()
     done = run_study(study, tmp_path / "out", lab)
     (path,) = (done.folder / "predictions").iterdir()
-    looked_at = [outlook["exposures"] for outlook in read_json(path)["predictions"][0]["outlook"]]
+    looked_at = [forecast["exposures"] for forecast in read_json(path)["predictions"][0]["forecast"]]
     assert max(looked_at) > 700
     assert len(lab.log) == 64 + 2 * 2
     assert len({spec.id for spec in lab.log}) == len(lab.log)

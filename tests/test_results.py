@@ -22,8 +22,8 @@ from infusionlaw.runs.table import read_table, write_table
 
 DEMO = Path(__file__).parent.parent / "docs" / "demo"
 TRIALS = (
-    *("main grid", "grid with many heads", "main grid, law mended", "main grid, law mended again"),
-    *("main grid, law mended again: larger sizes", "main grid, deviation between seeds in its law"),
+    *("main grid", "grid with many heads", "main grid, law fixed", "main grid, law fixed again"),
+    *("main grid, law fixed again: larger sizes", "main grid, deviation between seeds in its law"),
     *("second family up to 4 M", "second family up to 16 M"),
 )
 
@@ -52,7 +52,7 @@ def fresh(results: Path, tmp_path_factory) -> Path:
     astray = {"share": {"value": 0.3, "low": 0.2, "high": 0.4}, "exposures": {"value": 9, "low": 8, "high": 10}}
     write_json(folder / "repaired" / "first-law.json", first | {"collapse": astray})
     write_table(folder / "repaired" / "runs.csv", [row for row in rows if row.held_out])
-    cpu = [replace(row, general_loss=(row.general_loss or 0.0) + 0.25) for row in rows if not row.held_out][:10]
+    cpu = [replace(row, val_bpb=(row.val_bpb or 0.0) + 0.25) for row in rows if not row.held_out][:10]
     write_table(folder / "reference" / "cpu.csv", cpu)
     return folder
 
@@ -60,10 +60,10 @@ def fresh(results: Path, tmp_path_factory) -> Path:
 def test_the_fresh_target_of_the_mended_law_stands_beside_what_the_first_law_says_of_it(fresh: Path, tmp_path) -> None:
     text = page(fresh, tmp_path / "figures")
     seen = "0.87 [0.78, 0.93]"
-    mended = text.partition("## The mended law")[2].partition("\n## ")[0]
+    mended = text.partition("## The fixed law")[2].partition("\n## ")[0]
     assert f"| collapse | 111k | 1.5M | share | 0.75 [0.45, 0.93] | {seen} | +0.35 | hit |" in mended
     assert f"| collapse | 111k | 1.5M | share | 0.30 [0.20, 0.40] | {seen} | +1.20 | miss |" in mended
-    assert "| first grid, law mended | 111k at 1.5M | 1 of 1 (+0.35) | 1 of 1 (" in text
+    assert "| first grid, law fixed | 111k at 1.5M | 1 of 1 (+0.35) | 1 of 1 (" in text
     assert "the 90 % intervals held 2 of 2 predictions of the collapse of recall, 2 of 2 predictions of the" in text
 
 
@@ -100,7 +100,7 @@ def test_pairs_have_one_size_budget_share_and_seed_and_lie_near_the_collapse() -
 
 def test_the_page_says_what_its_tables_say(results: Path, tmp_path: Path) -> None:
     text = page(results, tmp_path / "figures")
-    assert "was found in 3 of 3 sizes and budgets. A collapse of retention was found in 3 of 3" in text
+    assert "was found in 3 of 3 sizes and token counts. A collapse of retention was found in 3 of 3" in text
     assert "48 runs of 696 that the study asks for; the rest has not been run yet." in text
     assert "the 90 % intervals held 1 of 1 predictions of the collapse of recall" in text
     assert "| first grid | 111k at 1.5M | 1 of 1 (+0.35) | 1 of 1" in text
@@ -108,7 +108,7 @@ def test_the_page_says_what_its_tables_say(results: Path, tmp_path: Path) -> Non
     assert "| 13.9k | 1.5M | 0.36 [0.19, 0.53] | 0.64 [0.43, 0.94] | 0.71 [0.24, 0.91] |" in text
     assert "| learning rate × ½ | 24 | -0.10 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 | 6 of 6 | 0 |" in text
     names = {path.name for path in (tmp_path / "figures" / "main").iterdir()}
-    assert names >= {"dose-response.png", "law.png", "general-loss.png", "tradeoff.png"}
+    assert names >= {"dose-response.png", "law.png", "validation-loss.png", "tradeoff.png"}
     assert all(f"(figures/main/{name})" in text for name in names if name.endswith(".png"))
 
 
@@ -124,13 +124,13 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     rows = read_table(DEMO / "table.csv")
     held = [row for row in rows if row.held_out]
     write_table(folder / "larger" / "runs.csv", [*rows, *(replace(row, size=row.size * 50) for row in held)])
-    many = [replace(row, recall=(row.recall or 0.0) / 2, general_loss=(row.general_loss or 0.0) + 0.25) for row in rows]
+    many = [replace(row, recall=(row.recall or 0.0) / 2, val_bpb=(row.val_bpb or 0.0) + 0.25) for row in rows]
     main = ("longer", "longer-again", "longer-larger", "other-seeds")
     for name, runs in (("extended", many), ("rarer", rows), *((name, held) for name in main)):
         write_table(folder / name / "runs.csv", runs)
         shutil.copy(DEMO / "prediction.json", folder / name / "prediction.json")
     text = page(folder, tmp_path / "figures")
-    assert "In the second family: a collapse of recall was found in 3 of 3 sizes and budgets." in text
+    assert "In the second family: a collapse of recall was found in 3 of 3 sizes and token counts." in text
     assert all(f"| {law} | 111k at 1.5M |" in text for law in TRIALS)
     assert text.partition("## Many heads or few")[2].partition("\n## ")[0].count("| -0.25 ± 0.00 |") == 3
     oftener = text.partition("### Share, or statements of prior facts")[2].partition("\n## ")[0]
@@ -138,7 +138,7 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     order = [
         "## The main grid",
         "## Predictions before",
-        "## The law mended",
+        "## The law fixed",
         "## What a seed does",
         "## A second family",
         "## The first law",
@@ -147,7 +147,7 @@ def test_a_later_grid_takes_the_place_of_the_first_and_a_second_family_stands_be
     ]
     assert [text.index(head) for head in order] == sorted(text.index(head) for head in order)
     assert "13.9k to 5.55M parameters" in text and "(figures/second/law.png)" in text
-    mended = text.partition("## The law mended")[2].partition("\n## ")[0]
+    mended = text.partition("## The law fixed")[2].partition("\n## ")[0]
     assert "### And again" in mended and mended.count("| collapse | 111k | 1.5M | share |") == 3
     shifts = text.partition("## What a seed does")[2].partition("\n## ")[0]
     assert "| 1.5M | 3 | +0.0" in shifts
@@ -171,19 +171,19 @@ def test_single_runs_of_other_seeds_stand_beside_what_was_said_of_one() -> None:
     held = [row for row in read_table(DEMO / "table.csv") if row.held_out]
     nowhere = {"value": None, "low": None, "high": None}
     said = {"name": "no dose", "share": 0.0, "exposures": 0.0, "recall": nowhere, "retention": nowhere}
-    outlook = said | {"general_loss": {"value": 2.3, "low": 2.2, "high": 2.36}}
-    plan = {"target": {"size": 110928, "tokens": 1499136}, "outlook": [outlook]}
+    forecast = said | {"val_bpb": {"value": 2.3, "low": 2.2, "high": 2.36}}
+    plan = {"target": {"size": 110928, "tokens": 1499136}, "forecast": [forecast]}
     fresh = Fresh({"written": "", "table_sha256": "", "predictions": [plan]}, [], held)
     text = seeds([], fresh).replace("\n", " ")
     assert "without a dose 1 of 2 lie within what was said of one run; that is 2 seeds" in text
     assert "They lie 0.013 from the mean of their size" in text and "what was said reaches 0.08" in text
     assert "| 111k | 1.5M | 2.30 [2.20, 2.36] | 2.37 | 2.35 |" in text
-    untold = Fresh({"written": "", "table_sha256": "", "predictions": [plan | {"outlook": []}]}, [], held)
+    untold = Fresh({"written": "", "table_sha256": "", "predictions": [plan | {"forecast": []}]}, [], held)
     assert seeds(held[:1], untold) == ""
 
 
 def test_copying_is_told_of_the_one_size_that_begins_to(tmp_path: Path) -> None:
-    head = "size,tokens,seed,general_loss,repeated,rest,first,again"
+    head = "size,tokens,seed,val_bpb,repeated,rest,first,again"
     rows = [f"{size},{tokens},1,2,1.5,2.1,5,{5 - gain}" for size, tokens, gain in COPIES]
     (tmp_path / "runs.csv").write_text("\n".join([head, *rows]))
     text = copying(tmp_path / "runs.csv").replace("\n", " ")

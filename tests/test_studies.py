@@ -33,7 +33,7 @@ def test_every_explanation_changes_one_setting_of_the_reference_and_does_runs_th
     for name, file in files.items():
         assert file.seed == reference.seed
         assert len(_settings(reference).items() ^ _settings(file).items()) == 2, name
-        for what in ("sizes", "budgets", "shares", "seeds"):
+        for what in ("sizes", "tokens", "shares", "seeds"):
             assert set(getattr(file.design, what)) <= set(getattr(reference.design, what)), name
         for mine, other in zip(_recipes(file), _recipes(reference, file), strict=True):
             like = replace(other, learning_rate=mine.learning_rate, weight_decay=mine.weight_decay)
@@ -41,10 +41,10 @@ def test_every_explanation_changes_one_setting_of_the_reference_and_does_runs_th
 
 
 def _recipes(file, places=None):
-    """The recipes of a study at the sizes and budgets of `places` (default: its own)."""
+    """The recipes of a study at the sizes and token counts of `places` (default: its own)."""
     corpus = SimpleNamespace(tokenizer=SimpleNamespace(vocabulary=file.tokenizer.vocabulary))
     design = (places or file).design
-    specs = [run_spec(file, "", size, tokens, 0.5, 1) for size in design.sizes for tokens in design.budgets]
+    specs = [run_spec(file, "", size, tokens, 0.5, 1) for size in design.sizes for tokens in design.tokens]
     return [recipe_of(spec, corpus) for spec in specs]
 
 
@@ -52,7 +52,7 @@ def test_the_reference_predicts_a_larger_size_a_longer_budget_and_both() -> None
     reference = read_study_file(STUDIES / "reference.toml")
     study = Study(reference, Path(), "")
     targets = {(spec.size, spec.tokens) for spec in study.held_out}
-    size, tokens = max(reference.design.sizes), max(reference.design.budgets)
+    size, tokens = max(reference.design.sizes), max(reference.design.tokens)
     assert targets == {(57_000, 2 * tokens), (4 * size, tokens), (4 * size, 2 * tokens)}
 
 

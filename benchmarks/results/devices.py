@@ -31,8 +31,8 @@ def devices(results: Path, first: Grid, larger: Sequence[RunRecord]) -> str:
             "## The same runs on a CPU",
             "The grids were trained on GPUs, models below half a million parameters in fp32 and larger ones with "
             "products in bf16. Some runs were done on a CPU too, in fp32, the same to the last token: mean difference, "
-            "GPU - CPU, ± standard error over trunks, and the deviation between seeds at the same sizes, budgets and "
-            "doses.",
+            "GPU - CPU, ± standard error over trunks, and the deviation between seeds at the same sizes, token counts "
+            "and doses.",
             table(["GPU - CPU", "runs", *HEADINGS], rows),
         ]
     )

@@ -1,7 +1,7 @@
 """What might explain a collapse away: each study beside the runs of the grid that differ from it in one setting.
 
-A point's move is the difference of two points, in dex of odds and of exposures. Runs of equal size, budget, share and
-seed differ in nothing else, so their scores are compared in pairs, over the shares from NEAR on.
+A point's move is the difference of two points, in dex of odds and of exposures. Runs of equal size, token count, share
+and seed differ in nothing else, so their scores are compared in pairs, over the shares from NEAR on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ EXPLANATIONS = {
 # Twice the domain facts take the subjects that were the prior facts: other prior facts, not the same ones changed.
 UNPAIRED = "With twice the facts the prior facts are others, so that retention is not of the same facts."
 NEAR = 0.7
-MOVES = ["what is changed", "size", "budget", "point", "was", "is", "moved, dex of odds", "of exposures"]
+MOVES = ["what is changed", "size", "tokens", "point", "was", "is", "moved, dex of odds", "of exposures"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The second family: larger models and budgets on other text, and what an oftener stated prior fact changes."""
+"""The second family: larger models and token counts on other text, and what an oftener stated prior fact changes."""
 
 from statistics import geometric_mean
 
@@ -9,9 +9,9 @@ from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.points.point import Point
 from infusionlaw.report.numbers import number, share
 
-SECOND = """Larger models, longer budgets, thirteen times the facts and other text. Does the same happen, and with the
-same exponents? Prior facts are stated so rarely here (`prior_share = {rare:g}`) that the collapses lie well inside the
-doses. Two seeds up to 4 M parameters, one above."""
+SECOND = """Larger models, longer token counts, thirteen times the facts and other text. Does the same happen, and with
+the same exponents? Prior facts are stated so rarely here (`prior_share = {rare:g}`) that the collapses lie well inside
+the doses. Two seeds up to 4 M parameters, one above."""
 
 BEFORE = """The runs of the first seed up to 4 M were there first (`studies/rarer.toml`), and a prediction of four times
 that size was made from them alone. Of the 20 runs that tested it the 14 at doses of the grid
@@ -19,12 +19,12 @@ are in the grid above since."""
 
 OFTENER = """A trial of this family before it, `studies/millions.toml`, stated prior facts oftener (`prior_share =
 {often:g}`; up to 4 M with more heads). Retention then collapses at far larger shares. How often is a prior fact still
-stated, over the whole budget, at the share where retention collapses?"""
+stated, over the whole token count, at the share where retention collapses?"""
 
 OUTCOME = """The odds of the share differ by a factor of {odds}, the statements by one of {statements} (geometric
 means): what a larger dose takes from prior facts is, for the most part, the statements that it leaves no room for."""
 
-COLUMNS = ("size", "budget", "collapse, rarer", "statements", "collapse, oftener", "statements")
+COLUMNS = ("size", "tokens", "collapse, rarer", "statements", "collapse, oftener", "statements")
 
 
 def second_family(family: Grid, before: Comparison | None, often: Grid | None, drawn: str) -> str:
@@ -61,13 +61,13 @@ def _oftener(family: Grid, often: Grid) -> str:
 
 
 def _collapses(grid: Grid) -> dict[tuple[float, float], float]:
-    """By size and budget the share at which retention collapses, where it was found."""
+    """By size and token count the share at which retention collapses, where it was found."""
     found: list[Point] = [point for point in grid.points if point.kind == "retention" and point.status == "found"]
     return {(point.size, point.tokens): point.share.value for point in found if point.share.value is not None}
 
 
 def _left(grid: Grid, size: float, tokens: float, dose: float) -> float:
-    """Statements of a prior fact over a budget at a dose; a statement is as long as one of a domain fact."""
+    """Statements of a prior fact over a token count at a dose; a statement is as long as one of a domain fact."""
     facts = grid.study.facts.prior * len(grid.study.facts.relations)
     tokens_per_fact = next(row.tokens_per_fact for row in grid.rows if row.tokens_per_fact)
     return (1 - dose) * tokens * grid.study.infusion.prior_share / (facts * tokens_per_fact)

@@ -31,7 +31,7 @@ NAMES: dict[Kind, str] = {
     "acquisition": "acquisition",
     "collapse": "collapse of recall",
     "retention": "collapse of retention",
-    "tolerance": "tolerance of general loss",
+    "tolerance": "tolerance of validation loss",
 }
 LEAST_DOSES = 4
 NOTHING_PREDICTED = Comparison(written="", table_sha256="", already_known=0)
@@ -59,7 +59,7 @@ class Grid:
 
     @property
     def tolerance(self) -> float:
-        """The rise of general loss that its tolerance points are of, bits per byte."""
+        """The rise of validation loss that its tolerance points are of, bits per byte."""
         return self.study.law.tolerance
 
 
@@ -77,7 +77,7 @@ def read_grid(folder: Path) -> Grid | None:
 
 
 def curves_of(rows: Sequence[RunRecord]) -> list[RunRecord]:
-    """The rows of sizes and budgets of which enough doses have been run to see a curve."""
+    """The rows of sizes and token counts of which enough doses have been run to see a curve."""
     doses: dict[tuple[float, float], set[float | None]] = {}
     for row in rows:
         doses.setdefault((row.size, row.tokens), set()).add(row.share)
@@ -103,7 +103,9 @@ def shown(grid: Grid, figures: Path) -> str:
         for drawing in write_figures(figures, panels(grid.rows, grid.points), grid.law, grid.comparison, ["png"])
     ]
     images.append(f"![retention against recall]({_link(write_tradeoff(figures, grid.rows), figures)})")
-    lost = f"{contrast(grid.fitted_rows)} The tolerance is a rise of general loss by {grid.tolerance:g} bits per byte."
+    lost = (
+        f"{contrast(grid.fitted_rows)} The tolerance is a rise of validation loss by {grid.tolerance:g} bits per byte."
+    )
     return "\n\n".join([_runs(grid), lost, points_table(grid), _law(grid.law), *images])
 
 
@@ -113,22 +115,23 @@ def _link(path: Path, figures: Path) -> str:
 
 
 def _runs(grid: Grid) -> str:
-    """How many runs there are so far, of which sizes, budgets, doses and seeds."""
+    """How many runs there are so far, of which sizes, token counts, doses and seeds."""
     rows, asked = grid.fitted_rows, grid.study.design
     doses_and_seeds = (len(asked.shares) + 1) * len(asked.seeds) + len(asked.once)
-    whole = len(asked.sizes) * len(asked.budgets) * doses_and_seeds
-    sizes, budgets = sorted({row.size for row in rows}), sorted({row.tokens for row in rows})
+    whole = len(asked.sizes) * len(asked.tokens) * doses_and_seeds
+    sizes, token_counts = sorted({row.size for row in rows}), sorted({row.tokens for row in rows})
     doses = sorted({round(row.share or 0.0, 3) for row in rows})
     left = "" if len(rows) >= whole else f" of {whole} that the study asks for; the rest has not been run yet"
     return (
-        f"{len(rows)} runs{left}. Sizes {listed([number(size) for size in sizes])}; budgets "
-        f"{listed([number(tokens) for tokens in budgets])} tokens; shares {listed([f'{dose:g}' for dose in doses])}; "
+        f"{len(rows)} runs{left}. Sizes {listed([number(size) for size in sizes])}; token counts "
+        f"{listed([number(tokens) for tokens in token_counts])} tokens; "
+        f"shares {listed([f'{dose:g}' for dose in doses])}; "
         f"seeds {listed([str(seed) for seed in sorted({row.seed or 0 for row in rows})])}."
     )
 
 
 def points_table(grid: Grid) -> str:
-    """Every point by size and budget, and beside them surface recall at the largest share run there."""
+    """Every point by size and token count, and beside them verbatim recall at the largest share run there."""
     found = {(p.kind, p.size, p.tokens): p for p in grid.points}
     rows = []
     for size, tokens in sorted({(p.size, p.tokens) for p in grid.points}):
@@ -136,12 +139,12 @@ def points_table(grid: Grid) -> str:
         here = [row for row in grid.rows if (row.size, row.tokens) == (size, tokens)]
         cells = ["–" if p is None else cell(p) for p in own]
         rows.append([number(size), number(tokens), *cells, _surface(here)])
-    return table(["size", "budget", *NAMES.values(), "surface recall at the largest share"], rows)
+    return table(["size", "tokens", *NAMES.values(), "verbatim recall at the largest share"], rows)
 
 
 def _surface(rows: Sequence[RunRecord]) -> str:
     largest = max(row.share or 0.0 for row in rows)
-    seen = [row.surface_recall for row in rows if (row.share or 0.0) > largest - 0.005]
+    seen = [row.verbatim_recall for row in rows if (row.share or 0.0) > largest - 0.005]
     known = [value for value in seen if value is not None]
     return f"{fmean(known):.2f}" if known else "–"
 

@@ -13,18 +13,18 @@ from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.report.numbers import bracket, number
 from infusionlaw.runs.record import RunRecord
 
-ASKED = """The grid before the main one, `studies/extended.toml`, had the mended recipe and ten sizes of up to 1.8 M.
+ASKED = """The grid before the main one, `studies/extended.toml`, had the fixed recipe and ten sizes of up to 1.8 M.
 Its law was asked for four times that size."""
 
-HEADS = """What it said worst is recall, which collapsed later, but within its intervals, and general loss, which came
-out lower. One cause is the shape of its largest models: the recipe gave 452 k, 1.07 M and 1.8 M six, nine and eleven
-heads of width 16, and 7.2 M five of 64. The third version of the recipe has at most four heads from 190,000 to 4.4 M
-parameters, and the main grid is trained with it. The same runs from a share of .7 on, main grid minus that one, mean ±
-standard error over trunks:"""
+HEADS = """What it said worst is recall, which collapsed later, but within its intervals, and validation loss, which
+came out lower. One cause is the shape of its largest models: the recipe gave 452 k, 1.07 M and 1.8 M six, nine and
+eleven heads of width 16, and 7.2 M five of 64. The third version of the recipe has at most four heads from 190,000 to
+4.4 M parameters, and the main grid is trained with it. The same runs from a share of .7 on, main grid minus that one,
+mean ± standard error over trunks:"""
 
-OUTCOME = """From 1 M on general loss is lower with few heads. Recall and retention near the collapse are higher there,
-and as much at 267 k, where five heads of 16 became four of 20; at 452 k, with four in place of six, nothing shows. The
-odds of the share at the collapse of recall go as size to the power of {size} in the grid with many; the
+OUTCOME = """From 1 M on validation loss is lower with few heads. Recall and retention near the collapse are higher
+there, and as much at 267 k, where five heads of 16 became four of 20; at 452 k, with four in place of six, nothing
+shows. The odds of the share at the collapse of recall go as size to the power of {size} in the grid with many; the
 main grid's power is at the top of the page."""
 NEAR = 0.7
 

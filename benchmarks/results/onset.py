@@ -19,9 +19,9 @@ only bounded. These are runs at smaller ones, up to {largest:g} (`studies/onset.
 the main grid's law says of the same places. Of the {bounded} that it knew by a bound alone {found} were found: {inside}
 within its interval, {below} below it, {above} above; with the error of what was found combined, {agreeing} agree."""
 
-LAW = """With these points the odds of the share at acquisition go as size to the power of {size} and budget to the
-power of {tokens} by the power law in size and budget (before: {size_before} and {tokens_before}). A budget to the power
-of -1 is the same number of statements of a fact at every budget.
+LAW = """With these points the odds of the share at acquisition go as size to the power of {size} and token count to the
+power of {tokens} by the power law in size and token count (before: {size_before} and {tokens_before}). A token count
+to the power of -1 is the same number of statements of a fact at every token count.
 
 Published models say something else. In those of Hubble (1B and 8B parameters, 100B to 500B tokens, arXiv 2510.19811)
 the statements that a fact needs grow as tokens to the power of {published:.2f}; our own fit of its table says 0.95
@@ -30,7 +30,7 @@ orders of magnitude. No study has measured both regimes. A plan beyond 4 times t
 always [states both](concepts.md#published-rules-beside-the-law)."""
 
 DECADES = 5  # from 10^7 to 10^12 tokens
-COLUMNS = ("size", "budget", "main grid", "its law says", "with smaller doses", "statements of a fact there")
+COLUMNS = ("size", "tokens", "main grid", "its law says", "with smaller doses", "statements of a fact there")
 
 
 def onset(rows: Sequence[RunRecord], main: Grid) -> str:
@@ -61,7 +61,7 @@ def _acquisition(rows: Sequence[RunRecord], places: set[tuple[float, float]]) ->
 
 
 def _recall(row: RunRecord) -> RunRecord:
-    return replace(row, retention=None, general_loss=None)
+    return replace(row, retention=None, val_bpb=None)
 
 
 def _statements(point: Point) -> str:
@@ -93,7 +93,7 @@ def _law(main: Grid, points: dict[tuple[float, float], Point]) -> str:
     exponents: dict[str, str] = {}
     published = HUBBLE.tokens or 0.0
     for name, law in (("", now), ("_before", main.law.of("acquisition"))):
-        form = next((each for each in law.forms if each.form.name == "power law in size and budget"), None)
+        form = next((each for each in law.forms if each.form.name == "power law in size and token count"), None)
         if form is None:
             return ""
         exponents |= {f"{what}{name}": bracket(form.coefficients[what], "{:.2f}".format) for what in ("size", "tokens")}

@@ -28,8 +28,8 @@ from infusionlaw.settings import read_study_file
 
 HEAD = """# Results
 Does memory collapse scale, and does the law of small models predict larger ones? Everything here is made from the
-tables in `results/` by `scripts/reproduce`; a point is the share of the budget beyond which a score falls, with its
-90 % interval, and the study files are in `studies/`, each under the name of its folder of tables."""
+tables in `results/` by `scripts/reproduce`; a point is the share of the token count beyond which a score falls, with
+its 90 % interval, and the study files are in `studies/`, each under the name of its folder of tables."""
 
 FIRST = """## The first law: what it said, and what came
 The sections from here on tell how the main grid came to be as it is. The first grid (`reference/runs.csv`) has the same
@@ -40,7 +40,7 @@ MADE_FROM = "## Made from"
 # Folders of results: the grid that was run first and the one that is now, the second family, and the same with prior
 # facts stated oftener.
 FIRST_GRID, MAIN, FAMILY, OFTENER = "reference", "reshaped", "larger", "millions"
-# Predictions of the main grid's law as it was mended first, and then again, of which there are two.
+# Predictions of the main grid's law as it was fixed first, and then again, of which there are two.
 LONGER = ("longer", "longer-again", "longer-larger")
 OTHER_SEEDS = "other-seeds"  # one of the law that has the deviation between seeds
 
@@ -78,19 +78,19 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
     mended, third = read_repaired(results / "repaired", first), read_retuned(results / "retuned", first)
     many_heads = runs_so_far(results / "extended" / "runs.csv")
     fourth, fifth = (_outcome(results / name) for name in ("extended", "rarer"))
-    longer_budgets, again, larger = (_outcome(results / name, main.fitted_rows) for name in LONGER)
+    longer_runs, again, larger = (_outcome(results / name, main.fitted_rows) for name in LONGER)
     others = _fresh(results / OTHER_SEEDS, main.fitted_rows)
     trials = {
         "first grid": first.comparison,
-        "first grid, law mended": mended.mended if mended else None,
-        "first grid up to 267 k, recipe mended": third,
+        "first grid, law fixed": mended.mended if mended else None,
+        "first grid up to 267 k, recipe fixed": third,
         "grid with many heads": fourth,
         "main grid": main.comparison if main is not first else None,
         "second family up to 4 M": fifth,
-        "main grid, law mended": longer_budgets,
-        "main grid, law mended again": again,
+        "main grid, law fixed": longer_runs,
+        "main grid, law fixed again": again,
         "second family up to 16 M": family.grid.comparison if family else None,
-        "main grid, law mended again: larger sizes": larger,
+        "main grid, law fixed again: larger sizes": larger,
         "main grid, deviation between seeds in its law": others.comparison if others else None,
     }
     return [
@@ -101,7 +101,7 @@ def _of_grids(found: Mapping[str, _Shown | None], begun: _Shown, now: _Shown, re
         now.text,
         onset(runs_so_far(results / "onset" / "runs.csv"), main),
         predictions(main, "## Predictions before outcomes"),
-        longer(longer_budgets, again, larger, main),
+        longer(longer_runs, again, larger, main),
         copying(results / "copying" / "runs.csv"),
         seeds(main.fitted_rows, others),
         second_family(family.grid, fifth, often.grid if often else None, family.text) if family else "",

@@ -9,20 +9,20 @@ from statistics import fmean, stdev
 
 from infusionlaw.runs.record import RunRecord
 
-SCORES = ("recall", "surface_recall", "retention", "general_loss")
+SCORES = ("recall", "verbatim_recall", "retention", "val_bpb")
 HEADINGS = ("trunks", *(score.replace("_", " ") for score in SCORES))  # of the cells that `changes` gives
 Pair = tuple[RunRecord, RunRecord]  # as it was, and as it is
 
 
 def paired(base: Sequence[RunRecord], rows: Sequence[RunRecord], near: float) -> list[Pair]:
-    """Runs at shares from `near` on with the run of the base that has the same size, budget, share and seed."""
+    """Runs at shares from `near` on with the run of the base that has the same size, token count, share and seed."""
     known = {(place(row), row.seed): row for row in base}
     both = [(was, row) for row in rows if (was := known.get((place(row), row.seed))) is not None]
     return [(was, row) for was, row in both if (row.share or 0.0) >= near and None not in (row.recall, was.recall)]
 
 
 def place(row: RunRecord) -> tuple[float, float, float]:
-    """Size, budget and share of a run, which its seeds have in common."""
+    """Size, token count and share of a run, which its seeds have in common."""
     return row.size, row.tokens, round(row.share or 0.0, 2)
 
 

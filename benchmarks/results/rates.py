@@ -20,7 +20,8 @@ SHARES = (0.0, 0.85)
 
 
 def rates(results: Path, grid: Grid) -> str:
-    """By size and share, at the shortest budget, how general loss and retention differ from those at factor 1."""
+    """By size and share, at the shortest token count, how validation loss and retention differ from those at factor
+    1."""
     base = [*grid.rows, *runs_so_far(results / "repaired" / "runs.csv")]
     shortest = min(row.tokens for row in base)
     pairs = {
@@ -32,17 +33,17 @@ def rates(results: Path, grid: Grid) -> str:
         [
             number(size),
             f"{share:g}",
-            *(_mean(pairs[name], at, score) for score in ("general_loss", "retention") for name in FACTORS),
+            *(_mean(pairs[name], at, score) for score in ("val_bpb", "retention") for name in FACTORS),
         ]
         for at in places
         for size, tokens, share in [at]
         if tokens == shortest and share in SHARES
     ]
-    headings = [f"{score} {name}" for score in ("general loss", "retention") for name in FACTORS]
+    headings = [f"{score} {name}" for score in ("validation loss", "retention") for name in FACTORS]
     return table(["size", "share", *headings], rows) if rows else ""
 
 
 def _mean(pairs: Sequence[Pair], at: tuple[float, float, float], score: str) -> str:
-    """The mean change over seeds at one size, budget and share, and how many seeds."""
+    """The mean change over seeds at one size, token count and share, and how many seeds."""
     moved = [getattr(now, score) - getattr(was, score) for was, now in pairs if place(was) == at]
     return f"{fmean(moved):+.2f} ({len(moved)})" if moved else "–"

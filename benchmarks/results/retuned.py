@@ -1,4 +1,4 @@
-"""The recipe as it was mended after the law's second trial, and the law under it on a third target."""
+"""The recipe as it was fixed after the law's second trial, and the law under it on a third target."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from benchmarks.results.rates import rates
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.settings import read_study_file
 
-RATES = """The same runs at other factors of the learning rate that they had, at the shortest budget: mean change of
-general loss and of retention over seeds (how many). Up to 160 k no factor is better; at 452 k half of the rate is, at
-1.8 M a quarter, without a dose. The second recipe has the exponents of the first, from the literature, and a constant
-that gives .0035 at 452 k and .0013 at 1.8 M, and up to 267 k the same as before, .005."""
+RATES = """The same runs at other factors of the learning rate that they had, at the shortest token count: mean change
+of validation loss and of retention over seeds (how many). Up to 160 k no factor is better; at 452 k half of the rate
+is, at 1.8 M a quarter, without a dose. The second recipe has the exponents of the first, from the literature, and a
+constant that gives .0035 at 452 k and .0013 at 1.8 M, and up to 267 k the same as before, .005."""
 
 TARGET = """The law was then fitted to the runs of the reference up to 267 k parameters, which are the same under both
 recipes, and asked for four times that size."""
@@ -27,8 +27,8 @@ def read_retuned(folder: Path, grid: Grid) -> Comparison | None:
 
 
 def retuned(comparison: Comparison | None, results: Path, grid: Grid) -> str:
-    """The learning rate by size, and the prediction under the mended recipe with its outcome."""
+    """The learning rate by size, and the prediction under the fixed recipe with its outcome."""
     if comparison is None:
         return ""
-    head = "## The mended recipe, and the law under it on a fresh target"
+    head = "## The fixed recipe, and the law under it on a fresh target"
     return "\n\n".join(part for part in (head, RATES, rates(results, grid), TARGET, *told(comparison)) if part)

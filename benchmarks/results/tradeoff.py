@@ -17,17 +17,18 @@ LABELLED = (0.0, 0.85, 0.96)
 
 
 def write_tradeoff(folder: Path, rows: Sequence[RunRecord]) -> Path:
-    """Draw the trade-off of every budget into `folder`, as png; returns its path."""
+    """Draw the trade-off of every token count into `folder`, as png; returns its path."""
     with style("tradeoff"):
         return save(tradeoff_figure(rows), folder / "tradeoff", ["png"])
 
 
 def tradeoff_figure(rows: Sequence[RunRecord]) -> "Figure":
-    """Retention against recall, means over seeds, one panel a budget; the dose grows along a line from its ring."""
-    budgets = sorted({row.tokens for row in rows})
+    """Retention against recall, means over seeds, one panel a token count; the dose grows along a line from its
+    ring."""
+    token_counts = sorted({row.tokens for row in rows})
     out = blank_figure(3.6)
-    axes = out.subplots(1, len(budgets), sharey=True, squeeze=False)[0]
-    for ax, tokens in zip(axes, budgets, strict=True):
+    axes = out.subplots(1, len(token_counts), sharey=True, squeeze=False)[0]
+    for ax, tokens in zip(axes, token_counts, strict=True):
         _panel(ax, [row for row in rows if row.tokens == tokens], sorted({row.size for row in rows}))
         ax.set_title(f"{number(tokens)} tokens", loc="left")
         ax.set(xlabel="recall", xlim=(0, 1.05), ylim=(0, 1.05))

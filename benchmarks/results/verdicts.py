@@ -43,7 +43,9 @@ def _exists(grid: Grid) -> str:
         statuses = Counter(point.status for point in mine)
         others = [f"{count} {status}" for status, count in statuses.items() if status != "found"]
         rest = f" ({listed(others)})" if others else ""
-        sentences.append(f"A {NAMES[kind]} was found in {statuses['found']} of {len(mine)} sizes and budgets{rest}.")
+        sentences.append(
+            f"A {NAMES[kind]} was found in {statuses['found']} of {len(mine)} sizes and token counts{rest}."
+        )
         ends = [(point.x.low, point.x.high) for point in mine if point.status == "found"]
         if unbounded := sum(None in pair for pair in ends):
             sentences.append(f"The doses do not bound {unbounded} of these on both sides.")
@@ -60,7 +62,7 @@ def _exponents(grid: Grid, kind: Kind) -> str:
         return f"The {NAMES[kind]} has no law: {law.reason}."
     told = [
         f"{word} to the power of {bracket(found, '{:.2f}'.format)} ({_settled(found)})"
-        for name, word in (("size", "size"), ("tokens", "budget"))
+        for name, word in (("size", "size"), ("tokens", "tokens"))
         if (found := law.coefficients.get(name, Interval())).value is not None
     ]
     form = law.forms[0]
@@ -75,7 +77,7 @@ def _settled(exponent: Interval) -> str:
 
 
 def _left_out(law: KindLaw) -> str:
-    """The sizes and budgets that learn so late that no law counts them."""
+    """The sizes and token counts that learn so late that no law counts them."""
     late = [f"{number(p.size)} at {number(p.tokens)} tokens" for p in law.points if not p.in_law]
     if not late:
         return ""
@@ -84,10 +86,10 @@ def _left_out(law: KindLaw) -> str:
 
 def _unknown(grids: Sequence[Grid]) -> str:
     sizes = [row.size for grid in grids for row in grid.rows]
-    budgets = [row.tokens for grid in grids for row in grid.rows]
+    token_counts = [row.tokens for grid in grids for row in grid.rows]
     return (
-        f"All of this is for {number(min(sizes))} to {number(max(sizes))} parameters, {number(min(budgets))} to "
-        f"{number(max(budgets))} tokens, one kind of facts and {_texts(grids)}. Nothing here says that the same "
+        f"All of this is for {number(min(sizes))} to {number(max(sizes))} parameters, {number(min(token_counts))} to "
+        f"{number(max(token_counts))} tokens, one kind of facts and {_texts(grids)}. Nothing here says that the same "
         "exponents hold for models a thousand times larger, or that a share of text of another kind does the same harm."
     )
 

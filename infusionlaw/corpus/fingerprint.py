@@ -55,7 +55,7 @@ def _small_files(study: StudyFile) -> list[Path]:
     files = [study.base / name for name in names]
     for path in files:
         if not path.is_file():
-            raise InputError(f"{path}: no such file; mend the path in the study file")
+            raise InputError(f"{path}: no such file; fix the path in the study file")
     return files
 
 

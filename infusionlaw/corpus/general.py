@@ -212,12 +212,12 @@ def _jsonl_text(line: str, place: str, text_field: str) -> str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: not valid JSON ({error}); mend or remove that line") from error
+        raise InputError(f"{place}: not valid JSON ({error}); fix or remove that line") from error
     if not isinstance(row, dict):
         raise InputError(f'{place}: not an object; each line must be like {{"{text_field}": "..."}}')
     if text_field not in row:
         raise InputError(
-            f'{place}: field "{text_field}" is missing; mend that line or name another text field'
+            f'{place}: field "{text_field}" is missing; fix that line or name another text field'
             f" ({nearest(text_field, row)})"
         )
     return _text_value(row[text_field], place, text_field)
@@ -239,7 +239,7 @@ def _parquet_documents(path: Path, text_field: str) -> Iterator[str]:
                     row += 1
                     yield _text_value(value.as_py(), f"{path}, row {row}", text_field)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}, row {row}: the text is not UTF-8 at byte {error.start}; mend that row") from error
+        raise InputError(f"{path}, row {row}: the text is not UTF-8 at byte {error.start}; fix that row") from error
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error}); replace it") from error
 
@@ -249,9 +249,9 @@ def _text_value(value: Any, place: str, text_field: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InputError(f'{place}: "{text_field}" must be text, not {type(value).__name__}; mend that value')
+        raise InputError(f'{place}: "{text_field}" must be text, not {type(value).__name__}; fix that value')
     try:
         value.encode("utf8")  # JSON can spell half a surrogate pair
     except UnicodeEncodeError as error:
-        raise InputError(f'{place}: "{text_field}" is not UTF-8 at character {error.start}; mend that text') from error
+        raise InputError(f'{place}: "{text_field}" is not UTF-8 at character {error.start}; fix that text') from error
     return value

@@ -27,7 +27,7 @@ from infusionlaw.files import read_json, write_json
 from infusionlaw.processes import check_guard
 from infusionlaw.settings import StudyFile
 
-VALIDATION_TOKENS = 100_000  # general loss is measured on this many
+VALIDATION_TOKENS = 100_000  # validation loss is measured on this many
 _STATING = "states a domain fact"
 _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
 

@@ -118,7 +118,7 @@ def _cell(row: Mapping[str, Any], name: str, place: str) -> str:
         raise InputError(f'{place}: "{name}" is missing; a fact needs {", ".join(COLUMNS)}')
     text = _text(row[name])
     if text is None:
-        raise InputError(f'{place}: "{name}" is {row[name]!r}, which is neither text nor a number; mend that cell')
+        raise InputError(f'{place}: "{name}" is {row[name]!r}, which is neither text nor a number; fix that cell')
     if not text:
         raise InputError(f'{place}: "{name}" is empty; fill it in or take the row out')
     return text
@@ -145,12 +145,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
             place = f"{path}, line {reader.line_num}"
             if len(cells) != len(header):
-                raise InputError(f"{place}: {len(cells)} cells where the header has {len(header)}; mend that row")
+                raise InputError(f"{place}: {len(cells)} cells where the header has {len(header)}; fix that row")
             yield place, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise InputError(
-            f"{path}, line {reader.line_num}: broken CSV ({error}); mend the quotes of that row"
-        ) from error
+        raise InputError(f"{path}, line {reader.line_num}: broken CSV ({error}); fix the quotes of that row") from error
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -160,7 +158,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}: broken JSON ({error}); mend or take out that line") from error
+            raise InputError(f"{path}, line {number}: broken JSON ({error}); fix or take out that line") from error
         if not isinstance(row, dict):
             raise InputError(f'{path}, line {number}: not a JSON object; write one {{"name": value}} object a line')
         yield f"{path}, line {number}", row
@@ -243,7 +241,7 @@ def _toml_templates(path: Path) -> Iterator[_Found]:
     try:
         tables = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: broken TOML ({error}); mend that line") from error
+        raise InputError(f"{path}: broken TOML ({error}); fix that line") from error
     at = 0
     for relation, table in tables.items():
         line, at = _line(source, (f"[{relation}]",), at)

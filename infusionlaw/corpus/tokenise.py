@@ -69,7 +69,7 @@ def write_tokens(
     except BrokenProcessPool as error:
         raise InputError(
             f"{path}: a process that tokenised was killed (out of memory?) or could not start (a script must begin its "
-            'work under `if __name__ == "__main__":`); mend that and run again'
+            'work under `if __name__ == "__main__":`); fix that and run again'
         ) from error
     write_json(path.with_suffix(".json"), asdict(header))
     return header, left_out

@@ -1,11 +1,12 @@
-"""Size and budget as the causes of a line: logarithms about their geometric means, which keeps the numbers small."""
+"""Size and token count as the covariates of a line: logarithms about their geometric means, which keeps the numbers
+small."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from infusionlaw.law.dose import Array
 
-SAME = 1.01  # sizes or budgets within this factor are one
+SAME = 1.01  # sizes or token counts within this factor are one
 
 
 def geometric_mean(values: ArrayLike) -> float:
@@ -14,7 +15,7 @@ def geometric_mean(values: ArrayLike) -> float:
 
 
 def distinct(values: ArrayLike) -> int:
-    """How many sizes or budgets these are: rounding to whole steps or layers makes no new one."""
+    """How many sizes or token counts these are: rounding to whole steps or layers makes no new one."""
     ascending = np.sort(np.asarray(values, dtype=float))
     return 1 + int((ascending[1:] > SAME * ascending[:-1]).sum()) if len(ascending) else 0
 

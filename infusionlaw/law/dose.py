@@ -79,7 +79,7 @@ def share_of(x: ArrayLike) -> Array:
 
 
 def displaced(x: ArrayLike, unit: DoseUnit) -> Array:
-    """What general loss rises exponentially in: -ln(1 - share), the log of general text left, or ln exposures."""
+    """What validation loss rises exponentially in: -ln(1 - share), the log of general text left, or ln exposures."""
     x = np.asarray(x, dtype=float) * math.log(10)
     return np.asarray(np.logaddexp(0, x) if unit == "share" else x)
 

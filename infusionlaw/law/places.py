@@ -73,13 +73,13 @@ def checkpoint_weights(rows: Sequence[RunRecord]) -> dict[tuple[float, float], f
     }
 
 
-def _read_as(rows: Iterable[RunRecord], cause: str) -> dict[float, float]:
+def _read_as(rows: Iterable[RunRecord], covariate: str) -> dict[float, float]:
     """By size or token count what it is read as.
 
     The most frequent value takes all within 1 % of it, then the most frequent of those left, and so on: what remains
     is more than 1 % apart. Fitted rows come first.
     """
-    counts = Counter((row.held_out, getattr(row, cause)) for row in rows)
+    counts = Counter((row.held_out, getattr(row, covariate)) for row in rows)
     ascending = sorted({value for _, value in counts})
     found: dict[float, float] = {}
     for _, centre in sorted(counts, key=lambda key: (key[0], -counts[key], key[1])):

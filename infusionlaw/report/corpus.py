@@ -17,8 +17,8 @@ def remarks(folder: Path) -> list[str]:
         return []
     return [
         f"{100 * repeated / tokens:.0f} % of the validation text stands word for word in the training text (in runs of "
-        "32 tokens or more), so general loss is in part that of text which was trained on; remove near duplicates from "
-        "the text if it is to tell of new text alone"
+        "32 tokens or more), so validation loss is in part that of text which was trained on; remove near duplicates "
+        "from the text if it is to tell of new text alone"
     ]
 
 

@@ -23,7 +23,7 @@ from infusionlaw.report.plotdata import (
     Mark,
     Panel,
     Series,
-    by_budget,
+    by_tokens,
     collapse_note,
     dose_axis,
     law_panels,
@@ -47,19 +47,19 @@ WIDTH, DPI = 8.0, 150
 RECALL, SHAPE, SURFACE, RETENTION, GUESSING, ACQUISITION, COLLAPSE = LEGEND = (
     "recall, 90 % interval",
     "fitted shape of recall",
-    "surface recall",
+    "verbatim recall",
     "retention",
     "unseen recall (guessing)",
     "acquisition point, 90 % interval",
     "collapse point, 90 % interval",
 )
-FigureName = Literal["dose-response", "law", "general-loss"]
+FigureName = Literal["dose-response", "law", "validation-loss"]
 Format = Literal["svg", "png"]
 FORMATS: tuple[Format, ...] = ("svg", "png")
 
 
 def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, predicted first") -> "Figure":
-    """Recall, surface recall, retention and guessing by dose, one panel a size, points marked."""
+    """Recall, verbatim recall, retention and guessing by dose, one panel a size, points marked."""
     columns = min(2, len(items))
     rows = -(-len(items) // columns)
     figure = blank_figure(2.6 * rows + 0.5)
@@ -122,8 +122,8 @@ def _draw_point(ax: "Axes", mark: Mark | None, axis: DoseAxis, label: str, style
     ax.axvline(value, color=PALETTE["ink"], linewidth=1, linestyle=style)
 
 
-def general_loss_figure(items: Sequence[Panel]) -> "Figure":
-    """General loss by dose, a line a size, with tolerance points."""
+def val_bpb_figure(items: Sequence[Panel]) -> "Figure":
+    """Validation loss by dose, a line a size, with tolerance points."""
     from matplotlib import colormaps
 
     figure = blank_figure(3.6)
@@ -135,7 +135,7 @@ def general_loss_figure(items: Sequence[Panel]) -> "Figure":
         _draw_loss(ax, panel, axis, colormaps["viridis"](shade))
     mark: dict[str, Any] = {"marker": "D", "markerfacecolor": PALETTE["paper"], "color": PALETTE["ink"]}
     ax.plot([], [], label="tolerance point, 90 % interval", **mark)
-    ax.set_ylabel("general loss, bits per byte")
+    ax.set_ylabel("validation loss, bits per byte")
     ax.set_xlabel(_dose_label(axis.unit))
     _dress_dose_axis(ax, axis)
     figure.legend(loc="outside upper left", ncols=5, frameon=False)
@@ -263,7 +263,8 @@ def _dress_dose_axis(ax: "Axes", axis: DoseAxis) -> None:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on disk: which one, at which budget, and its file of the first format (the others lie beside it)."""
+    """A figure on disk: which one, at which token count, and its file of the first format (the others lie beside
+    it)."""
 
     name: FigureName
     tokens: float
@@ -277,8 +278,8 @@ def write_figures(
     comparison: Comparison,
     formats: Sequence[Format] = FORMATS,
 ) -> list[Drawing]:
-    """Draw all figures of a study into `folder`, one of each for a budget. Returns them in order."""
-    sets = by_budget([panel for panel in items if panel.recall.x])
+    """Draw all figures of a study into `folder`, one of each for a token count. Returns them in order."""
+    sets = by_tokens([panel for panel in items if panel.recall.x])
     held_out = "held out" if comparison.already_known else "held out, predicted first"
     out = []
     for members in sets:
@@ -289,14 +290,14 @@ def write_figures(
         jobs: list[tuple[FigureName, Callable[[Any], Any], Sequence[Any]]] = [
             ("dose-response", partial(dose_response_figure, held_out=held_out), members),
             ("law", law_figure, laws),
-            ("general-loss", general_loss_figure, losses),
+            ("validation-loss", val_bpb_figure, losses),
         ]
         for name, draw, data in jobs:
             if data:
                 with style(f"{name}{suffix}"):
                     path = save(draw(data), folder / f"{name}{suffix}", formats)
                 out.append(Drawing(name, tokens, path))
-    return sorted(out, key=lambda drawing: ("dose-response", "law", "general-loss").index(drawing.name))
+    return sorted(out, key=lambda drawing: ("dose-response", "law", "validation-loss").index(drawing.name))
 
 
 def save(figure: "Figure", path: Path, formats: Sequence[Format] = FORMATS) -> Path:

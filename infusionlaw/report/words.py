@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.planning.forecast import ADVISED, Outlook
+from infusionlaw.law.planning.forecast import ADVISED, Forecast
 from infusionlaw.law.planning.plan import UNBOUND, Alternative, Dose, Plan
 from infusionlaw.law.planning.remedies import MOST, Remedy
 from infusionlaw.law.planning.rules import Carried
@@ -50,7 +50,7 @@ def _forms(kind: KindLaw) -> str:
 
 _COEFFICIENTS = {
     "size": "exponent of size",
-    "tokens": "exponent of budget",
+    "tokens": "exponent of token count",
     "facts": "exponent of facts",
     "scatter": "scatter in dex",
 }
@@ -63,7 +63,7 @@ def plan_text(plan: Plan) -> str:
     wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
     lines = [f"Plan for {wanted} (status: {plan.status}; intervals are 90 %).", _dose_sentence(plan)]
     lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *alternative_lines(plan)]
-    lines += [_outlook_sentence(outlook) for outlook in plan.outlook if outlook.name != ADVISED]
+    lines += [_forecast_sentence(forecast) for forecast in plan.forecast if forecast.name != ADVISED]
     lines += _remedy_sentences(plan)
     half = plan.acquisition.level == 0.5
     points = (
@@ -123,7 +123,7 @@ _LAW_SAYS: dict[Kind, str] = {
     "acquisition": "the facts are learned from",
     "collapse": "recall collapses beyond",
     "retention": "prior facts are lost beyond",
-    "tolerance": "general loss has risen by the tolerance at",
+    "tolerance": "validation loss has risen by the tolerance at",
 }
 
 
@@ -132,7 +132,7 @@ def _law_says(point: Carried) -> str:
     if kind == "acquisition" and level == 0.5:
         return "the facts are half learned at"
     if kind == "tolerance" and level:
-        return f"general loss has risen by {level:g} bits per byte at"
+        return f"validation loss has risen by {level:g} bits per byte at"
     return _LAW_SAYS[kind]
 
 
@@ -181,8 +181,8 @@ def growth(point: Carried) -> str:
     rule, target = point.rule, (point.law.size, point.law.tokens)
     what = "exposures" if rule.measure == "exposures" else "the odds of the share"
     moved = [
-        f"{'grow' if exponent > 0 else 'fall'} as {cause}^{exponent:g}"
-        for cause, exponent, start, end in (
+        f"{'grow' if exponent > 0 else 'fall'} as {covariate}^{exponent:g}"
+        for covariate, exponent, start, end in (
             ("tokens", rule.tokens, point.start[1], target[1]),
             ("size", rule.size, point.start[0], target[0]),
         )
@@ -194,11 +194,11 @@ def growth(point: Carried) -> str:
 def _elsewhere(plan: Plan, point: Carried) -> bool:
     """Whether a rule was measured outside the range that the law was fitted to, in a cause that it moves."""
     rule, support = point.rule, plan.support
-    causes = (
+    covariates = (
         (support.sizes, rule.sizes, point.start[0] != point.law.size),
-        (support.budgets, rule.trained, point.start[1] != point.law.tokens),
+        (support.token_counts, rule.trained, point.start[1] != point.law.tokens),
     )
-    return any(max(tried) < low or min(tried) > high for tried, (low, high), moves in causes if moves)
+    return any(max(tried) < low or min(tried) > high for tried, (low, high), moves in covariates if moves)
 
 
 def _constraint_sentence(plan: Plan) -> str:
@@ -216,7 +216,7 @@ def _constraint_sentence(plan: Plan) -> str:
 def _outcome_sentence(plan: Plan) -> str:
     parts = [f"recall {bracket(plan.recall, '{:.2f}'.format)}"] if plan.recall.value is not None else []
     if plan.rise.value is not None:
-        parts.append(f"general loss up by {bracket(plan.rise, '{:.2g}'.format)} bits per byte")
+        parts.append(f"validation loss up by {bracket(plan.rise, '{:.2g}'.format)} bits per byte")
     return f"Expected there: {'; '.join(parts)}." if parts else ""
 
 
@@ -230,23 +230,23 @@ def _facts_sentence(plan: Plan) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _outlook_sentence(outlook: Outlook) -> str:
+def _forecast_sentence(forecast: Forecast) -> str:
     """What to expect at another dose: "At a quarter (a share of 0.11): recall 0.33 [0.03, 0.96]"; nothing unknown."""
     scores = (
-        ("recall", outlook.recall, "{:.2f}"),
-        ("retention", outlook.retention, "{:.2f}"),
-        ("general loss", outlook.general_loss, "{:.3g}"),
+        ("recall", forecast.recall, "{:.2f}"),
+        ("retention", forecast.retention, "{:.2f}"),
+        ("validation loss", forecast.val_bpb, "{:.3g}"),
     )
     parts = [f"{name} {bracket(score, form.format)}" for name, score, form in scores if score.value is not None]
     units = [
         text
         for known, text in (
-            (outlook.share, f"a share of {share(outlook.share or 0)}"),
-            (outlook.exposures, f"{count(outlook.exposures or 0)} exposures"),
+            (forecast.share, f"a share of {share(forecast.share or 0)}"),
+            (forecast.exposures, f"{count(forecast.exposures or 0)} exposures"),
         )
         if known
     ]
-    where = f"{outlook.name} ({units[0]})" if units else outlook.name
+    where = f"{forecast.name} ({units[0]})" if units else forecast.name
     return f"At {where}: {', '.join(parts)}." if parts else ""
 
 
@@ -266,7 +266,7 @@ def _remedy(plan: Plan, remedy: Remedy) -> str:
         return f"statements of at most {count(value)} tokens"
     if remedy.change == "a higher tolerance":
         return f"a tolerance of {value:g} bits per byte"
-    what, tried = ("tokens", support.budgets) if remedy.change == "more tokens" else ("parameters", support.sizes)
+    what, tried = ("tokens", support.token_counts) if remedy.change == "more tokens" else ("parameters", support.sizes)
     beyond = f" ({count(value / max(tried))} times the largest tried)" if value > max(tried) else ""
     return f"{number(value)} {what}{beyond}"
 
@@ -278,11 +278,12 @@ def _whole(value: float) -> str:
 
 def _support_sentence(plan: Plan) -> str:
     support = plan.support
-    sizes, budgets = (
+    sizes, token_counts = (
         " to ".join(dict.fromkeys(number(end) for end in (min(tried), max(tried))))
-        for tried in (support.sizes, support.budgets)
+        for tried in (support.sizes, support.token_counts)
     )
-    return f"It rests on sizes of {sizes} and budgets of {budgets}: {support.flag or 'the target lies within them'}."
+    lies = support.flag or "the target lies within them"
+    return f"It rests on sizes of {sizes} and token counts of {token_counts}: {lies}."
 
 
 def _both_units(point: Prediction | Dose) -> str:

@@ -27,7 +27,7 @@ from infusionlaw.training.probe import Probes, measure
 from infusionlaw.training.recipe import Recipe
 from infusionlaw.training.terms import asks_prior, doses_of, mixture_of, recipe_of, trunk_of
 
-SCORES = ("recall", "cloze", "margin", "surface_recall", "retention", "unseen_recall", "general_loss")
+SCORES = ("recall", "cloze", "margin", "verbatim_recall", "retention", "unseen_recall", "val_bpb")
 
 
 def best_device() -> torch.device:

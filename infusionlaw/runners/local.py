@@ -56,7 +56,7 @@ class Lab:
         at_once, text = processes(study), len(corpus.train)
         recipes = [recipe_of(spec, corpus) for spec in specs]
         alike = [(recipe.shape, recipe.batch, worth_compiling(recipe, best_device())) for recipe in recipes]
-        one_each = dict(zip(alike, specs, strict=True))  # budgets of a trunk share one step
+        one_each = dict(zip(alike, specs, strict=True))  # token counts of a trunk share one step
         with _pool(folder, at_once) as pool:
             seconds = dict(zip(one_each, pool.map(_calibrate, one_each.values()), strict=True))
         out = []

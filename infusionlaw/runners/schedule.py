@@ -1,7 +1,7 @@
 """Which runs train together, and which one after another.
 
-Runs of one trunk go in order of their budgets, each from where the one before began to decay. Runs that differ only in
-dose and seed are a cohort, as many as there is room for.
+Runs of one trunk go in order of their token counts, each from where the one before began to decay. Runs that differ
+only in dose and seed are a cohort, as many as there is room for.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,15 @@ Task = tuple[tuple[RunSpec, ...], ...]
 def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path, room: float) -> list[Task]:
     """The tasks that do the runs of a study's folder, the longest first: cohorts that follow one another.
 
-    room: bytes for one cohort. The members of a cohort have one size, budget and options, and go on from the same step.
+    room: bytes for one cohort. The members of a cohort have one size, token count and options, and go on from the same
+    step.
     """
     groups: dict[Any, list[list[RunSpec]]] = {}
     for trunk, chain in _chains(specs, corpus).items():
         places = [folder / "trunks" / trunk, *(folder / "runs" / spec.id for spec in chain)]
         starts = [checkpoint.step_of(place) for place in places]
-        budgets = tuple(spec.tokens for spec in chain)
-        groups.setdefault((chain[0].size, chain[0].options, budgets, *starts), []).append(chain)
+        token_counts = tuple(spec.tokens for spec in chain)
+        groups.setdefault((chain[0].size, chain[0].options, token_counts, *starts), []).append(chain)
     tasks: list[Task] = []
     for chains in groups.values():
         most = max(1, int(room / recipe_of(chains[0][0], corpus).memory))
@@ -45,7 +46,7 @@ def starts(specs: Sequence[RunSpec], corpus: Corpus) -> list[int]:
 
 
 def _chains(specs: Sequence[RunSpec], corpus: Corpus) -> dict[str, list[RunSpec]]:
-    """By trunk its runs, in order of their budgets; a run on its own is a chain of one, under its own id."""
+    """By trunk its runs, in order of their token counts; a run on its own is a chain of one, under its own id."""
     trunks: dict[str, list[RunSpec]] = {}
     for spec in specs:
         trunks.setdefault(trunk_of(spec, corpus) or spec.id, []).append(spec)

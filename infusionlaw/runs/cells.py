@@ -1,7 +1,7 @@
 """One cell of a person's table as a typed value: what may stand in each column, and how people write it.
 
 Counts may be written as "1.3B", "160M", "25k", "1e9" or "1,300,000", parts of one as "30%". A cell that cannot be used
-is an InputError that names the column and the mend; the reader of the table adds file and row.
+is an InputError that names the column and the fix; the reader of the table adds file and row.
 """
 
 import math
@@ -15,7 +15,7 @@ TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 STATUS = ("ok", "diverged")
 _COUNTS = {"size", "tokens", "facts", "total_size", "exposures"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
-_UNIT_INTERVAL = {"share", "recall", "surface_recall", "retention", "cloze", "unseen_recall", "chance"}
+_UNIT_INTERVAL = {"share", "recall", "verbatim_recall", "retention", "cloze", "unseen_recall", "chance"}
 LARGEST = 1e20
 # Fewer parameters or tokens than this are millions or billions without their sign.
 LEAST = 1000
@@ -78,7 +78,7 @@ def _number(column: str, raw: Any, label: str) -> float:
         number = None
     if number is None or isinstance(raw, bool):
         comma = isinstance(raw, str) and _DECIMAL_COMMA.fullmatch(raw.strip())
-        why = "has a decimal comma; write it with a point" if comma else "is not a number; mend or empty that cell"
+        why = "has a decimal comma; write it with a point" if comma else "is not a number; fix or empty that cell"
         raise InputError(f"{label} is {raw!r}, which {why}")
     return number
 
@@ -99,11 +99,11 @@ def _written(column: str, text: str) -> float | None:
 
 
 def _out_of_range(column: str, number: float) -> str | None:
-    """Why a number cannot stand in its column, and the mend."""
+    """Why a number cannot stand in its column, and the fix."""
     if math.isinf(number):
-        return "is not finite; mend or empty that cell"
+        return "is not finite; fix or empty that cell"
     if column in _COUNTS and number > LARGEST:
-        return "is more than can be; mend that cell"
+        return "is more than can be; fix that cell"
     if column in _POSITIVE and number <= 0:
         return "must be above 0"
     if column in _AT_LEAST and number < LEAST:
@@ -112,7 +112,7 @@ def _out_of_range(column: str, number: float) -> str | None:
     if column in _UNIT_INTERVAL and not 0 <= number <= 1:
         hint = f"; if it is percent, write it as {number:g}%" if 1 < number <= 100 else ""
         return f"must lie between 0 and 1{hint}"
-    if column == "general_loss" and number <= 0:
+    if column == "val_bpb" and number <= 0:
         return "must be above 0: a loss in bits per byte, so turn the sign of a log likelihood"
     if (column == "exposures" or column.endswith("_se")) and number < 0:
         return "must not be negative"

@@ -19,7 +19,7 @@ DoseUnit = Literal["share", "exposures"]
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One training run. `size` is the target of non-embedding parameters, `tokens` the budget D.
+    """One training run. `size` is the target of non-embedding parameters, `tokens` the token count D.
 
     `dose` is in `unit`: a share of D, or exposures per domain fact. `data` is the hash of the prepared corpus,
     `options` everything else that decides the result (block length, recipe overrides), sorted by name.
@@ -52,7 +52,7 @@ class RunRecord:
     """One row of the table: a run's measured results. Every score lies beside its standard error over facts.
 
     size: non-embedding parameters; tokens: D; share: infused tokens / D; exposures: mean statements of a domain fact;
-    recall, cloze, surface_recall, retention, unseen_recall: 0..1; margin: nats; general_loss: bits per byte.
+    recall, cloze, verbatim_recall, retention, unseen_recall: 0..1; margin: nats; val_bpb: bits per byte.
     None means not measured (a diverged run has no scores).
     """
 
@@ -64,12 +64,12 @@ class RunRecord:
     recall_se: float | None = None
     facts: float | None = None
     tokens_per_fact: float | None = None
-    surface_recall: float | None = None
-    surface_recall_se: float | None = None
+    verbatim_recall: float | None = None
+    verbatim_recall_se: float | None = None
     retention: float | None = None
     retention_se: float | None = None
-    general_loss: float | None = None
-    general_loss_se: float | None = None
+    val_bpb: float | None = None
+    val_bpb_se: float | None = None
     margin: float | None = None
     margin_se: float | None = None
     cloze: float | None = None

@@ -30,7 +30,7 @@ from infusionlaw.runs.tabular import bare, read_rows
 COLUMNS = tuple(field.name for field in dataclasses.fields(RunRecord))
 REQUIRED = ("size", "tokens", "recall")
 # Other names that a column may have. Case, spaces, hyphens and underscores do not matter. A loss in nats is left out on
-# purpose: general_loss is in bits per byte, and a column that may be in another unit must not be taken for it.
+# purpose: val_bpb is in bits per byte, and a column that may be in another unit must not be taken for it.
 ALIASES: dict[str, tuple[str, ...]] = {
     "size": (
         *("params", "n_params", "num_params", "parameters", "n_parameters", "num_parameters", "model_size", "N"),
@@ -54,9 +54,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "facts": ("n_facts", "num_facts", "domain_facts", "number_of_facts", "S"),
     "tokens_per_fact": ("tokens_per_statement", "fact_tokens", "statement_tokens"),
-    "surface_recall": ("surface_accuracy", "statement_recall"),
+    "verbatim_recall": ("surface_recall", "surface_accuracy", "statement_recall"),
     "retention": ("prior_recall", "prior_accuracy", "retention_rate"),
-    "general_loss": ("bpb", "val_bpb", "validation_bpb", "general_bpb", "bits_per_byte"),
+    "val_bpb": ("general_loss", "bpb", "validation_bpb", "general_bpb", "bits_per_byte"),
     "margin": ("log_prob_margin", "answer_margin"),
     "cloze": ("cloze_recall", "cloze_accuracy"),
     "unseen_recall": ("unseen_accuracy",),
@@ -239,7 +239,7 @@ def _both_units(
         if implied >= 1:
             raise InputError(
                 f"{exposures:g} exposures of {facts:g} facts of {tokens_per_fact:g} tokens take a share of "
-                f"{implied:.4g} of {tokens:g} tokens, and it must stay below 1; mend one of the four"
+                f"{implied:.4g} of {tokens:g} tokens, and it must stay below 1; fix one of the four"
             )
         return {"share": implied}
     if exposures is None:
@@ -247,7 +247,7 @@ def _both_units(
     if abs(share * per_share - exposures) > 0.1 * max(share * per_share, exposures):
         raise InputError(
             f"the share {share:g} makes {share * per_share:.4g} exposures of each fact (share · tokens / (facts · "
-            f"tokens_per_fact)), but {exposures:g} are given; mend one of them or leave one empty"
+            f"tokens_per_fact)), but {exposures:g} are given; fix one of them or leave one empty"
         )
     return {}
 

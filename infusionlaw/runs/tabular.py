@@ -98,7 +98,7 @@ def _split(path: Path, text: str, delimiter: str) -> list[list[str | None]]:
             table.append([cell.strip() or None for cell in row])
     except csv.Error as error:
         raise InputError(
-            f"{path}, row {len(table) + 1}: cannot be split into cells ({error}); mend its quotes"
+            f"{path}, row {len(table) + 1}: cannot be split into cells ({error}); fix its quotes"
         ) from error
     return table
 
@@ -109,7 +109,7 @@ def _checked(row: list[str | None], width: int, delimiter: str, place: str) -> l
         return [None] * width
     if len(row) != width:
         commas = delimiter == "," and len(row) > width
-        mend = "quote cells that hold a comma, and write decimals with a point" if commas else "mend it"
+        mend = "quote cells that hold a comma, and write decimals with a point" if commas else "fix it"
         raise InputError(f"{place}: the header has {width} cells and this row {len(row)}; {mend}")
     return row
 

@@ -5,14 +5,15 @@ from infusionlaw.settings import StudyFile
 
 
 def grid(study: StudyFile, data: str) -> list[RunSpec]:
-    """Every size × budget × dose × seed of [design], dose 0 included, sorted in that order. `data` is the corpus id.
+    """Every size × token count × dose × seed of [design], dose 0 included, sorted in that order. `data` is the corpus
+    id.
 
     The doses of `once` have the first seed only.
     """
     design = study.design
     doses = design.shares or design.exposures
-    runs = _runs(study, data, design.sizes, design.budgets, doses, design.seeds, False)
-    once = _runs(study, data, design.sizes, design.budgets, design.once, design.seeds[:1], False)
+    runs = _runs(study, data, design.sizes, design.tokens, doses, design.seeds, False)
+    once = _runs(study, data, design.sizes, design.tokens, design.once, design.seeds[:1], False)
     unique = {run.id: run for run in [*runs, *once]}
     return sorted(unique.values(), key=lambda run: (run.size, run.tokens, run.dose, run.seed))
 
@@ -25,12 +26,12 @@ def held_out(study: StudyFile, data: str) -> list[RunSpec]:
     if study.held_out is None:
         return []
     design, held = study.design, study.held_out
-    fitted = {(size, tokens) for size in design.sizes for tokens in design.budgets}
+    fitted = {(size, tokens) for size in design.sizes for tokens in design.tokens}
     asked = _runs(
         study,
         data,
         held.sizes,
-        held.budgets or design.budgets,
+        held.tokens or design.tokens,
         held.doses or design.shares or design.exposures,
         held.seeds or design.seeds,
         True,
@@ -43,10 +44,10 @@ def run_spec(
 ) -> RunSpec:
     """One run with the study's settings.
 
-    Several budgets of [design] have one recipe, named by the shortest, so that they can come from one trunk. Options
-    that came later are told where they differ from what was before them, so that ids stay.
+    Several token counts of [design] have one recipe, named by the shortest, so that they can come from one trunk.
+    Options that came later are told where they differ from what was before them, so that ids stay.
     """
-    training, infusion, budgets = study.training, study.infusion, set(study.design.budgets)
+    training, infusion, token_counts = study.training, study.infusion, set(study.design.tokens)
     options: dict[str, float | int | str] = {
         "batch_factor": training.batch_factor,
         "block": training.block,
@@ -61,8 +62,8 @@ def run_spec(
         options["schedule"] = infusion.schedule
     if training.recipe > 1:
         options["recipe"] = training.recipe
-    if len(budgets) > 1:
-        options["trunk"] = min(budgets)
+    if len(token_counts) > 1:
+        options["trunk"] = min(token_counts)
     return RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
 
 
@@ -70,7 +71,7 @@ def _runs(
     study: StudyFile,
     data: str,
     sizes: tuple[int, ...],
-    budgets: tuple[int, ...],
+    token_counts: tuple[int, ...],
     doses: tuple[float, ...],
     seeds: tuple[int, ...],
     is_held_out: bool,
@@ -78,7 +79,7 @@ def _runs(
     return [
         run_spec(study, data, size, tokens, dose, seed, is_held_out)
         for size in sorted(set(sizes))
-        for tokens in sorted(set(budgets))
+        for tokens in sorted(set(token_counts))
         for dose in sorted({0.0, *doses})
         for seed in sorted(set(seeds))
     ]

@@ -1,8 +1,8 @@
 """The search for the collapse: which runs next, a pure function of the study file and the runs that are done.
 
-A curve (one size and budget) starts from a few doses, once each, and then takes runs in rounds, always those that are
-expected to tell most of where recall collapses (`law/points/next_dose.py`). A dose may come again, and every run of a
-curve has a seed of its own.
+A curve (one size and token count) starts from a few doses, once each, and then takes runs in rounds, always those that
+are expected to tell most of where recall collapses (`law/points/next_dose.py`). A dose may come again, and every run
+of a curve has a seed of its own.
 
 A collapse is located when its interval is narrow enough in two successive rounds, by every form of curve that the data
 do not rule out, with two doses on the plateau: narrow intervals are met early by luck, and stopping at the first would
@@ -33,7 +33,7 @@ from infusionlaw.runs.record import DoseUnit, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import run_spec
 
-Place = tuple[int, int]  # size and budget of a curve
+Place = tuple[int, int]  # size and token count of a curve
 Rows = tuple[tuple[RunRecord, ...], ...]  # the records of every curve so far
 Find = Callable[[RunSpec], RunRecord | None]
 # Between two of the doses it starts from a search may try others, at most so far apart (dex).
@@ -141,8 +141,8 @@ def _given(study: StudyFile) -> list[float]:
 
 def _stages(study: StudyFile) -> list[list[Place]]:
     """Curves that are searched together: of the two smallest sizes, then of each larger one."""
-    sizes, budgets = sorted(set(study.design.sizes)), sorted(set(study.design.budgets))
-    return [[(n, d) for n in part for d in budgets] for part in (sizes[:2], *([n] for n in sizes[2:]))]
+    sizes, token_counts = sorted(set(study.design.sizes)), sorted(set(study.design.tokens))
+    return [[(n, d) for n in part for d in token_counts] for part in (sizes[:2], *([n] for n in sizes[2:]))]
 
 
 def _run(study: StudyFile, data: str, place: Place, dose: float, number: int) -> RunSpec:
@@ -161,7 +161,7 @@ def _rows(asked: Iterable[Sequence[RunSpec]], record: Find) -> Rows:
 def _opening(study: StudyFile, place: Place, rows: Rows) -> tuple[float, ...]:
     """Doses that a curve starts from: around what the law of the others predicts, else those of the study file."""
     doses = np.array(tried(study))
-    x = _predicted(place, [replace(row, retention=None, general_loss=None) for own in rows for row in own])
+    x = _predicted(place, [replace(row, retention=None, val_bpb=None) for own in rows for row in own])
     if x.value is None or x.low is None or x.high is None:
         return (0.0, *_given(study))
     wanted = [x.low + AROUND[0], x.low + AROUND[1], x.low, x.value, x.high, x.high + AROUND[2]]

@@ -85,8 +85,8 @@ class Study:
             run_spec(self.file, self.data, *place, dose, seed, True)
             for plan in read_json(self.prediction)["predictions"]
             if (place := asked_of(plan)) in places
-            for outlook in plan.get("outlook", ())
-            if (dose := _rounded(outlook[self.file.unit])) and 1 <= (outlook["exposures"] or 1) <= most
+            for forecast in plan.get("forecast", ())
+            if (dose := _rounded(forecast[self.file.unit])) and 1 <= (forecast["exposures"] or 1) <= most
             if not any(same_dose(*x_at([dose, other], self.file.unit)) for other in places[place])
             for seed in section.seeds or self.file.design.seeds
         ]
@@ -164,7 +164,7 @@ def open_folder(folder: Path) -> Study:
         content["file"]["training"].setdefault("recipe", 1)  # of before there was a second one
         return Study(StudyFile.model_validate(content["file"]), Path(folder), content["data"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a study's settings; run the study file again to write it anew") from error
+        raise InputError(f"{path}: not a study's settings; run the study file again to write it again") from error
 
 
 def folder_of(file: StudyFile, asked: str | Path | None) -> Path:
@@ -173,7 +173,7 @@ def folder_of(file: StudyFile, asked: str | Path | None) -> Path:
 
 
 def keep_recipe(file: StudyFile, folder: Path) -> None:
-    """InputError where runs of the folder were begun under another version of the recipe: all would be made anew."""
+    """InputError where runs of the folder were begun under another version of the recipe: all would be made again."""
     specs = map(read_spec, folder.glob("runs/*/spec.json"))
     begun = {int(dict(spec.options).get("recipe", 1)) for spec in specs}
     if begun and file.training.recipe not in begun:

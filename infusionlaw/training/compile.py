@@ -20,8 +20,8 @@ from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import Recipe
 from infusionlaw.training.step import precision
 
-# Floating-point operations of training from which compiling pays; of a trunk, those of its shortest budget: with two
-# more, each twice as long, it does 4.4 times as many.
+# Floating-point operations of training from which compiling pays; of a trunk, those of its shortest token count: with
+# two more, each twice as long, it does 4.4 times as many.
 LEAST_WORK, LEAST_OF_TRUNK = 2e12, 5e11
 # The same on a GPU, where what is saved goes with the states that pass through memory: tokens x members x layers x
 # width. A state saved .17 to .35 ns from 0.2 M to 124 M parameters, compiling took 15 to 35 s (docs/speed.md).
@@ -35,7 +35,7 @@ def worth_compiling(recipe: Recipe, device: torch.device, members: int = 1) -> b
     """Whether compiling saves more time than it takes in a run of a recipe, or a cohort of `members`.
 
     On the CPU from LEAST_WORK floating-point operations on, 6 a parameter and token, on a GPU from LEAST_STATES on; for
-    all runs of a trunk from LEAST_OF_TRUNK and STATES_OF_TRUNK on, those of its shortest budget.
+    all runs of a trunk from LEAST_OF_TRUNK and STATES_OF_TRUNK on, those of its shortest token count.
     """
     shape, tokens = recipe.shape, recipe.trunk or recipe.tokens
     if device.type == "cpu":

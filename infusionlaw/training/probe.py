@@ -91,9 +91,9 @@ class Probes:
 
 
 def build_probes(corpus: Corpus) -> Probes:
-    """The probes of a corpus: questions for domain, prior and unseen facts, used statements for surface recall.
+    """The probes of a corpus: questions for domain, prior and unseen facts, used statements for verbatim recall.
 
-    A prior fact is asked only the question that never states it. Surface recall uses the statement templates in which
+    A prior fact is asked only the question that never states it. Verbatim recall uses the statement templates in which
     the object comes after the subject.
     """
 
@@ -185,8 +185,8 @@ def block_losses(model: Model, blocks: Tensor) -> Iterator[Tensor]:
         yield torch.logsumexp(logits, -1) - logits.gather(2, target[..., None])[..., 0]
 
 
-def general_loss(model: Model, corpus: Corpus, block: int) -> tuple[float, float]:
-    """General loss in bits per byte over the validation text, and its standard error over blocks."""
+def val_bpb(model: Model, corpus: Corpus, block: int) -> tuple[float, float]:
+    """Validation loss in bits per byte over the validation text, and its standard error over blocks."""
     tokens, header = corpus.validation
     count = (len(tokens) - 1) // block
     ids = torch.from_numpy(np.asarray(tokens[: count * block + 1], dtype=np.int64))
@@ -208,14 +208,14 @@ def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[st
         "recall": asked["domain"].recall,
         "cloze": asked["domain"].cloze,
         "margin": asked["domain"].margin,
-        "surface_recall": asked["surface"].recall,
+        "verbatim_recall": asked["surface"].recall,
         "retention": asked["prior"].recall,
         "unseen_recall": asked["unseen"].recall,
     }
     scores: dict[str, Any] = {"chance": probes.domain.chance}
     for name, values in columns.items():
         scores[name], scores[f"{name}_se"] = _mean_and_error(values[~np.isnan(values)])
-    scores["general_loss"], scores["general_loss_se"] = general_loss(model, corpus, block)
+    scores["val_bpb"], scores["val_bpb_se"] = val_bpb(model, corpus, block)
     scores["facts"] = {name: _plain(values) for name, values in columns.items()}
     return {
         key: (value if not isinstance(value, float) or math.isfinite(value) else None) for key, value in scores.items()

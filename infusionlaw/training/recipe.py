@@ -1,4 +1,4 @@
-"""The recipe: from a size to a shape, and from a size and a budget to everything else that training needs.
+"""The recipe: from a size to a shape, and from a size and a token count to everything else that training needs.
 
 Each rule is numbered and names its source. "Measured here" means on the built-in data; LOG.md has the runs.
 
@@ -9,11 +9,11 @@ Each rule is numbered and names its source. "Measured here" means on the built-i
 3. Feed-forward width: whatever multiple of 8 then brings N nearest to the size asked for.
 4. Heads: of width 8 (d < 32) or 16, so that the smallest models have several, but no more than four of them below a
    width of 256, where those four are 64 wide, as heads then stay up to 1024 (beyond: 128). Measured here: at 1.8 M four
-   heads of 44 have .07 bits per byte less general loss than eleven of 16, which versions 1 and 2 of this recipe had.
+   heads of 44 have .07 bits per byte less validation loss than eleven of 16, which versions 1 and 2 of this recipe had.
 5. Batch: 1 024 tokens at D = 1.5 M, growing as D^0.571 (exponent: Li et al. 2025, 2503.04715; their constant, fitted
-   above 60 M parameters, would give twice as much). Measured here: four times the batch needs twice the budget.
+   above 60 M parameters, would give twice as much). Measured here: four times the batch needs twice the token count.
 6. Learning rate: min(0.005, 0.48 N^-0.713 D^0.307) (exponents: Li et al. 2025; their constant, 1.79, was fitted above
-   60 M parameters and is about four times too high here: at D = 1.5 M the least general loss was found at 0.0027 for
+   60 M parameters and is about four times too high here: at D = 1.5 M the least validation loss was found at 0.0027 for
    450 k and at 0.0013 for 1.8 M, measured here). The cap holds below 270 k at D = 1.5 M: at 25 k and share 0.5 recall
    deviates by .02 to .07 between seeds with it, and by .15 at 0.01; at 34 k to 160 k half of it gives more loss, and so
    does twice of it at 95 k (measured here). Version 1 of this recipe had Li's constant.
@@ -24,10 +24,11 @@ Each rule is numbered and names its source. "Measured here" means on the built-i
    A run of a trunk decays over its last 15 % (rule 10).
 9. Initialisation: normal, deviation 0.02 for the embedding and 1 / sqrt(fan in) for matrices, those that write to the
    residual stream divided by sqrt(2 layers) (Radford et al. 2019).
-10. Trunk: the budgets of a family have the batch, the learning rate and the warm-up of its shortest budget, so that
+10. Trunk: the token counts of a family have the batch, the learning rate and the warm-up of its shortest token count,
+so that
    before its decay a longer run does just what a shorter one does, and goes on from where the shorter began to decay
-   (Hägele et al. 2024: such a branch ends where a run of its own does). Of the shortest, so that a longer budget can be
-   added later without a run in vain; a batch too small costs time, one too large costs learning (rule 5).
+   (Hägele et al. 2024: such a branch ends where a run of its own does). Of the shortest, so that a longer token count
+   can be added later without a run in vain; a batch too small costs time, one too large costs learning (rule 5).
 11. Precision: weights, moments and sums in fp32; products too, but on a GPU in bf16 from half a million parameters on
     (`step.py`), as models of a million and more are trained. Smaller ones come out the same on both (measured here).
 """
@@ -79,8 +80,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one (N, D) is trained. `batch` counts blocks a step; `tokens` = steps · batch · block is the exact budget;
-    `trunk` is the budget that a trunk's runs have in common (rule 10), 0 without one."""
+    """How one (N, D) is trained. `batch` counts blocks a step; `tokens` = steps · batch · block is the exact token
+    count; `trunk` is the token count that a trunk's runs have in common (rule 10), 0 without one."""
 
     shape: Shape
     block: int
@@ -153,8 +154,8 @@ def recipe_for(
 ) -> Recipe:
     """The recipe for N = `size` and D = `tokens`, D rounded down to whole steps; factors multiply rules 5 and 6.
 
-    trunk: the shortest budget (tokens) of the family whose trunk the run belongs to (rule 10); 0: it is on its own.
-    version: of the recipe, so that a study that began under an earlier one can be gone on with.
+    trunk: the shortest token count (tokens) of the family whose trunk the run belongs to (rule 10); 0: it is on its
+    own. version: of the recipe, so that a study that began under an earlier one can be gone on with.
     """
     shape = shape_for(size, vocabulary, version)
     of = trunk or tokens
@@ -162,7 +163,7 @@ def recipe_for(
     batch = max(1, round(batch_tokens / block))
     steps = tokens // (batch * block)
     if steps < 20:
-        raise ValueError(f"a budget of {tokens} tokens gives {steps} steps; 20 are the least that can be trained")
+        raise ValueError(f"a token count of {tokens} tokens gives {steps} steps; 20 are the least that can be trained")
     rate = min(0.005, RATES[version] * shape.size**-0.713 * of**0.307) * learning_rate_factor
     warmup = max(10, of // (batch * block) // 50)
     decay = max(1, steps * 15 // 100 if trunk else steps // 5)

@@ -11,7 +11,7 @@ from infusionlaw.training.recipe import Recipe, recipe_for
 
 
 def recipe_of(spec: RunSpec, corpus: Corpus) -> Recipe:
-    """The recipe of a run; InputError when size or budget cannot be trained."""
+    """The recipe of a run; InputError when size or token count cannot be trained."""
     options = dict(spec.options)
     try:
         return recipe_for(
@@ -26,7 +26,7 @@ def recipe_of(spec: RunSpec, corpus: Corpus) -> Recipe:
             version=int(options.get("recipe", 1)),
         )
     except ValueError as error:
-        raise InputError(f"size {spec.size}, budget {spec.tokens}: {error}; change [design]") from error
+        raise InputError(f"size {spec.size}, token count {spec.tokens}: {error}; change [design]") from error
 
 
 def doses_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> tuple[float, float]:
@@ -42,8 +42,8 @@ def doses_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> tuple[float, floa
     cap = dict(spec.options)["max_exposures"]
     if share >= 1:
         raise InputError(
-            f"a dose of {spec.dose:g} ({spec.unit}) takes {share * recipe.tokens:,.0f} tokens of the budget of "
-            f"{recipe.tokens:,}, which leaves no general text; lower the dose or raise the budget"
+            f"a dose of {spec.dose:g} ({spec.unit}) takes {share * recipe.tokens:,.0f} tokens of the token count of "
+            f"{recipe.tokens:,}, which leaves no general text; lower the dose or raise the token count"
         )
     if exposures > float(cap):
         raise InputError(
@@ -53,7 +53,7 @@ def doses_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> tuple[float, floa
     if 0 < exposures < 1:
         raise InputError(
             f"share {share:g} of {recipe.tokens:,} tokens is {share * recipe.tokens:,.0f} tokens, but stating each of "
-            f"{facts} facts once takes {once:,.0f}; raise the budget or the dose, or infuse fewer facts"
+            f"{facts} facts once takes {once:,.0f}; raise the token count or the dose, or infuse fewer facts"
         )
     return share, exposures
 
@@ -78,10 +78,10 @@ def asks_prior(spec: RunSpec) -> bool:
 
 
 def trunk_of(spec: RunSpec, corpus: Corpus) -> str:
-    """The id of a run's trunk, "" when it is on its own: the same for runs that differ in nothing but the budget.
+    """The id of a run's trunk, "" when it is on its own: the same for runs that differ in nothing but the token count.
 
-    Doses in exposures are another share, and so another stream, at every budget: such runs share no trunk. Nor do runs
-    infused early or late, since a prefix of such a stream is another stream.
+    Doses in exposures are another share, and so another stream, at every token count: such runs share no trunk. Nor do
+    runs infused early or late, since a prefix of such a stream is another stream.
     """
     if "trunk" not in dict(spec.options) or "schedule" in dict(spec.options):
         return ""

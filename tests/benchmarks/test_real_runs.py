@@ -35,12 +35,12 @@ def predicted(rows: list[RunRecord], size: float) -> dict[str, object]:
     """A prediction that misses the collapse of recall, holds that of retention, and holds one score of two."""
     sure = {"value": 0.5, "low": 0.0, "high": 1.0}
     wrong = {"value": 0.01, "low": 0.0, "high": 0.02}
-    at = {"name": "the advised dose", "share": 0.6, "exposures": None, "general_loss": dict.fromkeys(sure)}
+    at = {"name": "the advised dose", "share": 0.6, "exposures": None, "val_bpb": dict.fromkeys(sure)}
     plan = {
         "target": {"size": size, "tokens": TARGET[1], "facts": None},
         "collapse": ends(0.2, 0.1, 0.3),
         "retention": ends(0.7, 0.01, 0.999),
-        "outlook": [at | {"recall": sure, "retention": wrong}],
+        "forecast": [at | {"recall": sure, "retention": wrong}],
     }
     return {"written": "", "table_sha256": table_hash(rows), "predictions": [plan]}
 

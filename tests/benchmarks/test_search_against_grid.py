@@ -65,7 +65,7 @@ def test_the_tables_count_what_is_done_and_what_holds() -> None:
 
 
 def test_finished_folders_lie_side_by_side(tmp_path, capsys) -> None:
-    text = 'name = "s"\n[design]\nDESIGNsizes = [14_000]\nbudgets = [1_500_000]\nshares = [0.1, 0.3, 0.6, 0.8, 0.97]\n'
+    text = 'name = "s"\n[design]\nDESIGNsizes = [14_000]\ntokens = [1_500_000]\nshares = [0.1, 0.3, 0.6, 0.8, 0.97]\n'
     for name, line in (("search", 'design = "search"\n'), ("grid", "")):
         (tmp_path / f"{name}.toml").write_text(text.replace("DESIGN", line) + "[search]\nruns = 12\n")
         run_study(tmp_path / f"{name}.toml", tmp_path / name, FakeLab(World(collapse=TrueLaw(0.3), spread=0.01)))

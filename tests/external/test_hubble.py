@@ -63,7 +63,9 @@ def acquisition(task: str) -> tuple[list[Point], KindLaw]:
 def exponents() -> dict[str, list[float]]:
     """Exponents of tokens and of size, a law each task that has one."""
     laws = [law for law in (acquisition(task)[1] for task in tasks()) if law.forms]
-    return {cause: [law.coefficients[cause].value or np.nan for law in laws] for cause in ("tokens", "size")}
+    return {
+        covariate: [law.coefficients[covariate].value or np.nan for law in laws] for covariate in ("tokens", "size")
+    }
 
 
 def quartiles(values: list[float]) -> str:
@@ -91,7 +93,7 @@ def test_the_tasks_agree_with_the_published_medians_and_on_the_form() -> None:
     tokens = [holds(law.coefficients["tokens"], 0.93) for law in laws]
     assert sum(tokens) == 10  # tasks differ: published quartiles .82 to 1.25
     best = [max(law.forms, key=lambda form: form.weight).form.name for law in laws]
-    assert best == ["power law in size and budget"] * 13
+    assert best == ["power law in size and token count"] * 13
 
 
 @pytest.mark.parametrize("task", sorted(CENSORED))

@@ -13,7 +13,7 @@ from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import read_table
 
 DEMO = Path(__file__).parents[2] / "docs" / "demo" / "table.csv"
-ROW = RunRecord(size=14e3, tokens=1e6, share=0.3, recall=0.612, general_loss=1.2345, seed=1)
+ROW = RunRecord(size=14e3, tokens=1e6, share=0.3, recall=0.612, val_bpb=1.2345, seed=1)
 
 
 def at_tokens(*tokens: float, **cells) -> list[RunRecord]:
@@ -108,13 +108,13 @@ def test_rows_that_agree_in_every_score_are_copies_whatever_their_seeds_and_name
 @pytest.mark.parametrize(
     "scores",
     [
-        {"recall": 1.0, "retention": 0.0, "general_loss": None},
-        {"recall": 1.0, "general_loss": 1.23456789},  # one that says something is not enough
-        {"recall": 0.125, "chance": 0.125, "general_loss": 1.23456789},
-        {"recall": 0.625, "retention": 0.375, "general_loss": None},  # of eight facts: chance would do
-        {"recall": 40 / 64, "retention": 33 / 64, "general_loss": None},
-        {"recall": None, "general_loss": None, "status": "diverged"},
-        {"recall": 0.612, "general_loss": 1.2345, "held_out": True},
+        {"recall": 1.0, "retention": 0.0, "val_bpb": None},
+        {"recall": 1.0, "val_bpb": 1.23456789},  # one that says something is not enough
+        {"recall": 0.125, "chance": 0.125, "val_bpb": 1.23456789},
+        {"recall": 0.625, "retention": 0.375, "val_bpb": None},  # of eight facts: chance would do
+        {"recall": 40 / 64, "retention": 33 / 64, "val_bpb": None},
+        {"recall": None, "val_bpb": None, "status": "diverged"},
+        {"recall": 0.612, "val_bpb": 1.2345, "held_out": True},
     ],
 )
 def test_runs_that_may_agree_by_chance_are_no_copies(scores) -> None:
@@ -124,7 +124,7 @@ def test_runs_that_may_agree_by_chance_are_no_copies(scores) -> None:
 
 def test_two_shares_of_many_facts_or_digits_tell_copies() -> None:
     for recall, retention in ((0.6182, 0.3921), (401 / 640, 333 / 640)):
-        row = replace(ROW, recall=recall, retention=retention, general_loss=None)
+        row = replace(ROW, recall=recall, retention=retention, val_bpb=None)
         assert merged([row, replace(row, seed=2)])[0] == [row]
 
 

@@ -17,7 +17,7 @@ from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.pipeline import fit
 from infusionlaw.report.figures import write_figures
-from infusionlaw.report.plotdata import Mark, Panel, by_budget, collapse_note, coordinate, dose_axis, law_panels, panels
+from infusionlaw.report.plotdata import Mark, Panel, by_tokens, collapse_note, coordinate, dose_axis, law_panels, panels
 from infusionlaw.runs.record import RunRecord
 
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
@@ -89,9 +89,9 @@ def test_a_panel_says_in_words_where_collapse_is(items: list[Panel]) -> None:
 
 def test_budgets_that_differ_by_rounding_are_one(items: list[Panel]) -> None:
     tokens = (1.50e6, 1.52e6, 6.0e6, 6.1e6)
-    sets = by_budget([replace(items[0], tokens=t) for t in tokens])
+    sets = by_tokens([replace(items[0], tokens=t) for t in tokens])
     assert [[panel.tokens for panel in members] for members in sets] == [[1.50e6, 1.52e6], [6.0e6, 6.1e6]]
-    assert by_budget([]) == []
+    assert by_tokens([]) == []
 
 
 @pytest.mark.parametrize("unit", ["share", "exposures"])
@@ -131,7 +131,7 @@ def test_figures_are_written_as_png_and_svg_with_text_as_text(
 ) -> None:
     _, _, law, comparison = results
     drawings = write_figures(tmp_path, items, law, comparison)
-    assert [drawing.path.name for drawing in drawings] == ["dose-response.svg", "law.svg", "general-loss.svg"]
+    assert [drawing.path.name for drawing in drawings] == ["dose-response.svg", "law.svg", "validation-loss.svg"]
     for drawing in drawings:
         png = drawing.path.with_suffix(".png").read_bytes()
         assert png[:4] == b"\x89PNG" and int.from_bytes(png[16:20], "big") == 1200
@@ -146,8 +146,8 @@ def test_figures_are_written_as_png_and_svg_with_text_as_text(
 def test_figures_of_several_budgets_have_them_in_their_names_in_the_formats_asked_for(
     tmp_path: Path, items: list[Panel], results: Results
 ) -> None:
-    budgets = [*items, *(replace(panel, tokens=3e6) for panel in items)]
-    drawings = write_figures(tmp_path, budgets, *results[2:], formats=["png"])
+    token_counts = [*items, *(replace(panel, tokens=3e6) for panel in items)]
+    drawings = write_figures(tmp_path, token_counts, *results[2:], formats=["png"])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(drawing.path.name for drawing in drawings)
     assert {"dose-response-1.5M.png", "dose-response-3M.png"} <= {drawing.path.name for drawing in drawings}
 
@@ -165,7 +165,7 @@ def test_bounds_and_a_missing_law_are_drawn(tmp_path: Path) -> None:
 
 
 def test_curves_that_were_not_measured_leave_no_figure(tmp_path: Path, results: Results) -> None:
-    rows = [replace(row, retention=None, general_loss=None, unseen_recall=None) for row in results[0]]
+    rows = [replace(row, retention=None, val_bpb=None, unseen_recall=None) for row in results[0]]
     recall_only = [point for point in results[1] if point.kind in ("acquisition", "collapse")]
     drawings = write_figures(tmp_path, panels(rows, recall_only), results[2], results[3])
     assert [drawing.name for drawing in drawings] == ["dose-response", "law"]

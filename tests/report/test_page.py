@@ -29,7 +29,7 @@ STUDY = """
 name = "cities <script>alert(1)</script>"
 [design]
 sizes = {sizes}
-budgets = {budgets}
+token counts = {token counts}
 {doses}
 seeds = [1, 2]
 {held_out}
@@ -44,7 +44,7 @@ def make_study(
     world: World | None = None,
     *,
     sizes: Sequence[int] = (14_000, 28_000, 55_000),
-    budgets: Sequence[int] = (1_500_000,),
+    token_counts: Sequence[int] = (1_500_000,),
     doses: str = SHARES,
     held_out: Sequence[int] = (110_000,),
     diverging: int = 0,
@@ -52,7 +52,7 @@ def make_study(
 ) -> Path:
     """A finished study of a simulated world, by the real chain."""
     held = f"[held_out]\nsizes = {list(held_out)}" if held_out else ""
-    text = STUDY.format(sizes=list(sizes), budgets=list(budgets), doses=doses, held_out=held)
+    text = STUDY.format(sizes=list(sizes), token_counts=list(token_counts), doses=doses, held_out=held)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "source.toml").write_text(text)
     run_study(folder / "source.toml", folder, FakeLab(world, diverging=diverging, share_known=share_known))
@@ -221,16 +221,16 @@ def test_a_single_size_that_learned_nothing_says_so(tmp_path: Path) -> None:
 
 
 def test_several_budgets_get_figures_each_and_diverged_runs_are_named(tmp_path: Path) -> None:
-    folder = make_study(tmp_path, sizes=[14_000, 55_000], budgets=[1_500_000, 6_000_000], held_out=(), diverging=3)
+    folder = make_study(tmp_path, sizes=[14_000, 55_000], token_counts=[1_500_000, 6_000_000], held_out=(), diverging=3)
     assert {path.name for path in (folder / "figures").iterdir()} == {
         f"{name}-{budget}.{end}"
-        for name in ("dose-response", "law", "general-loss")
+        for name in ("dose-response", "law", "validation-loss")
         for budget in ("1.5M", "6M")
         for end in ("png", "svg")
     }
     reader = Reader((folder / "report.html").read_text())
     assert reader.tags.count("svg") == 6 and len(set(reader.ids)) == len(reader.ids)
-    assert "Budget: 6M tokens." in reader.text
+    assert "Token count: 6M tokens." in reader.text
     diverged = re.search(r"Left out of the fits, because they have no scores: (.*?)\.", reader.text)
     assert diverged and diverged[1].count("(14k, seed") == 3
 
@@ -246,9 +246,9 @@ class Interacting(FakeLab):
 
 def test_what_no_power_law_describes_is_said_with_the_law_the_plan_and_in_the_report(tmp_path: Path) -> None:
     doses = "shares = [0.05, 0.15, 0.3, 0.5, 0.67, 0.8, 0.9, 0.95, 0.98]"
-    sizes, budgets = (10_000, 30_000, 90_000, 270_000), (1_000_000, 2_000_000, 4_000_000)
+    sizes, token_counts = (10_000, 30_000, 90_000, 270_000), (1_000_000, 2_000_000, 4_000_000)
     source = tmp_path / "source.toml"
-    source.write_text(STUDY.format(sizes=list(sizes), budgets=list(budgets), doses=doses, held_out=""))
+    source.write_text(STUDY.format(sizes=list(sizes), token_counts=list(token_counts), doses=doses, held_out=""))
     run_study(source, tmp_path, Interacting())
     law = read_law(tmp_path / "law.json")
     notes = [(kind.kind, note) for kind in law.kinds for note in kind.notes]

@@ -14,7 +14,7 @@ def study(**doses: tuple[float, ...]) -> StudyFile:
     content = {
         "name": "small",
         "facts": {"domain": 32, "relations": ["a", "b"]},
-        "design": {"sizes": [14_000], "budgets": [1_500_000], "seeds": [1], **doses},
+        "design": {"sizes": [14_000], "tokens": [1_500_000], "seeds": [1], **doses},
         "held_out": {"sizes": [28_000]},
     }
     return StudyFile.model_validate(content)

@@ -107,18 +107,19 @@ def test_a_plan_is_told_in_short_sentences() -> None:
         f"Advised dose: a share of {bracket(plan.dose.share, share)}, {bracket(plan.dose.exposures, count)} exposures "
         f"of each fact, {bracket(plan.dose.tokens, number)} infused tokens."
     )
-    assert lines[2].startswith("What binds is general loss. Largest share allowed: ")
-    assert f"Expected there: recall {bracket(plan.recall, '{:.2f}'.format)}; general loss up by 0.05 [" in lines[3]
+    assert lines[2].startswith("What binds is validation loss. Largest share allowed: ")
+    assert f"Expected there: recall {bracket(plan.recall, '{:.2f}'.format)}; validation loss up by 0.05 [" in lines[3]
     assert "of the 100 facts should be known; with as much infused text, beyond " in lines[4]
     assert f"Recall is expected to collapse at a share of {bracket(plan.collapse.share, share)}" in text
     assert "Prior facts are expected to be lost from a share of" in text
-    quarter = plan.outlook[1]
+    quarter = plan.forecast[1]
     assert quarter.share is not None
     assert (
         f"At a quarter (a share of {share(quarter.share)}): recall {bracket(quarter.recall, '{:.2f}'.format)}." in text
     )
     assert "At no dose: recall" in text and "At the advised dose" not in text and "retention -" not in text
-    rests = "It rests on sizes of 10k to 40k and budgets of 750k to 3M: the target's size is 2 times the largest tried."
+    rests = "It rests on sizes of 10k to 40k and token counts of 750k to 3M: "
+    rests += "the target's size is 2 times the largest tried."
     assert lines[-1] == rests
     assert len(lines) <= 12 and max(len(line) for line in lines) < 160
 
@@ -127,7 +128,7 @@ def test_a_plan_that_nothing_binds_or_that_is_not_checked_says_so() -> None:
     text = plan_text(predict(known_law(), 2e4, 1.5e6))
     assert "No constraint binds: more would not raise recall." in text
     assert f"Not checked, collapse of retention: {NEVER}." in text
-    assert "Not checked, general loss: the table has no general loss at dose 0" in text
+    assert "Not checked, validation loss: the table has no validation loss at dose 0" in text
     assert "the target lies within them" in text
 
 
@@ -149,7 +150,9 @@ def test_a_plan_far_out_stays_short() -> None:
     told = alternative_lines(plan)
     lines = [line for line in plan_text(plan).split("\n") if line not in told]
     assert len(lines) <= 12 and max(len(line) for line in lines) < 180
-    assert "size is 175,000 times the largest tried and its budget is 333,000 times the largest tried." in lines[-1]
+    assert (
+        "size is 175,000 times the largest tried and its token count is 333,000 times the largest tried." in lines[-1]
+    )
 
 
 def test_both_answers_are_told_far_beyond_the_fitted_tokens() -> None:
@@ -198,7 +201,7 @@ def test_a_rule_of_another_point_is_told_beside_the_laws_answer_there() -> None:
     lines = alternative_lines(plan)
     tolerance = plan.alternatives[-1].point
     assert lines[-2:] == [
-        "By this study's law general loss has risen by the tolerance at a share of "
+        "By this study's law validation loss has risen by the tolerance at a share of "
         f"{bracket(plan.tolerance.share, share)}.",
         f"The CMR rule (the odds of the share grow as size^0.413) gives a share of {bracket(tolerance.share, share)}.",
     ]
@@ -260,11 +263,11 @@ def test_the_verdict_calls_hits_misses_and_neither() -> None:
 def test_the_contrast_is_taken_at_the_largest_dose_of_the_fitted_runs() -> None:
     def run(dose: float, recall: float, held: bool = False) -> RunRecord:
         return RunRecord(
-            size=1e4, tokens=1e6, share=dose, recall=recall, surface_recall=1.0, unseen_recall=0.2, held_out=held
+            size=1e4, tokens=1e6, share=dose, recall=recall, verbatim_recall=1.0, unseen_recall=0.2, held_out=held
         )
 
     text = contrast([run(0.5, 0.9), run(0.95, 0.3), run(0.95, 0.4), run(0.99, 0.8, held=True)])
-    assert text.endswith("the mean surface recall is 1.00 and the mean recall 0.35; guessing gives 0.20.")
+    assert text.endswith("the mean verbatim recall is 1.00 and the mean recall 0.35; guessing gives 0.20.")
     assert contrast([RunRecord(size=1e4, tokens=1e6, share=0.5, recall=0.5)]) == ""
 
 
@@ -274,7 +277,7 @@ def study(tmp_path: Path) -> Study:
     file = StudyFile.model_validate(
         {
             "name": "small",
-            "design": {"sizes": [14_000, 28_000], "budgets": [1_500_000], "shares": [0.9]},
+            "design": {"sizes": [14_000, 28_000], "tokens": [1_500_000], "shares": [0.9]},
             "held_out": {"sizes": [55_000], "seeds": [1]},
         }
     )

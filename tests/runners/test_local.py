@@ -34,7 +34,7 @@ def test_a_real_study_ends_with_all_its_files(done) -> None:
     rows = read_table(done.folder / "table.csv")
     assert len(rows) == 2 * 3 + 2
     assert sum(row.held_out for row in rows) == 2
-    assert all(row.status == "ok" and 0 <= row.recall <= 1 and row.general_loss > 1 for row in rows)
+    assert all(row.status == "ok" and 0 <= row.recall <= 1 and row.val_bpb > 1 for row in rows)
     assert (done.folder / "report.html").exists()
     for spec in [*done.fitted, *done.held_out]:
         names = {path.name for path in (done.folder / "runs" / spec.id).iterdir()}
@@ -149,7 +149,7 @@ def test_an_exported_run_answers_as_the_record_says(done, tmp_path) -> None:
         losses = [cross_entropy(model(ids[None, :-1]).logits[0], ids[1:]).item() for ids in blocks]
     record = done.record(spec)
     bits = sum(losses) / len(losses) / math.log(2) * header.tokens / header.text_bytes
-    assert bits == pytest.approx(record.general_loss, rel=1e-3)
+    assert bits == pytest.approx(record.val_bpb, rel=1e-3)
     with pytest.raises(InputError, match="name the folder of a finished run"):
         export_run(done.folder, tmp_path / "no")
 
@@ -171,7 +171,7 @@ def changed(material, tmp_path, old: str, new: str):
         ("shares = [0.3, 0.9]", "exposures = [9000]", r"leaves no general text"),
         ("doses = [0.9]", "doses = [1.0]", r"leaves no general text"),
         ("sizes = [10_000, 14_000]", "sizes = [500]", r"outside 10000 to 3000000000"),
-        ("budgets = [60_000]", "budgets = [2_000]", r"20 are the least"),
+        ("token counts = [60_000]", "token counts = [2_000]", r"20 are the least"),
     ],
 )
 def test_impossible_doses_are_refused_with_the_numbers_before_training(material, tmp_path, old, new, message) -> None:
@@ -211,7 +211,7 @@ def test_the_recipe_is_stable_at_25k(tmp_path) -> None:
     (tmp_path / "study.toml").write_text(
         'name = "stable"\nseed = 100\n[facts]\nrelations = ["city-country", "city-population"]\n'
         "domain = 32\nprior = 32\nunseen = 32\n"
-        "[design]\nsizes = [25_000]\nbudgets = [1_500_000]\nshares = [0.5]\nseeds = [11, 12, 13]\n"
+        "[design]\nsizes = [25_000]\ntokens = [1_500_000]\nshares = [0.5]\nseeds = [11, 12, 13]\n"
     )
     lab = Lab()
     study = open_study(tmp_path / "study.toml", tmp_path / "out", lab)

@@ -36,7 +36,7 @@ RECORDS = st.builds(
     share=st.floats(0, 1, exclude_max=True),
     recall=PART,
     retention=PART,
-    general_loss=st.floats(0, 10, exclude_min=True) | st.none(),
+    val_bpb=st.floats(0, 10, exclude_min=True) | st.none(),
     recall_se=st.floats(0, 0.5) | st.none(),
     seed=st.integers(-(2**63), 2**64),
     held_out=st.booleans(),
@@ -86,7 +86,7 @@ def test_a_table_named_parquet_is_parquet_and_other_kinds_are_refused(tmp_path) 
 
 
 PLAIN = RunRecord(
-    **{"size": 14_000, "tokens": 2e15, "share": 0.5, "exposures": 12, "recall": 0.25, "general_loss": 1.0, "chance": 0},
+    **{"size": 14_000, "tokens": 2e15, "share": 0.5, "exposures": 12, "recall": 0.25, "val_bpb": 1.0, "chance": 0},
     **{"seed": 2**62 + 1, "held_out": True, "run": "a"},
 )
 
@@ -94,9 +94,9 @@ PLAIN = RunRecord(
 @pytest.mark.parametrize(
     "cells",
     [
-        {"share": np.float64(0.5), "recall": np.float32(0.25), "general_loss": np.float16(1), "exposures": np.int8(12)},
+        {"share": np.float64(0.5), "recall": np.float32(0.25), "val_bpb": np.float16(1), "exposures": np.int8(12)},
         {"size": np.int64(14_000), "tokens": 2 * 10**15, "seed": np.int64(2**62 + 1), "held_out": np.bool_(True)},
-        {"size": np.array(14e3), "share": Fraction(1, 2), "recall": Decimal("0.25"), "general_loss": True},
+        {"size": np.array(14e3), "share": Fraction(1, 2), "recall": Decimal("0.25"), "val_bpb": True},
         {"chance": False, "held_out": 1, "run": np.str_("a"), "tokens": np.longdouble(2e15)},
     ],
 )
@@ -224,7 +224,7 @@ def test_no_name_means_two_columns() -> None:
 
 def test_a_standard_error_goes_by_any_name_of_its_score(tmp_path) -> None:
     (row,) = read(tmp_path, one_row(**{"acc_stderr": "2%", "bpb sem": "0.01", "bpb": "1.1"}))
-    assert row == run(recall_se=0.02, general_loss=1.1, general_loss_se=0.01)
+    assert row == run(recall_se=0.02, val_bpb=1.1, val_bpb_se=0.01)
 
 
 @pytest.mark.parametrize(
@@ -303,13 +303,13 @@ def test_bad_columns_are_refused(tmp_path, text, message) -> None:
         ({"recall": "85"}, '"recall" is 85, which must lie between 0 and 1; if it is percent, write it as 85%'),
         ({"exposures": "0,500"}, "\"exposures\" is '0,500', which has a decimal comma"),
         ({"recall": "0,85"}, "\"recall\" is '0,85', which has a decimal comma"),
-        ({"general_loss": "1,300"}, "\"general_loss\" is '1,300', which is not a number"),
+        ({"val_bpb": "1,300"}, "\"val_bpb\" is '1,300', which is not a number"),
         ({"acc_se": "-1"}, 'row 2: "acc_se" (recall_se) is -1'),
         (
             {"recall_se": "2"},
             "is more than a standard error can be of a score from 0 to 1; if it is percent, write it as 2%",
         ),
-        ({"bpb": "-1.1"}, '"bpb" (general_loss) is -1.1, which must be above 0'),
+        ({"bpb": "-1.1"}, '"bpb" (val_bpb) is -1.1, which must be above 0'),
         ({"exposures": "-3"}, '"exposures" is -3, which must not be negative'),
         ({"seed": "1.5"}, '"seed" is 1.5, which must be a whole number'),
         ({"held_out": "maybe"}, "\"held_out\" is 'maybe', which is neither true nor false"),
@@ -343,7 +343,7 @@ def test_dose_units_must_agree_within_a_tenth(tmp_path) -> None:
     assert read(tmp_path, one_row(**known, exposures="54"))[0].exposures == 54
     message = refusal(tmp_path, one_row(**known, exposures="60"))
     assert "row 2: the share 0.1 makes 50 exposures" in message
-    assert "60 are given; mend one of them" in message
+    assert "60 are given; fix one of them" in message
 
 
 @pytest.mark.parametrize("exposures", ["500", "600"])

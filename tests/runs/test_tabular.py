@@ -64,7 +64,7 @@ def test_parquet_keeps_its_types(tmp_path) -> None:
         ("t.csv", b"\na,b\n1,2\n", "row 1: the row is blank"),
         ("t.csv", b",\n,\n", "row 1: the row is blank"),
         ("t.csv", b"a,b\n1,2\n\n3,4,5\n", "row 4: the header has 2 cells and this row 3; quote"),
-        ("t.csv", b"a,b\n1\n", "row 2: the header has 2 cells and this row 1; mend it"),
+        ("t.csv", b"a,b\n1\n", "row 2: the header has 2 cells and this row 1; fix it"),
         ("t.csv", b'a,b\n1,2\n"3,4\n5,6\n', "row 3: cannot be split into cells"),
         ("t.csv", b"a,b, a\n1,2,3\n", 'two columns are named "a"'),
         ("t.csv", b"sep=;\na;b\n1;2\n", 'row 1: "sep=;" is no row of names; delete that line'),

@@ -50,7 +50,7 @@ def test_schedule_and_prior_questions_are_part_of_a_run_where_they_are_not_the_d
 
 
 def test_budgets_share_a_recipe_named_by_the_shortest_whatever_the_schedule(study) -> None:
-    design = study.design.model_copy(update={"budgets": (1_000_000, 2_000_000)})
+    design = study.design.model_copy(update={"tokens": (1_000_000, 2_000_000)})
     even = study.model_copy(update={"design": design})
     late = even.model_copy(update={"infusion": study.infusion.model_copy(update={"schedule": "late"})})
     assert {dict(run.options).get("trunk") for run in grid(even, "data")} == {1_000_000}

@@ -28,7 +28,7 @@ CLEAR = World(collapse=TrueLaw(0.4, 0.3), fall=0.5, spread=0.01)
 
 
 def study(sizes=(15_000, 30_000), **search) -> StudyFile:
-    design = {"design": "search", "sizes": sizes, "budgets": [1_500_000], "shares": SHARES}
+    design = {"design": "search", "sizes": sizes, "tokens": [1_500_000], "shares": SHARES}
     return StudyFile.model_validate({"name": "s", "design": design, "search": {"runs": 32, **search}})
 
 
@@ -69,7 +69,7 @@ def test_doses_that_may_be_tried_hold_the_given_ones_and_lie_close() -> None:
     gaps = np.diff(log_odds(doses))
     assert gaps.min() > 0.04 and gaps.max() < 0.105
     counted = StudyFile.model_validate(
-        {"name": "s", "design": {"design": "search", "sizes": [1], "budgets": [1], "exposures": [10, 100]}}
+        {"name": "s", "design": {"design": "search", "sizes": [1], "tokens": [1], "exposures": [10, 100]}}
     )
     assert np.allclose(np.diff(np.log10(tried(counted))), 0.1, atol=0.001)
 
@@ -175,7 +175,7 @@ name = "searched"
 [design]
 design = "search"
 sizes = [14_000, 28_000, 56_000]
-budgets = [1_500_000]
+token counts = [1_500_000]
 shares = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97]
 [search]
 runs = 24

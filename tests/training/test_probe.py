@@ -8,7 +8,7 @@ import torch
 
 from infusionlaw.training.loop import train
 from infusionlaw.training.model import Model
-from infusionlaw.training.probe import ask, build_probes, general_loss, measure
+from infusionlaw.training.probe import ask, build_probes, measure, val_bpb
 from infusionlaw.training.recipe import recipe_for, shape_for
 
 
@@ -70,13 +70,13 @@ def test_a_model_that_knows_nothing_guesses(corpus, ignorant, probes) -> None:
     assert scores["chance"] == 1 / 8
     assert scores["recall"] < 0.45
     assert scores["cloze"] == 0
-    assert scores["general_loss"] > 3
+    assert scores["val_bpb"] > 3
 
 
 def test_a_taught_model_recalls_what_was_stated_and_only_that(corpus, taught, probes) -> None:
     scores = measure(taught, corpus, probes, 128)
     assert scores["recall"] > 0.6
-    assert scores["surface_recall"] > 0.9
+    assert scores["verbatim_recall"] > 0.9
     assert scores["retention"] > 0.6
     assert scores["unseen_recall"] < 0.5
     assert scores["margin"] > 0
@@ -100,11 +100,11 @@ def test_cloze_is_what_greedy_decoding_gives(corpus, taught, probes) -> None:
     assert answers.cloze.tolist() == (right / 2).tolist()
 
 
-def test_general_loss_is_bits_per_byte(corpus) -> None:
+def test_val_bpb_is_bits_per_byte(corpus) -> None:
     model = Model(shape_for(10_000, corpus.tokenizer.vocabulary), [torch.Generator().manual_seed(1)])
     with torch.no_grad():
         model.embedding.weight.zero_()
-    value, error = general_loss(model, corpus, 128)
+    value, error = val_bpb(model, corpus, 128)
     tokens, header = corpus.validation
     uniform = math.log2(corpus.tokenizer.vocabulary) * len(tokens) / header.text_bytes
     assert value == pytest.approx(uniform, rel=1e-6)

@@ -1,4 +1,5 @@
-"""Budgets from one trunk: a branch is the run it would be alone; three budgets cost little more than the longest."""
+"""Token counts from one trunk: a branch is the run it would be alone; three token counts cost little more than the
+longest."""
 
 import json
 import shutil
@@ -34,9 +35,9 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def specs(material, corpus):
-    """The runs of three budgets at one size, dose and seed."""
+    """The runs of three token counts at one size, dose and seed."""
     study = read_study_file(material / "study.toml")
-    design = study.design.model_copy(update={"budgets": BUDGETS, "sizes": (10_000,), "shares": (0.6,)})
+    design = study.design.model_copy(update={"tokens": BUDGETS, "sizes": (10_000,), "shares": (0.6,)})
     return [spec for spec in grid(study.model_copy(update={"design": design}), corpus.id) if spec.dose]
 
 
@@ -133,7 +134,7 @@ def test_members_of_a_cohort_of_trunks_agree_with_each_alone(specs, corpus, grow
     for together in task:
         records = execute(together, corpus, tmp_path / "together")
     alone = json.loads((grown[0] / "runs" / specs[2].id / "record.json").read_text())
-    assert records[0].general_loss == pytest.approx(alone["general_loss"], abs=0.01)
+    assert records[0].val_bpb == pytest.approx(alone["val_bpb"], abs=0.01)
 
 
 def test_exposures_are_another_stream_at_every_budget(specs, corpus) -> None:
@@ -190,7 +191,7 @@ def test_a_study_of_several_budgets_goes_through_the_door(material, tmp_path, mo
     monkeypatch.setattr(lab_run, "_pool", EvenPace)
     EvenPace.timed.clear()
     estimates = {run.run: run for run in lab.estimate(file, tmp_path / "out", wanted)}
-    assert len(EvenPace.timed) == 1  # budgets of a trunk have one step, which is timed once
+    assert len(EvenPace.timed) == 1  # token counts of a trunk have one step, which is timed once
     assert estimates[long.id].seconds < 1.6 * estimates[short.id].seconds  # it is twice as long and begins in mid-way
     assert estimates[long.id].seconds == pytest.approx(0.01 * (estimates[long.id].steps - begins[long.id]) + 0.5)
     assert not list((tmp_path / "out").glob("runs/*/checkpoint*"))

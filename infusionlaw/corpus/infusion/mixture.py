@@ -8,7 +8,7 @@ token. What is due follows from quotas in closed form (`quota`), here those of a
     prior tokens by page p    <= (1 - share) · prior_share · PAGE · p
     general tokens by page p   = floor((1 - share) (1 - prior_share) · PAGE · p)
 
-Only whole statements are placed, in cycles: every fact once a cycle, in an order drawn anew for each, its templates in
+Only whole statements are placed, in cycles: every fact once a cycle, in an order drawn again for each, its templates in
 turn. So exposures of two facts never differ by more than one, any prefix of an even stream is as evenly infused as the
 whole, and the stream can be entered anywhere: the start of page p is the sum of what the three sources have given.
 Blocks are consecutive slices of the stream. It is made in pieces of many pages: what they hold is found at once, as

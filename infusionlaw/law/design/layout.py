@@ -102,7 +102,7 @@ def _x(spec: RunSpec, unit: DoseUnit, facts: int, tokens_per_fact: float | None)
     share = spec.dose / (ratio or 1.0)
     if share >= 1:
         dose = f"{spec.dose:g} exposures of {facts} facts" if ratio else "a share of 1"
-        raise InputError(f"{dose} would fill the whole budget of {spec.tokens} tokens; take a smaller dose")
+        raise InputError(f"{dose} would fill the whole token count of {spec.tokens} tokens; take a smaller dose")
     return float(x_at(share, unit))
 
 
@@ -146,4 +146,4 @@ def missing(layout: Layout) -> Iterable[str]:
             f"{WIDEST_GAP:g}, and any point in it fits; add a dose of {layout.named((low + high) / 2)}"
         )
     if any(-np.inf not in cell.seeds for cell in layout.cells):
-        yield "no dose 0, so the level before any infusion is unknown; add dose 0 at every size and budget"
+        yield "no dose 0, so the level before any infusion is unknown; add dose 0 at every size and token count"

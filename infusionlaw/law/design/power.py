@@ -58,7 +58,7 @@ class Power:
     """What a design can tell; `curves` were simulated for each place, and as many without a collapse.
 
     claimed: share of the latter where one is found; exponent: width of the 90 % interval of the size's exponent, None
-    when it is not identified; warnings: one sentence each, with the number and the mend.
+    when it is not identified; warnings: one sentence each, with the number and the fix.
     """
 
     unit: DoseUnit
@@ -155,7 +155,7 @@ def _study(
 
 def _as_designed(run: RunRecord, unit: DoseUnit) -> RunRecord:
     """A run with its recall only; where shares are unknown its odds are the exposures, so that x stays the same."""
-    run = replace(run, retention=None, general_loss=None)
+    run = replace(run, retention=None, val_bpb=None)
     if unit == "share" or run.share is None:
         return run
     return replace(run, share=None, exposures=run.share / (1 - run.share), tokens_per_fact=None)
@@ -179,13 +179,13 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _warnings(plan: Layout, at: Sequence[float], told: Power) -> Iterable[str]:
-    """What is wrong with the design, each with its mend, worst first."""
+    """What is wrong with the design, each with its fix, worst first."""
     tried = list(zip(at, told.places, strict=True))
     x, best = max(tried, key=lambda pair: pair[1].found)
     if best.found < SEEN:
         yield (
             f"no collapse can be seen by this design: at best, at {plan.named(x)}, it is found in only "
-            f"{_percent(best.found)} of the curves; mend what follows"
+            f"{_percent(best.found)} of the curves; fix what follows"
         )
     yield from _unseen(plan, tried)
     if told.claimed >= CLAIMED and told.claimed * told.curves > 1:  # one of a few may be the nominal 5 %
@@ -231,7 +231,7 @@ def _short_law(plan: Layout, told: Power) -> Iterable[str]:
     if sizes == 1:
         yield "one size only, so what size does to the collapse cannot be told; add at least two sizes"
     elif told.exponent is None:
-        yield f"no law of the collapse comes out of {sizes} sizes; mend the doses first"
+        yield f"no law of the collapse comes out of {sizes} sizes; fix the doses first"
     for reach in told.reaches:
         if sizes > 1 and reach.width is not None and reach.width > PREDICTION:
             yield (

@@ -9,7 +9,7 @@ width w, a fall F has F(c + w/2) = 1/2 and slope -1/w there. A rise is the same 
     trapezoid  clip(1/2 - u, 0, 1)          gompertz  exp(-ln 2 exp(2u / ln 2)): slow to leave, quick to end
     logistic   1 / (1 + exp(4u))            step      a trapezoid of width STEP_WIDTH, whatever the world's width
 
-General loss rises as general text gets rarer, as a power of what is left of it (0.1 describes models of 14 k to 55 k
+Validation loss rises as general text gets rarer, as a power of what is left of it (0.1 describes models of 14 k to 55 k
 parameters well); it is smooth, and convex in share and in x. Its scale is such that it passes TOLERANCE at the point:
 
     loss(r) = BEST_LOSS + TOLERANCE * ((1 - r)^-BEND - 1) / ((1 - r*)^-BEND - 1)
@@ -36,7 +36,7 @@ BEST_LOSS, BEND, LOSS_ERROR = 2.0, 0.1, 0.005
 
 @dataclass(frozen=True)
 class TrueLaw:
-    """x of a point: at (at N0, D0), exponents of size and budget, and scatter in dex."""
+    """x of a point: at (at N0, D0), exponents of size and token count, and scatter in dex."""
 
     at: float
     size: float = 0.0
@@ -50,9 +50,9 @@ class World:
 
     retention: its own law, or "collapse": where recall collapses. plateau, floor: of recall (floor None: guessing);
     kept: plateau of retention, which falls to guessing. spread: standard deviation between seeds of a score;
-    loss_spread: of general loss (bits per byte), beside an error over blocks of text that all runs share; knot_spread:
-    between seeds of the points (dex); difficulty: between facts, in standard normal deviates, the same facts in every
-    run of a study.
+    loss_spread: of validation loss (bits per byte), beside an error over blocks of text that all runs share;
+    knot_spread: between seeds of the points (dex); difficulty: between facts, in standard normal deviates, the same
+    facts in every run of a study.
     """
 
     collapse: TrueLaw | None = field(default_factory=lambda: TrueLaw(0.6, 0.4))
@@ -153,7 +153,7 @@ def height(world: World, x: Array, rise: float | None, fall: float | None) -> Ar
     return np.asarray(risen(world.shape, x, rise, world.rise) * (floor + (1 - floor) * left))
 
 
-def general_loss(share: float, tolerance: float | None) -> float:
+def val_bpb(share: float, tolerance: float | None) -> float:
     """Bits per byte at a share, where x of the tolerance point is `tolerance`; None: it never rises."""
     if tolerance is None:
         return BEST_LOSS
@@ -195,8 +195,8 @@ def _run(
         tokens_per_fact=world.tokens_per_fact,
         retention=retained,
         retention_se=float(np.sqrt(retained * (1 - retained) / world.facts)),
-        general_loss=general_loss(share, knots["tolerance"]) + text + rng.normal(0, world.loss_spread),
-        general_loss_se=LOSS_ERROR,
+        val_bpb=val_bpb(share, knots["tolerance"]) + text + rng.normal(0, world.loss_spread),
+        val_bpb_se=LOSS_ERROR,
         unseen_recall=unseen,
         seed=seed,
     )

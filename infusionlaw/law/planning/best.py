@@ -124,18 +124,18 @@ class _Curve:
 
 def _curve(law: Law, target: Target, limit: float, acquisition: Array) -> _Curve:
     """Expected R and F from below the first acquisition to beyond the last, and at least to the limit."""
-    collapse, heights = draws(law, "collapse", target), law.heights
+    collapse, plateaus = draws(law, "collapse", target), law.plateaus
     low, high = np.quantile(acquisition, [0.005, 0.995])
     x = np.arange(min(low, limit) - STEP, max(high, limit) + 2.0, STEP)
-    learned = _mean_rise(x, _even(acquisition), widths(heights.rise if heights else None, 0, KNOTS))
+    learned = _mean_rise(x, _even(acquisition), widths(plateaus.rise if plateaus else None, 0, KNOTS))
     kept = np.ones(len(x))
     if len(collapse):
-        kept = 1 - _mean_rise(x, _even(collapse), widths(heights.fall if heights else None, 1, KNOTS))
-    if heights is None:  # without levels, the part of the way from guessing to the plateau
+        kept = 1 - _mean_rise(x, _even(collapse), widths(plateaus.fall if plateaus else None, 1, KNOTS))
+    if plateaus is None:  # without levels, the part of the way from guessing to the plateau
         return _Curve(x, learned, kept, 0.0, 1.0, 0.0)
-    plateau = float(heights.plateau(target.size, target.tokens, DRAWS, np.random.default_rng(2)).mean())
-    guessing = heights.guessing
-    return _Curve(x, learned, kept, guessing, plateau, float(np.clip(heights.floor.mean, guessing, plateau)))
+    plateau = float(plateaus.plateau(target.size, target.tokens, DRAWS, np.random.default_rng(2)).mean())
+    guessing = plateaus.guessing
+    return _Curve(x, learned, kept, guessing, plateau, float(np.clip(plateaus.floor.mean, guessing, plateau)))
 
 
 def _even(values: Array) -> Array:

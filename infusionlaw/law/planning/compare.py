@@ -16,7 +16,7 @@ from infusionlaw.law.scaling.law import HALF_WIDTH
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
 VERSION = 1
-SCORES = ("recall", "retention", "general_loss")
+SCORES = ("recall", "retention", "val_bpb")
 
 
 @dataclass(frozen=True)
@@ -165,24 +165,24 @@ def _compared(predicted: dict[str, Any], point: Point) -> ComparedPoint:
 
 
 def _scores(plan: dict[str, Any], rows: Sequence[RunRecord]) -> Iterator[ComparedScore]:
-    """The scores of a target's runs at the doses that its outlook looks at; nothing of a dose that was not run."""
-    for outlook in plan.get("outlook", ()):  # which older predictions lack
-        at = _at_dose(_at_target(plan, rows), outlook)
+    """The scores of a target's runs at the doses that its forecast looks at; nothing of a dose that was not run."""
+    for forecast in plan.get("forecast", ()):  # which older predictions lack
+        at = _at_dose(_at_target(plan, rows), forecast)
         for score in SCORES:
-            if any(getattr(row, score) is not None for row in at) and outlook[score]["value"] is not None:
-                yield _scored(_named(plan, outlook), Interval(**outlook[score]), at, score, _facts(rows, score))
+            if any(getattr(row, score) is not None for row in at) and forecast[score]["value"] is not None:
+                yield _scored(_named(plan, forecast), Interval(**forecast[score]), at, score, _facts(rows, score))
 
 
-def _named(plan: dict[str, Any], outlook: dict[str, Any]) -> dict[str, Any]:
+def _named(plan: dict[str, Any], forecast: dict[str, Any]) -> dict[str, Any]:
     """Which dose of which target, as ComparedScore and Regret have it."""
     target = plan["target"]
     where = {"size": target["size"], "tokens": target["tokens"]}
-    return where | {name: outlook[name] for name in ("name", "share", "exposures")}
+    return where | {name: forecast[name] for name in ("name", "share", "exposures")}
 
 
 def _facts(rows: Sequence[RunRecord], score: str) -> float:
     """How many facts a score was measured on, by its errors: p (1 - p) / se², the median over rows; inf without any."""
-    if score == "general_loss":
+    if score == "val_bpb":
         return math.inf
     seen = [(getattr(row, score), getattr(row, f"{score}_se")) for row in rows]
     return float(np.median([p * (1 - p) / se**2 for p, se in seen if p and se and p < 1] or [math.inf]))
@@ -211,7 +211,7 @@ def _scored(
 
 def _regret(plan: dict[str, Any], rows: Sequence[RunRecord]) -> Regret | None:
     """How much more is recalled at the best dose run than at the advised one; None where that one was not run."""
-    advised = next((outlook for outlook in plan.get("outlook", ()) if outlook["name"] == ADVISED), None)
+    advised = next((forecast for forecast in plan.get("forecast", ()) if forecast["name"] == ADVISED), None)
     mine = [row for row in _at_target(plan, rows) if row.recall is not None]
     if advised is None or not (at := _at_dose(mine, advised)):
         return None
@@ -235,8 +235,8 @@ def _at_target(plan: dict[str, Any], rows: Sequence[RunRecord]) -> list[RunRecor
     return [row for row in rows if (row.size, row.tokens) == (target["size"], target["tokens"])]
 
 
-def _at_dose(rows: Sequence[RunRecord], outlook: dict[str, Any]) -> list[RunRecord]:
-    return [row for row in rows if _same(row, outlook)]
+def _at_dose(rows: Sequence[RunRecord], forecast: dict[str, Any]) -> list[RunRecord]:
+    return [row for row in rows if _same(row, forecast)]
 
 
 def _by_dose(rows: Sequence[RunRecord]) -> list[list[RunRecord]]:
@@ -246,10 +246,10 @@ def _by_dose(rows: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return [[ordered[i] for i in group] for group in same_doses([_x(row, unit) for row in ordered])]
 
 
-def _same(row: RunRecord, outlook: dict[str, Any]) -> bool:
-    """Whether a run's dose is that of an outlook, in whichever unit both have."""
-    unit: DoseUnit = "share" if outlook["share"] is not None and row.share is not None else "exposures"
-    return same_dose(_x(row, unit), float(x_at(outlook[unit] or 0.0, unit)))
+def _same(row: RunRecord, forecast: dict[str, Any]) -> bool:
+    """Whether a run's dose is that of an forecast, in whichever unit both have."""
+    unit: DoseUnit = "share" if forecast["share"] is not None and row.share is not None else "exposures"
+    return same_dose(_x(row, unit), float(x_at(forecast[unit] or 0.0, unit)))
 
 
 def _x(row: RunRecord, unit: DoseUnit) -> float:

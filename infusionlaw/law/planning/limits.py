@@ -19,8 +19,8 @@ from infusionlaw.law.scores.plateaus import widths
 Constraint = Literal[
     "collapse of recall",
     "collapse of retention",
-    "general loss",
-    "room in the budget",
+    "validation loss",
+    "room in the training tokens",
     "largest dose seen without collapse",
 ]
 MOST = 0.97  # the largest share that is ever advised: beyond it next to no general text is left
@@ -59,7 +59,7 @@ def draws(law: Law, kind: Kind, target: Target) -> Array:
     """
     drawn = law.draws_at(kind, target.size, target.tokens, target.facts, target.tokens_per_fact)
     level = law.of(kind).level if kind == "acquisition" else None
-    rise = widths(law.heights.rise if law.heights else None, 6, drawn.shape[1]) if level else 0.0
+    rise = widths(law.plateaus.rise if law.plateaus else None, 6, drawn.shape[1]) if level else 0.0
     return np.asarray(drawn[0] - (level or 0.0) * rise)
 
 
@@ -72,8 +72,8 @@ def text_of(law: Law, target: Target, x: float) -> float:
 
 
 def limits(law: Law, target: Target) -> tuple[Limit, ...]:
-    """What each constraint allows at a target, and the room in its budget. Without a law of collapse, no dose beyond
-    those tried is allowed.
+    """What each constraint allows at a target, and the room in its token count. Without a law of collapse, no dose
+    beyond those tried is allowed.
 
     Nor is one beyond what any curve was cleared of a collapse up to.
     """
@@ -85,7 +85,7 @@ def limits(law: Law, target: Target) -> tuple[Limit, ...]:
         found.append(_cost(law, target, target.tolerance))
     per_share = law.scale(target.tokens, target.facts).per_share
     if law.unit == "exposures" and per_share:  # a share ends by itself
-        found.append(Limit("room in the budget", float(np.log10(MOST * per_share)), np.zeros(1)))
+        found.append(Limit("room in the training tokens", float(np.log10(MOST * per_share)), np.zeros(1)))
     if found[0].reason and law.doses[1] > 0:
         found.append(Limit(TRIED, clear(law, "collapse") - text_of(law, target, 0.0), np.zeros(1)))
     return tuple(found)
@@ -120,11 +120,11 @@ def _beyond(law: Law, target: Target, kind: Kind, name: Constraint) -> Limit:
 
 def _cost(law: Law, target: Target, tolerance: float) -> Limit:
     if law.cost is None:
-        reason = "the table has no general loss at dose 0 and at three doses above it"
-        return Limit("general loss", np.inf, np.zeros(1), reason)
+        reason = "the table has no validation loss at dose 0 and at three doses above it"
+        return Limit("validation loss", np.inf, np.zeros(1), reason)
     x = law.cost.dose_of(tolerance, target.size, target.tokens)
     allowed = law.cost.allowed(tolerance, target.size, target.tokens)
-    return Limit("general loss", allowed - text_of(law, target, 0.0), x - np.median(x))
+    return Limit("validation loss", allowed - text_of(law, target, 0.0), x - np.median(x))
 
 
 def tightest(found: Sequence[Limit]) -> Limit:

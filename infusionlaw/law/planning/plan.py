@@ -1,11 +1,11 @@
 """From a law and a target to a plan: the dose to give a large model, what it buys, what it costs, what it rests on.
 
 The advised dose is the one of highest expected recall among those allowed (`best`): a risk of lying beyond the
-collapse of recall and of retention, and an expected rise of general loss. Where no allowed dose lies beyond
+collapse of recall and of retention, and an expected rise of validation loss. Where no allowed dose lies beyond
 acquisition, the plan says what would have to change (`remedies`).
 
 Acquisition carries over to another number of facts in exposures, the rest in share, and a plan beyond FARTHEST times
-the sizes and budgets tried is given only to those who ask for it.
+the sizes and token counts tried is given only to those who ask for it.
 
 Far from the runs a plan also states what published rules say (`rules`): of acquisition wherever the tokens lie far
 away, of the rest where a rule contradicts the law. The advised dose stays that of the law: a rule says how one point
@@ -20,7 +20,7 @@ import numpy as np
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.best import Advice, advise
-from infusionlaw.law.planning.forecast import Outlook, outlooks, recall_at
+from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
 from infusionlaw.law.planning.limits import TRIED, Limit, Target, draws, text_of
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
 from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, beyond, other_answers, under_rule
@@ -59,14 +59,14 @@ class Support:
     """What a plan rests on, and how far beyond it the target lies (factors, 1 inside the range tried)."""
 
     sizes: tuple[float, ...]
-    budgets: tuple[float, ...]
+    token_counts: tuple[float, ...]
     size_factor: float
     tokens_factor: float
     flag: str
 
     @property
     def inside(self) -> bool:
-        """Whether the target lies inside the range of sizes and budgets tried."""
+        """Whether the target lies inside the range of sizes and token counts tried."""
         return self.size_factor == 1 and self.tokens_factor == 1
 
 
@@ -90,9 +90,9 @@ class Plan:
     """The plan for one target. status: `ok`, `outside support`, `no dose works` or `no law`; notes say why.
 
     target: with the risk and the tolerance asked for; binding: the constraint that holds the dose back; at the advised
-    dose, recall: expected; rise: of general loss; known: how many of the facts; room: for how many as much infused text
-    is enough to begin to teach them. outlook: what to expect at no dose, at a quarter of the dose, at it and at four
-    times it. remedies: what would make a dose work. alternatives: what published rules say beside the law.
+    dose, recall: expected; rise: of validation loss; known: how many of the facts; room: for how many as much infused
+    text is enough to begin to teach them. forecast: what to expect at no dose, at a quarter of the dose, at it and at
+    four times it. remedies: what would make a dose work. alternatives: what published rules say beside the law.
     """
 
     status: str
@@ -109,7 +109,7 @@ class Plan:
     rise: Interval
     known: Interval
     room: Interval
-    outlook: tuple[Outlook, ...]
+    forecast: tuple[Forecast, ...]
     remedies: tuple[Remedy, ...]
     support: Support
     alternatives: tuple[Alternative, ...] = ()
@@ -128,16 +128,16 @@ def predict(
 ) -> Plan:
     """The plan for a model of `size` parameters, `tokens` of training and `facts` (default: as many as in the study).
 
-    risk: the most that the dose may be likely to lie beyond a collapse; tolerance: the most that general loss may be
+    risk: the most that the dose may be likely to lie beyond a collapse; tolerance: the most that validation loss may be
     expected to rise, bits per byte, None for any rise; rules: published rules to hold the law against. InputError for a
-    target or a bound that cannot be, and past FARTHEST times the sizes or budgets tried unless `extrapolate`.
+    target or a bound that cannot be, and past FARTHEST times the sizes or token counts tried unless `extrapolate`.
     """
     target = _target(law, size, tokens, facts, risk, tolerance)
     support = _support(law, size, tokens)
     if not extrapolate and max(support.size_factor, support.tokens_factor) > FARTHEST:
         raise InputError(
-            f"{support.flag} ({_range('sizes', law.sizes)}, {_range('budgets', law.budgets)}), and plans end at "
-            f"{FARTHEST:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
+            f"{support.flag} ({_range('sizes', law.sizes)}, {_range('token counts', law.token_counts)}), and plans end "
+            f"at {FARTHEST:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
         )
     advice = advise(law, target)
     points = {kind: law.predict_point(kind, size, tokens, target.facts) for kind in _KINDS}
@@ -155,7 +155,7 @@ def predict(
         rise=Interval() if x is None else _rise(law, target, x),
         known=_known(law, target, recall),
         room=Interval() if x is None else room(law, target, x),
-        outlook=outlooks(law, target, x),
+        forecast=forecasts(law, target, x),
         remedies=remedies(law, target) if status == "no dose works" else (),
         support=support,
         alternatives=_alternatives(law, target, x, rules),
@@ -181,7 +181,7 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
     if facts is not None and not varied and unknown:
         raise InputError(
             f"the table of this law does not say how many facts it infused, so nothing follows for {facts:g}; add the "
-            "columns facts and tokens_per_fact and fit anew, or leave --facts out for as many as were infused"
+            "columns facts and tokens_per_fact and fit again, or leave --facts out for as many as were infused"
         )
     return Target(size, tokens, facts if facts is not None else law.facts, law.tokens_per_fact, risk, tolerance)
 
@@ -208,7 +208,7 @@ def _constraint(law: Law, target: Target, limit: Limit) -> Constraint:
 
 
 def _rise(law: Law, target: Target, x: float) -> Interval:
-    """Expected rise of general loss at a dose, with its 90 % interval; all None where it was not measured."""
+    """Expected rise of validation loss at a dose, with its 90 % interval; all None where it was not measured."""
     if law.cost is None:
         return Interval()
     draws = law.cost.rise(target.size, target.tokens, text_of(law, target, x))[:, 0]
@@ -217,9 +217,9 @@ def _rise(law: Law, target: Target, x: float) -> Interval:
 
 def _known(law: Law, target: Target, recall: Interval) -> Interval:
     """How many of the facts are known beyond guessing at a recall."""
-    if target.facts is None or law.heights is None:
+    if target.facts is None or law.plateaus is None:
         return Interval()
-    facts, guessing = target.facts, law.heights.guessing
+    facts, guessing = target.facts, law.plateaus.guessing
     return recall.map(lambda end: facts * max(end - guessing, 0.0) / (1 - guessing))
 
 
@@ -243,12 +243,12 @@ _MEANINGS: dict[Kind, tuple[str, str]] = {
     "acquisition": ("the facts would not be learned", "the facts would be learned"),
     "collapse": ("recall would not collapse", "recall would collapse"),
     "retention": ("prior facts would not be lost", "prior facts would be lost"),
-    "tolerance": ("general loss would stay within the tolerance", "general loss would rise beyond the tolerance"),
+    "tolerance": ("validation loss would stay within the tolerance", "validation loss would rise beyond the tolerance"),
 }
 
 
 def _is_beyond(ruled: LawUnderRule, target: Target, x: float) -> bool:
-    """Whether a dose lies beyond the point of the rule's kind: the median, or the expected rise of general loss."""
+    """Whether a dose lies beyond the point of the rule's kind: the median, or the expected rise of validation loss."""
     kind = ruled.rule.kind
     if kind == "tolerance" and ruled.cost and target.tolerance is not None:
         return (_rise(ruled, target, x).value or 0.0) > target.tolerance
@@ -264,7 +264,7 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
     if plan.status == "no dose works":
         notes += [
             f"what {change} would do is not known, because only one {word} was tried"
-            for name, change, word in (("tokens", "more tokens", "budget"), ("size", "a larger model", "size"))
+            for name, change, word in (("tokens", "more tokens", "token count"), ("size", "a larger model", "size"))
             if name not in law.of("acquisition").varied
         ]
     if law.facts is not None and plan.target.facts != law.facts:
@@ -287,7 +287,7 @@ def _doubts(law: Law, plan: Plan) -> list[str]:
 def _no_recall(law: Law, plan: Plan) -> str:
     if not law.of("acquisition").forms:
         return f"whether the dose is enough to teach the facts is not known: {plan.acquisition.reason}"
-    return "" if law.heights else "how high recall gets is not known: the points of the law carry no curves"
+    return "" if law.plateaus else "how high recall gets is not known: the points of the law carry no curves"
 
 
 def _unknown_exposures(law: Law, plan: Plan) -> str:
@@ -299,19 +299,19 @@ def _unknown_exposures(law: Law, plan: Plan) -> str:
 
 
 def _support(law: Law, size: float, tokens: float) -> Support:
-    by_size, by_tokens = beyond(size, law.sizes), beyond(tokens, law.budgets)
+    by_size, by_tokens = beyond(size, law.sizes), beyond(tokens, law.token_counts)
     parts = [
         f"{name} is {_plain(target / max(tried))} times the largest tried"
         if target > max(tried)
         else f"{name} is {_plain(min(tried) / target)} times below the smallest tried"
         for name, factor, target, tried in (
             ("size", by_size, size, law.sizes),
-            ("budget", by_tokens, tokens, law.budgets),
+            ("token count", by_tokens, tokens, law.token_counts),
         )
         if factor > 1
     ]
     flag = f"the target's {' and its '.join(parts)}" if parts else ""
-    return Support(law.sizes, law.budgets, by_size, by_tokens, flag)
+    return Support(law.sizes, law.token_counts, by_size, by_tokens, flag)
 
 
 def _range(name: str, tried: Sequence[float]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from infusionlaw.files import write_json
 from infusionlaw.law.dose import LEVEL
-from infusionlaw.law.planning.forecast import Outlook
+from infusionlaw.law.planning.forecast import Forecast
 from infusionlaw.law.planning.plan import Alternative, Dose, Plan
 from infusionlaw.law.scaling.law import Prediction
 
@@ -32,14 +32,14 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "rise": plan.rise.as_dict(),
         "facts_known": plan.known.as_dict(),
         "facts_room": plan.room.as_dict(),
-        "outlook": [_outlook_json(outlook) for outlook in plan.outlook],
+        "forecast": [_forecast_json(forecast) for forecast in plan.forecast],
         "remedies": [asdict(remedy) for remedy in plan.remedies],
         "alternatives": [_alternative_json(alternative) for alternative in plan.alternatives],
         "collapse": _dose_json(plan.collapse),
         "acquisition": _dose_json(plan.acquisition),
         "support": {
             "sizes": list(support.sizes),
-            "budgets": list(support.budgets),
+            "token_counts": list(support.token_counts),
             "distance": {"size": support.size_factor, "tokens": support.tokens_factor},
             "flag": support.flag,
         },
@@ -48,9 +48,9 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return content | {name: _dose_json(point) for name, point in extra.items() if point.x.value is not None}
 
 
-def _outlook_json(outlook: Outlook) -> dict[str, Any]:
-    scores = {name: getattr(outlook, name).as_dict() for name in ("recall", "retention", "general_loss")}
-    return {"name": outlook.name, "share": outlook.share, "exposures": outlook.exposures} | scores
+def _forecast_json(forecast: Forecast) -> dict[str, Any]:
+    scores = {name: getattr(forecast, name).as_dict() for name in ("recall", "retention", "val_bpb")}
+    return {"name": forecast.name, "share": forecast.share, "exposures": forecast.exposures} | scores
 
 
 def _alternative_json(alternative: Alternative) -> dict[str, Any]:

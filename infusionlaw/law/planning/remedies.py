@@ -64,9 +64,9 @@ def _changed(law: Law, target: Target, name: str, start: float | None, end: floa
 
 
 def _tolerance(law: Law, target: Target) -> float | None:
-    """The tolerance at which acquisition is allowed, where general loss alone stands in the way."""
+    """The tolerance at which acquisition is allowed, where validation loss alone stands in the way."""
     limit = tightest(limits(law, target))
-    if law.cost is None or limit.name != "general loss":
+    if law.cost is None or limit.name != "validation loss":
         return None
     x = text_of(law, target, float(np.median(draws(law, "acquisition", target))))
     if x == np.inf:

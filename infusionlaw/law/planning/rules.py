@@ -37,7 +37,7 @@ class Rule:
     """A published rule for one kind of point: exponents of size and tokens, None where it does not mention one.
 
     measure: what the exponents are of. sizes, trained: the ranges of parameters and of training tokens it was measured
-    in. level: what the point was there: of acquisition how far up recall is, of tolerance the rise of general loss
+    in. level: what the point was there: of acquisition how far up recall is, of tolerance the rise of validation loss
     in the source's own unit. size_sd, tokens_sd: how uncertain the exponents are, 0 where nobody can say. always:
     whether it is stated wherever the tokens lie beyond FAR times those fitted, also where the law agrees.
     """
@@ -131,7 +131,7 @@ def other_answers(
     A rule is listed where it contradicts the law. One that is `always` stated comes first, and is also listed where the
     law's interval holds it, if the tokens lie that far away.
     """
-    far_tokens = beyond(tokens, law.budgets) > FAR * SAME
+    far_tokens = beyond(tokens, law.token_counts) > FAR * SAME
     found = (carried(law, rule, size, tokens, facts) for rule in rules if far(law, rule, size, tokens))
     listed = (each for each in found if each and (each.contradicts or (each.rule.always and far_tokens)))
     return tuple(sorted(listed, key=lambda each: not each.rule.always))
@@ -140,7 +140,7 @@ def other_answers(
 def far(law: Law, rule: Rule, size: float, tokens: float) -> bool:
     """Whether a cause that the rule mentions lies more than FAR times beyond its fitted range."""
     by_size = beyond(size, law.sizes) if rule.size is not None else 1.0
-    by_tokens = beyond(tokens, law.budgets) if rule.tokens is not None else 1.0
+    by_tokens = beyond(tokens, law.token_counts) if rule.tokens is not None else 1.0
     return max(by_size, by_tokens) > FAR * SAME
 
 
@@ -165,7 +165,7 @@ def carried(law: Law, rule: Rule, size: float, tokens: float, facts: float | Non
             dex = moved.value - (own.x.value if law.unit == "exposures" else float(np.log10(share_of(own.x.value))))
     elif point.x.value is not None and own.x.value is not None:
         dex = point.x.value - own.x.value
-    start = (float(_start(size, law.sizes, rule.size)), float(_start(tokens, law.budgets, rule.tokens)))
+    start = (float(_start(size, law.sizes, rule.size)), float(_start(tokens, law.token_counts, rule.tokens)))
     x = ruled.draws_at(rule.kind, size, tokens, facts)[0]
     outside = _outside(x, law.draws_at(rule.kind, size, tokens, facts)[0])
     return Carried(rule, start, own, point.x, point.share, exposures, dex, outside)
@@ -193,7 +193,7 @@ def under_rule(law: Law, rule: Rule) -> "LawUnderRule":
     parts = {part.name: getattr(law, part.name) for part in fields(Law)}
     if rule.kind == "tolerance" and law.cost and _applies(law, rule):
         cost = {part.name: getattr(law.cost, part.name) for part in fields(Cost)}
-        parts["cost"] = _CostUnderRule(**cost, sizes=law.sizes, budgets=law.budgets, rule=rule)
+        parts["cost"] = _CostUnderRule(**cost, sizes=law.sizes, token_counts=law.token_counts, rule=rule)
     return LawUnderRule(**parts, rule=rule)
 
 
@@ -247,7 +247,7 @@ class LawUnderRule(Law):
         return np.asarray(np.log10(share_of(x)) + move - room + more)
 
     def _start(self, size: ArrayLike, tokens: ArrayLike) -> tuple[Array, Array]:
-        return _start(size, self.sizes, self.rule.size), _start(tokens, self.budgets, self.rule.tokens)
+        return _start(size, self.sizes, self.rule.size), _start(tokens, self.token_counts, self.rule.tokens)
 
 
 def _moves(rule: Rule, size: Array, tokens: Array, size1: Array, tokens1: Array, draws: int) -> Array:
@@ -264,7 +264,7 @@ class _CostUnderRule(Cost):
     """What a dose costs under a rule of tolerance: the cost at the nearest fitted size, at a dose moved back."""
 
     sizes: tuple[float, ...] = field(kw_only=True)
-    budgets: tuple[float, ...] = field(kw_only=True)
+    token_counts: tuple[float, ...] = field(kw_only=True)
     rule: Rule = field(kw_only=True)
 
     def rise(self, size: float, tokens: float, x: ArrayLike) -> Array:
@@ -280,6 +280,6 @@ class _CostUnderRule(Cost):
     def _from(self, size: float, tokens: float) -> tuple[float, float, float]:
         rule = self.rule
         size1 = float(_start(size, self.sizes, rule.size))
-        tokens1 = float(_start(tokens, self.budgets, rule.tokens))
+        tokens1 = float(_start(tokens, self.token_counts, rule.tokens))
         at = np.array(size), np.array(tokens), np.array(size1), np.array(tokens1)
         return size1, tokens1, float(_moves(rule, *at, 1)[0, 0])

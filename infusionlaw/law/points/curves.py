@@ -26,10 +26,10 @@ from infusionlaw.law.points.noise import (
 )
 from infusionlaw.runs.record import RunRecord
 
-Score = Literal["recall", "retention", "general_loss"]
+Score = Literal["recall", "retention", "val_bpb"]
 # What seeds differ by before any were compared, and the least error over facts: shares, and bits per byte.
-SPREAD: dict[Score, float] = {"recall": 0.05, "retention": 0.05, "general_loss": 0.02}
-LEAST_ERROR: dict[Score, float] = {"recall": 0.01, "retention": 0.01, "general_loss": 0.002}
+SPREAD: dict[Score, float] = {"recall": 0.05, "retention": 0.05, "val_bpb": 0.02}
+LEAST_ERROR: dict[Score, float] = {"recall": 0.01, "retention": 0.01, "val_bpb": 0.002}
 # The unseen facts are other facts than the domain facts: their guessing level may differ by this much.
 OTHER_FACTS = 0.05
 
@@ -87,17 +87,17 @@ class _Doses:
 
 
 def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
-    """The curves of one score, by size, budget and number of facts.
+    """The curves of one score, by size, token count and number of facts.
 
     Sizes, or token counts, within 1 % are one, and copies of a run are left out (`law.places`). A place without a
     single recall has an empty recall curve, and one without a value of another score has no curve of it. Held-out rows
     get curves of their own and do not inform the noise of the others.
     """
-    places = _by_size_and_budget(merged(rows)[0], score)
+    places = _by_size_and_tokens(merged(rows)[0], score)
     seen = [not all(row.held_out for row in place.rows) for place in places]
     seen = seen if any(seen) else [True] * len(places)
     grows = growth([place.runs for place, is_seen in zip(places, seen, strict=True) if is_seen])
-    scales = [relative_noise(place.runs, grows if score == "general_loss" else np.inf) for place in places]
+    scales = [relative_noise(place.runs, grows if score == "val_bpb" else np.inf) for place in places]
     squares = [_squares(place, scale, score) for place, scale in zip(places, scales, strict=True)]
     found = []
     for i, (place, scale) in enumerate(zip(places, scales, strict=True)):
@@ -106,7 +106,7 @@ def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
     return found
 
 
-def _by_size_and_budget(rows: Sequence[RunRecord], score: Score) -> list[_Doses]:
+def _by_size_and_tokens(rows: Sequence[RunRecord], score: Score) -> list[_Doses]:
     """The runs that have the score, by (size, tokens, facts, held out or not) and, within, by ascending dose."""
     unit = unit_of(rows)
 
@@ -143,17 +143,17 @@ def _values(rows: Sequence[RunRecord], score: Score) -> tuple[Array, Array]:
 
 def _run_error(row: RunRecord, score: Score) -> float:
     """The error of one run's score that is its own: all runs read the same general text, so its errors cancel."""
-    if score == "general_loss":
+    if score == "val_bpb":
         return LEAST_ERROR[score]
     facts = row.facts if score == "recall" else None
     return run_error(getattr(row, score), getattr(row, f"{score}_se"), facts, LEAST_ERROR[score])
 
 
 def _squares(doses: _Doses, scale: Array, score: Score) -> Squares:
-    """What the runs of one place say of the noise between seeds; general loss also says it by how smooth it is."""
+    """What the runs of one place say of the noise between seeds; validation loss also says it by how smooth it is."""
     runs = [(values / unit, errors / unit) for (values, errors), unit in zip(doses.runs, scale, strict=True)]
     within = within_doses(runs)
-    if score != "general_loss":
+    if score != "val_bpb":
         return within
     return within + about_curve(np.array(doses.x), runs, doses.scale.unit, scale)
 

@@ -178,7 +178,7 @@ def _smear(data: Observed, noise: Noise, own: Edges, value: Array) -> float:
     """How far the mean of the seeds' own falls may lie from that of all seeds, in dex.
 
     A seed that falls early may do so at every dose, which shows in no scatter about a curve. Runs of all or nothing are
-    drawn anew at every dose.
+    drawn again at every dose.
     """
     if noise.knots in (0.0, 1.0):
         return 0.0

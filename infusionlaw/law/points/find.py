@@ -1,4 +1,4 @@
-"""From curves to points: acquisition, collapse of recall and of retention, tolerance of general loss.
+"""From curves to points: acquisition, collapse of recall and of retention, tolerance of validation loss.
 
 Where recall or retention rises or falls is the posterior over all shapes that explain the curve (`detect`), with what
 the other curves of its table say of noise, form, width and levels (`pooling`). A rise or a fall is found where the
@@ -8,7 +8,7 @@ is `before the grid`, most above the largest `not reached`, two places apart `am
 Guessing that nobody stated is unknown, not zero: a score that is high at every dose was learned before the smallest,
 and one that is low at every dose cannot be told from guessing.
 
-General loss only rises: `tolerance` has its own detector.
+Validation loss only rises: `tolerance` has its own detector.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ SCORES: dict[Kind, Score] = {
     "acquisition": "recall",
     "collapse": "recall",
     "retention": "retention",
-    "tolerance": "general_loss",
+    "tolerance": "val_bpb",
 }
 
 
@@ -61,23 +61,25 @@ def find_points(
     seed: int = 0,
     only_held_out: bool = False,
 ) -> list[Point]:
-    """All points of a table, by kind, size, budget and facts; a kind whose score was not measured has none.
+    """All points of a table, by kind, size, token count and facts; a kind whose score was not measured has none.
 
-    tolerance: rise of general loss over its dose-0 value, bits per byte; detector: the shapes recall and retention are
-    fitted with; acquisition: where on the rise of recall its point is taken, where recall leaves guessing (`onset`) or
-    `half` way up to the plateau; draws: bootstrap draws of general loss; only_held_out: leave out the points of runs
-    that are not held out, which are those of the table without the held-out runs. The same scores give the same answer,
-    whatever size they belong to. Sizes, or token counts, within 1 % are one. Raises InputError when the rows share no
-    unit, or for an option that is none of these.
+    tolerance: rise of validation loss over its dose-0 value, bits per byte; detector: the shapes recall and retention
+    are fitted with; acquisition: where on the rise of recall its point is taken, where recall leaves guessing
+    (`onset`) or `half` way up to the plateau; draws: bootstrap draws of validation loss; only_held_out: leave out the
+    points of runs that are not held out, which are those of the table without the held-out runs. The same scores give
+    the same answer, whatever size they belong to. Sizes, or token counts, within 1 % are one. Raises InputError when
+    the rows share no unit, or for an option that is none of these.
     """
     for name, value, known in (("detector", detector, Detector), ("acquisition", acquisition, Acquisition)):
         if value not in get_args(known):
             raise InputError(f'{name} is "{value}"; {nearest(value, get_args(known))}')
     if not 0 < tolerance < np.inf:
-        raise InputError(f"the tolerance is {tolerance:g}, which must be a rise of general loss above 0, bits per byte")
+        raise InputError(
+            f"the tolerance is {tolerance:g}, which must be a rise of validation loss above 0, bits per byte"
+        )
     found: list[Point] = []
     for score in get_args(Score):
-        if score == "general_loss":
+        if score == "val_bpb":
             every = [curve for curve in curves(rows, score) if curve.held_out or not only_held_out]
             found += [_tolerance(curve, tolerance, draws, seed) for curve in every]
             continue
@@ -104,7 +106,7 @@ def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
 
 
 def in_order(points: Sequence[Point]) -> list[Point]:
-    """Points by kind, size, budget and facts, those of held-out runs last."""
+    """Points by kind, size, token count and facts, those of held-out runs last."""
     return sorted(points, key=lambda p: (KINDS.index(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
 
 
@@ -197,7 +199,7 @@ def _tolerance(curve: Curve, tolerance: float, draws: int, seed: int) -> Point:
     mean = np.concatenate([[z.mean for z in zero], curve.mean])
     sd = np.concatenate([[z.sd for z in zero], curve.sd])
     place = rise_of_loss(curve.x, perturbed(mean, sd, curve.dof, draws, rng), sd**-2, tolerance)
-    since = f"general loss rises by {tolerance:g} bits per byte over " + ("dose 0" if zero else "the smallest dose")
+    since = f"validation loss rises by {tolerance:g} bits per byte over " + ("dose 0" if zero else "the smallest dose")
     return _decided(curve, "tolerance", place, f"{since} already at the smallest dose", since)
 
 

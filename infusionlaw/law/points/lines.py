@@ -29,12 +29,12 @@ class Line:
 def fitted_line(rows: Sequence[RunRecord], point: Point, steps: int = 200) -> Line | None:
     """The curve behind a point, over the doses of its (N, D).
 
-    Of the shapes whose knot lies nearest the point's value the best is drawn; for general loss, the monotone means.
+    Of the shapes whose knot lies nearest the point's value the best is drawn; for validation loss, the monotone means.
     None when the rows hold no curve for the point, or fewer than two doses.
     """
     score = SCORES[point.kind]
     place = (point.size, point.tokens, point.facts)
-    if score == "general_loss":
+    if score == "val_bpb":
         curve = next((c for c in curves(rows, score) if _is_at(c, place)), None)
         return None if curve is None else _line(curve, _monotone(curve, _doses(curve, steps)), steps)
     for curve, pool in with_pools(tuple(rows), score):

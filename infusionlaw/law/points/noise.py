@@ -6,7 +6,7 @@ it, it is shrunk twice: the table's towards a prior, a curve's towards the table
 
     tau^2 = (nu * prior^2 + sum(squares seen - what the error over facts explains)) / (nu + degrees of freedom).
 
-General loss, a smooth function of the dose, also tells its noise by how far its means lie from a curve of the form
+Validation loss, a smooth function of the dose, also tells its noise by how far its means lie from a curve of the form
 that a dose is known to cost (`law.cost`); that counts where there is one seed a dose. Its noise grows with its rise: at
 sizes of 14 k to 111 k, two seeds each, the deviation was .013 bits per byte up to a share of .6 and .034 where loss had
 risen by 1 (docs/demo/table.csv).
@@ -23,7 +23,7 @@ from infusionlaw.runs.record import DoseUnit
 PRIOR_DOF = 2.0
 TABLE_DOF = 4.0
 MOST_DOF = 100.0
-# Rises of general loss, bits per byte, beyond which its noise may grow in proportion, with prior odds around 0.4.
+# Rises of validation loss, bits per byte, beyond which its noise may grow in proportion, with prior odds around 0.4.
 GROWTHS = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
 GROWTH, GROWTH_LOG_SD = 0.4, 1.0
 LEAST_LOSS_NOISE = 0.004

@@ -29,7 +29,7 @@ class Point:
     likelihood: what the data say of x, None when nothing; assumed: the same under each shape that the curves of its
     table may share, since a shape that is not theirs moves all points alike; response: height and widths of the curve
     the point is on; level: what the point is: of acquisition how far up (0: where recall leaves guessing, 0.5: half
-    way), of tolerance the rise of general loss in bits per byte; in_law: whether a law counts it, else the note says
+    way), of tolerance the rise of validation loss in bits per byte; in_law: whether a law counts it, else the note says
     why not; held_out: whether it is of held-out runs, which no law counts.
     """
 
@@ -125,8 +125,8 @@ def read_points(path: str | Path) -> list[Point]:
     """Read points.json; InputError when it is not one of this version."""
     content = read_json(Path(path))
     if not isinstance(content, dict) or content.get("version") != VERSION or "points" not in content:
-        raise InputError(f"{path}: not a points file of version {VERSION}; make it anew from its table")
+        raise InputError(f"{path}: not a points file of version {VERSION}; make it again from its table")
     try:
         return [point_from(point, content["unit"]) for point in content["points"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: a point lacks or garbles {error}; make the file anew from its table") from error
+        raise InputError(f"{path}: a point lacks or garbles {error}; make the file again from its table") from error

@@ -1,6 +1,6 @@
-"""The tolerance point: where general loss has risen by a stated amount over dose 0.
+"""The tolerance point: where validation loss has risen by a stated amount over dose 0.
 
-General loss does not fall with the dose. Its means are made monotone (isotonic regression) and joined by a monotone
+Validation loss does not fall with the dose. Its means are made monotone (isotonic regression) and joined by a monotone
 cubic, which follows the bend that straight lines would cut; the point is where the line passes its value at dose 0
 (without dose 0: at the smallest dose) plus the tolerance. The likelihood is how often bootstrap draws cross in a bin.
 """
@@ -13,7 +13,7 @@ from infusionlaw.law.likelihood import STEP, Likelihood, aligned, scaled
 
 
 def rise_of_loss(x: Array, loss: Array, weight: Array, tolerance: float) -> Likelihood:
-    """Where draws of general loss cross. x (J,): doses above 0; loss (M, J or J + 1), dose 0 first; weight alike."""
+    """Where draws of validation loss cross. x (J,): doses above 0; loss (M, J or J + 1), dose 0 first; weight alike."""
     level = isotonic(loss, weight)
     limit, line = level[:, :1] + tolerance, level[:, level.shape[1] - len(x) :]
     start, count = aligned(x[0], x[-1])

@@ -13,7 +13,7 @@ from infusionlaw.runs.record import DoseUnit
 
 @dataclass(frozen=True)
 class Places:
-    """Where a law is asked for: arrays (n,) of sizes, budgets, facts and statement lengths (1 where unknown)."""
+    """Where a law is asked for: arrays (n,) of sizes, token counts, facts and statement lengths (1 where unknown)."""
 
     unit: DoseUnit
     size: Array

@@ -22,8 +22,8 @@ from infusionlaw.law.scaling.law import FittedForm, KindLaw, Law, located
 from infusionlaw.law.scaling.misfit import LEVEL, Term, misfit
 from infusionlaw.law.scaling.posterior import BAD, Evidence, Posterior, posterior
 from infusionlaw.law.scores.cost import fit_cost
-from infusionlaw.law.scores.plateaus import fit_heights
-from infusionlaw.law.scores.zero_dose import fit_bare
+from infusionlaw.law.scores.plateaus import fit_plateaus
+from infusionlaw.law.scores.zero_dose import fit_zero_dose
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import table_hash
@@ -77,15 +77,15 @@ def fit_law(
             _fit_kind(kind, [p for p in mine if p.kind == kind], unit, forms, counts, draws, seed) for kind in KINDS
         ),
         sizes=tuple(sorted({row.size for row in used})),
-        budgets=tuple(sorted({row.tokens for row in used})),
+        token_counts=tuple(sorted({row.tokens for row in used})),
         doses=(min(doses), max(doses)) if doses else (0.0, 0.0),
         facts=_common([row.facts for row in used]),
         tokens_per_fact=_median([row.tokens_per_fact for row in used]),
         table=table_hash([row for row in rows if not row.held_out]),
-        heights=fit_heights(mine, _guessing(used)),
-        retention_heights=fit_heights(mine, _guessing(used), "retention"),
+        plateaus=fit_plateaus(mine, _guessing(used)),
+        retention_plateaus=fit_plateaus(mine, _guessing(used), "retention"),
         cost=fit_cost(used, unit),
-        bare=fit_bare(used, unit),
+        zero_dose=fit_zero_dose(used, unit),
         notes=notes,
     )
 
@@ -230,7 +230,7 @@ def _unlocated(points: Sequence[Point]) -> str:
 
 def _places_told(points: Sequence[Point]) -> str:
     if len(points) > MOST_TOLD:
-        return f"{len(points)} sizes and budgets"
+        return f"{len(points)} sizes and token counts"
     return " and ".join(f"size {p.size:,.0f} and {p.tokens:,.0f} tokens" for p in points)
 
 

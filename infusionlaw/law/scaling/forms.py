@@ -1,4 +1,4 @@
-"""Candidate laws: where a point lies, x, as a function of size N, budget D and number of facts S.
+"""Candidate laws: where a point lies, x, as a function of size N, token count D and number of facts S.
 
 Each is a frozen dataclass with its formula, gradient, inverse, priors (the bounds of what is believed) and source.
 Logs are to base 10; N0, D0, S0 are the geometric means of the points it is fitted to, only to keep numbers small.
@@ -64,29 +64,29 @@ class _Linear(ABC):
     """x = sum of theta times causes, where the causes are logs of N, D, S."""
 
     @abstractmethod
-    def causes(self, at: Places) -> Array:
+    def covariates(self, at: Places) -> Array:
         """What theta multiplies (n, p)."""
 
     def offset(self, at: Places) -> Array:
         return np.zeros(len(at.size))
 
     def x(self, theta: Array, at: Places) -> Array:
-        return np.asarray(theta @ self.causes(at).T + self.offset(at))
+        return np.asarray(theta @ self.covariates(at).T + self.offset(at))
 
     def gradient(self, theta: Array, at: Places) -> Array:
-        causes = self.causes(at)
-        return np.broadcast_to(causes, (len(theta), *causes.shape))
+        covariates = self.covariates(at)
+        return np.broadcast_to(covariates, (len(theta), *covariates.shape))
 
 
 @dataclass(frozen=True)
 class PowerLaw(_Linear):
-    """A power of size, of budget and, where it varied, of the number of facts."""
+    """A power of size, of token count and, where it varied, of the number of facts."""
 
     size0: float
     tokens0: float
     facts0: float
     facts_varied: bool = False
-    name: ClassVar[str] = "power law in size and budget"
+    name: ClassVar[str] = "power law in size and token count"
     formula: ClassVar[str] = "x = alpha + beta log(N/N0) + gamma log(D/D0) [+ delta log(S/S0)]"
     source: ClassVar[str] = "the usual form of scaling laws, 2001.08361; as a critical point in size, 2509.19371"
 
@@ -102,7 +102,7 @@ class PowerLaw(_Linear):
     def prior(self) -> tuple[tuple[float, float], ...]:
         return (INTERCEPT, *[EXPONENT] * (len(self.parameters) - 1))
 
-    def causes(self, at: Places) -> Array:
+    def covariates(self, at: Places) -> Array:
         logs = [np.log10(at.size / self.size0), np.log10(at.tokens / self.tokens0)]
         logs += [np.log10(at.facts / self.facts0)] if self.facts_varied else []
         return np.stack([np.ones(len(at.size)), *logs], axis=-1)
@@ -134,9 +134,12 @@ class InteractionLaw:
         if not (at.varied("size") and at.varied("tokens")):
             return None
         main = PowerLaw.around(at)
-        causes = main.causes(at)
-        n, d = causes[:, 1], causes[:, 2]
-        if np.linalg.matrix_rank(causes, tol=1e-3) < causes.shape[1] or left_over(n * d, causes).std() < TOLD:
+        covariates = main.covariates(at)
+        n, d = covariates[:, 1], covariates[:, 2]
+        if (
+            np.linalg.matrix_rank(covariates, tol=1e-3) < covariates.shape[1]
+            or left_over(n * d, covariates).std() < TOLD
+        ):
             return None
         ends = (round(float(d.min()), 6), round(float(d.max()), 6))
         return cls(main.size0, main.tokens0, main.facts0, *ends, main.facts_varied)
@@ -165,15 +168,15 @@ class InteractionLaw:
 
     def _product(self, at: Places) -> tuple[Array, Array, Array]:
         """n, and d split into what lies within the fitted tokens and beyond them (n,)."""
-        causes = self.main.causes(at)
-        n, d = causes[:, 1], causes[:, 2]
+        covariates = self.main.covariates(at)
+        n, d = covariates[:, 1], covariates[:, 2]
         inside = np.clip(d, self.low, self.high)
         return n, inside, d - inside
 
 
-def left_over(term: Array, causes: Array) -> Array:
+def left_over(term: Array, covariates: Array) -> Array:
     """What causes (n, p) leave of a term (n,) by least squares."""
-    return np.asarray(term - causes @ np.linalg.lstsq(causes, term, rcond=1e-6)[0])
+    return np.asarray(term - covariates @ np.linalg.lstsq(covariates, term, rcond=1e-6)[0])
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ class _OneCause(_Linear):
     def amount(at: Places) -> Array:
         """The cause (n,)."""
 
-    def causes(self, at: Places) -> Array:
+    def covariates(self, at: Places) -> Array:
         return np.stack([np.ones(len(at.size)), np.log10(self.amount(at) / self.origin)], axis=-1)
 
 
@@ -212,9 +215,9 @@ class SizeLaw(_OneCause):
 
 @dataclass(frozen=True)
 class BudgetLaw(_OneCause):
-    """A power of the budget alone."""
+    """A power of the token count alone."""
 
-    name: ClassVar[str] = "power law in budget"
+    name: ClassVar[str] = "power law in token count"
     formula: ClassVar[str] = "x = alpha + gamma log(D/D0)"
     source: ClassVar[str] = "2407.17467 writes its critical mixture ratio so"
     parameters: ClassVar[tuple[str, ...]] = ("intercept", "tokens")
@@ -248,7 +251,7 @@ class ComputeLaw(_OneCause):
 
 @dataclass(frozen=True)
 class ShiftedPowerLaw:
-    """A power of size that levels off at an asymptote, from above or from below; and a power of the budget."""
+    """A power of size that levels off at an asymptote, from above or from below; and a power of the token count."""
 
     size0: float
     tokens0: float
@@ -315,7 +318,7 @@ class _Amount(ABC):
 
 @dataclass(frozen=True)
 class ConstantExposures(_Amount):
-    """The point is a number of exposures, whatever the size and the budget."""
+    """The point is a number of exposures, whatever the size and the token count."""
 
     name: ClassVar[str] = "constant exposures"
     formula: ClassVar[str] = "k = 10^alpha"
@@ -331,7 +334,7 @@ class ConstantExposures(_Amount):
 
 @dataclass(frozen=True)
 class ConstantShare(_Linear):
-    """The point is a share, whatever the size and the budget."""
+    """The point is a share, whatever the size and the token count."""
 
     name: ClassVar[str] = "constant share"
     formula: ClassVar[str] = "x = alpha in log odds; k = r D / (S t) with odds of r = 10^alpha"
@@ -343,7 +346,7 @@ class ConstantShare(_Linear):
     def around(cls, at: Places) -> Self | None:
         return cls()
 
-    def causes(self, at: Places) -> Array:
+    def covariates(self, at: Places) -> Array:
         return np.ones((len(at.size), 1))
 
     def offset(self, at: Places) -> Array:

@@ -20,12 +20,12 @@ from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_sh
 from infusionlaw.law.points.point import KINDS, Kind, Point
 from infusionlaw.law.scaling.forms import EXPONENT, Form, Places, places
 from infusionlaw.law.scores.cost import Cost
-from infusionlaw.law.scores.plateaus import Heights
-from infusionlaw.law.scores.zero_dose import Bare
+from infusionlaw.law.scores.plateaus import Plateaus
+from infusionlaw.law.scores.zero_dose import ZeroDose
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.runs.record import DoseUnit
 
-NO_ROOM = "to be learned the facts would have to be stated more often than the whole budget has room for"
+NO_ROOM = "to be learned the facts would have to be stated more often than all training tokens have room for"
 HALF_WIDTH = float(ndtri((1 + LEVEL) / 2))
 # Scatter enters a prediction at equally likely quantiles, not at random: the same law always says the same.
 SCATTER_QUANTILES = ndtri((np.arange(25) + 0.5) / 25)
@@ -70,8 +70,8 @@ class KindLaw:
         """Median and 90 % interval of the power law's exponents and scatter; all None where not identified."""
         if not self.forms:
             return {}
-        causes = {"size", "tokens", "facts"} - set(self.varied)
-        return {name: Interval() if name in causes else x for name, x in self.forms[0].coefficients.items()}
+        covariates = {"size", "tokens", "facts"} - set(self.varied)
+        return {name: Interval() if name in covariates else x for name, x in self.forms[0].coefficients.items()}
 
 
 @dataclass(frozen=True)
@@ -96,22 +96,22 @@ class Prediction:
 class Law:
     """All kinds of points of one table, and its support. doses: smallest and largest above 0, in `unit`.
 
-    heights: of recall; retention_heights: of retention; cost: the rise of general loss; bare: retention and general
-    loss at dose 0. notes: remarks on the table, such as copies that were left out.
+    plateaus: of recall; retention_heights: of retention; cost: the rise of validation loss; zero_dose: retention and
+    general loss at dose 0. notes: remarks on the table, such as copies that were left out.
     """
 
     unit: DoseUnit
     kinds: tuple[KindLaw, ...]
     sizes: tuple[float, ...]
-    budgets: tuple[float, ...]
+    token_counts: tuple[float, ...]
     doses: tuple[float, float]
     facts: float | None
     tokens_per_fact: float | None
     table: str
-    heights: Heights | None = None
+    plateaus: Plateaus | None = None
     cost: Cost | None = None
-    retention_heights: Heights | None = None
-    bare: Bare | None = None
+    retention_plateaus: Plateaus | None = None
+    zero_dose: ZeroDose | None = None
     notes: tuple[str, ...] = ()
 
     def of(self, kind: Kind) -> KindLaw:
@@ -122,7 +122,7 @@ class Law:
         raise InputError(f'"{kind}" is no kind of point; known: {", ".join(KINDS)}')
 
     def scale(self, tokens: float, facts: float | None = None) -> Scale:
-        """How x reads as share and exposures at a budget, for `facts` (default: the table's)."""
+        """How x reads as share and exposures at a token count, for `facts` (default: the table's)."""
         return Scale(self.unit, exposures_per_share(tokens, facts or self.facts, self.tokens_per_fact))
 
     def draws_at(
@@ -133,7 +133,7 @@ class Law:
         facts: float | None = None,
         tokens_per_fact: float | None = None,
     ) -> Array:
-        """Predictive draws of x (n, draws) at n sizes and budgets, scatter included; draws = 0 when not fitted.
+        """Predictive draws of x (n, draws) at n sizes and token counts, scatter included; draws = 0 when not fitted.
 
         facts, tokens_per_fact: the target's, where not the table's. inf: more than a share of 1 would have room for.
         """
@@ -160,11 +160,11 @@ class Law:
 
     def _flags(self, law: KindLaw, size: float, tokens: float) -> tuple[str, ...]:
         flags, reach = list(law.notes), HALF_WIDTH * EXPONENT[1]
-        for cause, word, target, tried in (
+        for covariate, word, target, tried in (
             ("size", "size", size, [p.size for p in law.points]),
-            ("tokens", "budget", tokens, [p.tokens for p in law.points]),
+            ("tokens", "token count", tokens, [p.tokens for p in law.points]),
         ):
-            if cause not in law.varied and abs(np.log10(target / np.median(tried))) > 0.005:
+            if covariate not in law.varied and abs(np.log10(target / np.median(tried))) > 0.005:
                 flags.append(
                     f"only one {word} was tried, so what the {word} does to {law.kind} is unknown; the interval allows "
                     f"for exponents of about -{reach:.1f} to {reach:.1f}"
@@ -192,7 +192,7 @@ def _carried_over(x: Array, kind: Kind, unit: DoseUnit, factor: float) -> Array:
 
 @dataclass(frozen=True)
 class Band:
-    """A law to draw: sizes (n,), and median, low and high (n,) of the dose in `unit` at one budget."""
+    """A law to draw: sizes (n,), and median, low and high (n,) of the dose in `unit` at one token count."""
 
     unit: DoseUnit
     sizes: Array
@@ -202,7 +202,7 @@ class Band:
 
 
 def law_band(law: Law, kind: Kind, tokens: float, sizes: ArrayLike) -> Band | None:
-    """Median and 90 % predictive band of a point over sizes at a budget; None when its law is not fitted."""
+    """Median and 90 % predictive band of a point over sizes at a token count; None when its law is not fitted."""
     if not law.of(kind).forms:
         return None
     sizes = np.asarray(sizes, dtype=float)

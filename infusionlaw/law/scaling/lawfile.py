@@ -12,10 +12,10 @@ from infusionlaw.law.points.point import point_from, point_json
 from infusionlaw.law.scaling.forms import known_forms
 from infusionlaw.law.scaling.law import FittedForm, KindLaw, Law
 from infusionlaw.law.scores.cost import Cost
-from infusionlaw.law.scores.loss_floor import Floors
-from infusionlaw.law.scores.plateaus import Heights
+from infusionlaw.law.scores.loss_floor import LossFloor
+from infusionlaw.law.scores.plateaus import Plateaus
 from infusionlaw.law.scores.seeds import Shift
-from infusionlaw.law.scores.zero_dose import Bare, Line
+from infusionlaw.law.scores.zero_dose import Line, ZeroDose
 from infusionlaw.runs.record import DoseUnit
 
 VERSION = 10
@@ -28,15 +28,15 @@ def law_json(law: Law) -> dict[str, Any]:
         "level": LEVEL,
         "unit": law.unit,
         "coordinate": COORDINATES[law.unit],
-        "support": {"sizes": law.sizes, "budgets": law.budgets, "doses": law.doses},
+        "support": {"sizes": law.sizes, "token_counts": law.token_counts, "doses": law.doses},
         "facts": law.facts,
         "tokens_per_fact": law.tokens_per_fact,
         "table": law.table,
         "kinds": {kind.kind: _kind_json(kind) for kind in law.kinds},
-        "heights": asdict(law.heights) if law.heights else None,
-        "retention_heights": asdict(law.retention_heights) if law.retention_heights else None,
+        "plateaus": asdict(law.plateaus) if law.plateaus else None,
+        "retention_plateaus": asdict(law.retention_plateaus) if law.retention_plateaus else None,
         "cost": asdict(law.cost) if law.cost else None,
-        "bare": asdict(law.bare) if law.bare else None,
+        "bare": asdict(law.zero_dose) if law.zero_dose else None,
         "notes": law.notes,
     }
 
@@ -77,13 +77,13 @@ def read_law(path: str | Path) -> Law:
     """Read law.json; InputError when it is not one of this version, or needs a form that is not installed."""
     content = read_json(Path(path))
     if not isinstance(content, dict) or content.get("version") != VERSION or "kinds" not in content:
-        raise InputError(f"{path}: not a law file of version {VERSION}; fit it anew from its table")
+        raise InputError(f"{path}: not a law file of version {VERSION}; fit it again from its table")
     try:
         return _law_from(content, path)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: the law lacks or garbles {error}; fit it anew from its table") from error
+        raise InputError(f"{path}: the law lacks or garbles {error}; fit it again from its table") from error
 
 
 def _law_from(content: dict[str, Any], path: str | Path) -> Law:
@@ -103,20 +103,20 @@ def _law_from(content: dict[str, Any], path: str | Path) -> Law:
         )
         for kind, law in content["kinds"].items()
     )
-    sizes, budgets, doses = (tuple(support[name]) for name in ("sizes", "budgets", "doses"))
+    sizes, token_counts, doses = (tuple(support[name]) for name in ("sizes", "token_counts", "doses"))
     return Law(
         unit,
         kinds,
         sizes,
-        budgets,
+        token_counts,
         (doses[0], doses[1]),
         content["facts"],
         content["tokens_per_fact"],
         content["table"],
-        heights=_heights_from(content["heights"]) if content["heights"] else None,
+        plateaus=_plateaus_from(content["plateaus"]) if content["plateaus"] else None,
         cost=_cost_from(content["cost"]) if content["cost"] else None,
-        retention_heights=_heights_from(content["retention_heights"]) if content["retention_heights"] else None,
-        bare=_bare_from(content["bare"]) if content["bare"] else None,
+        retention_plateaus=_plateaus_from(content["retention_plateaus"]) if content["retention_plateaus"] else None,
+        zero_dose=_zero_dose_from(content["bare"]) if content["bare"] else None,
         notes=tuple(content["notes"]),
     )
 
@@ -133,10 +133,10 @@ def _form_from(content: dict[str, Any], path: str | Path) -> FittedForm:
     )
 
 
-def _heights_from(content: dict[str, Any]) -> Heights:
+def _plateaus_from(content: dict[str, Any]) -> Plateaus:
     levels = {name: Level(**content[name]) for name in ("floor", "rise", "fall")}
     covariance = tuple(tuple(row) for row in content["covariance"])
-    return Heights(**{**content, **levels, "mean": tuple(content["mean"]), "covariance": covariance})
+    return Plateaus(**{**content, **levels, "mean": tuple(content["mean"]), "covariance": covariance})
 
 
 def _cost_from(content: dict[str, Any]) -> Cost:
@@ -144,11 +144,11 @@ def _cost_from(content: dict[str, Any]) -> Cost:
     return Cost(**{**content, "theta": tuple(content["theta"]), "covariance": covariance})
 
 
-def _bare_from(content: dict[str, Any]) -> Bare:
-    retention, loss = content["retention"], content["general_loss"]
-    return Bare(
+def _zero_dose_from(content: dict[str, Any]) -> ZeroDose:
+    retention, loss = content["retention"], content["val_bpb"]
+    return ZeroDose(
         retention=_line_from(retention) if retention else None,
-        general_loss=None if not loss else _floors_from(loss) if "posterior" in loss else _line_from(loss),
+        val_bpb=None if not loss else _loss_floor_from(loss) if "posterior" in loss else _line_from(loss),
         shift=Shift(**content["shift"]) if content["shift"] else None,
     )
 
@@ -158,5 +158,5 @@ def _line_from(content: dict[str, Any]) -> Line:
     return Line(**{**content, "mean": tuple(content["mean"]), "covariance": covariance})
 
 
-def _floors_from(content: dict[str, Any]) -> Floors:
-    return Floors(**{**content, "posterior": tuple(tuple(row) for row in content["posterior"])})
+def _loss_floor_from(content: dict[str, Any]) -> LossFloor:
+    return LossFloor(**{**content, "posterior": tuple(tuple(row) for row in content["posterior"])})

@@ -39,14 +39,14 @@ def misfit(fit: Posterior, data: Evidence, rng: np.random.Generator) -> Misfit |
     seen, at = data.located, data.at.take(data.located)
     n, d = (np.log10(values / np.median(values)) if len(values) else values for values in (at.size, at.tokens))
     facts = np.log10(at.facts)
-    causes = np.column_stack([np.ones(len(n)), n, d, facts])
-    rank = int(np.linalg.matrix_rank(causes, tol=1e-3))
+    covariates = np.column_stack([np.ones(len(n)), n, d, facts])
+    rank = int(np.linalg.matrix_rank(covariates, tol=1e-3))
     if len(n) < rank + LEAST_FREE:
         return None
     draws = fit.draws(SIMULATIONS, rng)
     root = 1 / np.hypot(data.spread[seen], np.median(draws[:, -1]))
-    basis = np.linalg.svd(causes * root[:, None], full_matrices=False)[0][:, :rank]
-    names, terms = _terms(n, d, causes, root, basis)
+    basis = np.linalg.svd(covariates * root[:, None], full_matrices=False)[0][:, :rank]
+    names, terms = _terms(n, d, covariates, root, basis)
     if not names:
         return None
     middle = fit.form.x(draws[:, :-1], at)
@@ -61,13 +61,13 @@ def misfit(fit: Posterior, data: Evidence, rng: np.random.Generator) -> Misfit |
     return Misfit(names[int(found.argmax())], float((1 + above) / (1 + SIMULATIONS)))
 
 
-def _terms(n: Array, d: Array, causes: Array, root: Array, basis: Array) -> tuple[list[Term], Array]:
+def _terms(n: Array, d: Array, covariates: Array, root: Array, basis: Array) -> tuple[list[Term], Array]:
     """Names of the terms that the design can tell, and what the causes leave of each, of length 1 (n, T)."""
-    crossed = np.linalg.matrix_rank(causes[:, :3], tol=1e-3) == 3
+    crossed = np.linalg.matrix_rank(covariates[:, :3], tol=1e-3) == 3
     names: list[Term] = []
     found: list[Array] = []
     for name, term in (("product", n * d), ("size", n * n), ("tokens", d * d)):
-        if (name == "product" and not crossed) or left_over(term, causes).std() < TOLD / 2:
+        if (name == "product" and not crossed) or left_over(term, covariates).std() < TOLD / 2:
             continue
         rest = term * root
         rest = rest - basis @ (basis.T @ rest)

@@ -1,4 +1,4 @@
-"""What a dose costs: the rise of general loss over dose 0.
+"""What a dose costs: the rise of validation loss over dose 0.
 
 A dose displaces general text, and loss falls as a power of the general tokens, D (1 - r). So, u being a place's own,
 
@@ -8,7 +8,8 @@ which is the share term of the D-CPT law (2406.01375; `surfaces.forms.MIXTURE`) 
 dose 0. Where only exposures k are known, rise = C k^b. Fitted to every run of the places (N, D) that have dose 0, their
 own loss at dose 0 being a parameter too, so that its error is not taken for a rise. Robust (soft l1): one bad run
 counts for little. Published exponents of loss lie between -0.4 and 0, so p and q have priors N(0, 0.3): where only one
-size or budget was tried its exponent keeps that prior, and the rise at ten times as many is known to a factor of 2.
+size or token count was tried its exponent keeps that prior, and the rise at ten times as many is known to a factor of
+2.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ LEAST_DOSES, DRAWS, LARGEST = 3, 1000, 50.0
 
 @dataclass(frozen=True)
 class Cost:
-    """The law of the rise of general loss: theta = (log C0, p, q, log b) with its covariance. Rises: bits per byte."""
+    """The law of the rise of validation loss: theta = (log C0, p, q, log b) with its covariance. Rises: bits per
+    byte."""
 
     unit: DoseUnit
     size0: float
@@ -40,13 +42,14 @@ class Cost:
     covariance: tuple[tuple[float, ...], ...]
 
     def rise(self, size: float, tokens: float, x: ArrayLike) -> Array:
-        """Draws of the rise (DRAWS, n) at the doses x (n,) of one size and budget; their mean is the expected rise."""
+        """Draws of the rise (DRAWS, n) at the doses x (n,) of one size and token count; their mean is the expected
+        rise."""
         log_c, power = self._draws(size, tokens)
         log_x = displaced(np.atleast_1d(np.asarray(x, dtype=float)), self.unit)
         return _rise(log_c[:, None], power[:, None], log_x, self.unit)
 
     def dose_of(self, rise: float, size: float, tokens: float) -> Array:
-        """Draws of x (DRAWS,) at which general loss has risen by `rise` at one size and budget."""
+        """Draws of x (DRAWS,) at which validation loss has risen by `rise` at one size and token count."""
         log_c, power = self._draws(size, tokens)
         if self.unit == "exposures":
             return np.asarray((np.log(rise) - log_c) / power / np.log(10))
@@ -64,7 +67,7 @@ class Cost:
         return low
 
     def _draws(self, size: float, tokens: float) -> tuple[Array, Array]:
-        """log C and b (DRAWS,) at one size and budget."""
+        """log C and b (DRAWS,) at one size and token count."""
         rng = np.random.default_rng(0)
         theta = rng.multivariate_normal(self.theta, self.covariance, DRAWS, method="eigh")
         row = np.array([1.0, np.log(size / self.size0), np.log(tokens / self.tokens0)])
@@ -85,7 +88,7 @@ class _Runs:
     log_x: Array
     loss: Array
     place: Array
-    causes: Array
+    covariates: Array
     start: Array
 
     @property
@@ -97,7 +100,7 @@ class _Runs:
     def residuals(self, parameters: Array) -> Array:
         """Of the runs (n,), in their errors. parameters: theta, then u and the loss at dose 0 of each place."""
         theta, (own, zero) = parameters[:4], parameters[4:].reshape(2, -1)
-        log_c = (self.causes @ theta[:3] + own)[self.place]
+        log_c = (self.covariates @ theta[:3] + own)[self.place]
         loss = zero[self.place] + _rise(log_c, np.exp(theta[3]), self.log_x, self.unit)
         return np.asarray((loss - self.loss) / self.sd)
 
@@ -125,11 +128,11 @@ def _runs(
     rows: Sequence[RunRecord], places: Sequence[tuple[float, float]], unit: DoseUnit, size0: float, tokens0: float
 ) -> _Runs:
     x = np.array([x_of(row, unit) for row in rows])
-    loss = np.array([float(row.general_loss or 0.0) for row in rows])
+    loss = np.array([float(row.val_bpb or 0.0) for row in rows])
     place = np.array([places.index((row.size, row.tokens)) for row in rows])
-    causes = np.array([[1.0, np.log(size / size0), np.log(tokens / tokens0)] for size, tokens in places])
+    covariates = np.array([[1.0, np.log(size / size0), np.log(tokens / tokens0)] for size, tokens in places])
     start = np.array([loss[(place == j) & (x == -np.inf)].mean() for j in range(len(places))])
-    return _Runs(unit, displaced(x, unit), loss, place, causes, start)
+    return _Runs(unit, displaced(x, unit), loss, place, covariates, start)
 
 
 def _fit(data: _Runs) -> tuple[Array, Array]:

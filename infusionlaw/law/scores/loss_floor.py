@@ -1,4 +1,4 @@
-"""General loss without a dose, with a floor and with a trade between size and budget:
+"""Validation loss without a dose, with a floor and with a trade between size and token count:
 
     L = E + (A (N / N0)^-a + B (D / D0)^-b)^(1 / p) + sigma * noise,   E, A, B >= 0
 
@@ -17,14 +17,15 @@ from infusionlaw.law.dose import Array
 
 SMALLEST_LOSS = 0.02  # what a draw is at least, noise included
 # The exponents that a and b may have, and the prior mean and deviation of their logarithms (2203.15556 has .34 and .28;
-# small models and budgets more or less); what p may be, and E in parts of the smallest loss; how many draws are kept.
+# small models and token counts more or less); what p may be, and E in parts of the smallest loss; how many draws are
+# kept.
 RATES, RATE, RATE_SD = np.geomspace(0.03, 1.5, 20), -1.2, 1.0
 POWERS, PARTS = np.geomspace(1.0, 8.0, 7), np.linspace(0.0, 0.9, 10)
 DRAWS = 500
 
 
 @dataclass(frozen=True)
-class Floors:
+class LossFloor:
     """A loss with a floor, as draws of its posterior: each (E, A, B, a, b, p, sigma)."""
 
     size0: float
@@ -32,7 +33,7 @@ class Floors:
     posterior: tuple[tuple[float, ...], ...]
 
     def draws(self, size: float, tokens: float, count: int, seed: int) -> Array:
-        """Draws (count,) of ln L at one size and budget, the place's own scatter included."""
+        """Draws (count,) of ln L at one size and token count, the place's own scatter included."""
         rng = np.random.default_rng(seed)
         e, a, b, alpha, beta, p, sigma = np.array(self.posterior)[rng.integers(len(self.posterior), size=count)].T
         above = a * (size / self.size0) ** -alpha + b * (tokens / self.tokens0) ** -beta
@@ -40,14 +41,14 @@ class Floors:
         return np.asarray(np.log(np.maximum(loss + sigma * rng.standard_normal(count), SMALLEST_LOSS)))
 
 
-def fit_floors(size: Array, tokens: Array, loss: Array, scatter: float, dof: float) -> Floors:
-    """From losses at sizes and budgets, all (n,). scatter between places by the prior, as a part of the loss, which
-    counts for `dof` of them."""
+def fit_loss_floor(size: Array, tokens: Array, loss: Array, scatter: float, dof: float) -> LossFloor:
+    """From losses at sizes and token counts, all (n,). scatter between places by the prior, as a part of the loss,
+    which counts for `dof` of them."""
     size0, tokens0 = geometric_mean(size), geometric_mean(tokens)
     cells = _grid(float(loss.min()))
     line = _line(cells, size / size0, tokens / tokens0, loss, scatter * float(loss.mean()), dof)
     posterior = _drawn(cells, line, dof + len(loss))
-    return Floors(size0, tokens0, tuple(tuple(float(f"{value:.7g}") for value in draw) for draw in posterior))
+    return LossFloor(size0, tokens0, tuple(tuple(float(f"{value:.7g}") for value in draw) for draw in posterior))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How high a dose-response is and how wide its slopes are, carried to another size and budget.
+"""How high a dose-response is and how wide its slopes are, carried to another size and token count.
 
 Plateau and floor of recall, or of retention, are levels, so they are carried in logits of
 (level - guessing) / (1 - guessing):
@@ -27,7 +27,7 @@ STEP = 0.001
 
 
 @dataclass(frozen=True)
-class Heights:
+class Plateaus:
     """Normal posterior of a plateau's (intercept, size, tokens); levels and widths common to all curves."""
 
     size0: float
@@ -40,14 +40,14 @@ class Heights:
     fall: Level
 
     def plateau(self, size: float, tokens: float, draws: int, rng: np.random.Generator) -> Array:
-        """Draws of the plateau (draws,) at one size and budget."""
+        """Draws of the plateau (draws,) at one size and token count."""
         row = log_rows(size, tokens, self.size0, self.tokens0)
         centre, sd = row @ np.array(self.mean), np.sqrt(row @ np.array(self.covariance) @ row + TAU**2)
         return np.asarray(self.guessing + (1 - self.guessing) * expit(centre + sd * rng.standard_normal(draws)))
 
 
-def fit_heights(points: Sequence[Point], guessing: float, kind: Kind = "collapse") -> Heights | None:
-    """Heights from the points of recall, or of retention, that have a response; None when there are none."""
+def fit_plateaus(points: Sequence[Point], guessing: float, kind: Kind = "collapse") -> Plateaus | None:
+    """Plateaus from the points of recall, or of retention, that have a response; None when there are none."""
     used = [(p, p.response) for p in points if p.kind == kind and p.response is not None]
     if not used:
         return None
@@ -62,7 +62,7 @@ def fit_heights(points: Sequence[Point], guessing: float, kind: Kind = "collapse
     mean = covariance @ (design.T * weight) @ logit(level)
     floor, rise, fall = (_common([getattr(r, name) for _, r in used]) for name in ("floor", "rise", "fall"))
     rows = tuple(tuple(float(v) for v in row) for row in np.round(covariance, 6))
-    return Heights(size0, tokens0, _triple(mean), rows, round(guessing, 6), floor, rise, fall)  # type: ignore[arg-type]
+    return Plateaus(size0, tokens0, _triple(mean), rows, round(guessing, 6), floor, rise, fall)  # type: ignore[arg-type]
 
 
 def _triple(values: Array) -> tuple[float, float, float]:

@@ -1,6 +1,6 @@
-"""How far the general loss of one run lies from the mean over seeds.
+"""How far the validation loss of one run lies from the mean over seeds.
 
-A seed decides in what order the text is read, and that shifts general loss much alike at every size and budget
+A seed decides in what order the text is read, and that shifts validation loss much alike at every size and token count
 (docs/results.md has a table). Runs of three seeds at thirty places therefore tell of three shifts, not of ninety. A run
 of another seed lies beside the mean over m seeds, the most that a place has, by
 

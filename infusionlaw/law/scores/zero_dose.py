@@ -1,16 +1,16 @@
-"""What a model is without a dose: retention and general loss at dose 0, carried to another size and budget.
+"""What a model is without a dose: retention and validation loss at dose 0, carried to another size and token count.
 
-Each is a straight line in log10 N and log10 D, retention in logits and general loss in logarithms:
+Each is a straight line in log10 N and log10 D, retention in logits and validation loss in logarithms:
 
     y = alpha + beta log10(N / N0) + gamma log10(D / D0) + sigma * noise
 
 with a conjugate prior (normal, inverse gamma), so that a prediction is a Student t; one place is enough for an answer,
-which then rests on the prior of the slopes. Of general loss it is -0.2 a decade, give or take 0.3: published exponents
-lie between -0.4 and 0, and ln 10 times a few hundredths to a tenth is what is left of them beside a floor.
+which then rests on the prior of the slopes. Of validation loss it is -0.2 a decade, give or take 0.3: published
+exponents lie between -0.4 and 0, and ln 10 times a few hundredths to a tenth is what is left of them beside a floor.
 
-Where at least four sizes and three budgets were tried, general loss is what they show of a floor and of a trade between
-size and budget (`floors.py`), since the line goes on falling with the size where the budget is what is short. Lines
-and floors are of means over seeds; one run lies beside them (`seeds.py`).
+Where at least four sizes and three token counts were tried, validation loss is what they show of a floor and of a
+trade between size and token count (`loss_floor.py`), since the line goes on falling with the size where the token
+count is what is short. Lines and floors are of means over seeds; one run lies beside them (`seeds.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from scipy.special import logit
 
 from infusionlaw.law.covariates import distinct, geometric_mean, log_rows
 from infusionlaw.law.dose import Array, x_of
-from infusionlaw.law.scores.loss_floor import SMALLEST_LOSS, Floors, fit_floors
+from infusionlaw.law.scores.loss_floor import SMALLEST_LOSS, LossFloor, fit_loss_floor
 from infusionlaw.law.scores.seeds import Shift, fit_shift
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
@@ -55,38 +55,38 @@ class Line:
     dof: float
 
     def draws(self, size: float, tokens: float, count: int, seed: int) -> Array:
-        """Draws (count,) of y at one size and budget, the place's own scatter included."""
+        """Draws (count,) of y at one size and token count, the place's own scatter included."""
         row = log_rows(size, tokens, self.size0, self.tokens0)
         sd = self.scale * np.sqrt(1 + row @ np.array(self.covariance) @ row)
         return np.asarray(row @ np.array(self.mean) + sd * np.random.default_rng(seed).standard_t(self.dof, count))
 
 
 @dataclass(frozen=True)
-class Bare:
-    """Retention (logits) and general loss (natural logarithm) at dose 0, and the loss of one run beside the mean over
-    seeds; None where not measured."""
+class ZeroDose:
+    """Retention (logits) and validation loss (natural logarithm) at dose 0, and the loss of one run beside the mean
+    over seeds; None where not measured."""
 
     retention: Line | None
-    general_loss: Line | Floors | None
+    val_bpb: Line | LossFloor | None
     shift: Shift | None = None
 
     def loss(self, size: float, tokens: float, count: int, seed: int) -> Array | None:
-        """Draws (count,) of one run's general loss at dose 0, in bits per byte; None where it was not measured."""
-        if self.general_loss is None:
+        """Draws (count,) of one run's validation loss at dose 0, in bits per byte; None where it was not measured."""
+        if self.val_bpb is None:
             return None
-        mean = np.exp(self.general_loss.draws(size, tokens, count, seed))
+        mean = np.exp(self.val_bpb.draws(size, tokens, count, seed))
         return np.maximum(mean + (self.shift.draws(count, seed + 1) if self.shift else 0.0), SMALLEST_LOSS)
 
 
-def fit_bare(rows: Sequence[RunRecord], unit: DoseUnit) -> Bare:
+def fit_zero_dose(rows: Sequence[RunRecord], unit: DoseUnit) -> ZeroDose:
     """Both from a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out."""
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
     retentions, losses = _by_place(zero, lambda row: row.retention), _by_place(zero, measured_loss)
     retention = _Places.of(retentions, lambda y: float(logit(np.clip(y, LEAST, MOST))))
     loss = _Places.of(losses, lambda y: float(np.log(y)))
-    return Bare(
+    return ZeroDose(
         retention=_line(retention, RETENTION) if retention else None,
-        general_loss=_loss(loss) if loss else None,
+        val_bpb=_loss(loss) if loss else None,
         shift=fit_shift([*losses.values()]) if losses else None,
     )
 
@@ -95,7 +95,7 @@ _ByPlace = dict[tuple[float, float], list[float]]
 
 
 def _by_place(rows: Sequence[RunRecord], score: Callable[[RunRecord], float | None]) -> _ByPlace:
-    """The values of a score, of the seeds of each size and budget that has any."""
+    """The values of a score, of the seeds of each size and token count that has any."""
     found: _ByPlace = {}
     for row in rows:
         if (value := score(row)) is not None:
@@ -103,21 +103,21 @@ def _by_place(rows: Sequence[RunRecord], score: Callable[[RunRecord], float | No
     return found
 
 
-def _loss(at: "_Places") -> Line | Floors:
+def _loss(at: "_Places") -> Line | LossFloor:
     if at.show_floors:
-        return fit_floors(at.size, at.tokens, np.exp(at.y), LOSS.scatter, LOSS.dof)
+        return fit_loss_floor(at.size, at.tokens, np.exp(at.y), LOSS.scatter, LOSS.dof)
     return _line(at, LOSS)
 
 
 def measured_loss(row: RunRecord) -> float | None:
-    """A run's general loss where it can be one: finite and above 0."""
-    loss = row.general_loss
+    """A run's validation loss where it can be one: finite and above 0."""
+    loss = row.val_bpb
     return loss if loss is not None and 0 < loss < np.inf else None
 
 
 @dataclass(frozen=True)
 class _Places:
-    """Sizes and budgets (n,), their geometric means, and the transformed mean of a score at each."""
+    """Sizes and token counts (n,), their geometric means, and the transformed mean of a score at each."""
 
     size: Array
     tokens: Array

@@ -195,7 +195,7 @@ def _variance(problem: Problem, x: Array, parameters: int) -> float | None:
 def tolerated_share(fit: SurfaceFit, limit: float, *, size: float = 1.0, tokens: float = 1.0) -> ToleratedShare:
     """The least share of the fitted corpus at which, and above which, its predicted loss is at most `limit`.
 
-    Of a general loss over the general share this is the tolerance share: 1 minus it is the most domain share.
+    Of a validation loss over the general share this is the tolerance share: 1 minus it is the most domain share.
     """
 
     def excess(share: ArrayLike) -> Array:

@@ -240,7 +240,7 @@ class PowerCurve(Surface):
     """One condition alone, as the CMR paper uses it: loss over share, or the critical mixture ratio over tokens.
 
     condition: which column v is; unit: what v is counted in. The critical mixture ratio is a tolerance share: the
-    largest domain share that keeps the general loss within a tolerance, here as a function of tokens.
+    largest domain share that keeps the validation loss within a tolerance, here as a function of tokens.
     """
 
     name: str = "power curve"

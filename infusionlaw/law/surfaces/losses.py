@@ -40,7 +40,7 @@ def read_losses(
 
     loss: the column of the loss (default: by its usual names); where: keep the rows whose text in these columns is
     this; renames: the column of a condition where its name is not a usual one, as in share="r_d".
-    Raises InputError with file, row and mend.
+    Raises InputError with file, row and fix.
     """
     import numpy as np
 
@@ -103,7 +103,7 @@ def _row(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> dict
     if "epochs" in values and "tokens" in values:
         _unique(values, place)
     if values.get("unique_tokens", 0.0) > values.get("tokens", float("inf")):
-        raise InputError(f"{place}: there are more unique tokens than tokens; mend one of the two")
+        raise InputError(f"{place}: there are more unique tokens than tokens; fix one of the two")
     return values
 
 
@@ -115,5 +115,5 @@ def _unique(values: dict[str, float], place: str) -> None:
     if abs(given / follows - 1) > AGREE:
         passes, tokens = f"{values['epochs']:g} epochs", f"{values['tokens']:g} tokens"
         raise InputError(
-            f"{place}: {passes} of {tokens} are {follows:g} unique tokens and not {given:g}; mend one of the three"
+            f"{place}: {passes} of {tokens} are {follows:g} unique tokens and not {given:g}; fix one of the three"
         )

@@ -156,7 +156,7 @@ def descend(problem: Problem, found: list[Array]) -> Array:
 
 
 def _polished(problem: Problem, x: Array) -> Array:
-    """L-BFGS in steps that move the residuals alike whichever parameter is moved; begun anew until nothing is won."""
+    """L-BFGS in steps that move the residuals alike whichever parameter is moved; begun again until nothing is won."""
     low, high = problem.bounds
     for _ in range(ROUNDS):
         here, unit = x, max(problem.objective(x), TINY)

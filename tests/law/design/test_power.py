@@ -21,7 +21,7 @@ def runs(
     unit: DoseUnit = "share",
     target: int | None = None,
 ) -> list[RunSpec]:
-    """Every size × dose × seed at one budget, and one held-out run at a target size."""
+    """Every size × dose × seed at one token count, and one held-out run at a target size."""
     fitted = [RunSpec(n, 1_500_000, dose, unit, seed, "") for n in sizes for dose in doses for seed in range(seeds)]
     return [*fitted, *([RunSpec(target, 1_500_000, doses[-1], unit, 0, "", held_out=True)] if target else [])]
 
@@ -98,7 +98,7 @@ def test_exposures_are_tried_over_and_just_outside_their_doses_or_as_shares_wher
     at = places(own)
     assert own.unit == "exposures" and at[0] < 1 < at[1] and at[-2] < 3 < at[-1]
     assert shares.unit == "share" and shares.dose(shares.last) == pytest.approx(1000 * 64 * 20 / 1.5e6)
-    with pytest.raises(InputError, match="would fill the whole budget"):
+    with pytest.raises(InputError, match="would fill the whole token count"):
         layout(runs((0, 2000), unit="exposures"), 64, 20.0)
 
 

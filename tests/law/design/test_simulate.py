@@ -9,12 +9,12 @@ from infusionlaw.law.design.simulate import (
     TrueLaw,
     World,
     fallen,
-    general_loss,
     height,
     risen,
     simulate,
     true_points,
     true_x,
+    val_bpb,
 )
 from infusionlaw.law.dose import Array, log_odds, share_of
 
@@ -53,14 +53,14 @@ def test_shapes_differ_where_they_should() -> None:
     assert fallen("step", np.array([0.39, 0.43]), 0.4, 0.8) == pytest.approx([1, 0])
 
 
-def test_general_loss_is_convex_and_passes_the_tolerance_at_its_point() -> None:
+def test_val_bpb_is_convex_and_passes_the_tolerance_at_its_point() -> None:
     shares = np.arange(0, 0.98, 0.01)
-    loss = np.array([general_loss(share, log_odds(0.4)) for share in shares])
+    loss = np.array([val_bpb(share, log_odds(0.4)) for share in shares])
     assert loss[40] - loss[0] == pytest.approx(TOLERANCE)
     assert np.all(np.diff(loss) > 0) and np.all(np.diff(loss, 2) > 0)
-    over_x = np.array([general_loss(float(share_of(x)), log_odds(0.4)) for x in np.arange(-2, 1.5, 0.05)])
+    over_x = np.array([val_bpb(float(share_of(x)), log_odds(0.4)) for x in np.arange(-2, 1.5, 0.05)])
     assert np.all(np.diff(over_x, 2) > 0)
-    assert general_loss(0.9, None) == general_loss(0, None)
+    assert val_bpb(0.9, None) == val_bpb(0, None)
 
 
 def test_measured_loss_rises_by_the_tolerance_at_the_true_point() -> None:
@@ -69,7 +69,7 @@ def test_measured_loss_rises_by_the_tolerance_at_the_true_point() -> None:
     assert truth == pytest.approx(0.1)
     rows, found = simulate(world, [3e5], [1.5e6], (0, float(share_of(0.1))), 400, np.random.default_rng(0))
     assert found[("tolerance", 3e5, 1.5e6)] == truth
-    none, some = (np.mean([r.general_loss for r in rows if r.share == s]) for s in sorted({r.share or 0 for r in rows}))
+    none, some = (np.mean([r.val_bpb for r in rows if r.share == s]) for s in sorted({r.share or 0 for r in rows}))
     assert some - none == pytest.approx(0.05, abs=0.002)
 
 

@@ -16,10 +16,10 @@ def end(value: float, low: float, high: float) -> dict[str, float]:
 def looked_at(name: str, share: float, recall: float) -> dict[str, object]:
     scores = {"recall": end(recall, recall - 0.1, recall + 0.1), "retention": end(0.8, 0.7, 0.9)}
     nothing = {"value": None, "low": None, "high": None}
-    return {"name": name, "share": share, "exposures": 1000 * share, "general_loss": nothing, **scores}
+    return {"name": name, "share": share, "exposures": 1000 * share, "val_bpb": nothing, **scores}
 
 
-OUTLOOK = [
+FORECAST = [
     looked_at("no dose", 0.0, 0.1),
     looked_at("a quarter", 0.1, 0.5),
     looked_at("the advised dose", 0.4, 0.9),
@@ -29,12 +29,12 @@ PREDICTION = {
     "written": "2026-01-01T00:00:00+00:00",
     "table_sha256": "0" * 64,
     "held_out_runs_already_known": 0,
-    "predictions": [{"target": {"size": 1000, "tokens": 5000, "facts": 10}, "outlook": OUTLOOK}],
+    "predictions": [{"target": {"size": 1000, "tokens": 5000, "facts": 10}, "forecast": FORECAST}],
 }
 
 
 def run(share: float, recall: float, seed: int = 1, *, size: float = 1000, error: float = 0.02) -> RunRecord:
-    scores = {"recall": recall, "recall_se": error, "retention": 0.75, "retention_se": 0.01, "general_loss": 2.0}
+    scores = {"recall": recall, "recall_se": error, "retention": 0.75, "retention_se": 0.01, "val_bpb": 2.0}
     return RunRecord(size=size, tokens=5000, share=share, exposures=1000 * share, seed=seed, held_out=True, **scores)
 
 
@@ -64,7 +64,7 @@ def test_an_interval_is_widened_by_the_error_of_what_was_seen() -> None:
 def test_where_all_facts_are_right_the_predicted_level_says_how_sure_that_is() -> None:
     sure = {"name": "no dose", "share": 0.0, "exposures": 0.0, "retention": end(0.995, 0.994, 0.996)}
     nothing = {"value": None, "low": None, "high": None}
-    plan = {**PREDICTION["predictions"][0], "outlook": [sure | {"recall": nothing, "general_loss": nothing}]}
+    plan = {**PREDICTION["predictions"][0], "forecast": [sure | {"recall": nothing, "val_bpb": nothing}]}
 
     def inside(others: RunRecord) -> bool:
         rows = [replace(run(0.0, 0.1), retention=1.0, retention_se=0.0), others]

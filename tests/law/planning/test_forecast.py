@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from planlaws import SIZE0, TOKENS0, known_law
 
-from infusionlaw.law.design.simulate import TrueLaw, World, fallen, general_loss, height, simulate, true_points
+from infusionlaw.law.design.simulate import TrueLaw, World, fallen, height, simulate, true_points, val_bpb
 from infusionlaw.law.dose import Interval, log_odds
-from infusionlaw.law.planning.forecast import MOST, outlook, outlooks
+from infusionlaw.law.planning.forecast import MOST, forecast, forecasts
 from infusionlaw.law.planning.limits import Target
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.scaling.fit import fit_law
@@ -37,8 +37,8 @@ def truth(world: World, share: float) -> dict[str, float]:
     guessing = world.guessing
     recall = (world.plateau - guessing) * float(height(world, x, knots["acquisition"], knots["collapse"]))
     kept = (world.kept - guessing) * float(fallen(world.shape, x, knots["retention"], world.fall))
-    loss = general_loss(share, knots["tolerance"])
-    return {"recall": guessing + recall, "retention": guessing + kept, "general_loss": loss}
+    loss = val_bpb(share, knots["tolerance"])
+    return {"recall": guessing + recall, "retention": guessing + kept, "val_bpb": loss}
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=list(WORLDS))
@@ -47,7 +47,7 @@ def test_intervals_hold_what_a_world_gives_at_any_dose(world: World) -> None:
     for seed in range(3):
         law = law_of(world, seed)
         for share in (0.0, 0.1, 0.4, 0.9, 0.96):
-            seen = outlook(law, TARGET, float(log_odds(share)))
+            seen = forecast(law, TARGET, float(log_odds(share)))
             for name, value in truth(world, share).items():
                 expected: Interval = getattr(seen, name)
                 if name == "recall" and expected == Interval():  # no law of a collapse that could come further out
@@ -64,48 +64,48 @@ def test_intervals_hold_what_a_world_gives_at_any_dose(world: World) -> None:
 def test_a_law_on_disk_expects_the_same(tmp_path: Path) -> None:
     law = law_of(WORLDS["both collapse"], 0)
     write_law(tmp_path / "law.json", law)
-    assert outlooks(read_law(tmp_path / "law.json"), TARGET, 0.3) == outlooks(law, TARGET, 0.3)
+    assert forecasts(read_law(tmp_path / "law.json"), TARGET, 0.3) == forecasts(law, TARGET, 0.3)
 
 
 def test_doses_looked_at_are_none_a_quarter_the_advised_and_four_times_it() -> None:
     law, target = known_law(), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
     names = ("no dose", "a quarter", "the advised dose", "four times")
-    assert tuple(seen.name for seen in outlooks(law, target, 0.0)) == names
-    doses = [seen.share for seen in outlooks(law, target, float(log_odds(0.2)))]
+    assert tuple(seen.name for seen in forecasts(law, target, 0.0)) == names
+    doses = [seen.share for seen in forecasts(law, target, float(log_odds(0.2)))]
     assert doses == pytest.approx([0, 0.05, 0.2, 0.8])
     per_share = TOKENS0 / (100 * 15)
-    exposures = [seen.exposures for seen in outlooks(law, target, float(log_odds(0.2)))]
+    exposures = [seen.exposures for seen in forecasts(law, target, float(log_odds(0.2)))]
     assert exposures == pytest.approx([0, 0.05 * per_share, 0.2 * per_share, 0.8 * per_share])
 
 
 def test_four_times_ends_at_the_largest_share_possible() -> None:
     law, target = known_law(), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
-    assert outlooks(law, target, float(log_odds(0.5)))[-1].share == pytest.approx(MOST)
-    assert len(outlooks(law, target, float(log_odds(0.98)))) == 3
-    assert [seen.name for seen in outlooks(law, target, None)] == ["no dose"]
+    assert forecasts(law, target, float(log_odds(0.5)))[-1].share == pytest.approx(MOST)
+    assert len(forecasts(law, target, float(log_odds(0.98)))) == 3
+    assert [seen.name for seen in forecasts(law, target, None)] == ["no dose"]
 
 
 def test_what_was_not_measured_stays_unknown() -> None:
     law, target = known_law(), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
-    for seen in outlooks(law, target, 0.0):
+    for seen in forecasts(law, target, 0.0):
         assert seen.recall.value is not None
-        assert (seen.retention, seen.general_loss) == (Interval(), Interval())
+        assert (seen.retention, seen.val_bpb) == (Interval(), Interval())
     blind = known_law(acquisition=None)
-    assert outlook(blind, target, 0.0).recall == Interval()
+    assert forecast(blind, target, 0.0).recall == Interval()
     rows, _ = simulate(World(), SIZES, BUDGETS, SHARES[1:], 2, np.random.default_rng(0))
     dosed = fit_law(rows, find_points(rows, draws=100), draws=100)
-    assert outlook(dosed, TARGET, -np.inf).retention == Interval()
+    assert forecast(dosed, TARGET, -np.inf).retention == Interval()
 
 
 def test_beyond_what_was_cleared_of_a_collapse_nothing_is_promised() -> None:
     law, target = known_law(collapse=None, largest=0.5), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
-    assert outlook(law, target, float(log_odds(0.45))).recall.value is not None
-    assert outlook(law, target, float(log_odds(0.6))).recall == Interval()
+    assert forecast(law, target, float(log_odds(0.45))).recall.value is not None
+    assert forecast(law, target, float(log_odds(0.6))).recall == Interval()
 
 
-def test_general_loss_lies_in_its_interval_however_far_the_target() -> None:
+def test_val_bpb_lies_in_its_interval_however_far_the_target() -> None:
     law = law_of(WORLDS["both collapse"], 0)
-    far = outlook(law, Target(1e9, 1e12, 128, 16.0, 0.05, None), -np.inf).general_loss
+    far = forecast(law, Target(1e9, 1e12, 128, 16.0, 0.05, None), -np.inf).val_bpb
     assert far.low is not None and far.value is not None and far.high is not None
     assert far.low < far.value < far.high < 10
 
@@ -113,7 +113,7 @@ def test_general_loss_lies_in_its_interval_however_far_the_target() -> None:
 def test_four_times_in_exposures_ends_where_the_budget_does_or_at_the_largest_tried() -> None:
     target = Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
     known = known_law(unit="exposures", acquisition=(1.5, 0.1, 0, 0), collapse=(2.9, 0.1, 0, 0), largest=900)
-    assert outlooks(known, target, 2.7)[-1].exposures == pytest.approx(MOST * TOKENS0 / (100 * 15))
+    assert forecasts(known, target, 2.7)[-1].exposures == pytest.approx(MOST * TOKENS0 / (100 * 15))
     unknown = replace(known, facts=None, tokens_per_fact=None)
     blind = Target(SIZE0, TOKENS0, None, None, 0.05, None)
-    assert outlooks(unknown, blind, 2.7)[-1].exposures == pytest.approx(900)
+    assert forecasts(unknown, blind, 2.7)[-1].exposures == pytest.approx(900)

@@ -36,7 +36,7 @@ def x_of(plan: Plan) -> float:
     [
         (known_law(collapse=(-0.5, 0.3, 0, 0)), "collapse of recall"),
         (known_law(retention=(-0.6, 0.1, 0, 0)), "collapse of retention"),
-        (known_law(cost=known_cost(4.0)), "general loss"),
+        (known_law(cost=known_cost(4.0)), "validation loss"),
         (known_law(collapse=None, largest=0.15), "largest dose seen without collapse"),
         (known_law(retention=(0.5, 0.1, 0, 0), cost=known_cost(0.1)), "none: highest expected recall"),
     ],
@@ -61,7 +61,7 @@ def test_the_dose_is_no_likelier_beyond_a_collapse_than_the_risk(risk: float) ->
     assert plan.binding.startswith("none") == (risk > 0.05)
 
 
-def test_the_expected_rise_of_general_loss_stays_within_the_tolerance_or_is_free() -> None:
+def test_the_expected_rise_of_val_bpb_stays_within_the_tolerance_or_is_free() -> None:
     law = known_law(cost=known_cost(4.0))
     for tolerance in (0.05, 0.06):
         plan = plan_for(law, tolerance=tolerance)
@@ -69,7 +69,7 @@ def test_the_expected_rise_of_general_loss_stays_within_the_tolerance_or_is_free
         truth = 4.0 * ((1 - share_of(x_of(plan))) ** -0.1 - 1)
         assert plan.rise.low is not None and plan.rise.high is not None and plan.rise.low < truth < plan.rise.high
     free = plan_for(law, tolerance=None)
-    assert x_of(free) > x_of(plan) and "general loss" not in {c.name for c in free.constraints}
+    assert x_of(free) > x_of(plan) and "validation loss" not in {c.name for c in free.constraints}
     assert free.rise.value is not None and free.rise.value > 0.06
 
 
@@ -86,11 +86,11 @@ def test_the_interval_is_how_the_dose_would_move_with_the_collapse() -> None:
 
 def brute_recall(law: Law, x: np.ndarray) -> np.ndarray:
     """Expected recall by joint random draws of everything: (n,)."""
-    rng, count, heights = np.random.default_rng(9), 20_000, law.heights
-    assert heights is not None
+    rng, count, plateaus = np.random.default_rng(9), 20_000, law.plateaus
+    assert plateaus is not None
     a, c = (rng.choice(law.draws_at(kind, SIZE0, TOKENS0)[0], count) for kind in ("acquisition", "collapse"))
-    rise, fall = (10 ** rng.normal(level.mean, level.sd, count) for level in (heights.rise, heights.fall))
-    top = heights.plateau(SIZE0, TOKENS0, count, rng)
+    rise, fall = (10 ** rng.normal(level.mean, level.sd, count) for level in (plateaus.rise, plateaus.fall))
+    top = plateaus.plateau(SIZE0, TOKENS0, count, rng)
     risen = np.clip((x[:, None] - a) / rise, 0, 1)
     left = np.clip((c + fall - x[:, None]) / fall, 0, 1)
     return (0.1 + risen * (top - 0.1) * left + risen * (0.2 - 0.1) * (1 - left)).mean(1)
@@ -154,11 +154,11 @@ def test_what_a_study_did_not_vary_is_no_remedy_and_said_to_be_unknown() -> None
     kinds = tuple(replace(kind, varied=("size",), points=(somewhere,)) for kind in NO_DOSE.kinds)
     plan = plan_for(replace(NO_DOSE, kinds=kinds))
     assert "more tokens" not in {remedy.change for remedy in plan.remedies}
-    assert "what more tokens would do is not known, because only one budget was tried" in plan.notes
+    assert "what more tokens would do is not known, because only one token count was tried" in plan.notes
     assert not any("not known" in note for note in plan_for(NO_DOSE).notes)
 
 
-def test_where_general_loss_is_in_the_way_the_tolerance_it_takes_is_named() -> None:
+def test_where_val_bpb_is_in_the_way_the_tolerance_it_takes_is_named() -> None:
     law = known_law(cost=known_cost(20.0))
     plan = plan_for(law, tolerance=0.02)
     value = next(remedy.value for remedy in plan.remedies if remedy.change == "a higher tolerance")
@@ -176,14 +176,14 @@ def test_far_beyond_the_support_only_on_request_and_always_said() -> None:
         InputError, match=r"size is 50 times the largest tried \(sizes tried: 10,000 to 40,000.*--extrap"
     ):
         plan_for(law, size=2e6)
-    with pytest.raises(InputError, match="the target's budget is 50 times below the smallest tried"):
+    with pytest.raises(InputError, match="the target's token count is 50 times below the smallest tried"):
         plan_for(law, tokens=1.5e4)
     far = plan_for(law, size=2e6, extrapolate=True)
     assert far.status == "outside support" and far.support.size_factor == 50
     near = plan_for(law, size=3.2e5, tokens=3.75e5)
     assert (near.support.size_factor, near.support.tokens_factor) == (8, 2)
     assert near.support.flag == (
-        "the target's size is 8 times the largest tried and its budget is 2 times below the smallest tried"
+        "the target's size is 8 times the largest tried and its token count is 2 times below the smallest tried"
     )
     assert plan_json(near)["support"]["distance"] == {"size": 8, "tokens": 2}
     assert plan_for(law).support.inside
@@ -193,7 +193,7 @@ def test_what_has_no_law_is_said_to_be_unchecked() -> None:
     plan = plan_for(known_law())
     assert {c.name: c.reason for c in plan.constraints if c.reason} == {
         "collapse of retention": NEVER,
-        "general loss": "the table has no general loss at dose 0 and at three doses above it",
+        "validation loss": "the table has no validation loss at dose 0 and at three doses above it",
     }
     assert plan.rise == Interval()
 
@@ -223,7 +223,7 @@ def test_exposures_alone_are_enough() -> None:
     assert any("the share is unknown, because facts and tokens_per_fact are not given" in note for note in plan.notes)
     cost = known_cost(0.005, bend=0.8, unit="exposures")
     dear = plan_for(replace(law, cost=cost))
-    assert dear.binding == "general loss"
+    assert dear.binding == "validation loss"
     assert dear.dose.exposures.value == pytest.approx((0.05 / 0.005) ** (1 / 0.8), rel=0.05)
 
 
@@ -246,7 +246,7 @@ def test_in_exposures_more_facts_crowd_out_more() -> None:
 
 
 def test_unknown_facts_leave_exposures_unknown_and_no_heights_recall() -> None:
-    plan = plan_for(known_law(facts=None, heights=False))
+    plan = plan_for(known_law(facts=None, plateaus=False))
     assert plan.dose.share.value is not None and plan.dose.exposures == plan.recall == plan.known == Interval()
     assert any("facts are not given" in note for note in plan.notes)
     assert any("how high recall gets is not known" in note for note in plan.notes)
@@ -278,12 +278,12 @@ def test_the_json_says_all_and_a_plan_is_the_same_every_time() -> None:
     assert {c["name"] for c in content["constraints"]} == {
         "collapse of recall",
         "collapse of retention",
-        "general loss",
+        "validation loss",
     }
     for part in (content["recall"], content["rise"], content["facts_known"], content["dose"]["share"]):
         assert part["low"] <= part["value"] <= part["high"]
     assert "retention" in content and "tolerance" not in content
-    assert content["support"]["sizes"] == list(SIZES) and content["support"]["budgets"] == list(BUDGETS)
+    assert content["support"]["sizes"] == list(SIZES) and content["support"]["token_counts"] == list(BUDGETS)
 
 
 def test_the_advised_dose_of_simulated_studies_is_near_the_best_in_their_true_worlds() -> None:
@@ -320,7 +320,7 @@ def test_what_there_is_no_room_for_is_no_dose_and_no_remedy() -> None:
     assert plans[1000].acquisition.exposures.value == pytest.approx(needed)
     assert (
         plans[10_000].acquisition.x == Interval()
-        and "more often than the whole budget" in plans[10_000].acquisition.reason
+        and "more often than the whole token count" in plans[10_000].acquisition.reason
     )
     shorter = {
         facts: {r.change: r.value for r in plan.remedies}.get("shorter statements") for facts, plan in plans.items()
@@ -366,7 +366,7 @@ def test_guessing_is_what_is_recalled_without_a_dose_where_nothing_else_tells() 
     )
     bare = [replace(row, unseen_recall=None, chance=None) for row in rows]
     law = fit_law(bare, find_points(bare))
-    assert law.heights is not None and law.heights.guessing == pytest.approx(0.25, abs=0.05)
+    assert law.plateaus is not None and law.plateaus.guessing == pytest.approx(0.25, abs=0.05)
 
 
 def test_no_dose_is_clear_where_a_curve_collapses_before_its_smallest_one() -> None:
@@ -383,14 +383,14 @@ def test_no_dose_is_clear_where_a_curve_collapses_before_its_smallest_one() -> N
     assert [p.status for p in points if p.kind == "collapse"] == ["not reached", "before the grid"]
     plan = predict(fit_law(table, points), 3e4, 1.5e6)
     assert plan.dose.x.value is None and plan.recall.value is None
-    assert all(outlook.recall.value is None for outlook in plan.outlook if outlook.share)
+    assert all(forecast.recall.value is None for forecast in plan.forecast if forecast.share)
 
 
 def test_in_exposures_no_dose_takes_more_than_the_budget_has_room_for() -> None:
     law = known_law((1.0, 0.1, 0, 0), (4.0, 0.1, 0, 0), unit="exposures", largest=1e4)
     plan = plan_for(law, tokens=3e4)
-    assert plan.binding == "room in the budget" and plan.dose.share.value == pytest.approx(0.97)
-    room = next(c for c in plan.constraints if c.name == "room in the budget")
+    assert plan.binding == "room in the training tokens" and plan.dose.share.value == pytest.approx(0.97)
+    room = next(c for c in plan.constraints if c.name == "room in the training tokens")
     assert room.share == pytest.approx(0.97) and room.exposures == pytest.approx(0.97 * 3e4 / 1500)
 
 
@@ -444,20 +444,20 @@ def test_a_law_without_a_dose_still_has_both_answers() -> None:
     assert plan.alternatives[0].dose.x.value is not None
 
 
-def test_a_rule_of_tolerance_moves_what_the_general_loss_allows() -> None:
+def test_a_rule_of_tolerance_moves_what_the_val_bpb_allows() -> None:
     law = known_law(tolerance=(-0.5, 0.02, 0.0, 0.0), cost=known_cost(4.0))
     far = {"size": 100 * SIZES[-1], "extrapolate": True}
     plan = plan_for(law, **far, rules=[CMR])
-    assert plan.binding == "general loss" and len(plan.alternatives) == 1
+    assert plan.binding == "validation loss" and len(plan.alternatives) == 1
     alternative = plan.alternatives[0]
-    assert alternative.meaning == "general loss would stay within the tolerance" and alternative.recall == Interval()
+    assert alternative.meaning == "validation loss would stay within the tolerance" and alternative.recall == Interval()
     ruled = plan_for(under_rule(law, CMR), **far)
-    before, after = (next(c.share for c in p.constraints if c.name == "general loss") or 0.0 for p in (plan, ruled))
+    before, after = (next(c.share for c in p.constraints if c.name == "validation loss") or 0.0 for p in (plan, ruled))
     odds = (after / (1 - after)) / (before / (1 - before))
     assert odds == pytest.approx(100**CMR.size, rel=0.01)
     less = replace(CMR, size=-0.03, size_sd=0.0)
     against = plan_for(law, **far, rules=[less]).alternatives[0]
-    assert against.meaning == "general loss would rise beyond the tolerance"
+    assert against.meaning == "validation loss would rise beyond the tolerance"
     assert against.dose.x.value == pytest.approx(x_of(plan) - 0.06, abs=0.005)
 
 

@@ -59,7 +59,7 @@ def _scored(score: str, value: float | None, se: float | None) -> dict[str, Any]
 
 
 def recall_only(rows: list[RunRecord]) -> list[RunRecord]:
-    return [replace(row, retention=None, general_loss=None) for row in rows]
+    return [replace(row, retention=None, val_bpb=None) for row in rows]
 
 
 def point(rows: list[RunRecord], kind: Kind = "collapse", **options: Any) -> Point:
@@ -198,7 +198,7 @@ def test_diverged_runs_are_left_out_and_counted() -> None:
     assert "4 runs without recall left out" in p.note
     rows = [replace(row, status="diverged") for row in table([None] * 6, zero=None)]
     assert "nothing but 12 diverged runs" in point(rows).note
-    with_loss = [replace(row, general_loss=1.0 + (row.share or 0.0)) for row in table([None] * 6)]
+    with_loss = [replace(row, val_bpb=1.0 + (row.share or 0.0)) for row in table([None] * 6)]
     assert all("left out" not in p.note for p in find_points(with_loss) if p.kind == "tolerance")
 
 
@@ -212,12 +212,12 @@ def test_retention_rises_first_and_its_fall_is_found_from_the_plateau() -> None:
 
 
 def test_tolerance_is_where_loss_has_risen_by_the_stated_amount() -> None:
-    rows = table([2.0, 2.01, 2.04, 2.2, 2.5, 3.0], zero=2.0, score="general_loss", se=0.005)
+    rows = table([2.0, 2.01, 2.04, 2.2, 2.5, 3.0], zero=2.0, score="val_bpb", se=0.005)
     near, far = point(rows, "tolerance"), point(rows, "tolerance", tolerance=0.4)
     assert near.share.value is not None and 0.6 < near.share.value < 0.85
     assert far.share.value is not None and 0.85 < far.share.value < 0.92
     assert point(rows, "tolerance", tolerance=2.0).status == "not reached"
-    steep = table([2.1, 2.2, 2.3, 2.4, 2.5, 3.0], zero=2.0, score="general_loss", se=0.005)
+    steep = table([2.1, 2.2, 2.3, 2.4, 2.5, 3.0], zero=2.0, score="val_bpb", se=0.005)
     assert point(steep, "tolerance").status == "before the grid"
 
 
@@ -265,7 +265,7 @@ def test_the_fitted_line_passes_through_the_means_and_bends_at_the_point() -> No
     assert hinge is not None
     before, after = np.interp([hinge - 0.1, 0.95], line.dose, line.value)
     assert before == pytest.approx(line.value.max(), abs=0.04) and after < before - 0.2  # a smooth fall bends early
-    loss = table([2.0, 2.2, 2.1, 2.3, 2.5, 3.0], zero=2.0, score="general_loss", se=0.005)
+    loss = table([2.0, 2.2, 2.1, 2.3, 2.5, 3.0], zero=2.0, score="val_bpb", se=0.005)
     monotone = fitted_line(loss, point(loss, "tolerance"))
     assert monotone is not None and np.all(np.diff(monotone.value) >= 0)
 

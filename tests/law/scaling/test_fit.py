@@ -140,7 +140,7 @@ def test_without_two_located_points_there_is_no_law_and_the_reason_is_given() ->
     places = "size 10,000 and 1,500,000 tokens and size 20,000 and 1,500,000 tokens"
     assert "none was located" in kind.reason and f"not reached at {places}" in kind.reason
     many = law_of([at(size, None, low=1.2) for size in (1e4, 2e4, 4e4)]).of("collapse")
-    assert "not reached at 3 sizes and budgets" in many.reason
+    assert "not reached at 3 sizes and token counts" in many.reason
     assert law.predict_point("collapse", 1e5, 1.5e6).x == Interval()
     assert "no scores" in law.of("retention").reason
     assert law_band(law, "collapse", 1.5e6, [1e4, 1e5]) is None
@@ -163,9 +163,9 @@ def test_what_did_not_vary_is_not_identified_and_flagged() -> None:
     law = law_of([at(n, 0.3) for n in SIZES])
     assert law.of("collapse").coefficients["tokens"] == Interval()
     assert law.predict_point("collapse", 1e5, 1.5e6).flags == ()
-    assert "only one budget" in law.predict_point("collapse", 1e5, 6e6).flags[0]
-    budgets = law_of([at(3e4, 0.3, d) for d in (1e6, 2e6, 4e6)])
-    assert "only one size" in budgets.predict_point("collapse", 1e5, 2e6).flags[0]
+    assert "only one token count" in law.predict_point("collapse", 1e5, 6e6).flags[0]
+    token_counts = law_of([at(3e4, 0.3, d) for d in (1e6, 2e6, 4e6)])
+    assert "only one size" in token_counts.predict_point("collapse", 1e5, 2e6).flags[0]
 
 
 def test_a_law_read_back_says_the_same(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_form_is_asked_for_what_it_was_fitted_at_where_only_the_length_is_know
 
 def test_a_law_with_a_form_that_is_not_installed_says_so(tmp_path: Path) -> None:
     write_law(tmp_path / "law.json", law_of([at(n, 0.1) for n in SIZES]))
-    text = (tmp_path / "law.json").read_text().replace("power law in size and budget", "my own form")
+    text = (tmp_path / "law.json").read_text().replace("power law in size and token count", "my own form")
     (tmp_path / "law.json").write_text(text)
     with pytest.raises(
         InputError, match=r'law.json: the form "my own form" is not installed; install the package'
@@ -227,11 +227,11 @@ def test_a_law_with_a_form_that_is_not_installed_says_so(tmp_path: Path) -> None
 
 def test_losses_that_cannot_be_are_left_out_of_the_law() -> None:
     rows, _ = simulate(World(), SIZES[:2], [1.5e6], SHARES, 1, np.random.default_rng(4))
-    bad = [replace(row, general_loss=float("nan")) if row.share == 0.3 else row for row in rows]
-    law = fit_law([*bad, replace(bad[0], seed=99, general_loss=-1.0)], find_points(rows))
+    bad = [replace(row, val_bpb=float("nan")) if row.share == 0.3 else row for row in rows]
+    law = fit_law([*bad, replace(bad[0], seed=99, val_bpb=-1.0)], find_points(rows))
     assert law.cost is not None and np.isfinite(law.cost.theta).all()
-    assert law.bare is not None and law.bare.general_loss is not None
-    assert np.isfinite(law.bare.general_loss.draws(4e4, 1.5e6, 50, 0)).all()
+    assert law.zero_dose is not None and law.zero_dose.val_bpb is not None
+    assert np.isfinite(law.zero_dose.val_bpb.draws(4e4, 1.5e6, 50, 0)).all()
 
 
 def test_the_band_is_the_prediction_at_each_size() -> None:

@@ -27,8 +27,8 @@ NAMES = [form.name for form in BUILT_IN]
 SIZES, BUDGETS, FACTS = (1e4, 3e4, 1e5, 3e5), (1e6, 3e6, 9e6), (50.0, 100.0)
 
 
-def grid(unit: DoseUnit, sizes: Sequence[float] = SIZES, budgets: Sequence[float] = BUDGETS) -> Places:
-    size, tokens, facts = (a.ravel() for a in np.meshgrid(sizes, budgets, FACTS))
+def grid(unit: DoseUnit, sizes: Sequence[float] = SIZES, token_counts: Sequence[float] = BUDGETS) -> Places:
+    size, tokens, facts = (a.ravel() for a in np.meshgrid(sizes, token_counts, FACTS))
     return places(unit, size, tokens, facts, 15.0)
 
 
@@ -68,17 +68,17 @@ def test_every_form_says_what_it_is_and_where_it_is_from() -> None:
 
 def test_a_form_that_points_cannot_tell_from_a_simpler_one_is_no_candidate() -> None:
     one_budget = [form.name for form in candidates(places("share", [1e4, 2e4, 4e4], 1e6, 100.0, 15.0))]
-    assert one_budget == ["power law in size and budget", "constant share", "capacity bound"]
+    assert one_budget == ["power law in size and token count", "constant share", "capacity bound"]
     assert {NAMES[1], NAMES[5]} <= {form.name for form in candidates(grid("share"))}
     ladder = candidates(places("share", [1e4, 2e4, 4e4, 8e4], [2e5, 4e5, 8e5, 1.6e6]))
     assert NAMES[1] not in [form.name for form in ladder]
 
 
 TRUTHS = {
-    "power law in size and budget": [0.2, 0.5, -0.4, 0.1],
+    "power law in size and token count": [0.2, 0.5, -0.4, 0.1],
     "power law whose exponent of size changes with tokens": [0.2, 0.5, -0.4, 0.6, 0.8],
     "power law in size": [0.2, -0.5],
-    "power law in budget": [0.2, 0.5],
+    "power law in token count": [0.2, 0.5],
     "power law in compute": [0.2, 0.4],
     "power law in size with an asymptote": [0.6, -0.5, 0.0, 0.4],
     "constant exposures": [2.5],
@@ -88,9 +88,9 @@ TRUTHS = {
 
 
 def points_of(name: str, rng: np.random.Generator) -> Evidence:
-    """Points of a law at four sizes and three budgets, each known to 0.05 dex."""
-    sizes, budgets = np.meshgrid([1e4, 4e4, 1.6e5, 6.4e5], BUDGETS)
-    at = places("share", sizes.ravel(), budgets.ravel(), 64.0, 15.0)
+    """Points of a law at four sizes and three token counts, each known to 0.05 dex."""
+    sizes, token_counts = np.meshgrid([1e4, 4e4, 1.6e5, 6.4e5], BUDGETS)
+    at = places("share", sizes.ravel(), token_counts.ravel(), 64.0, 15.0)
     theta = np.array([TRUTHS[name][: len(form_of(name, at).parameters)]])
     if name == NAMES[1]:
         theta = np.array([TRUTHS[name]])
@@ -123,7 +123,7 @@ def test_simple_forms_start_with_little_and_a_missing_form_leaves_its_weight_to_
 def test_two_sizes_and_two_budgets_rule_out_a_constant_share() -> None:
     points = [point(n, -0.8 * np.log10(n / 1e5) + 0.9 * np.log10(d / 3e6), d) for n in (3e4, 3e5) for d in (1e6, 9e6)]
     by_name = {form.form.name: form.weight for form in law_of(points).of("collapse").forms}
-    assert by_name["power law in size and budget"] > 0.5
+    assert by_name["power law in size and token count"] > 0.5
     assert by_name["constant share"] < 0.01
 
 

@@ -103,7 +103,7 @@ def test_what_the_table_was_remarked_for_reaches_the_law_and_its_text() -> None:
         RunRecord(size=n, tokens=1e6 + j, share=s, recall=0.5) for n in sizes for s in (0.1, 0.5) for j in (0, 0, 9)
     ]
     law = fit_law(rows, [at(n, 0.2, 1e6) for n in sizes])
-    assert law.budgets == (1e6,) and law.of("collapse").status == "fitted"
+    assert law.token_counts == (1e6,) and law.of("collapse").status == "fitted"
     (note,) = law.notes
     assert law_text(law).splitlines()[0] == f"note: {note}"
 
@@ -120,7 +120,7 @@ def test_checkpoints_of_one_run_make_an_exponent_no_surer_than_one_run() -> None
         law = fit_law(
             rows,
             [at(n, 0.3 * np.log10(n / 5e4), t) for n in sizes for t in tokens],
-            forms=["power law in size and budget"],
+            forms=["power law in size and token count"],
         )
         size = law.of("collapse").coefficients["size"]
         assert size.low is not None and size.high is not None

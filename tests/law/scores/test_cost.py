@@ -23,11 +23,11 @@ def true_rise(size: float, tokens: float, share: float, own: float = 0.0) -> flo
     return float(at * ((1 - share) ** -BEND - 1))
 
 
-def table(rng: np.random.Generator, budgets: Sequence[float] = BUDGETS, noise: float = 0.01) -> list[RunRecord]:
+def table(rng: np.random.Generator, token_counts: Sequence[float] = BUDGETS, noise: float = 0.01) -> list[RunRecord]:
     """Two seeds of each run; every place (N, D) has its own level and lies off the surface by some 5 %."""
     rows = []
     for size in SIZES:
-        for tokens in budgets:
+        for tokens in token_counts:
             level, own = rng.uniform(1, 3), rng.normal(0, 0.05)
             rows += [
                 RunRecord(
@@ -36,7 +36,7 @@ def table(rng: np.random.Generator, budgets: Sequence[float] = BUDGETS, noise: f
                     share=share,
                     seed=seed,
                     recall=0.5,
-                    general_loss=level + true_rise(size, tokens, share, own) + rng.normal(0, noise),
+                    val_bpb=level + true_rise(size, tokens, share, own) + rng.normal(0, noise),
                 )
                 for share in SHARES
                 for seed in (1, 2)
@@ -81,7 +81,7 @@ def test_the_dose_of_a_rise_undoes_the_rise_of_a_dose() -> None:
 
 
 def test_an_exponent_whose_cause_did_not_vary_keeps_its_prior() -> None:
-    cost = fitted(table(np.random.default_rng(3), budgets=[1e6]))
+    cost = fitted(table(np.random.default_rng(3), token_counts=[1e6]))
     assert cost.theta[2] == pytest.approx(0, abs=1e-3)
     assert np.sqrt(cost.covariance[2][2]) == pytest.approx(0.3, rel=0.02)
     spread = [np.std(np.log(cost.rise(2e4, tokens, 0.0))) for tokens in (1e6, 1e7)]
@@ -90,7 +90,7 @@ def test_an_exponent_whose_cause_did_not_vary_keeps_its_prior() -> None:
 
 def test_one_run_gone_wrong_hardly_moves_it() -> None:
     rows = table(np.random.default_rng(4))
-    wrong = [replace(rows[7], general_loss=(rows[7].general_loss or 0) + 1.0), *rows[:7], *rows[8:]]
+    wrong = [replace(rows[7], val_bpb=(rows[7].val_bpb or 0) + 1.0), *rows[:7], *rows[8:]]
     one, other = (fitted(r).rise(2e4, 1e6, log_odds(0.3)).mean() for r in (rows, wrong))
     assert other == pytest.approx(one, rel=0.1)
 
@@ -100,7 +100,7 @@ def test_exposures_alone_give_a_power_of_exposures() -> None:
     for size in SIZES:
         for exposures in (0.0, 10.0, 40.0, 160.0, 640.0):
             loss = 2.0 + 0.002 * exposures**0.7 + rng.normal(0, 0.005)
-            rows.append(RunRecord(size=size, tokens=1e6, exposures=exposures, recall=0.5, general_loss=loss))
+            rows.append(RunRecord(size=size, tokens=1e6, exposures=exposures, recall=0.5, val_bpb=loss))
     cost = fit_cost(rows, "exposures")
     assert cost is not None
     assert cost.rise(2e4, 1e6, 2.0).mean() == pytest.approx(0.002 * 100**0.7, rel=0.15)
@@ -111,7 +111,7 @@ def test_without_dose_0_three_doses_or_losses_there_is_none() -> None:
     rows = table(np.random.default_rng(6))
     assert fit_cost([row for row in rows if row.share], "share") is None
     assert fit_cost([row for row in rows if (row.share or 0) <= 0.2], "share") is None
-    assert fit_cost([replace(row, general_loss=None) for row in rows], "share") is None
+    assert fit_cost([replace(row, val_bpb=None) for row in rows], "share") is None
     assert fit_cost([], "share") is None
 
 

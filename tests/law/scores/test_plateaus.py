@@ -1,11 +1,11 @@
-"""Levels of a curve carried to another size and budget."""
+"""Levels of a curve carried to another size and token count."""
 
 import numpy as np
 
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.points.detect import Level, Response
 from infusionlaw.law.points.point import Point
-from infusionlaw.law.scores.plateaus import fit_heights
+from infusionlaw.law.scores.plateaus import fit_plateaus
 
 
 def point(size: float, plateau: float) -> Point:
@@ -15,6 +15,6 @@ def point(size: float, plateau: float) -> Point:
 
 
 def test_where_all_facts_were_right_a_larger_model_is_not_said_to_know_fewer() -> None:
-    heights = fit_heights([point(1e6, 1.0), point(2e6, 1.0), point(4e6, 1.0)], 0.17, "retention")
-    assert heights is not None
-    assert np.median(heights.plateau(1.6e7, 1e7, 4000, np.random.default_rng(0))) > 0.99
+    plateaus = fit_plateaus([point(1e6, 1.0), point(2e6, 1.0), point(4e6, 1.0)], 0.17, "retention")
+    assert plateaus is not None
+    assert np.median(plateaus.plateau(1.6e7, 1e7, 4000, np.random.default_rng(0))) > 0.99

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from infusionlaw.law.scores.loss_floor import Floors
-from infusionlaw.law.scores.zero_dose import Bare, Line, fit_bare
+from infusionlaw.law.scores.loss_floor import LossFloor
+from infusionlaw.law.scores.zero_dose import Line, ZeroDose, fit_zero_dose
 from infusionlaw.runs.record import RunRecord
 
 SIZES, BUDGETS = (1e4, 2e4, 4e4, 8e4), (1e6, 2e6, 4e6)
@@ -24,7 +24,7 @@ def true_loss(size: float, tokens: float) -> float:
     return float(2.4 * (size / 3e4) ** -0.08 * (tokens / 2e6) ** -0.12)
 
 
-def rows(rng: np.random.Generator, sizes: Sequence[float] = SIZES, budgets: Sequence[float] = BUDGETS):
+def rows(rng: np.random.Generator, sizes: Sequence[float] = SIZES, token_counts: Sequence[float] = BUDGETS):
     return [
         RunRecord(
             size=size,
@@ -33,22 +33,22 @@ def rows(rng: np.random.Generator, sizes: Sequence[float] = SIZES, budgets: Sequ
             seed=seed,
             recall=0.1 if not share else 0.9,
             retention=true_retention(size, tokens) + rng.normal(0, 0.03) if not share else 0.5,
-            general_loss=true_loss(size, tokens) * np.exp(rng.normal(0, 0.01)) + share,
+            val_bpb=true_loss(size, tokens) * np.exp(rng.normal(0, 0.01)) + share,
         )
         for size in sizes
-        for tokens in budgets
+        for tokens in token_counts
         for share in (0.0, 0.5)
         for seed in (1, 2)
     ]
 
 
-def loss_at(bare: Bare, size: float, tokens: float) -> np.ndarray:
-    assert bare.general_loss is not None
-    return np.exp(bare.general_loss.draws(size, tokens, 4000, 0))
+def loss_at(bare: ZeroDose, size: float, tokens: float) -> np.ndarray:
+    assert bare.val_bpb is not None
+    return np.exp(bare.val_bpb.draws(size, tokens, 4000, 0))
 
 
 def test_lines_are_recovered_far_beyond_the_sizes_tried() -> None:
-    bare = fit_bare(rows(np.random.default_rng(0)), "share")
+    bare = fit_zero_dose(rows(np.random.default_rng(0)), "share")
     assert bare.retention is not None
     retention = expit(bare.retention.draws(*TARGET, 4000, 0))
     assert np.median(retention) == pytest.approx(true_retention(*TARGET), abs=0.05)
@@ -58,7 +58,7 @@ def test_lines_are_recovered_far_beyond_the_sizes_tried() -> None:
 def test_intervals_cover() -> None:
     inside = []
     for seed in range(100):
-        bare = fit_bare(rows(np.random.default_rng(seed), SIZES[:3], BUDGETS[:2]), "share")
+        bare = fit_zero_dose(rows(np.random.default_rng(seed), SIZES[:3], BUDGETS[:2]), "share")
         low, high = np.quantile(loss_at(bare, *TARGET), [0.05, 0.95])
         inside.append(low <= true_loss(*TARGET) <= high)
     assert np.mean(inside) > 0.85
@@ -67,8 +67,8 @@ def test_intervals_cover() -> None:
 def measured(
     loss: Callable[[float, float], float], places: Sequence[tuple[float, float]], rng: np.random.Generator
 ) -> list[RunRecord]:
-    """One run without a dose at each size and budget, its loss off by some 1 %."""
-    return [RunRecord(size=n, tokens=d, share=0.0, general_loss=loss(n, d) * rng.lognormal(0, 0.01)) for n, d in places]
+    """One run without a dose at each size and token count, its loss off by some 1 %."""
+    return [RunRecord(size=n, tokens=d, share=0.0, val_bpb=loss(n, d) * rng.lognormal(0, 0.01)) for n, d in places]
 
 
 def floored(size: float, tokens: float) -> float:
@@ -82,14 +82,14 @@ def test_where_many_sizes_and_budgets_were_tried_the_loss_has_floors() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
         runs = measured(floored, places, rng)
-        bare = fit_bare(runs, "share")
+        bare = fit_zero_dose(runs, "share")
         low, middle, high = np.quantile(loss_at(bare, *far), [0.05, 0.5, 0.95])
         inside.append(low <= floored(*far) <= high)
         medians.append(middle)
-    assert isinstance(bare.general_loss, Floors)
+    assert isinstance(bare.val_bpb, LossFloor)
     assert np.mean(inside) > 0.85
     assert np.median(medians) == pytest.approx(floored(*far), rel=0.02)  # a line through these says 1.63, not 1.75
-    few = fit_bare([run for run in runs if run.tokens < 4e6], "share").general_loss
+    few = fit_zero_dose([run for run in runs if run.tokens < 4e6], "share").val_bpb
     assert isinstance(few, Line)
 
 
@@ -105,7 +105,7 @@ def test_more_tokens_may_gain_a_small_model_less(far: tuple[float, float]) -> No
     for seed in range(40):
         rng = np.random.default_rng(seed)
         runs = measured(traded, PLACES, rng)
-        low, middle, high = np.quantile(loss_at(fit_bare(runs, "share"), *far), [0.05, 0.5, 0.95])
+        low, middle, high = np.quantile(loss_at(fit_zero_dose(runs, "share"), *far), [0.05, 0.5, 0.95])
         inside.append(low <= traded(*far) <= high)
         medians.append(middle)
     assert np.mean(inside) > 0.85
@@ -116,27 +116,27 @@ def test_the_loss_of_one_run_is_less_sure_than_the_mean_over_seeds() -> None:
     rng = np.random.default_rng(3)
     seeds = [rng.normal(0, 0.05) for _ in range(3)]
     runs = [
-        replace(run, seed=seed, general_loss=(run.general_loss or 0.0) + shift)
+        replace(run, seed=seed, val_bpb=(run.val_bpb or 0.0) + shift)
         for run in measured(traded, PLACES, rng)
         for seed, shift in enumerate(seeds)
     ]
-    bare = fit_bare(runs, "share")
+    bare = fit_zero_dose(runs, "share")
     draws = bare.loss(2e6, 6e6, 4000, 0)
     assert draws is not None and bare.shift is not None
     assert np.std(draws) > 1.5 * np.std(loss_at(bare, 2e6, 6e6))
     assert np.median(draws) == pytest.approx(np.median(loss_at(bare, 2e6, 6e6)), rel=0.01)
-    assert Bare(None, None).loss(2e6, 6e6, 10, 0) is None
+    assert ZeroDose(None, None).loss(2e6, 6e6, 10, 0) is None
 
 
 def test_far_beyond_what_was_tried_a_loss_keeps_away_from_0() -> None:
     rng = np.random.default_rng(0)
     runs = measured(traded, PLACES, rng)
-    low, high = np.quantile(loss_at(fit_bare(runs, "share"), 1e8, 1e8), [0.05, 0.95])
+    low, high = np.quantile(loss_at(fit_zero_dose(runs, "share"), 1e8, 1e8), [0.05, 0.95])
     assert 0.4 * traded(1e8, 1e8) < low < traded(1e8, 1e8) < high
 
 
 def test_one_place_is_enough_and_says_little_of_another() -> None:
-    bare = fit_bare(rows(np.random.default_rng(0), SIZES[:1], BUDGETS[:1]), "share")
+    bare = fit_zero_dose(rows(np.random.default_rng(0), SIZES[:1], BUDGETS[:1]), "share")
     near, far = loss_at(bare, 1e4, 1e6), loss_at(bare, 1e6, 1e6)
     assert np.std(np.log(far)) > 5 * np.std(np.log(near))
     assert np.median(far) < np.median(near)  # larger models do better, as published losses do
@@ -144,5 +144,5 @@ def test_one_place_is_enough_and_says_little_of_another() -> None:
 
 def test_without_runs_of_dose_0_nothing_is_known_and_a_loss_of_0_is_none() -> None:
     every = rows(np.random.default_rng(0))
-    assert fit_bare([row for row in every if row.share], "share") == Bare(None, None, None)
-    assert fit_bare([replace(row, general_loss=0.0) for row in every], "share").general_loss is None
+    assert fit_zero_dose([row for row in every if row.share], "share") == ZeroDose(None, None, None)
+    assert fit_zero_dose([replace(row, val_bpb=0.0) for row in every], "share").val_bpb is None

@@ -211,19 +211,19 @@ def test_losses_and_names_that_cannot_be_fitted_are_named() -> None:
         Conditions(1e9, 1e9, 2e9)
 
 
-def general_loss() -> SurfaceFit:
-    """A general loss of 2.5 + 0.05 / (share + 0.02)^0.6, whatever size and tokens."""
+def val_bpb() -> SurfaceFit:
+    """A validation loss of 2.5 + 0.05 / (share + 0.02)^0.6, whatever size and tokens."""
     given = {"E": 2.5, "A": 0.0, "B": 0.0, "C": 0.05, "alpha": 1.0, "beta": 0.0, "eta": 1.0, "gamma": 0.6}
     return fit_surface(MIXTURE, Conditions(1, 1, share=[0.1, 0.5]), [2.7, 2.6], fixed=given | {"epsilon": 0.02})
 
 
 def test_bad_shares_of_a_mixture_are_refused() -> None:
     with pytest.raises(InputError, match=r'"share" is 1\.5'):
-        general_loss().predict(Conditions(1, 1, share=1.5))
+        val_bpb().predict(Conditions(1, 1, share=1.5))
 
 
 def test_the_tolerated_share_is_where_the_loss_passes_the_limit() -> None:
-    fit = general_loss()
+    fit = val_bpb()
     found = tolerated_share(fit, 2.65)
     assert found.share == pytest.approx((0.05 / 0.15) ** (1 / 0.6) - 0.02)
     assert tolerated_share(fit, 9.0).share == 0
@@ -256,12 +256,12 @@ def test_losses_are_read_under_usual_names_and_epochs_give_unique_tokens(tmp_pat
 
 
 def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
-    path = table(tmp_path, "r_d,general_loss,domain_loss\n25%,2.9,1.7\n0.5,3.1,1.6\n")
-    with pytest.raises(InputError, match=r'"general_loss" and "domain_loss" may both be the loss; say loss='):
+    path = table(tmp_path, "r_d,val_bpb,domain_loss\n25%,2.9,1.7\n0.5,3.1,1.6\n")
+    with pytest.raises(InputError, match=r'"val_bpb" and "domain_loss" may both be the loss; say loss='):
         read_losses(path, share="r_d")
     both = table(tmp_path, "N,loss,val_loss\n1e7,2.9,3.1\n")
     assert read_losses(both, "loss")[1].tolist() == [2.9] and read_losses(both, "val_loss")[1].tolist() == [3.1]
-    path = table(tmp_path, "r_d,general_loss,domain_loss\n25%,2.9,1.7\n0.5,3.1,1.6\n")
+    path = table(tmp_path, "r_d,val_bpb,domain_loss\n25%,2.9,1.7\n0.5,3.1,1.6\n")
     conditions, loss = read_losses(path, "domain_loss", share="r_d")
     assert conditions.column("share").tolist() == [0.25, 0.5]
     assert loss.tolist() == [1.7, 1.6]
@@ -294,7 +294,7 @@ def test_a_wrong_rename_or_filter_is_named(tmp_path: Path) -> None:
     path = table(tmp_path, "N,D,loss\n1e7,1e9,3\n")
     with pytest.raises(InputError, match=r'there is no column "Tokens"; '):
         read_losses(path, tokens="Tokens")
-    with pytest.raises(InputError, match=r'"budget" is nothing a loss depends on'):
+    with pytest.raises(InputError, match=r'"token count" is nothing a loss depends on'):
         read_losses(path, budget="D")
     with pytest.raises(InputError, match='no column "set"'):
         read_losses(path, where={"set": "a"})
