@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from infusionlaw.errors import InputError
 
+VERSION = 1  # of every JSON file that we write
+T = TypeVar("T")
 OURS = re.compile(r"\..+\.\d+\.part")  # what `atomic_path` names a file that is not yet whole
 
 
@@ -80,3 +82,34 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: no such file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error
+
+
+def typed_json(value: Any, of: Any) -> dict[str, Any]:
+    """A dataclass as JSON content, by the types of its fields; `of` is its type."""
+    from pydantic import TypeAdapter
+
+    content: dict[str, Any] = TypeAdapter(of).dump_python(value, mode="json")
+    return content
+
+
+def write_typed(path: str | Path, value: Any, of: Any) -> None:
+    """Write a dataclass as JSON, atomically, with the version of what we write."""
+    write_json(Path(path), {"version": VERSION, **typed_json(value, of)})
+
+
+def read_typed(path: str | Path, of: type[T], what: str, again: str) -> T:
+    """Read back what `write_typed` wrote. what: the file in words; again: how to make it again, where it is another.
+
+    Raises InputError for a file of another kind or version, with the first thing that is wrong in it.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    content = read_json(Path(path))
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise InputError(f"{path}: not {what} of version {VERSION}; {again}")
+    try:
+        return TypeAdapter(of).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: not {what}: {where} {first['msg'].lower()}; {again}") from error

@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Protocol
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, remove_leftovers, write_json, write_text
+from infusionlaw.files import remove_leftovers, write_json, write_text
 from infusionlaw.law.planning.compare import compare, write_comparison
 from infusionlaw.law.planning.plan import Plan, predict
-from infusionlaw.law.planning.planfile import plan_json, write_plan
+from infusionlaw.law.planning.planfile import (
+    WrittenPlan,
+    WrittenPredictions,
+    read_predictions,
+    write_plan,
+    write_predictions,
+)
 from infusionlaw.law.points.find import Acquisition, find_points, in_order
 from infusionlaw.law.points.point import Point, write_points
 from infusionlaw.law.scaling.fit import fit_law
@@ -26,7 +32,7 @@ from infusionlaw.report.status import state_text
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.runs.table import table_hash, write_table
 from infusionlaw.settings import StudyFile, read_study_file
-from infusionlaw.study.study import Study, asked_of, folder_of, keep_recipe, locked
+from infusionlaw.study.study import Study, folder_of, keep_recipe, locked
 
 
 class Lab(Protocol):
@@ -127,7 +133,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
             points = with_held_out(points, table, study.file.law.tolerance, study.file.law.draws)
         write_table(study.folder / "table.csv", table)
         write_points(study.folder / "points.json", points)
-        write_comparison(study.folder / "comparison.json", compare(read_json(prediction), points, held))
+        write_comparison(study.folder / "comparison.json", compare(read_predictions(prediction), points, held))
         target = max([*targets.values()] or [(int(row.size), int(row.tokens)) for row in rows])
         write_plan(study.folder / "plan.json", _plan(study, law, *target))
         watch.stage("writing the report")
@@ -204,25 +210,15 @@ def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Targets
     A target that comes later is added with its own time and count of runs known; what was written stays as it is.
     """
     path = study.prediction
-    content = read_json(path) if path.exists() else None
-    predicted = {asked_of(plan) for plan in content["predictions"]} if content else set()
+    so_far = read_predictions(path) if path.exists() else WrittenPredictions("fitted.csv", table_hash(rows))
+    predicted = {item.asked for item in so_far.predictions}
     new = {asked: real for asked, real in targets.items() if asked not in predicted}
-    if content and not new:
+    if path.exists() and not new:
         return path
-    known = study.records([spec for spec in study.held_out if (spec.size, spec.tokens) in new])
-    now = {
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "held_out_runs_already_known": len(known),
-    }
-    plans = [
-        {"asked": {"size": asked[0], "tokens": asked[1]}, **plan_json(_plan(study, law, *real))}
-        for asked, real in new.items()
-    ]
-    if content:
-        content["predictions"] += [{**now, **plan} for plan in plans]
-    else:
-        content = {"version": 1, "table": "fitted.csv", "table_sha256": table_hash(rows), **now, "predictions": plans}
-    write_json(path, content)
+    known = [(spec.size, spec.tokens) for spec in study.held_out if study.records([spec])]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    plans = [WrittenPlan(asked, now, known.count(asked), _plan(study, law, *real)) for asked, real in new.items()]
+    write_predictions(path, so_far.with_more(plans))
     return path
 
 

@@ -20,13 +20,12 @@ from fractions import Fraction
 from infusionlaw.law.covariates import SAME
 from infusionlaw.law.dose import same_dose, x_at
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.runs.table import SCORES
+from infusionlaw.runs.table import cell, score_columns
 
 # Rows that agree in every score are copies if chance would hardly make them agree: at least two scores that could have
 # taken this many values together.
 TELLING_SCORES, TELLING_VALUES = 2, 1e5
 _FINEST = 10**6  # a score that is no fraction of a smaller number is taken to have this many values
-_MEASURED = [name for name in SCORES if not name.endswith("_se")]
 Name = tuple[bool, str]  # held out or not, and what stands in `run`
 
 
@@ -136,10 +135,11 @@ def _without_twins(rows: Sequence[RunRecord]) -> list[RunRecord]:
     first = {_content(row): row for row in reversed(rows)}
     if len(first) == len(rows):
         return list(rows)
-    values = {name: _values(rows, name) for name in _MEASURED}
+    measured = [name for name in score_columns() if not name.endswith("_se")]
+    values = {name: _values(rows, name) for name in measured}
     kept = []
     for row in rows:
-        told = [values[name] for name in _MEASURED if _tells(row, name)]
+        told = [values[name] for name in measured if _tells(row, name)]
         copy = first[_content(row)] is not row and len(told) >= TELLING_SCORES and math.prod(told) >= TELLING_VALUES
         if not copy:
             kept.append(row)
@@ -149,19 +149,19 @@ def _without_twins(rows: Sequence[RunRecord]) -> list[RunRecord]:
 def _content(row: RunRecord) -> tuple[object, ...]:
     """All that two copies have in common: place, dose, facts and scores, but not seed and name."""
     dose = tuple(None if unit is None else f"{unit:.9g}" for unit in (row.share, row.exposures))
-    scores = tuple(getattr(row, name) for name in SCORES)
+    scores = tuple(cell(row, name) for name in score_columns())
     return row.held_out, row.status, row.size, row.tokens, row.facts, *dose, *scores
 
 
 def _tells(row: RunRecord, score: str) -> bool:
     """Whether a score says something: one of all, nothing or guessing is shared by runs that are no copies."""
-    value = getattr(row, score)
+    value = row.score(score)
     return value is not None and math.isfinite(value) and value not in (0, 1, row.chance)
 
 
 def _values(rows: Iterable[RunRecord], score: str) -> int:
     """How many values a score can take between 0 and 1: 64 in 64ths, 100 with two decimals, very many with more."""
-    told = {float(getattr(row, score)) for row in rows if _tells(row, score)}
+    told = {float(row.score(score) or 0.0) for row in rows if _tells(row, score)}
     return max((Fraction(value).limit_denominator(_FINEST).denominator for value in told), default=1)
 
 

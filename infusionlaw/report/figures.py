@@ -28,6 +28,8 @@ from infusionlaw.report.plotdata import (
     dose_axis,
     law_panels,
 )
+from infusionlaw.runs.outcomes import ACQUISITION as ACQUIRED
+from infusionlaw.runs.outcomes import COLLAPSE, TOLERANCE, Outcome, kind_named, outcome_of, outcomes
 from infusionlaw.runs.record import DoseUnit
 
 if TYPE_CHECKING:
@@ -42,13 +44,14 @@ PALETTE = {
     "recall": "#0072b2",
     "surface": "#009e73",
     "retention": "#d55e00",
+    "other": "#cc79a7",
 }
 WIDTH, DPI = 8.0, 150
-RECALL, SHAPE, SURFACE, RETENTION, GUESSING, ACQUISITION, COLLAPSE = LEGEND = (
+RECALLED, LOSS = "recall", "val_bpb"
+MARKERS = ("s", "^", "v", "P", "X", "<", ">", "*")
+RECALL, SHAPE, GUESSING, ACQUISITION, COLLAPSED = LEGEND = (
     "recall, 90 % interval",
     "fitted shape of recall",
-    "verbatim recall",
-    "retention",
     "unseen recall (guessing)",
     "acquisition point, 90 % interval",
     "collapse point, 90 % interval",
@@ -63,7 +66,7 @@ def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, pred
     columns = min(2, len(items))
     rows = -(-len(items) // columns)
     figure = blank_figure(2.6 * rows + 0.5)
-    axis = dose_axis(_all_x(items, "recall"), items[0].unit, 0.105)
+    axis = dose_axis(_all_x(items, RECALLED), items[0].unit, 0.105)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax, panel in zip(grid.flat, items, strict=False):
         _draw_panel(ax, panel, axis, held_out)
@@ -76,17 +79,17 @@ def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, pred
         if i % columns == 0:
             ax.set_ylabel("share of facts right")
     entries = dict(zip(*reversed(grid.flat[0].get_legend_handles_labels()), strict=True))
-    order = [label for label in LEGEND if label in entries]
+    order = sorted(entries, key=lambda label: LEGEND.index(label) if label in LEGEND else 2)
     figure.legend([entries[label] for label in order], order, loc="outside upper left", ncols=3, frameon=False)
     return figure
 
 
 def _draw_panel(ax: "Axes", panel: Panel, axis: DoseAxis, held_out: str) -> None:
-    _draw_point(ax, panel.mark("acquisition"), axis, ACQUISITION, (0, (2, 2)))
-    _draw_point(ax, panel.mark("collapse"), axis, COLLAPSE, "solid")
+    _draw_point(ax, panel.mark(ACQUIRED.name), axis, ACQUISITION, (0, (2, 2)))
+    _draw_point(ax, panel.mark(COLLAPSE.name), axis, COLLAPSED, "solid")
     _draw_series(ax, panel.unseen, axis, GUESSING, "quiet", "")
-    _draw_series(ax, panel.surface, axis, SURFACE, "surface", "^")
-    _draw_series(ax, panel.retention, axis, RETENTION, "retention", "s")
+    for outcome, marker in zip(_others(), MARKERS, strict=False):
+        _draw_series(ax, panel.scores[outcome.name], axis, outcome.title, outcome.colour, marker)
     ax.plot(axis.place([x for x, _ in panel.seeds]), [y for _, y in panel.seeds], ".", color=PALETTE["recall"],
             alpha=0.35, markersize=3)  # fmt: skip
     recall = panel.recall
@@ -98,6 +101,11 @@ def _draw_panel(ax: "Axes", panel: Panel, axis: DoseAxis, held_out: str) -> None
     ax.set_title(f"{title} ({held_out})" if panel.held_out else title, loc="left", pad=17)
     ax.text(0, 1.025, collapse_note(panel), transform=ax.transAxes, fontsize=8.5)
     _dress_dose_axis(ax, axis)
+
+
+def _others() -> list[Outcome]:
+    """The outcomes from 0 to 1 that are drawn beside recall."""
+    return [outcome for outcome in outcomes() if outcome.scale == "proportion" and outcome.name != RECALLED]
 
 
 def _draw_series(ax: "Axes", series: Series, axis: DoseAxis, label: str, colour: str, marker: str) -> None:
@@ -128,7 +136,7 @@ def val_bpb_figure(items: Sequence[Panel]) -> "Figure":
 
     figure = blank_figure(3.6)
     ax = figure.subplots()
-    axis = dose_axis(_all_x(items, "loss"), items[0].unit, 0.06)
+    axis = dose_axis(_all_x(items, LOSS), items[0].unit, 0.06)
     sizes = sorted({panel.size for panel in items})
     for panel in items:
         shade = 0.3 + 0.5 * sizes.index(panel.size) / max(len(sizes) - 1, 1)
@@ -143,13 +151,13 @@ def val_bpb_figure(items: Sequence[Panel]) -> "Figure":
 
 
 def _draw_loss(ax: "Axes", panel: Panel, axis: DoseAxis, colour: Any) -> None:
-    x, mean = axis.place(panel.loss.x), panel.loss.mean
-    above = [i for i, value in enumerate(panel.loss.x) if np.isfinite(value)]
+    x, mean = axis.place(panel.scores[LOSS].x), panel.scores[LOSS].mean
+    above = [i for i, value in enumerate(panel.scores[LOSS].x) if np.isfinite(value)]
     style = "dashed" if panel.held_out else "solid"
     label = number(panel.size) + (" (held out)" if panel.held_out else "")
-    ax.errorbar(x, mean, panel.loss.half, fmt="o", markersize=3, color=colour, elinewidth=0.8)
+    ax.errorbar(x, mean, panel.scores[LOSS].half, fmt="o", markersize=3, color=colour, elinewidth=0.8)
     ax.plot([x[i] for i in above], [mean[i] for i in above], color=colour, linestyle=style, label=label)
-    mark = panel.mark("tolerance")
+    mark = panel.mark(TOLERANCE.name)
     if mark and mark.x.value is not None and above:
         y = float(np.interp(mark.x.value, [x[i] for i in above], [mean[i] for i in above]))
         bar = _bar(mark.x, axis.low, axis.high)
@@ -186,7 +194,7 @@ def _law_span(panel: LawPanel) -> tuple[float, float]:
 
 
 def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis) -> None:
-    colour = PALETTE["recall" if panel.kind == "collapse" else "retention"]
+    colour = PALETTE[outcome_of(panel.kind).colour]
     if panel.sizes:
         ax.plot(panel.sizes, panel.median, color=colour, linewidth=1.4, label="law, 90 % band")
         ax.fill_between(panel.sizes, panel.low, panel.high, color=colour, alpha=0.13, linewidth=0)
@@ -204,7 +212,7 @@ def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis) -> None:
     ax.set_xlabel("size, non-embedding parameters")
     ax.set_ylim(axis.low, axis.high)
     ax.set_yticks([x for x, _ in axis.ticks], [text for _, text in axis.ticks])
-    name = "collapse of recall" if panel.kind == "collapse" else "collapse of retention"
+    name = kind_named(panel.kind).title
     ax.set_title(name if panel.sizes else f"{name}: no law", loc="left")
 
 
@@ -235,7 +243,7 @@ def _bar(x: Interval, low: float, high: float) -> list[list[float]]:
 
 
 def _all_x(items: Sequence[Panel], score: str) -> list[float]:
-    return [x for panel in items for x in getattr(panel, score).x]
+    return [x for panel in items for x in panel.scores[score].x]
 
 
 def _dose_label(unit: DoseUnit) -> str:
@@ -286,7 +294,7 @@ def write_figures(
         tokens = members[0].tokens
         suffix = f"-{number(tokens)}" if len(sets) > 1 else ""
         laws = law_panels(law, comparison, tokens)
-        losses = [panel for panel in members if panel.loss.x]
+        losses = [panel for panel in members if panel.scores[LOSS].x]
         jobs: list[tuple[FigureName, Callable[[Any], Any], Sequence[Any]]] = [
             ("dose-response", partial(dose_response_figure, held_out=held_out), members),
             ("law", law_figure, laws),

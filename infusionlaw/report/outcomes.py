@@ -3,6 +3,7 @@
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison, Regret
 from infusionlaw.report.html import paragraph, table
 from infusionlaw.report.numbers import bracket, count, number, share, when
+from infusionlaw.runs.outcomes import outcome_named
 
 POINTS = ("kind", "size", "tokens", "unit", "predicted", "observed", "error, dex", "interval holds it")
 SCORES = ("size", "tokens", "dose", "share", "score", "predicted", "measured", "error", "interval holds it")
@@ -39,7 +40,7 @@ def score_rows(comparison: Comparison) -> list[tuple[str, ...]]:
             number(score.tokens),
             score.name,
             "-" if score.share is None else share(score.share),
-            score.score.replace("_", " "),
+            outcome_named(score.score).title,
             bracket(score.predicted, "{:.3g}".format),
             f"{score.observed:.3g} ± {score.se:.2g}",
             f"{score.error:+.2g}",

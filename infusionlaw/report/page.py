@@ -21,9 +21,10 @@ from typing import Any
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_text
 from infusionlaw.law.planning.compare import Comparison, read_comparison
-from infusionlaw.law.planning.plan import Plan, predict
+from infusionlaw.law.planning.plan import Dose, Plan
+from infusionlaw.law.planning.planfile import read_plan
 from infusionlaw.law.points.point import Point, read_points
-from infusionlaw.law.scaling.law import Law
+from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.law.scaling.lawfile import read_law
 from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
@@ -33,8 +34,9 @@ from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast, verdict
 from infusionlaw.report.words import growth, plan_text, point_cells
+from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.runs.table import COLUMNS, read_table
+from infusionlaw.runs.table import cell, read_table, used_columns
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.study import open_folder
 
@@ -74,22 +76,14 @@ def read_material(folder: Path) -> Material:
     for name in NEEDED:
         if not (folder / name).exists():
             raise InputError(f"{folder}: {name} is not there yet; run the study file again to finish the study")
-    law, target = read_law(folder / "law.json"), read_json(folder / "plan.json")["target"]
     return Material(
         folder=folder,
         file=study.file,
         rows=tuple(read_table(folder / "table.csv")),
         points=tuple(read_points(folder / "points.json")),
-        law=law,
+        law=read_law(folder / "law.json"),
         comparison=read_comparison(folder / "comparison.json"),
-        plan=predict(
-            law,
-            target["size"],
-            target["tokens"],
-            target["facts"],
-            tolerance=study.file.law.tolerance,
-            extrapolate=True,
-        ),
+        plan=read_plan(folder / "plan.json"),
     )
 
 
@@ -183,13 +177,8 @@ def _law(law: Law) -> str:
 
 def plan_part(plan: Plan) -> str:
     """The plan in sentences, its points, published rules beside it, and what it rests on."""
-    points = (
-        ("advised dose", plan.dose),
-        ("collapse of recall", plan.collapse),
-        ("acquisition", plan.acquisition),
-        ("collapse of retention", plan.retention),
-        ("tolerance of validation loss", plan.tolerance),
-    )
+    points: list[tuple[str, Dose | Prediction]] = [("advised dose", plan.dose)]
+    points += [(kind_named(kind).title, point) for kind, point in plan.points.items()]
     rows = [(name, bracket(p.share, share), bracket(p.exposures, count), p.reason) for name, p in points]
     tokens = [("infused tokens", bracket(plan.dose.tokens, number))] if plan.dose.tokens.value is not None else []
     support = plan.support
@@ -289,7 +278,9 @@ def _runs(material: Material) -> str:
     diverged = [row for row in material.rows if row.status != "ok"]
     names = [f"{row.run or 'a run'} ({number(row.size)}, seed {row.seed}, {row.status})" for row in diverged]
     text = f"Left out of the fits, because they have no scores: {listed(names)}." if names else "No run diverged."
-    used = [name for name in COLUMNS if any(getattr(row, name) not in (None, "") for row in material.rows)]
+    used = [
+        name for name in used_columns(material.rows) if any(cell(row, name) not in (None, "") for row in material.rows)
+    ]
     head = [name for name in used if not (name.endswith("_se") and name[:-3] in used)]
     rows = [[_cell(row, name) for name in head] for row in material.rows]
     data = base64.b64encode((material.folder / "table.csv").read_bytes()).decode()
@@ -301,7 +292,7 @@ def _runs(material: Material) -> str:
 
 def _cell(row: RunRecord, name: str) -> str:
     """One cell of the whole table, its standard error beside it."""
-    value, error = getattr(row, name), getattr(row, f"{name}_se", None)
+    value, error = cell(row, name), row.error(name)
     if value is None:
         return ""
     if isinstance(value, bool):

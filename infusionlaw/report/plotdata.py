@@ -13,11 +13,12 @@ import numpy as np
 
 from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_at, x_of
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
-from infusionlaw.law.points.curves import Score, curves
+from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH, Law, law_band
 from infusionlaw.report.numbers import bracket, count, number, share
+from infusionlaw.runs.outcomes import COLLAPSE, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
 SAME_BUDGET = 1.06  # token counts within this factor are one: D is rounded to whole steps
@@ -45,20 +46,26 @@ class Mark:
 
 @dataclass(frozen=True)
 class Panel:
-    """All that was measured of one (N, D). seeds: (x, recall) of each run; line: (x, recall) of the fitted shape."""
+    """All that was measured of one (N, D).
+
+    scores: each outcome's series; unseen: guessing; seeds: (x, recall) of each run; line: (x, recall) of the fitted
+    shape.
+    """
 
     size: float
     tokens: float
     held_out: bool
     unit: DoseUnit
-    recall: Series
-    surface: Series
-    retention: Series
+    scores: dict[str, Series]
     unseen: Series
-    loss: Series
     seeds: tuple[tuple[float, float], ...]
     line: tuple[tuple[float, ...], tuple[float, ...]]
     marks: tuple[Mark, ...]
+
+    @property
+    def recall(self) -> Series:
+        """The series of recall."""
+        return self.scores["recall"]
 
     def mark(self, kind: Kind) -> Mark | None:
         """The mark of a kind, if there is one."""
@@ -70,42 +77,56 @@ def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
     out = []
     for held in (False, True):
         mine = [row for row in rows if row.held_out == held]
+        measured = _curves(mine)
         for size, tokens in sorted({(row.size, row.tokens) for row in mine}):
             # The last of a kind counts: where a place is both fitted and held out, that of these runs.
             mine_last = sorted(points, key=lambda p: p.held_out == held)
             here = {p.kind: p for p in mine_last if (p.size, p.tokens) == (size, tokens)}
-            out.append(_panel(mine, size, tokens, held, list(here.values())))
+            out.append(_panel(mine, measured, size, tokens, held, list(here.values())))
     return out
 
 
-def _panel(rows: Sequence[RunRecord], size: float, tokens: float, held: bool, points: Sequence[Point]) -> Panel:
+Curves = dict[tuple[str, float, float], Curve]
+
+
+def _curves(rows: Sequence[RunRecord]) -> Curves:
+    """The curves of rows, by outcome, size and tokens; of several numbers of facts the first."""
+    found: Curves = {}
+    for outcome in outcomes_with_points() if rows else ():
+        for curve in curves(rows, outcome):
+            found.setdefault((outcome.name, curve.size, curve.tokens), curve)
+    return found
+
+
+def _panel(
+    rows: Sequence[RunRecord], measured: Curves, size: float, tokens: float, held: bool, points: Sequence[Point]
+) -> Panel:
     unit = unit_of(rows)
     mine = [row for row in rows if (row.size, row.tokens) == (size, tokens)]
-    recall = _curve(rows, "recall", size, tokens)
-    lines = [fitted_line(rows, point) for point in points if point.kind == "collapse"]
+    lines = [fitted_line(rows, point) for point in points if point.kind == COLLAPSE.name]
     line = next((line for line in lines if line is not None), None)
     return Panel(
         size=size,
         tokens=tokens,
         held_out=held,
         unit=unit,
-        recall=recall,
-        surface=_means(mine, "verbatim_recall", unit),
-        retention=_curve(rows, "retention", size, tokens),
+        scores={
+            outcome.name: _series(measured.get((outcome.name, size, tokens)))
+            if outcome.points
+            else _means(mine, outcome.name, unit)
+            for outcome in outcomes()
+        },
         unseen=_means(mine, "unseen_recall", unit),
-        loss=_curve(rows, "val_bpb", size, tokens),
         seeds=tuple(sorted((x_of(row, unit), row.recall) for row in mine if row.recall is not None)),
         line=(coordinate(line.dose, unit), tuple(line.value.tolist())) if line else ((), ()),
         marks=tuple(Mark(point.kind, size, point.x, point.status) for point in points),
     )
 
 
-def _curve(rows: Sequence[RunRecord], score: Score, size: float, tokens: float) -> Series:
+def _series(curve: Curve | None) -> Series:
     """A score as the detectors see it, dose 0 first."""
-    match = [curve for curve in curves(rows, score) if (curve.size, curve.tokens) == (size, tokens)]
-    if not match:
+    if curve is None:
         return Series((), (), ())
-    curve = match[0]
     zero = [(-np.inf, curve.zero.mean, curve.zero.sd)] if curve.zero else []
     table = [*zero, *zip(curve.x.tolist(), curve.mean.tolist(), curve.sd.tolist(), strict=True)]
     return Series(*(tuple(column) for column in zip(*((x, y, HALF_WIDTH * sd) for x, y, sd in table), strict=True)))
@@ -113,7 +134,7 @@ def _curve(rows: Sequence[RunRecord], score: Score, size: float, tokens: float) 
 
 def _means(rows: Sequence[RunRecord], score: str, unit: DoseUnit) -> Series:
     """Means over seeds of a score that nothing is fitted to."""
-    runs = sorted((x_of(row, unit), float(getattr(row, score))) for row in rows if getattr(row, score) is not None)
+    runs = sorted((x_of(row, unit), float(value)) for row in rows if (value := row.score(score)) is not None)
     groups = [[runs[i] for i in same] for same in same_doses([x for x, _ in runs])]
     means = [np.mean(group, axis=0).tolist() for group in groups]
     return Series(tuple(x for x, _ in means), tuple(y for _, y in means), (0.0,) * len(means))
@@ -128,7 +149,7 @@ def coordinate(doses: Any, unit: DoseUnit) -> tuple[float, ...]:
 
 def collapse_note(panel: Panel) -> str:
     """What a panel says of its collapse point: where it is, or why it has no line."""
-    mark = panel.mark("collapse")
+    mark = panel.mark(COLLAPSE.name)
     if mark is None:
         return ""
     scale = Scale(panel.unit)
@@ -202,9 +223,9 @@ class LawPanel:
 
 
 def law_panels(law: Law, comparison: Comparison, tokens: float) -> list[LawPanel]:
-    """The laws of collapse and of retention at a token count, with the predictions that were written ahead."""
-    kinds: tuple[Kind, ...] = ("collapse", "retention")
-    found = [_law_panel(law, kind, comparison, tokens) for kind in kinds]
+    """The laws of each collapse at a token count, with the predictions that were written ahead."""
+    kinds = [kind.name for outcome in outcomes_with_points() if (kind := outcome.point("lost"))]
+    found = [_law_panel(law, kind, comparison, tokens) for kind in kinds if kind in law.kind_names]
     return [panel for panel in found if panel.points or panel.observed]
 
 

@@ -36,7 +36,8 @@ def search_text(file: StudyFile) -> str:
     return (
         f"A search: every curve (one size and token count) starts with {start} runs or fewer and takes "
         f"{most_runs(file)} at most; it is over when its collapse is known to {file.search.width:g} dex either way, "
-        "or is not in range. What follows is for those most runs spread evenly over the doses it starts from, which a search improves on."
+        "or is not in range. What follows is for those most runs spread evenly over the doses it starts from, which a "
+        "search improves on."
     )
 
 

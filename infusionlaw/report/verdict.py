@@ -10,14 +10,15 @@ from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.numbers import bracket, dose, listed, number, when
 from infusionlaw.report.plotdata import SAME_BUDGET
 from infusionlaw.report.words import alternative_lines, plan_text
+from infusionlaw.runs.outcomes import COLLAPSE, PointKind, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
+from infusionlaw.runs.table import cell
 
 
 def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
     """What a study found, in a few paragraphs of plain words, failures included."""
     paragraphs = [
-        *_falls(law.of("collapse").points, "Recall of the infused facts collapses", "collapse of recall"),
-        *_falls(law.of("retention").points, "Prior facts begin to be lost", "collapse of retention"),
+        *(text for outcome in outcomes_with_points() if (lost := outcome.point("lost")) for text in _falls(law, lost)),
         *_direction(law),
         *_outcomes(comparison),
         " ".join([*plan_text(plan).split("\n")[:3], *_far(plan)]),
@@ -37,21 +38,22 @@ def _far(plan: Plan) -> list[str]:
     return [f"Mind that {flag}."] if flag and plan.dose.x.value is not None else []
 
 
-def _falls(points: Sequence[Point], lead: str, name: str) -> list[str]:
+def _falls(law: Law, kind: PointKind) -> list[str]:
     """Where a score falls at each size, and for which sizes that could not be placed, with the reason."""
+    points = law.of(kind.name).points if kind.name in law.kind_names else ()
     located = [p for p in points if p.x.value is not None]
     missing = [p for p in points if p.x.value is None]
     texts = []
     if located:
         where = [f"{dose(_in_unit(p), p.unit)} for {_place(p, points)}{_doubt(p)}" for p in located]
-        texts.append(f"{lead} beyond {listed(where)}.")
+        texts.append(f"{kind.sentence[0].upper()}{kind.sentence[1:]} {listed(where)}.")
     if missing:
         reasons = dict.fromkeys(f"{p.status}: {p.note}" for p in missing)
         groups = [
             f"{listed([_place(p, points) for p in missing if f'{p.status}: {p.note}' == reason])} ({reason})"
             for reason in reasons
         ]
-        texts.append(f"No {name} {'was found' if not located else 'could be placed'} for {listed(groups)}.")
+        texts.append(f"No {kind.title} {'was found' if not located else 'could be placed'} for {listed(groups)}.")
     return [" ".join(texts)] if texts else []
 
 
@@ -64,7 +66,7 @@ def contrast(rows: Sequence[RunRecord]) -> str:
     if not last:
         return ""
     recall, surface, unseen = (
-        [value for row in last if (value := getattr(row, name)) is not None]
+        [value for row in last if (value := cell(row, name)) is not None]
         for name in ("recall", "verbatim_recall", "unseen_recall")
     )
     guessing = f"; guessing gives {_mean(unseen)}" if unseen else ""
@@ -89,7 +91,7 @@ def _doubt(point: Point) -> str:
 def _direction(law: Law) -> list[str]:
     """What size and token count do to the collapse point, each with the interval of its exponent; and what is
     doubtful."""
-    collapse = law.of("collapse")
+    collapse = law.of(COLLAPSE.name)
     if not collapse.forms:
         return [f"No law of the collapse point was fitted: {collapse.reason}."]
     if "size" not in collapse.varied:
@@ -116,7 +118,7 @@ def _sentence(exponent: Interval, who: str, covariate: str, what: str) -> str:
 
 
 def _outcomes(comparison: Comparison) -> list[str]:
-    rows = comparison.of("collapse")
+    rows = comparison.of(COLLAPSE.name)
     if not rows:
         return ["No held-out model was compared with a prediction."]
     several = len({row.tokens for row in rows}) > 1

@@ -10,6 +10,7 @@ from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import KindLaw, Law, Prediction
 from infusionlaw.report.numbers import aligned, bracket, count, listed, number, share
+from infusionlaw.runs.outcomes import kind_named, outcome_named, outcome_of
 
 
 def points_text(points: Sequence[Point]) -> str:
@@ -65,13 +66,11 @@ def plan_text(plan: Plan) -> str:
     lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *alternative_lines(plan)]
     lines += [_forecast_sentence(forecast) for forecast in plan.forecast if forecast.name != ADVISED]
     lines += _remedy_sentences(plan)
-    half = plan.acquisition.level == 0.5
-    points = (
-        ("Recall is expected to collapse at", plan.collapse),
-        (f"The facts are expected to be {'half learned at' if half else 'learned from'}", plan.acquisition),
-        ("Prior facts are expected to be lost from", plan.retention),
-    )
-    lines += [f"{lead} {_both_units(point)}." for lead, point in points if point.x.value is not None]
+    lines += [
+        f"Expected: {_happens(point)} {_both_units(point)}."
+        for point in plan.points.values()
+        if point.x.value is not None
+    ]
     lines += [f"Not checked, {c.name}: {c.reason}." for c in plan.constraints if c.reason and plan.status != "no law"]
     return "\n".join(line for line in [*lines, _support_sentence(plan), *(f"Note: {n}." for n in plan.notes)] if line)
 
@@ -108,7 +107,7 @@ def alternative_lines(plan: Plan) -> list[str]:
         kind = point.rule.kind
         if kind not in told:
             lines.append(
-                f"By this study's law {_law_says(point)} {_answer(point, point.law.share, point.law.exposures)}."
+                f"By this study's law {_happens(point.law)} {_answer(point, point.law.share, point.law.exposures)}."
             )
         if told:
             lines.append(f"{_rule_gives(point)}.")
@@ -119,21 +118,14 @@ def alternative_lines(plan: Plan) -> list[str]:
     return lines
 
 
-_LAW_SAYS: dict[Kind, str] = {
-    "acquisition": "the facts are learned from",
-    "collapse": "recall collapses beyond",
-    "retention": "prior facts are lost beyond",
-    "tolerance": "validation loss has risen by the tolerance at",
-}
-
-
-def _law_says(point: Carried) -> str:
-    kind, level = point.rule.kind, point.law.level
-    if kind == "acquisition" and level == 0.5:
+def _happens(point: Prediction) -> str:
+    """What happens at a point, to be followed by a dose: "recall collapses beyond"."""
+    kind, level = kind_named(point.kind), point.level
+    if kind.change == "learned" and level == 0.5:
         return "the facts are half learned at"
-    if kind == "tolerance" and level:
-        return f"validation loss has risen by {level:g} bits per byte at"
-    return _LAW_SAYS[kind]
+    if kind.change == "risen" and level:
+        return f"{outcome_of(point.kind).title} has risen by {level:g} bits per byte at"
+    return kind.sentence or f"the {kind.title} lies at"
 
 
 def _rule_gives(point: Carried) -> str:
@@ -152,7 +144,7 @@ def _distance(plan: Plan, point: Carried) -> str:
         return "The law's interval holds both; more token counts would tell them apart."
     apart = [f"the two differ by {abs(point.dex):.1f} orders of magnitude"] if point.dex is not None else []
     apart += ["no study has measured both regimes"] if _elsewhere(plan, point) else []
-    what = "the dose" if point.rule.kind == "acquisition" else "that point"
+    what = "the dose" if kind_named(point.rule.kind).change == "learned" else "that point"
     sentence = f"{', and '.join(apart)}: treat {what} as uncertain" if apart else f"treat {what} as uncertain"
     return f"{sentence[0].upper()}{sentence[1:]}{' to that degree' if point.dex is not None else ''}."
 
@@ -232,12 +224,11 @@ def _facts_sentence(plan: Plan) -> str:
 
 def _forecast_sentence(forecast: Forecast) -> str:
     """What to expect at another dose: "At a quarter (a share of 0.11): recall 0.33 [0.03, 0.96]"; nothing unknown."""
-    scores = (
-        ("recall", forecast.recall, "{:.2f}"),
-        ("retention", forecast.retention, "{:.2f}"),
-        ("validation loss", forecast.val_bpb, "{:.3g}"),
-    )
-    parts = [f"{name} {bracket(score, form.format)}" for name, score, form in scores if score.value is not None]
+    outcomes = [(outcome_named(name), score) for name, score in forecast.scores.items() if score.value is not None]
+    parts = [
+        f"{outcome.title} {bracket(score, ('{:.2f}' if outcome.scale == 'proportion' else '{:.3g}').format)}"
+        for outcome, score in outcomes
+    ]
     units = [
         text
         for known, text in (
@@ -262,8 +253,8 @@ def _remedy(plan: Plan, remedy: Remedy) -> str:
     value, support = remedy.value or 0.0, plan.support
     if remedy.change == "fewer facts":
         return f"at most {_whole(value)} fact{'s' if value > 1 else ''}"
-    if remedy.change == "shorter statements":
-        return f"statements of at most {count(value)} tokens"
+    if remedy.change == "shorter renderings":
+        return f"renderings of at most {count(value)} tokens"
     if remedy.change == "a higher tolerance":
         return f"a tolerance of {value:g} bits per byte"
     what, tried = ("tokens", support.token_counts) if remedy.change == "more tokens" else ("parameters", support.sizes)

@@ -96,7 +96,7 @@ def _record(
         seed=spec.seed,
         held_out=spec.held_out,
         status=status,
-        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
+        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},  # type: ignore[arg-type]
         chance=scores.get("chance"),
     )
 

@@ -9,13 +9,14 @@ import re
 from typing import Any
 
 from infusionlaw.errors import InputError
+from infusionlaw.runs.outcomes import outcomes
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 STATUS = ("ok", "diverged")
 _COUNTS = {"size", "tokens", "facts", "total_size", "exposures"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
-_UNIT_INTERVAL = {"share", "recall", "verbatim_recall", "retention", "cloze", "unseen_recall", "chance"}
+_UNIT_INTERVAL = {"share", "cloze", "unseen_recall", "chance"}
 LARGEST = 1e20
 # Fewer parameters or tokens than this are millions or billions without their sign.
 LEAST = 1000
@@ -24,6 +25,16 @@ _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
 _NUMBER = re.compile(r"([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbt%]?)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?![+-]?[1-9]\d{0,2}(,\d{3})+$)[+-]?\d*,\d+")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+
+
+def _is_part_of_one(column: str) -> bool:
+    """Whether a column, or the score that it is the error of, lies between 0 and 1."""
+    name = column.removesuffix("_se")
+    return name in _UNIT_INTERVAL or any(o.name == name and o.scale == "proportion" for o in outcomes())
+
+
+def _is_loss(column: str) -> bool:
+    return any(o.name == column and o.scale == "bits per byte" for o in outcomes())
 
 
 def is_missing(raw: Any) -> bool:
@@ -94,7 +105,7 @@ def _written(column: str, text: str) -> float | None:
     if not unit:
         return float(digits)
     if unit == "%":
-        return float(f"{digits}e-2") if column.removesuffix("_se") in _UNIT_INTERVAL else None
+        return float(f"{digits}e-2") if _is_part_of_one(column) else None
     return float(f"{digits}e{_POWERS[unit]}") if column in _COUNTS else None
 
 
@@ -109,13 +120,13 @@ def _out_of_range(column: str, number: float) -> str | None:
     if column in _AT_LEAST and number < LEAST:
         millions = f"{1000 * number:g}M" if number < 1 else f"{number:g}M"
         return f"is below {LEAST:,}; write {_AT_LEAST[column]} as {millions} or {number:g}B"
-    if column in _UNIT_INTERVAL and not 0 <= number <= 1:
+    if _is_part_of_one(column) and not column.endswith("_se") and not 0 <= number <= 1:
         hint = f"; if it is percent, write it as {number:g}%" if 1 < number <= 100 else ""
         return f"must lie between 0 and 1{hint}"
-    if column == "val_bpb" and number <= 0:
+    if _is_loss(column) and number <= 0:
         return "must be above 0: a loss in bits per byte, so turn the sign of a log likelihood"
     if (column == "exposures" or column.endswith("_se")) and number < 0:
         return "must not be negative"
-    if column.removesuffix("_se") in _UNIT_INTERVAL and column.endswith("_se") and number > 0.5:
+    if _is_part_of_one(column) and column.endswith("_se") and number > 0.5:
         return f"is more than a standard error can be of a score from 0 to 1; if it is percent, write it as {number:g}%"
     return "must be a whole number" if column == "seed" and not number.is_integer() else None

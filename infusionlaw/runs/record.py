@@ -53,7 +53,7 @@ class RunRecord:
 
     size: non-embedding parameters; tokens: D; share: infused tokens / D; exposures: mean statements of a domain fact;
     recall, cloze, verbatim_recall, retention, unseen_recall: 0..1; margin: nats; val_bpb: bits per byte.
-    None means not measured (a diverged run has no scores).
+    None means not measured (a diverged run has no scores). more: scores and errors of other outcomes, by name.
     """
 
     size: float
@@ -82,6 +82,19 @@ class RunRecord:
     held_out: bool = False
     status: str = "ok"
     run: str = ""
+    more: tuple[tuple[str, float], ...] = ()
+
+    def score(self, name: str) -> float | None:
+        """The measured value of an outcome; None where it was not measured."""
+        return self._value(name)
+
+    def error(self, name: str) -> float | None:
+        """The standard error of an outcome's value; None where it is not known."""
+        return self._value(f"{name}_se")
+
+    def _value(self, column: str) -> float | None:
+        value: float | None = self.__dict__[column] if column in self.__dict__ else dict(self.more).get(column)
+        return value
 
 
 @dataclass(frozen=True)

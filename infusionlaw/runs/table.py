@@ -24,10 +24,11 @@ from typing import Any
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_text
 from infusionlaw.runs.cells import cell_value, is_missing
+from infusionlaw.runs.outcomes import outcomes
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import bare, read_rows
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(RunRecord))
+FIELDS = tuple(field.name for field in dataclasses.fields(RunRecord) if field.name != "more")
 REQUIRED = ("size", "tokens", "recall")
 # Other names that a column may have. Case, spaces, hyphens and underscores do not matter. A loss in nats is left out on
 # purpose: val_bpb is in bits per byte, and a column that may be in another unit must not be taken for it.
@@ -72,7 +73,28 @@ LOOSE = ("epochs", "k", "frequency", "repeats", "repetitions", "n_repetitions")
 SE_ENDINGS = ("_se", "_stderr", "_sem", "_standard_error")  # behind any name of the score
 # Share and exposures may differ by this factor and be the same; beyond the second factor both must have grown.
 _NEAR, _FAR = 1.1, 5.0
-SCORES = tuple(name for name in COLUMNS if name.endswith("_se") or f"{name}_se" in COLUMNS)
+
+
+def score_columns() -> tuple[str, ...]:
+    """The columns of a table that hold a score or its standard error."""
+    return tuple(name for name in columns() if name.endswith("_se") or f"{name}_se" in columns())
+
+
+def columns() -> tuple[str, ...]:
+    """All columns that a table can have: those of every record, then those of other outcomes."""
+    more = (name for outcome in outcomes() for name in (outcome.name, f"{outcome.name}_se") if name not in FIELDS)
+    return (*FIELDS, *more)
+
+
+def used_columns(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    """The columns of a table that is written: those of every record, then of the other outcomes that were measured."""
+    measured = {name for record in records for name, _ in record.more}
+    return tuple(name for name in columns() if name in FIELDS or name in measured)
+
+
+def cell(record: RunRecord, column: str) -> Any:
+    """What a record has in a column."""
+    return getattr(record, column) if column in FIELDS else dict(record.more).get(column)
 
 
 def table_text(records: Iterable[RunRecord]) -> str:
@@ -80,11 +102,13 @@ def table_text(records: Iterable[RunRecord]) -> str:
 
     Numpy's numbers are written as the plain ones they are equal to.
     """
+    records = list(records)
+    names = used_columns(records)
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(names)
     for record in records:
-        writer.writerow([_cell(name, getattr(record, name)) for name in COLUMNS])
+        writer.writerow([_cell(name, cell(record, name)) for name in names])
     return out.getvalue()
 
 
@@ -119,9 +143,9 @@ def _write_parquet(path: Path, records: Sequence[RunRecord]) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    columns = {name: [_plain(getattr(record, name)) for record in records] for name in COLUMNS}
+    content = {name: [_plain(cell(record, name)) for record in records] for name in used_columns(records)}
     with atomic_path(path) as part:
-        parquet.write_table(pyarrow.table(columns), part)
+        parquet.write_table(pyarrow.table(content), part)
 
 
 def _plain(value: Any) -> Any:
@@ -148,7 +172,7 @@ def read_table(path: str | Path) -> list[RunRecord]:
     Raises InputError with file and the first bad row, and how many more there are.
     """
     header, rows = read_rows(path)
-    columns = _columns(_unambiguous(header, rows), path)
+    columns = _columns_of(_unambiguous(header, rows), path)
     records: list[tuple[int, RunRecord]] = []
     bad: list[tuple[int, InputError]] = []
     for number, row in enumerate(rows, start=2):
@@ -167,11 +191,12 @@ def read_table(path: str | Path) -> list[RunRecord]:
     return [record for _, record in records]
 
 
-def _columns(header: Sequence[str], path: str | Path) -> dict[str, str]:
+def _columns_of(header: Sequence[str], path: str | Path) -> dict[str, str]:
     """Which column of the file holds which of ours; InputError when one is missing or given twice."""
     columns: dict[str, str] = {}
+    known = _known()
     for name in header:
-        column = _KNOWN.get(bare(name))
+        column = known.get(bare(name))
         if column in columns:
             both = f'"{columns[column]}" and "{name}"'
             raise InputError(f"{path}: columns {both} both mean {column}; rename or remove one")
@@ -187,13 +212,15 @@ def _columns(header: Sequence[str], path: str | Path) -> dict[str, str]:
     return columns
 
 
-_KNOWN = {bare(name): column for column in COLUMNS for name in names_of(column)}
+def _known() -> dict[str, str]:
+    """The column that each name in a file means."""
+    return {bare(name): column for column in columns() for name in names_of(column)}
 
 
 def _unambiguous(header: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
     """The names of the columns without the loose ones, where another column holds a dose."""
-    loose = {bare(name) for name in LOOSE}
-    doses = [name for name in header if _KNOWN.get(bare(name)) in ("share", "exposures") and bare(name) not in loose]
+    loose, known = {bare(name) for name in LOOSE}, _known()
+    doses = [name for name in header if known.get(bare(name)) in ("share", "exposures") and bare(name) not in loose]
     if all(is_missing(row[name]) for row in rows for name in doses):
         return list(header)
     return [name for name in header if bare(name) not in loose]
@@ -201,8 +228,8 @@ def _unambiguous(header: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[
 
 def _meant(column: str, header: Sequence[str]) -> str | None:
     """A question whether a misspelt column was meant for a missing one."""
-    names = {bare(name): name for name in names_of(column)}
-    for given in (name for name in header if bare(name) not in _KNOWN):
+    names, known = {bare(name): name for name in names_of(column)}, _known()
+    for given in (name for name in header if bare(name) not in known):
         near = get_close_matches(bare(given), names, n=1, cutoff=0.75)
         if near:
             return f'by "{given}", did you mean "{names[near[0]]}"?'
@@ -223,10 +250,11 @@ def _record(row: dict[str, Any], columns: dict[str, str]) -> RunRecord:
             values["tokens"], values["facts"], values["tokens_per_fact"], values.get("share"), values.get("exposures")
         )
     if values.get("status") == "diverged":  # its scores, if it has any, are not those of a trained model
-        values = {column: value for column, value in values.items() if column not in SCORES}
+        values = {column: value for column, value in values.items() if column not in score_columns()}
     if values.get("share") == 1:
         raise InputError("the share is 1, which leaves no general text and has infinite odds; take the row out")
-    return RunRecord(**values)
+    more = tuple((name, value) for name, value in values.items() if name not in FIELDS)
+    return RunRecord(**{name: value for name, value in values.items() if name in FIELDS}, more=more)
 
 
 def _both_units(
@@ -258,11 +286,12 @@ def _repeated(records: Iterable[tuple[int, RunRecord]]) -> Iterator[tuple[int, I
     Runs at several token counts are no repeats: they may be checkpoints, of which `law.places` takes care.
     """
     first: dict[tuple[Any, ...], int] = {}
+    names = score_columns()
     for number, row in records:
         if row.seed is None and row.status == "diverged":  # it has no scores to differ in
             continue
         dose = tuple(None if unit is None else f"{unit:.9g}" for unit in (row.share, row.exposures))
-        scores = (row.run, *(getattr(row, name) for name in SCORES)) if row.seed is None else ()
+        scores = (row.run, *(cell(row, name) for name in names)) if row.seed is None else ()
         before = first.setdefault((row.size, row.tokens, dose, row.facts, row.seed, scores), number)
         if before != number:
             same = f"scores as row {before}, and no seed" if row.seed is None else f"seed as row {before}"

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.dose import same_dose, x_at
+from infusionlaw.law.planning.planfile import read_predictions
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.runs.table import read_table, table_hash
 from infusionlaw.settings import StudyFile
@@ -83,10 +85,10 @@ class Study:
         most = self.file.infusion.max_exposures
         return [
             run_spec(self.file, self.data, *place, dose, seed, True)
-            for plan in read_json(self.prediction)["predictions"]
-            if (place := asked_of(plan)) in places
-            for forecast in plan.get("forecast", ())
-            if (dose := _rounded(forecast[self.file.unit])) and 1 <= (forecast["exposures"] or 1) <= most
+            for item in read_predictions(self.prediction).predictions
+            if (place := (int(item.asked[0]), int(item.asked[1]))) in places
+            for forecast in item.plan.forecast
+            if (dose := _rounded(getattr(forecast, self.file.unit))) and 1 <= (forecast.exposures or 1) <= most
             if not any(same_dose(*x_at([dose, other], self.file.unit)) for other in places[place])
             for seed in section.seeds or self.file.design.seeds
         ]
@@ -96,8 +98,8 @@ class Study:
         path = self.folder / "runs" / spec.id / "record.json"
         if path.exists():
             try:
-                record = RunRecord(**read_json(path))
-            except TypeError as error:
+                record = TypeAdapter(RunRecord).validate_python(read_json(path))
+            except ValidationError as error:
                 raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
         elif spec.id in self._elsewhere:
             record = self._elsewhere[spec.id]
@@ -142,12 +144,6 @@ class Study:
     def records(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
         """The records there are, in the order of the specs."""
         return [record for spec in specs if (record := self.record(spec)) is not None]
-
-
-def asked_of(plan: dict[str, Any]) -> tuple[int, int]:
-    """The size and tokens that a predicted target has in the study file."""
-    asked = plan.get("asked") or plan["target"]
-    return asked["size"], asked["tokens"]
 
 
 def _rounded(dose: float | None) -> float:

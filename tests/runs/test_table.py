@@ -16,11 +16,11 @@ from infusionlaw.errors import InputError
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import (
     ALIASES,
-    COLUMNS,
-    SCORES,
+    FIELDS,
     SE_ENDINGS,
     names_of,
     read_table,
+    score_columns,
     table_hash,
     table_text,
     write_table,
@@ -42,7 +42,7 @@ RECORDS = st.builds(
     held_out=st.booleans(),
     status=st.sampled_from(["ok", "diverged"]),
     run=st.sampled_from(["", "a,b", 'the "best"', "NaN"]),
-).map(lambda row: row if row.status == "ok" else replace(row, **dict.fromkeys(SCORES)))
+).map(lambda row: row if row.status == "ok" else replace(row, **dict.fromkeys(score_columns())))
 
 
 def read(tmp_path, text: str) -> list[RunRecord]:
@@ -218,7 +218,7 @@ def test_share_and_exposures_are_compared_within_a_size_token_count_and_number_o
 
 
 def test_no_name_means_two_columns() -> None:
-    plain = [re.sub("[ _-]", "", name).lower() for column in COLUMNS for name in names_of(column)]
+    plain = [re.sub("[ _-]", "", name).lower() for column in FIELDS for name in names_of(column)]
     assert len(plain) == len(set(plain))
 
 
@@ -406,8 +406,8 @@ def test_the_docs_name_every_column_and_every_other_name() -> None:
     rows = re.findall(r"^\| (`.*?) \| (.*?) \|", DOCS.read_text(encoding="utf8"), re.MULTILINE)
     told = {column: tuple(re.findall(r"`(\w+)`", names)) for column, names in rows}
     assert told.pop("`recall_se` …")[-len(SE_ENDINGS) :] == SE_ENDINGS
-    scores = {name for name in COLUMNS if name.endswith("_se")}
-    assert told == {f"`{name}`": ALIASES.get(name, ()) for name in COLUMNS if name not in scores}
+    scores = {name for name in FIELDS if name.endswith("_se")}
+    assert told == {f"`{name}`": ALIASES.get(name, ()) for name in FIELDS if name not in scores}
 
 
 def test_the_examples_in_the_docs_are_tables(tmp_path) -> None:

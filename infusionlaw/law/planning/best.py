@@ -19,10 +19,11 @@ from typing import Literal
 import numpy as np
 
 from infusionlaw.law.dose import LEVEL, Array, Interval
+from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.forecast import recall_at
-from infusionlaw.law.planning.limits import TRIED, Constraint, Limit, Target, draws, limits, tightest, works
-from infusionlaw.law.scaling.law import Law
+from infusionlaw.law.planning.limits import TRIED, Limit, limits, tightest, works
 from infusionlaw.law.scores.plateaus import widths
+from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE
 
 STEP, NEAR = 0.01, 0.005
 KNOTS, REPEATS, DRAWS = 1000, 200, 4000
@@ -35,39 +36,39 @@ class Advice:
 
     status: Literal["ok", "no dose works", "no law"]
     x: Interval
-    binding: Constraint | Literal[""]
+    binding: str
     recall: Interval
     limits: tuple[Limit, ...]
 
 
-def advise(law: Law, target: Target) -> Advice:
+def advise(at: AtTarget) -> Advice:
     """The dose for a target; none when the law says too little, or when no dose that teaches the facts is allowed.
 
     Without a law of acquisition it is the largest dose allowed, and recall there is unknown.
     """
-    found = limits(law, target)
-    limit, learnable = tightest(found), bool(law.of("acquisition").forms)
-    if limit.x == np.inf or not (learnable or law.of("collapse").forms):
+    law, found = at.law, limits(at)
+    limit, learnable = tightest(found), bool(law.of(ACQUISITION.name).forms)
+    if limit.x == np.inf or not (learnable or law.of(COLLAPSE.name).forms):
         return Advice("no law", Interval(), "", Interval(), found)
     if not learnable:
         x = Interval(limit.x, *_ends(_shifted(found, _repeats(found))))
         return Advice("ok", _bounded(x, limit), limit.name, Interval(), found)
-    if not works(law, target):
+    if not works(at):
         return Advice("no dose works", Interval(), limit.name, Interval(), found)
-    return _highest(law, target, found)
+    return _highest(at, found)
 
 
-def _highest(law: Law, target: Target, found: tuple[Limit, ...]) -> Advice:
+def _highest(at: AtTarget, found: tuple[Limit, ...]) -> Advice:
     """The allowed dose of highest expected recall."""
     limit = tightest(found)
     # What would be learned far beyond the limit, or never, is not learned below it: one as much as the other.
-    acquisition = np.minimum(draws(law, "acquisition", target), limit.x + FAR)
-    curve, repeats = _curve(law, target, limit.x, acquisition), _repeats(found)
+    acquisition = np.minimum(at.draws(ACQUISITION.name), limit.x + FAR)
+    curve, repeats = _curve(at, limit.x, acquisition), _repeats(found)
     best, binds = curve.best(np.zeros(1), np.zeros(1), np.array([limit.x]))
     risen = _picked(acquisition - np.median(acquisition), len(found))
-    others, _ = curve.best(risen, repeats["collapse of recall"], _shifted(found, repeats))
+    others, _ = curve.best(risen, repeats[COLLAPSE.title], _shifted(found, repeats))
     x = _bounded(Interval(float(best[0]), *_ends(others)), limit)
-    recall = recall_at(law, target, float(best[0]))
+    recall = recall_at(at, float(best[0]))
     return Advice("ok", x, limit.name if binds[0] else "", recall, found)
 
 
@@ -76,12 +77,12 @@ def _bounded(x: Interval, limit: Limit) -> Interval:
     return Interval(x.value) if limit.name == TRIED and x.value == limit.x else x
 
 
-def _repeats(found: Sequence[Limit]) -> dict[Constraint, Array]:
+def _repeats(found: Sequence[Limit]) -> dict[str, Array]:
     """How far each limit moves (REPEATS,) in repeats of the study; one seed each, so that they move apart."""
     return {limit.name: _picked(limit.shifts, seed) for seed, limit in enumerate(found)}
 
 
-def _shifted(found: Sequence[Limit], repeats: dict[Constraint, Array]) -> Array:
+def _shifted(found: Sequence[Limit], repeats: dict[str, Array]) -> Array:
     """The tightest limit (REPEATS,) in each repeat."""
     return np.asarray(np.min([limit.x + repeats[limit.name] for limit in found], axis=0))
 
@@ -122,9 +123,9 @@ class _Curve:
         return np.where(binds & (first == last), limit, np.minimum(self.x[first], limit)), binds
 
 
-def _curve(law: Law, target: Target, limit: float, acquisition: Array) -> _Curve:
+def _curve(at: AtTarget, limit: float, acquisition: Array) -> _Curve:
     """Expected R and F from below the first acquisition to beyond the last, and at least to the limit."""
-    collapse, plateaus = draws(law, "collapse", target), law.plateaus
+    collapse, plateaus, target = at.draws(COLLAPSE.name), at.recall, at.target
     low, high = np.quantile(acquisition, [0.005, 0.995])
     x = np.arange(min(low, limit) - STEP, max(high, limit) + 2.0, STEP)
     learned = _mean_rise(x, _even(acquisition), widths(plateaus.rise if plateaus else None, 0, KNOTS))

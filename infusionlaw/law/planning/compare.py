@@ -2,21 +2,21 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from infusionlaw.files import read_json, write_json
+from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import Interval, same_dose, same_doses, x_at
-from infusionlaw.law.planning.forecast import ADVISED
-from infusionlaw.law.points.point import KINDS, Kind, Point, Status
-from infusionlaw.law.scaling.law import HALF_WIDTH
+from infusionlaw.law.planning.forecast import ADVISED, Forecast
+from infusionlaw.law.planning.plan import Plan
+from infusionlaw.law.planning.planfile import WrittenPredictions
+from infusionlaw.law.points.point import Kind, Point, Status
+from infusionlaw.law.scaling.law import HALF_WIDTH, Prediction
+from infusionlaw.runs.outcomes import kind_named, outcome_named
 from infusionlaw.runs.record import DoseUnit, RunRecord
-
-VERSION = 1
-SCORES = ("recall", "retention", "val_bpb")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Comparison:
         return [point for point in self.points if point.kind == kind]
 
 
-def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[RunRecord] = ()) -> Comparison:
+def compare(prediction: WrittenPredictions, points: Sequence[Point], rows: Sequence[RunRecord] = ()) -> Comparison:
     """Predicted and observed points of the held-out runs, and their scores where `rows` were run at doses looked at.
 
     points: error in dex, and whether the interval held the point; a bound (not reached, before the grid) has no error,
@@ -123,34 +123,33 @@ def compare(prediction: dict[str, Any], points: Sequence[Point], rows: Sequence[
     none were wrong, which says little of that error, it is the one that the predicted level has over as many facts.
     regret: recall at the advised dose below that at the best dose run.
     """
-    plans = prediction["predictions"]
+    plans = [item.plan for item in prediction.predictions]
     return Comparison(
-        written=prediction["written"],
-        table_sha256=prediction["table_sha256"],
-        already_known=sum(part.get("held_out_runs_already_known", 0) for part in (prediction, *plans)),
+        written=prediction.written,
+        table_sha256=prediction.table_sha256,
+        already_known=prediction.already_known,
         points=tuple(row for plan in plans for row in _points(plan, points)),
         scores=tuple(row for plan in plans for row in _scores(plan, rows)),
         regrets=tuple(row for plan in plans if (row := _regret(plan, rows)) is not None),
-        targets=tuple((plan["target"]["size"], plan["target"]["tokens"]) for plan in plans),
+        targets=tuple((plan.target.size, plan.target.tokens) for plan in plans),
     )
 
 
-def _points(plan: dict[str, Any], points: Sequence[Point]) -> Iterator[ComparedPoint]:
-    target = plan["target"]
-    for kind in KINDS:
+def _points(plan: Plan, points: Sequence[Point]) -> Iterator[ComparedPoint]:
+    for kind, predicted in plan.points.items():
         for point in points:
-            here = (point.kind, point.size, point.tokens) == (kind, target["size"], target["tokens"])
-            if kind in plan and here and not _of_another_rise(plan, point):
-                yield _compared(plan[kind], point)
+            here = (point.kind, point.size, point.tokens) == (kind, plan.target.size, plan.target.tokens)
+            if here and not _of_another_rise(plan, point):
+                yield _compared(predicted, point)
 
 
-def _of_another_rise(plan: dict[str, Any], point: Point) -> bool:
-    asked = plan.get("most_rise")
-    return point.kind == "tolerance" and None not in (asked, point.level) and asked != point.level
+def _of_another_rise(plan: Plan, point: Point) -> bool:
+    asked = plan.target.tolerance
+    return kind_named(point.kind).change == "risen" and None not in (asked, point.level) and asked != point.level
 
 
-def _compared(predicted: dict[str, Any], point: Point) -> ComparedPoint:
-    expected = Interval(**predicted[point.unit])
+def _compared(predicted: Prediction, point: Point) -> ComparedPoint:
+    expected = predicted.share if point.unit == "share" else predicted.exposures
     seen = point.share if point.unit == "share" else point.exposures
     error = inside = None
     if expected.value is not None and expected.low is not None and expected.high is not None:
@@ -164,35 +163,34 @@ def _compared(predicted: dict[str, Any], point: Point) -> ComparedPoint:
     return ComparedPoint(point.kind, point.size, point.tokens, point.unit, expected, seen, point.status, error, inside)
 
 
-def _scores(plan: dict[str, Any], rows: Sequence[RunRecord]) -> Iterator[ComparedScore]:
+def _scores(plan: Plan, rows: Sequence[RunRecord]) -> Iterator[ComparedScore]:
     """The scores of a target's runs at the doses that its forecast looks at; nothing of a dose that was not run."""
-    for forecast in plan.get("forecast", ()):  # which older predictions lack
+    for forecast in plan.forecast:
         at = _at_dose(_at_target(plan, rows), forecast)
-        for score in SCORES:
-            if any(getattr(row, score) is not None for row in at) and forecast[score]["value"] is not None:
-                yield _scored(_named(plan, forecast), Interval(**forecast[score]), at, score, _facts(rows, score))
+        for score, expected in forecast.scores.items():
+            if any(row.score(score) is not None for row in at) and expected.value is not None:
+                yield _scored(_named(plan, forecast), expected, at, score, _facts(rows, score))
 
 
-def _named(plan: dict[str, Any], forecast: dict[str, Any]) -> dict[str, Any]:
+def _named(plan: Plan, forecast: Forecast) -> dict[str, Any]:
     """Which dose of which target, as ComparedScore and Regret have it."""
-    target = plan["target"]
-    where = {"size": target["size"], "tokens": target["tokens"]}
-    return where | {name: forecast[name] for name in ("name", "share", "exposures")}
+    where = {"size": plan.target.size, "tokens": plan.target.tokens}
+    return where | {name: getattr(forecast, name) for name in ("name", "share", "exposures")}
 
 
 def _facts(rows: Sequence[RunRecord], score: str) -> float:
     """How many facts a score was measured on, by its errors: p (1 - p) / se², the median over rows; inf without any."""
-    if score == "val_bpb":
+    if outcome_named(score).scale == "bits per byte":
         return math.inf
-    seen = [(getattr(row, score), getattr(row, f"{score}_se")) for row in rows]
+    seen = [(row.score(score), row.error(score)) for row in rows]
     return float(np.median([p * (1 - p) / se**2 for p, se in seen if p and se and p < 1] or [math.inf]))
 
 
 def _scored(
     named: dict[str, Any], predicted: Interval, rows: Sequence[RunRecord], score: str, facts: float
 ) -> ComparedScore:
-    values = [value for row in rows if (value := getattr(row, score)) is not None]
-    errors = [error for row in rows if (error := getattr(row, f"{score}_se")) is not None]
+    values = [value for row in rows if (value := row.score(score)) is not None]
+    errors = [error for row in rows if (error := row.error(score)) is not None]
     mean, error = float(np.mean(values)), float(np.mean(errors)) if errors else 0.0
     expected = predicted.value or 0.0
     own = HALF_WIDTH * max(error, math.sqrt(expected * (1 - expected) / facts) if math.isfinite(facts) else 0.0)
@@ -209,9 +207,9 @@ def _scored(
     )
 
 
-def _regret(plan: dict[str, Any], rows: Sequence[RunRecord]) -> Regret | None:
+def _regret(plan: Plan, rows: Sequence[RunRecord]) -> Regret | None:
     """How much more is recalled at the best dose run than at the advised one; None where that one was not run."""
-    advised = next((forecast for forecast in plan.get("forecast", ()) if forecast["name"] == ADVISED), None)
+    advised = next((forecast for forecast in plan.forecast if forecast.name == ADVISED), None)
     mine = [row for row in _at_target(plan, rows) if row.recall is not None]
     if advised is None or not (at := _at_dose(mine, advised)):
         return None
@@ -230,12 +228,11 @@ def _recall(rows: Sequence[RunRecord]) -> float:
     return float(np.mean([row.recall for row in rows if row.recall is not None]))
 
 
-def _at_target(plan: dict[str, Any], rows: Sequence[RunRecord]) -> list[RunRecord]:
-    target = plan["target"]
-    return [row for row in rows if (row.size, row.tokens) == (target["size"], target["tokens"])]
+def _at_target(plan: Plan, rows: Sequence[RunRecord]) -> list[RunRecord]:
+    return [row for row in rows if (row.size, row.tokens) == (plan.target.size, plan.target.tokens)]
 
 
-def _at_dose(rows: Sequence[RunRecord], forecast: dict[str, Any]) -> list[RunRecord]:
+def _at_dose(rows: Sequence[RunRecord], forecast: Forecast) -> list[RunRecord]:
     return [row for row in rows if _same(row, forecast)]
 
 
@@ -246,10 +243,10 @@ def _by_dose(rows: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return [[ordered[i] for i in group] for group in same_doses([_x(row, unit) for row in ordered])]
 
 
-def _same(row: RunRecord, forecast: dict[str, Any]) -> bool:
-    """Whether a run's dose is that of an forecast, in whichever unit both have."""
-    unit: DoseUnit = "share" if forecast["share"] is not None and row.share is not None else "exposures"
-    return same_dose(_x(row, unit), float(x_at(forecast[unit] or 0.0, unit)))
+def _same(row: RunRecord, forecast: Forecast) -> bool:
+    """Whether a run's dose is that of a forecast, in whichever unit both have."""
+    unit: DoseUnit = "share" if forecast.share is not None and row.share is not None else "exposures"
+    return same_dose(_x(row, unit), float(x_at(getattr(forecast, unit) or 0.0, unit)))
 
 
 def _x(row: RunRecord, unit: DoseUnit) -> float:
@@ -257,53 +254,10 @@ def _x(row: RunRecord, unit: DoseUnit) -> float:
 
 
 def write_comparison(path: str | Path, comparison: Comparison) -> None:
-    """Write comparison.json; docs/run-folder.md has its keys."""
-    content = {
-        "version": VERSION,
-        "written": comparison.written,
-        "table_sha256": comparison.table_sha256,
-        "held_out_runs_already_known": comparison.already_known,
-        "points": [_point_json(point) for point in comparison.points],
-        "scores": [_score_json(score) for score in comparison.scores],
-        "regret": [asdict(regret) for regret in comparison.regrets],
-        "targets": [list(target) for target in comparison.targets],
-    }
-    write_json(Path(path), content)
+    """Write comparison.json atomically."""
+    write_typed(path, comparison, Comparison)
 
 
 def read_comparison(path: str | Path) -> Comparison:
-    """Read what `write_comparison` wrote."""
-    content = read_json(Path(path))
-    return Comparison(
-        content["written"],
-        content["table_sha256"],
-        content["held_out_runs_already_known"],
-        tuple(_point_from(row) for row in content["points"]),
-        tuple(_score_from(row) for row in content.get("scores", ())),
-        tuple(Regret(**row) for row in content.get("regret", ())),
-        tuple((size, tokens) for size, tokens in content.get("targets", ())),
-    )
-
-
-def _point_json(point: ComparedPoint) -> dict[str, Any]:
-    content = asdict(point)
-    return content | {"observed": {"status": content.pop("status"), **content["observed"]}}
-
-
-def _point_from(row: dict[str, Any]) -> ComparedPoint:
-    seen = dict(row["observed"])
-    status = seen.pop("status")
-    return ComparedPoint(
-        **{**row, "predicted": Interval(**row["predicted"]), "observed": Interval(**seen), "status": status}
-    )
-
-
-def _score_json(score: ComparedScore) -> dict[str, Any]:
-    content = asdict(score)
-    return content | {"observed": {"value": score.observed, "se": content.pop("se"), "runs": content.pop("runs")}}
-
-
-def _score_from(row: dict[str, Any]) -> ComparedScore:
-    seen = row["observed"]
-    own = {"predicted": Interval(**row["predicted"]), "observed": seen["value"], "se": seen["se"], "runs": seen["runs"]}
-    return ComparedScore(**{**row, **own})
+    """Read comparison.json. Raises InputError when it is not one that we wrote."""
+    return read_typed(path, Comparison, "a comparison", "make it again from its study")

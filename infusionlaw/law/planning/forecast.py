@@ -1,13 +1,13 @@
-"""What to expect of a target at any dose: recall, retention and validation loss, each with a 90 % interval.
+"""What to expect of a target at any dose: each outcome with a 90 % interval.
 
     score = (1 - R) zero + R (floor + (plateau - floor) F)
     R = clip((x - a) / v, 0, 1),  F = clip((c + w - x) / w, 0, 1)
 
 R: how far the domain facts are learned (acquisition a, width v); F: what is left beyond a collapse (place c, width w);
-zero: of recall guessing, of retention the score at dose 0 (`law.zero_dose`). Retention follows the same R, because it
-is what states the facts that teaches prior facts their form, and falls at a place of its own. Validation loss is that
-of one run at dose 0 with the rise of a dose (`law.cost`). All are drawn independently. Where a collapse has no law,
-nothing is said of doses beyond those that every curve was cleared of one up to.
+zero: of recall guessing, of other scores the one at dose 0 (`ZeroDose`). These follow the same R, because it is what
+states the facts that teaches prior facts their form, and fall at a place of their own. Validation loss is that of one
+run at dose 0 with the rise of a dose (`Cost`). All are drawn independently. Where a collapse has no law, nothing is
+said of doses beyond those that every curve was cleared of one up to.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ import numpy as np
 from scipy.special import expit
 
 from infusionlaw.law.dose import Array, Interval, log_odds, share_of
-from infusionlaw.law.planning.limits import MOST, Target, clear, draws, text_of
+from infusionlaw.law.planning.at_target import AtTarget
+from infusionlaw.law.planning.limits import MOST, clear
 from infusionlaw.law.points.curves import OTHER_FACTS
 from infusionlaw.law.points.point import Kind
-from infusionlaw.law.scaling.law import Law
 from infusionlaw.law.scores.cost import DRAWS as COST_DRAWS
 from infusionlaw.law.scores.plateaus import Plateaus, widths
 from infusionlaw.law.uncertainty import expected, interval_of
+from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, Outcome, outcomes_with_points
 
 DRAWS = 4000
 ADVISED, FOUR = "the advised dose", "four times"
@@ -31,86 +32,92 @@ STEPS = {"a quarter": 0.25, ADVISED: 1.0, FOUR: 4.0}
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to be expected at a dose, given in both units where they are known; all None of a score that is not."""
+    """What to expect at a dose, given in both units where they are known: each outcome's interval, by its name.
+
+    An outcome of which nothing can be said has an interval without a value.
+    """
 
     name: str
     share: float | None
     exposures: float | None
-    recall: Interval
-    retention: Interval
-    val_bpb: Interval
+    scores: dict[str, Interval]
 
 
-def forecasts(law: Law, target: Target, x: float | None) -> tuple[Forecast, ...]:
+def forecasts(at: AtTarget, x: float | None) -> tuple[Forecast, ...]:
     """What to expect at no dose, and at a quarter of a dose x, at x and at four times it.
 
     Four times goes no further than a share of MOST, or where the share is unknown than the largest dose tried.
     """
-    none = forecast(law, target, -np.inf, "no dose")
+    none = forecast(at, -np.inf, "no dose")
     if x is None:
         return (none,)
-    doses = {name: _times(law, target, x, factor) for name, factor in STEPS.items()}
-    return (none, *(forecast(law, target, dose, name) for name, dose in doses.items() if name != FOUR or dose > x))
+    doses = {name: _times(at, x, factor) for name, factor in STEPS.items()}
+    return (none, *(forecast(at, dose, name) for name, dose in doses.items() if name != FOUR or dose > x))
 
 
-def _times(law: Law, target: Target, x: float, factor: float) -> float:
+def _times(at: AtTarget, x: float, factor: float) -> float:
     """x of so many times the dose."""
-    if law.unit == "share":
+    if at.law.unit == "share":
         share = float(share_of(x)) * factor
         return float(log_odds(share if factor <= 1 else min(share, MOST)))
-    per_share = law.scale(target.tokens, target.facts).per_share
-    most = MOST * per_share if per_share else law.doses[1]
+    per_share = at.scale.per_share
+    most = MOST * per_share if per_share else at.law.doses[1]
     return float(x + np.log10(factor) if factor <= 1 else min(x + np.log10(factor), np.log10(most)))
 
 
-def forecast(law: Law, target: Target, x: float, name: str = "") -> Forecast:
+def forecast(at: AtTarget, x: float, name: str = "") -> Forecast:
     """What to expect at a dose x; -inf is none."""
-    scale = law.scale(target.tokens, target.facts)
-    return Forecast(
-        name,
-        scale.share(Interval(x)).value,
-        scale.exposures(Interval(x)).value,
-        recall_at(law, target, x),
-        _retention_at(law, target, x),
-        _loss_at(law, target, x),
-    )
+    scores = {outcome.name: _expected(at, x, outcome) for outcome in outcomes_with_points()}
+    return Forecast(name, at.scale.share(Interval(x)).value, at.scale.exposures(Interval(x)).value, scores)
 
 
-def recall_at(law: Law, target: Target, x: float) -> Interval:
+def _expected(at: AtTarget, x: float, outcome: Outcome) -> Interval:
+    if outcome.point("learned"):
+        return recall_at(at, x)
+    if lost := outcome.point("lost"):
+        return _kept_at(at, x, outcome.name, lost.name)
+    return _loss_at(at, x)
+
+
+def recall_at(at: AtTarget, x: float) -> Interval:
     """Recall at a dose: expected, and the 90 % interval of the model's own; all None without plateaus."""
-    if law.plateaus is None:
+    if at.recall is None:
         return Interval()
     own = np.random.default_rng(7).normal(0, OTHER_FACTS, DRAWS)
-    return _score(law, target, x, law.plateaus, "collapse", np.clip(law.plateaus.guessing + own, 0, 1))
+    return _score(at, x, at.recall, COLLAPSE.name, np.clip(at.recall.guessing + own, 0, 1))
 
 
-def _retention_at(law: Law, target: Target, x: float) -> Interval:
-    line = law.zero_dose.retention if law.zero_dose else None
-    if law.retention_plateaus is None or line is None:
+def _kept_at(at: AtTarget, x: float, name: str, kind: Kind) -> Interval:
+    """A score that is known before the dose, and can be lost."""
+    line = at.law.zero_dose.scores.get(name) if at.law.zero_dose else None
+    plateaus = at.law.plateaus.get(kind)
+    if plateaus is None or line is None:
         return Interval()
-    zero = np.asarray(expit(line.draws(target.size, target.tokens, DRAWS, 8)))
-    return _score(law, target, x, law.retention_plateaus, "retention", zero)
+    zero = np.asarray(expit(line.draws(at.target.size, at.target.tokens, DRAWS, 8)))
+    return _score(at, x, plateaus, kind, zero)
 
 
-def _loss_at(law: Law, target: Target, x: float) -> Interval:
+def _loss_at(at: AtTarget, x: float) -> Interval:
     """Its median, because far away the mean of what it could be is not finite. Without a law of the rise: at dose 0."""
-    bare = law.zero_dose.loss(target.size, target.tokens, COST_DRAWS, 9) if law.zero_dose else None
-    if bare is None or (law.cost is None and np.isfinite(x)):
+    law, target = at.law, at.target
+    zero = law.zero_dose.loss(target.size, target.tokens, COST_DRAWS, 9) if law.zero_dose else None
+    if zero is None or (law.cost is None and np.isfinite(x)):
         return Interval()
-    rise = law.cost.rise(target.size, target.tokens, text_of(law, target, x))[:, 0] if law.cost else 0.0
-    return interval_of(bare + rise)
+    rise = law.cost.rise(target.size, target.tokens, at.text_of(x))[:, 0] if law.cost else 0.0
+    return interval_of(zero + rise)
 
 
-def _score(law: Law, target: Target, x: float, plateaus: Plateaus, kind: Kind, zero: Array) -> Interval:
+def _score(at: AtTarget, x: float, plateaus: Plateaus, kind: Kind, zero: Array) -> Interval:
     """A share of right answers at x; all None where it hangs on an acquisition or a collapse that has no law."""
+    law, target = at.law, at.target
     if x == -np.inf:
         return expected(zero)
-    if not law.of("acquisition").forms or (not law.of(kind).forms and text_of(law, target, x) > clear(law, kind)):
+    if not law.of(ACQUISITION.name).forms or (not law.of(kind).forms and at.text_of(x) > clear(law, kind)):
         return Interval()
     rng = np.random.default_rng(3)
-    rise = law.plateaus.rise if law.plateaus else plateaus.rise
-    learned = _past(x, draws(law, "acquisition", target), widths(rise, 4, DRAWS), rng)
-    left = 1 - _past(x, draws(law, kind, target), widths(plateaus.fall, 5, DRAWS), rng)
+    rise = at.recall.rise if at.recall else plateaus.rise
+    learned = _past(x, at.draws(ACQUISITION.name), widths(rise, 4, DRAWS), rng)
+    left = 1 - _past(x, at.draws(kind), widths(plateaus.fall, 5, DRAWS), rng)
     plateau = plateaus.plateau(target.size, target.tokens, DRAWS, np.random.default_rng(2))
     floor = np.clip(plateaus.floor.mean + plateaus.floor.sd * rng.standard_normal(DRAWS), plateaus.guessing, plateau)
     return expected(zero + learned * (floor - zero + (plateau - floor) * left))

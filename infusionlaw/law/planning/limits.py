@@ -1,42 +1,23 @@
 """What a dose is held against: the largest that each constraint allows at a target.
 
-    P(x beyond collapse of recall) <= risk,  P(x beyond collapse of retention) <= risk,  E[rise of loss] <= tolerance
+    P(x beyond the collapse of an outcome) <= risk, for each outcome that has one,  E[rise of loss] <= tolerance
 
-The first two are quantiles of the law's predictive distributions, the third follows from the law of the cost.
+The first are quantiles of the law's predictive distributions, the last follows from the law of the cost.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from infusionlaw.law.dose import Array, Interval, x_at
+from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.law.scores.plateaus import widths
+from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, outcomes_with_points
 
-Constraint = Literal[
-    "collapse of recall",
-    "collapse of retention",
-    "validation loss",
-    "room in the training tokens",
-    "largest dose seen without collapse",
-]
 MOST = 0.97  # the largest share that is ever advised: beyond it next to no general text is left
-TRIED: Constraint = "largest dose seen without collapse"
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is asked for, and what is held against a dose. tolerance: bits per byte, None for any rise."""
-
-    size: float
-    tokens: float
-    facts: float | None
-    tokens_per_fact: float | None
-    risk: float
-    tolerance: float | None
+LOSS, ROOM, TRIED = "validation loss", "room in the training tokens", "largest dose seen without collapse"
 
 
 @dataclass(frozen=True)
@@ -46,48 +27,27 @@ class Limit:
     A constraint that cannot be checked allows any dose: x is inf, and reason says why.
     """
 
-    name: Constraint
+    name: str
     x: float
     shifts: Array
     reason: str = ""
 
 
-def draws(law: Law, kind: Kind, target: Target) -> Array:
-    """Predictive draws of x of a point at a target (M,); M = 0 when not fitted.
+def limits(at: AtTarget) -> tuple[Limit, ...]:
+    """What each constraint allows at a target, and the room in its training tokens.
 
-    Acquisition is where recall leaves guessing, whichever part of the way up the law's points are (`Point.level`).
+    Without a law of collapse, no dose beyond those tried is allowed, nor one beyond what any curve was cleared of a
+    collapse up to.
     """
-    drawn = law.draws_at(kind, target.size, target.tokens, target.facts, target.tokens_per_fact)
-    level = law.of(kind).level if kind == "acquisition" else None
-    rise = widths(law.plateaus.rise if law.plateaus else None, 6, drawn.shape[1]) if level else 0.0
-    return np.asarray(drawn[0] - (level or 0.0) * rise)
-
-
-def text_of(law: Law, target: Target, x: float) -> float:
-    """x of the dose with as much infused text for the table's own facts: what crowds out the rest."""
-    if law.unit == "share":
-        return x
-    pairs = ((target.facts, law.facts), (target.tokens_per_fact, law.tokens_per_fact))
-    return x + float(sum(np.log10(mine / own) for mine, own in pairs if mine and own))
-
-
-def limits(law: Law, target: Target) -> tuple[Limit, ...]:
-    """What each constraint allows at a target, and the room in its token count. Without a law of collapse, no dose
-    beyond those tried is allowed.
-
-    Nor is one beyond what any curve was cleared of a collapse up to.
-    """
-    found = [
-        _beyond(law, target, "collapse", "collapse of recall"),
-        _beyond(law, target, "retention", "collapse of retention"),
-    ]
-    if target.tolerance is not None:
-        found.append(_cost(law, target, target.tolerance))
-    per_share = law.scale(target.tokens, target.facts).per_share
-    if law.unit == "exposures" and per_share:  # a share ends by itself
-        found.append(Limit("room in the training tokens", float(np.log10(MOST * per_share)), np.zeros(1)))
-    if found[0].reason and law.doses[1] > 0:
-        found.append(Limit(TRIED, clear(law, "collapse") - text_of(law, target, 0.0), np.zeros(1)))
+    lost = [kind for outcome in outcomes_with_points() if (kind := outcome.point("lost"))]
+    found = [_beyond(at, kind) for kind in lost if kind.name in at.law.kind_names]
+    if at.target.tolerance is not None:
+        found.append(_cost(at, at.target.tolerance))
+    per_share = at.scale.per_share
+    if at.law.unit == "exposures" and per_share:  # a share ends by itself
+        found.append(Limit(ROOM, float(np.log10(MOST * per_share)), np.zeros(1)))
+    if not at.law.of(COLLAPSE.name).forms and at.law.doses[1] > 0:
+        found.append(Limit(TRIED, clear(at.law, COLLAPSE.name) - at.text_of(0.0), np.zeros(1)))
     return tuple(found)
 
 
@@ -111,20 +71,21 @@ def _cleared(point: Point, first: float) -> float:
     return first if known else np.inf
 
 
-def _beyond(law: Law, target: Target, kind: Kind, name: Constraint) -> Limit:
-    x = draws(law, kind, target)
+def _beyond(at: AtTarget, kind: PointKind) -> Limit:
+    x = at.draws(kind.name)
     if not len(x):
-        return Limit(name, np.inf, np.zeros(1), law.of(kind).reason)
-    return Limit(name, float(np.quantile(x, target.risk)), x - np.median(x))
+        return Limit(kind.title, np.inf, np.zeros(1), at.law.of(kind.name).reason)
+    return Limit(kind.title, float(np.quantile(x, at.target.risk)), x - np.median(x))
 
 
-def _cost(law: Law, target: Target, tolerance: float) -> Limit:
-    if law.cost is None:
+def _cost(at: AtTarget, tolerance: float) -> Limit:
+    cost, target = at.law.cost, at.target
+    if cost is None:
         reason = "the table has no validation loss at dose 0 and at three doses above it"
-        return Limit("validation loss", np.inf, np.zeros(1), reason)
-    x = law.cost.dose_of(tolerance, target.size, target.tokens)
-    allowed = law.cost.allowed(tolerance, target.size, target.tokens)
-    return Limit("validation loss", allowed - text_of(law, target, 0.0), x - np.median(x))
+        return Limit(LOSS, np.inf, np.zeros(1), reason)
+    x = cost.dose_of(tolerance, target.size, target.tokens)
+    allowed = cost.allowed(tolerance, target.size, target.tokens)
+    return Limit(LOSS, allowed - at.text_of(0.0), x - np.median(x))
 
 
 def tightest(found: Sequence[Limit]) -> Limit:
@@ -132,6 +93,6 @@ def tightest(found: Sequence[Limit]) -> Limit:
     return min(found, key=lambda limit: limit.x)
 
 
-def works(law: Law, target: Target) -> bool:
+def works(at: AtTarget) -> bool:
     """Whether some dose that is allowed lies beyond the median of acquisition, from which facts begin to be learned."""
-    return float(np.median(draws(law, "acquisition", target))) <= tightest(limits(law, target)).x
+    return float(np.median(at.draws(ACQUISITION.name))) <= tightest(limits(at)).x

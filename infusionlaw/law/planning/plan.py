@@ -19,14 +19,16 @@ import numpy as np
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
-from infusionlaw.law.planning.limits import TRIED, Limit, Target, draws, text_of
+from infusionlaw.law.planning.limits import TRIED, Limit
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
 from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, beyond, other_answers, under_rule
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.law.uncertainty import expected
+from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, kind_named
 
 FARTHEST = 30.0
 CARRIED = "the study had another number of facts: acquisition is taken to carry over in exposures, the rest in share"
@@ -89,19 +91,17 @@ class Alternative:
 class Plan:
     """The plan for one target. status: `ok`, `outside support`, `no dose works` or `no law`; notes say why.
 
-    target: with the risk and the tolerance asked for; binding: the constraint that holds the dose back; at the advised
-    dose, recall: expected; rise: of validation loss; known: how many of the facts; room: for how many as much infused
-    text is enough to begin to teach them. forecast: what to expect at no dose, at a quarter of the dose, at it and at
-    four times it. remedies: what would make a dose work. alternatives: what published rules say beside the law.
+    target: with the risk and the tolerance asked for; points: where each kind of point lies; binding: the constraint
+    that holds the dose back; at the advised dose, recall: expected; rise: of validation loss; known: how many of the
+    facts; room: for how many as much infused text is enough to begin to teach them. forecast: what to expect at no
+    dose, at a quarter of the dose, at it and at four times it. remedies: what would make a dose work. alternatives:
+    what published rules say beside the law.
     """
 
     status: str
     notes: tuple[str, ...]
     target: Target
-    collapse: Prediction
-    acquisition: Prediction
-    retention: Prediction
-    tolerance: Prediction
+    points: dict[Kind, Prediction]
     dose: Dose
     binding: str
     constraints: tuple[Constraint, ...]
@@ -139,31 +139,28 @@ def predict(
             f"{support.flag} ({_range('sizes', law.sizes)}, {_range('token counts', law.token_counts)}), and plans end "
             f"at {FARTHEST:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
         )
-    advice = advise(law, target)
-    points = {kind: law.predict_point(kind, size, tokens, target.facts) for kind in _KINDS}
+    at = AtTarget(law, target)
+    advice = advise(at)
     recall, x = advice.recall, advice.x.value
     status = "outside support" if advice.status == "ok" and not support.inside else advice.status
     plan = Plan(
         status=status,
         notes=(),
         target=target,
-        **points,
-        dose=_dose(law, target, advice),
+        points={kind: at.prediction(kind) for kind in law.kind_names},
+        dose=_dose(at, advice),
         binding=advice.binding or (UNBOUND if x is not None else ""),
-        constraints=tuple(_constraint(law, target, limit) for limit in advice.limits),
+        constraints=tuple(_constraint(at, limit) for limit in advice.limits),
         recall=recall,
-        rise=Interval() if x is None else _rise(law, target, x),
-        known=_known(law, target, recall),
-        room=Interval() if x is None else room(law, target, x),
-        forecast=forecasts(law, target, x),
-        remedies=remedies(law, target) if status == "no dose works" else (),
+        rise=Interval() if x is None else _rise(at, x),
+        known=_known(at, recall),
+        room=Interval() if x is None else room(at, x),
+        forecast=forecasts(at, x),
+        remedies=remedies(at) if status == "no dose works" else (),
         support=support,
-        alternatives=_alternatives(law, target, x, rules),
+        alternatives=_alternatives(at, x, rules),
     )
     return replace(plan, notes=_notes(law, plan))
-
-
-_KINDS: tuple[Kind, ...] = ("collapse", "acquisition", "retention", "tolerance")
 
 
 def _target(law: Law, size: float, tokens: float, facts: float | None, risk: float, tolerance: float | None) -> Target:
@@ -186,77 +183,65 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
     return Target(size, tokens, facts if facts is not None else law.facts, law.tokens_per_fact, risk, tolerance)
 
 
-def _dose(law: Law, target: Target, advice: Advice) -> Dose:
-    x, scale = advice.x, law.scale(target.tokens, target.facts)
+def _dose(at: AtTarget, advice: Advice) -> Dose:
+    law, x, scale = at.law, advice.x, at.scale
     reasons = {
         "ok": "",
         "no dose works": f"{_allowed(advice.binding)} lies below acquisition",
-        "no law": f"neither collapse of recall nor acquisition has a law: {law.of('collapse').reason}",
+        "no law": f"neither collapse of recall nor acquisition has a law: {law.of(COLLAPSE.name).reason}",
     }
     share = scale.share(x)
-    return Dose(x, share, scale.exposures(x), share.map(lambda end: end * target.tokens), reasons[advice.status])
+    return Dose(x, share, scale.exposures(x), share.map(lambda end: end * at.target.tokens), reasons[advice.status])
 
 
 def _allowed(binding: str) -> str:
     return f"the {TRIED}" if binding == TRIED else f"the largest dose that {binding} allows"
 
 
-def _constraint(law: Law, target: Target, limit: Limit) -> Constraint:
+def _constraint(at: AtTarget, limit: Limit) -> Constraint:
     x = Interval(None if limit.reason else limit.x)
-    scale = law.scale(target.tokens, target.facts)
-    return Constraint(limit.name, scale.share(x).value, scale.exposures(x).value, limit.reason)
+    return Constraint(limit.name, at.scale.share(x).value, at.scale.exposures(x).value, limit.reason)
 
 
-def _rise(law: Law, target: Target, x: float) -> Interval:
+def _rise(at: AtTarget, x: float) -> Interval:
     """Expected rise of validation loss at a dose, with its 90 % interval; all None where it was not measured."""
-    if law.cost is None:
-        return Interval()
-    draws = law.cost.rise(target.size, target.tokens, text_of(law, target, x))[:, 0]
-    return expected(draws)
+    cost, target = at.law.cost, at.target
+    return expected(cost.rise(target.size, target.tokens, at.text_of(x))[:, 0]) if cost else Interval()
 
 
-def _known(law: Law, target: Target, recall: Interval) -> Interval:
+def _known(at: AtTarget, recall: Interval) -> Interval:
     """How many of the facts are known beyond guessing at a recall."""
-    if target.facts is None or law.plateaus is None:
+    if at.target.facts is None or at.recall is None:
         return Interval()
-    facts, guessing = target.facts, law.plateaus.guessing
+    facts, guessing = at.target.facts, at.recall.guessing
     return recall.map(lambda end: facts * max(end - guessing, 0.0) / (1 - guessing))
 
 
-def _alternatives(law: Law, target: Target, x: float | None, rules: Sequence[Rule]) -> tuple[Alternative, ...]:
+def _alternatives(at: AtTarget, x: float | None, rules: Sequence[Rule]) -> tuple[Alternative, ...]:
     """What published rules say of a target beside the law, and of its advised dose x."""
+    law, target = at.law, at.target
     if isinstance(law, LawUnderRule):  # it is one of the two answers already
         return ()
     found = []
     for point in other_answers(law, target.size, target.tokens, target.facts, rules):
-        ruled = under_rule(law, point.rule)
-        kind, meaning, recall = point.rule.kind, "", Interval()
+        ruled, kind = at.under(under_rule(law, point.rule)), kind_named(point.rule.kind)
+        meaning, recall = "", Interval()
         if x is not None:
-            meaning = _MEANINGS[kind][_is_beyond(ruled, target, x)]
-            recall = recall_at(ruled, target, x) if kind in ("acquisition", "collapse") else recall
-        found.append(Alternative(point, meaning, recall, _dose(ruled, target, advise(ruled, target))))
+            meaning = kind.beyond if _is_beyond(ruled, kind, x) else kind.below
+            recall = recall_at(ruled, x) if kind in (ACQUISITION, COLLAPSE) else recall
+        found.append(Alternative(point, meaning, recall, _dose(ruled, advise(ruled))))
     return tuple(found)
 
 
-# What a dose short of a point, and one beyond it, would do.
-_MEANINGS: dict[Kind, tuple[str, str]] = {
-    "acquisition": ("the facts would not be learned", "the facts would be learned"),
-    "collapse": ("recall would not collapse", "recall would collapse"),
-    "retention": ("prior facts would not be lost", "prior facts would be lost"),
-    "tolerance": ("validation loss would stay within the tolerance", "validation loss would rise beyond the tolerance"),
-}
-
-
-def _is_beyond(ruled: LawUnderRule, target: Target, x: float) -> bool:
-    """Whether a dose lies beyond the point of the rule's kind: the median, or the expected rise of validation loss."""
-    kind = ruled.rule.kind
-    if kind == "tolerance" and ruled.cost and target.tolerance is not None:
-        return (_rise(ruled, target, x).value or 0.0) > target.tolerance
-    return x >= float(np.median(draws(ruled, kind, target)))
+def _is_beyond(ruled: AtTarget, kind: PointKind, x: float) -> bool:
+    """Whether a dose lies beyond the point of a rule's kind: the median, or the expected rise of validation loss."""
+    if kind.change == "risen" and ruled.law.cost and ruled.target.tolerance is not None:
+        return (_rise(ruled, x).value or 0.0) > ruled.target.tolerance
+    return x >= float(np.median(ruled.draws(kind.name)))
 
 
 def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
-    fitted = plan.collapse if plan.collapse.x.value is not None else plan.acquisition
+    fitted = plan.points[COLLAPSE.name if plan.points[COLLAPSE.name].x.value is not None else ACQUISITION.name]
     doubts = law.of(fitted.kind).notes  # a flag each, but they do not name their law
     notes = [*_doubts(law, plan), *(flag for flag in fitted.flags if flag not in doubts)]
     if plan.dose.x.value is not None:
@@ -265,29 +250,37 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
         notes += [
             f"what {change} would do is not known, because only one {word} was tried"
             for name, change, word in (("tokens", "more tokens", "token count"), ("size", "a larger model", "size"))
-            if name not in law.of("acquisition").varied
+            if name not in law.of(ACQUISITION.name).varied
         ]
     if law.facts is not None and plan.target.facts != law.facts:
         notes.append(CARRIED)
-    level, most = plan.tolerance.level, plan.target.tolerance
-    if plan.tolerance.x.value is not None and level is not None and most is not None and level != most:
-        notes.append(
-            f"the tolerance point is that of a rise by {level:g} bits per byte, as the law was fitted, and the limit "
-            f"that of {most:g}"
-        )
+    most = plan.target.tolerance
+    notes += [
+        f"the {point.kind} point is that of a rise by {point.level:g} bits per byte, as the law was fitted, and the "
+        f"limit that of {most:g}"
+        for point in plan.points.values()
+        if kind_named(point.kind).change == "risen"
+        and point.x.value is not None
+        and most
+        and point.level not in (None, most)
+    ]
     return tuple(note for note in dict.fromkeys(notes) if note)
 
 
 def _doubts(law: Law, plan: Plan) -> list[str]:
     """What makes the laws that a plan rests on doubtful, each with the law's name."""
-    predicted = [kind for kind in _KINDS if getattr(plan, kind).x.value is not None]
+    predicted = [kind for kind, point in plan.points.items() if point.x.value is not None]
     return [f"in the law of {kind}, {note[0].lower()}{note[1:]}" for kind in predicted for note in law.of(kind).notes]
 
 
 def _no_recall(law: Law, plan: Plan) -> str:
-    if not law.of("acquisition").forms:
-        return f"whether the dose is enough to teach the facts is not known: {plan.acquisition.reason}"
-    return "" if law.plateaus else "how high recall gets is not known: the points of the law carry no curves"
+    if not law.of(ACQUISITION.name).forms:
+        return f"whether the dose is enough to teach the facts is not known: {plan.points[ACQUISITION.name].reason}"
+    return (
+        ""
+        if COLLAPSE.name in law.plateaus
+        else "how high recall gets is not known: the points of the law carry no curves"
+    )
 
 
 def _unknown_exposures(law: Law, plan: Plan) -> str:

@@ -1,82 +1,73 @@
-"""plan.json: a plan on disk. Unknown numbers are null, with the reason beside them; docs/run-folder.md has its keys."""
+"""Plans and predictions on disk: plan.json, and prediction.json, which is written before the runs that test it."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from infusionlaw.files import write_json
+from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import LEVEL
-from infusionlaw.law.planning.forecast import Forecast
-from infusionlaw.law.planning.plan import Alternative, Dose, Plan
-from infusionlaw.law.scaling.law import Prediction
-
-VERSION = 3
+from infusionlaw.law.planning.plan import Plan
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The content of plan.json."""
-    target, support = plan.target, plan.support
-    content: dict[str, Any] = {
-        "version": VERSION,
-        "status": plan.status,
-        "notes": list(plan.notes),
-        "level": LEVEL,
-        "target": {"size": target.size, "tokens": target.tokens, "facts": target.facts},
-        "risk": target.risk,
-        "most_rise": target.tolerance,
-        "dose": _dose_json(plan.dose),
-        "tokens": plan.dose.tokens.as_dict(),
-        "binding": plan.binding,
-        "constraints": [asdict(constraint) for constraint in plan.constraints],
-        "recall": plan.recall.as_dict(),
-        "rise": plan.rise.as_dict(),
-        "facts_known": plan.known.as_dict(),
-        "facts_room": plan.room.as_dict(),
-        "forecast": [_forecast_json(forecast) for forecast in plan.forecast],
-        "remedies": [asdict(remedy) for remedy in plan.remedies],
-        "alternatives": [_alternative_json(alternative) for alternative in plan.alternatives],
-        "collapse": _dose_json(plan.collapse),
-        "acquisition": _dose_json(plan.acquisition),
-        "support": {
-            "sizes": list(support.sizes),
-            "token_counts": list(support.token_counts),
-            "distance": {"size": support.size_factor, "tokens": support.tokens_factor},
-            "flag": support.flag,
-        },
-    }
-    extra = {"retention": plan.retention, "tolerance": plan.tolerance}
-    return content | {name: _dose_json(point) for name, point in extra.items() if point.x.value is not None}
+@dataclass(frozen=True)
+class _File:
+    """plan.json."""
 
-
-def _forecast_json(forecast: Forecast) -> dict[str, Any]:
-    scores = {name: getattr(forecast, name).as_dict() for name in ("recall", "retention", "val_bpb")}
-    return {"name": forecast.name, "share": forecast.share, "exposures": forecast.exposures} | scores
-
-
-def _alternative_json(alternative: Alternative) -> dict[str, Any]:
-    point, rule = alternative.point, alternative.point.rule
-    return {
-        "rule": rule.name,
-        "source": rule.source,
-        "kind": rule.kind,
-        "exponents": {"of": rule.measure, "size": rule.size, "tokens": rule.tokens},
-        "measured": {"sizes": list(rule.sizes), "tokens": list(rule.trained), "level": rule.level},
-        "from": dict(zip(("size", "tokens"), point.start, strict=True)),
-        "share": point.share.as_dict(),
-        "exposures": point.exposures.as_dict(),
-        "dex": point.dex,
-        "contradicts": point.contradicts,
-        "at_advised_dose": alternative.meaning,
-        "recall": alternative.recall.as_dict(),
-        "dose": _dose_json(alternative.dose),
-    }
-
-
-def _dose_json(dose: Prediction | Dose) -> dict[str, Any]:
-    content: dict[str, Any] = {"share": dose.share.as_dict(), "exposures": dose.exposures.as_dict()}
-    return content | ({"reason": dose.reason} if dose.reason else {})
+    level: float
+    plan: Plan
 
 
 def write_plan(path: str | Path, plan: Plan) -> None:
-    """Write plan.json atomically."""
-    write_json(Path(path), plan_json(plan))
+    """Write plan.json atomically. Unknown numbers are null, with the reason beside them."""
+    write_typed(path, _File(LEVEL, plan), _File)
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Read plan.json. Raises InputError when it is not one that we wrote."""
+    return read_typed(path, _File, "a plan", "make it again from its law").plan
+
+
+@dataclass(frozen=True)
+class WrittenPlan:
+    """A plan for held-out runs. asked: size and tokens as the study file has them; written: ISO time, UTC.
+
+    held_out_runs_already_known: how many runs of its target were known when it was written.
+    """
+
+    asked: tuple[float, float]
+    written: str
+    held_out_runs_already_known: int
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class WrittenPredictions:
+    """prediction.json: what a table predicts. table_sha256: hash of the table that all plans came from."""
+
+    table: str
+    table_sha256: str
+    predictions: tuple[WrittenPlan, ...] = ()
+
+    @property
+    def written(self) -> str:
+        """When the first of them was written."""
+        return min((item.written for item in self.predictions), default="")
+
+    @property
+    def already_known(self) -> int:
+        """How many held-out runs were known when their predictions were written."""
+        return sum(item.held_out_runs_already_known for item in self.predictions)
+
+    def with_more(self, more: Sequence[WrittenPlan]) -> "WrittenPredictions":
+        """These and later ones."""
+        return replace(self, predictions=(*self.predictions, *more))
+
+
+def write_predictions(path: str | Path, predictions: WrittenPredictions) -> None:
+    """Write prediction.json atomically."""
+    write_typed(path, predictions, WrittenPredictions)
+
+
+def read_predictions(path: str | Path) -> WrittenPredictions:
+    """Read prediction.json. Raises InputError when it is not one that we wrote."""
+    return read_typed(path, WrittenPredictions, "a prediction", "remove it, and it is made again from its table")

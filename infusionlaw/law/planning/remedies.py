@@ -6,16 +6,17 @@ then halved down to a hundredth of a dex. Every number is rounded to the safe si
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from infusionlaw.law.dose import LEVEL, Interval
-from infusionlaw.law.planning.limits import Target, draws, limits, text_of, tightest, works
-from infusionlaw.law.scaling.law import Law
+from infusionlaw.law.planning.at_target import AtTarget
+from infusionlaw.law.planning.limits import LOSS, limits, tightest, works
+from infusionlaw.runs.outcomes import ACQUISITION
 
-Change = Literal["fewer facts", "shorter statements", "more tokens", "a larger model", "a higher tolerance"]
+Change = Literal["fewer facts", "shorter renderings", "more tokens", "a larger model", "a higher tolerance"]
 COARSE, FINE, MOST = 0.1, 0.001, 1000.0
 ROOM = 1e4
 
@@ -28,17 +29,17 @@ class Remedy:
     value: float | None
 
 
-def remedies(law: Law, target: Target) -> tuple[Remedy, ...]:
+def remedies(at: AtTarget) -> tuple[Remedy, ...]:
     """What would make a dose work where none does.
 
     A change that would not is left out, but for tokens and size; of those, one that the study did not vary is left out,
     because nothing is known of what it does.
     """
-    facts, length, varied = target.facts, target.tokens_per_fact, law.of("acquisition").varied
+    target, varied = at.target, at.law.of(ACQUISITION.name).varied
     less = [
-        Remedy("fewer facts", _changed(law, target, "facts", facts, 1.0)),
-        Remedy("shorter statements", _changed(law, target, "tokens_per_fact", length, 1.0)),
-        Remedy("a higher tolerance", _tolerance(law, target)),
+        Remedy("fewer facts", _changed(at, "facts", target.facts, 1.0)),
+        Remedy("shorter renderings", _changed(at, "tokens_per_fact", target.tokens_per_fact, 1.0)),
+        Remedy("a higher tolerance", _tolerance(at)),
     ]
     more: tuple[tuple[Change, str, float], ...] = (
         ("more tokens", "tokens", target.tokens),
@@ -46,15 +47,15 @@ def remedies(law: Law, target: Target) -> tuple[Remedy, ...]:
     )
     return (
         *(remedy for remedy in less if remedy.value is not None),
-        *(Remedy(c, _changed(law, target, name, own, own * MOST)) for c, name, own in more if name in varied),
+        *(Remedy(c, _changed(at, name, own, own * MOST)) for c, name, own in more if name in varied),
     )
 
 
-def _changed(law: Law, target: Target, name: str, start: float | None, end: float) -> float | None:
+def _changed(at: AtTarget, name: str, start: float | None, end: float) -> float | None:
     """The value of `name` nearest to `start` on the way to `end` at which some dose works."""
 
     def good(value: float) -> bool:
-        return works(law, replace(target, **{name: value}))
+        return works(at.but(**{name: value}))
 
     value = _first(good, start, end) if start is not None else None
     if value is None:
@@ -63,16 +64,16 @@ def _changed(law: Law, target: Target, name: str, start: float | None, end: floa
     return rounded if good(rounded) else value
 
 
-def _tolerance(law: Law, target: Target) -> float | None:
+def _tolerance(at: AtTarget) -> float | None:
     """The tolerance at which acquisition is allowed, where validation loss alone stands in the way."""
-    limit = tightest(limits(law, target))
-    if law.cost is None or limit.name != "validation loss":
+    law, target, limit = at.law, at.target, tightest(limits(at))
+    if law.cost is None or limit.name != LOSS:
         return None
-    x = text_of(law, target, float(np.median(draws(law, "acquisition", target))))
+    x = at.text_of(float(np.median(at.draws(ACQUISITION.name))))
     if x == np.inf:
         return None
     rise = _rounded(float(law.cost.rise(target.size, target.tokens, x).mean()) * 1.001, up=True)
-    return rise if works(law, replace(target, tolerance=rise)) else None
+    return rise if works(at.but(tolerance=rise)) else None
 
 
 def _first(good: Callable[[float], bool], start: float, end: float) -> float | None:
@@ -101,19 +102,18 @@ def _rounded(value: float, up: bool) -> float:
     return float(f"{(math.ceil if up else math.floor)(round(value / unit, 6)) * unit:.3g}")
 
 
-def room(law: Law, target: Target, x: float) -> Interval:
+def room(at: AtTarget, x: float) -> Interval:
     """The most facts that as much infused text as at x still states often enough to begin to be learned.
 
     90 % interval; an end beyond ROOM times the target's facts either way is None. All None where facts are unknown.
     """
-    facts = target.facts
-    if facts is None or not law.of("acquisition").forms:
+    law, facts = at.law, at.target.facts
+    if facts is None or not law.of(ACQUISITION.name).forms:
         return Interval()
 
     def taught(count: float, quantile: float) -> bool:
-        other = replace(target, facts=count)
         dose = x if law.unit == "share" else x - math.log10(count / facts)
-        return float(np.quantile(draws(law, "acquisition", other), quantile, method="inverted_cdf")) <= dose
+        return float(np.quantile(at.but(facts=count).draws(ACQUISITION.name), quantile, method="inverted_cdf")) <= dose
 
     def most(quantile: float) -> float | None:
         found = _first(lambda count: taught(count, quantile), facts * ROOM, facts / ROOM)

@@ -26,6 +26,7 @@ from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.uncertainty import interval_of
+from infusionlaw.runs.outcomes import kind_named
 
 FAR = 4.0  # times the fitted sizes or tokens: nearer than that the law speaks alone
 Measure = Literal["exposures", "odds"]
@@ -57,7 +58,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         """Refuse a measure in which the kind of point does not carry over to other facts."""
-        wanted = {"acquisition": "exposures", "tolerance": "odds"}.get(self.kind, self.measure)
+        wanted = {"learned": "exposures", "risen": "odds"}.get(kind_named(self.kind).change, self.measure)
         if self.measure != wanted:
             raise InputError(f"{self.name}: a rule of {self.kind} must be one of {wanted}, not of {self.measure}")
 
@@ -191,7 +192,7 @@ def _start(value: ArrayLike, tried: Sequence[float], exponent: float | None) -> 
 def under_rule(law: Law, rule: Rule) -> "LawUnderRule":
     """Return the law as it is under a rule. A rule of tolerance also moves what a dose costs."""
     parts = {part.name: getattr(law, part.name) for part in fields(Law)}
-    if rule.kind == "tolerance" and law.cost and _applies(law, rule):
+    if kind_named(rule.kind).change == "risen" and law.cost and _applies(law, rule):
         cost = {part.name: getattr(law.cost, part.name) for part in fields(Cost)}
         parts["cost"] = _CostUnderRule(**cost, sizes=law.sizes, token_counts=law.token_counts, rule=rule)
     return LawUnderRule(**parts, rule=rule)
@@ -203,6 +204,10 @@ class LawUnderRule(Law):
 
     rule: Rule = field(kw_only=True)
 
+    def moves(self, kind: Kind) -> bool:
+        """Whether the rule moves this kind of point."""
+        return kind == self.rule.kind and _applies(self, self.rule)
+
     def draws_at(
         self,
         kind: Kind,
@@ -212,7 +217,7 @@ class LawUnderRule(Law):
         tokens_per_fact: float | None = None,
     ) -> Array:
         """Predictive draws of x as `Law.draws_at`; of the rule's kind they include how uncertain its exponents are."""
-        if kind != self.rule.kind or not _applies(self, self.rule):
+        if not self.moves(kind):
             return super().draws_at(kind, size, tokens, facts, tokens_per_fact)
         if self.rule.measure == "odds":
             size, tokens = np.broadcast_arrays(size, tokens)
@@ -235,7 +240,7 @@ class LawUnderRule(Law):
         size, tokens = np.broadcast_arrays(size, tokens)
         (size1, tokens1), kind, law = self._start(size, tokens), self.rule.kind, self.of(self.rule.kind)
         # Acquisition carries over to other facts in exposures, which must not be cut off at the room there is at D1.
-        alone = kind == "acquisition"
+        alone = kind_named(kind).change == "learned"
         given = facts if "facts" in law.varied or not alone else None
         x = super().draws_at(kind, size1, tokens1, given, None if alone else tokens_per_fact)
         move = _moves(self.rule, size, tokens, size1, tokens1, x.shape[1])

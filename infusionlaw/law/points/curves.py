@@ -7,7 +7,6 @@ standard deviations of those means (over facts and seeds, see `noise`), and the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
 
 import numpy as np
 
@@ -24,14 +23,16 @@ from infusionlaw.law.points.noise import (
     run_error,
     within_doses,
 )
+from infusionlaw.runs.outcomes import Outcome
 from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.table import REQUIRED
 
-Score = Literal["recall", "retention", "val_bpb"]
-# What seeds differ by before any were compared, and the least error over facts: shares, and bits per byte.
-SPREAD: dict[Score, float] = {"recall": 0.05, "retention": 0.05, "val_bpb": 0.02}
-LEAST_ERROR: dict[Score, float] = {"recall": 0.01, "retention": 0.01, "val_bpb": 0.002}
+# What seeds differ by before any were compared, and the least error over questions, by scale.
+SPREAD = {"proportion": 0.05, "bits per byte": 0.02}
+LEAST_ERROR = {"proportion": 0.01, "bits per byte": 0.002}
 # The unseen facts are other facts than the domain facts: their guessing level may differ by this much.
 OTHER_FACTS = 0.05
+CHANCE_SD = 0.1  # how far a model that knows nothing may lie from what chance gives
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ class Zero:
 
 @dataclass(frozen=True)
 class Curve:
-    """One score of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; known: variance of one run's score
+    """One outcome of one (N, D, S) by dose. x, mean, sd: (J,); seeds: runs a dose; known: variance of one run's score
     over questions; squares: of the runs of a dose about their mean (J,); each: their scores; guessing: (mean, sd), None
     where it is not stated.
 
     left_out: the runs without this score, in words; held_out: whether its runs are.
     """
 
-    score: Score
+    outcome: Outcome
     size: float
     tokens: float
     facts: float | None
@@ -86,28 +87,32 @@ class _Doses:
     left_out: str
 
 
-def curves(rows: Sequence[RunRecord], score: Score) -> list[Curve]:
-    """The curves of one score, by size, token count and number of facts.
+def curves(rows: Sequence[RunRecord], outcome: Outcome) -> list[Curve]:
+    """The curves of one outcome, by size, token count and number of facts.
 
     Sizes, or token counts, within 1 % are one, and copies of a run are left out (`law.places`). A place without a
-    single recall has an empty recall curve, and one without a value of another score has no curve of it. Held-out rows
+    single recall has an empty recall curve; one without a value of another outcome has no curve of it. Held-out rows
     get curves of their own and do not inform the noise of the others.
     """
-    places = _by_size_and_tokens(merged(rows)[0], score)
+    places = _by_size_and_tokens(merged(rows)[0], outcome)
     seen = [not all(row.held_out for row in place.rows) for place in places]
     seen = seen if any(seen) else [True] * len(places)
     grows = growth([place.runs for place, is_seen in zip(places, seen, strict=True) if is_seen])
-    scales = [relative_noise(place.runs, grows if score == "val_bpb" else np.inf) for place in places]
-    squares = [_squares(place, scale, score) for place, scale in zip(places, scales, strict=True)]
+    scales = [relative_noise(place.runs, grows if _is_loss(outcome) else np.inf) for place in places]
+    squares = [_squares(place, scale, outcome) for place, scale in zip(places, scales, strict=True)]
     found = []
     for i, (place, scale) in enumerate(zip(places, scales, strict=True)):
         others = [squares[j] for j in range(len(places)) if seen[j] and j != i]
-        found.append(_curve(place, score, scale, between_seeds(squares[i], others, SPREAD[score])))
+        found.append(_curve(place, outcome, scale, between_seeds(squares[i], others, SPREAD[outcome.scale])))
     return found
 
 
-def _by_size_and_tokens(rows: Sequence[RunRecord], score: Score) -> list[_Doses]:
-    """The runs that have the score, by (size, tokens, facts, held out or not) and, within, by ascending dose."""
+def _is_loss(outcome: Outcome) -> bool:
+    return outcome.scale == "bits per byte"
+
+
+def _by_size_and_tokens(rows: Sequence[RunRecord], outcome: Outcome) -> list[_Doses]:
+    """The runs that have the outcome, by (size, tokens, facts, held out or not) and, within, by ascending dose."""
     unit = unit_of(rows)
 
     def place(row: RunRecord) -> tuple[float, float, float, bool]:
@@ -119,46 +124,47 @@ def _by_size_and_tokens(rows: Sequence[RunRecord], score: Score) -> list[_Doses]
     groups = [tuple(group) for _, group in groupby(sorted(rows, key=place), key=place)]
     found = []
     for group in groups:
-        good = sorted((row for row in group if _finite(getattr(row, score))), key=dose)
+        good = sorted((row for row in group if _finite(row.score(outcome.name))), key=dose)
         same = same_doses([dose(row) for row in good])
-        runs = tuple(_values([good[i] for i in members], score) for members in same)
+        runs = tuple(_values([good[i] for i in members], outcome) for members in same)
         x = tuple(float(np.mean([dose(good[i]) for i in members])) for members in same)
-        found.append(_Doses(group, scale_of(group, unit), x, runs, _left_out(group, score)))
-    return [doses for doses in found if doses.x or score == "recall"]
+        found.append(_Doses(group, scale_of(group, unit), x, runs, _left_out(group, outcome)))
+    return [doses for doses in found if doses.x or outcome.name in REQUIRED]
 
 
-def _left_out(rows: Sequence[RunRecord], score: Score) -> str:
-    """The runs without a score, in words: `2 diverged runs and 1 run without recall`."""
-    lacking = [row for row in rows if not _finite(getattr(row, score))]
+def _left_out(rows: Sequence[RunRecord], outcome: Outcome) -> str:
+    """The runs without an outcome, in words: `2 diverged runs and 1 run without recall`."""
+    lacking = [row for row in rows if not _finite(row.score(outcome.name))]
     dead = sum(row.status == "diverged" for row in lacking)
-    kinds = ((dead, "diverged {}", ""), (len(lacking) - dead, "{}", f" without {score.replace('_', ' ')}"))
+    kinds = ((dead, "diverged {}", ""), (len(lacking) - dead, "{}", f" without {outcome.title}"))
     parts = [f"{n} {what.format('run' if n == 1 else 'runs')}{end}" for n, what, end in kinds if n]
     return " and ".join(parts)
 
 
-def _values(rows: Sequence[RunRecord], score: Score) -> tuple[Array, Array]:
-    values = np.array([getattr(row, score) for row in rows], dtype=float)
-    return values, np.array([_run_error(row, score) for row in rows])
+def _values(rows: Sequence[RunRecord], outcome: Outcome) -> tuple[Array, Array]:
+    values = np.array([row.score(outcome.name) for row in rows], dtype=float)
+    return values, np.array([_run_error(row, outcome) for row in rows])
 
 
-def _run_error(row: RunRecord, score: Score) -> float:
+def _run_error(row: RunRecord, outcome: Outcome) -> float:
     """The error of one run's score that is its own: all runs read the same general text, so its errors cancel."""
-    if score == "val_bpb":
-        return LEAST_ERROR[score]
-    facts = row.facts if score == "recall" else None
-    return run_error(getattr(row, score), getattr(row, f"{score}_se"), facts, LEAST_ERROR[score])
+    least, value = LEAST_ERROR[outcome.scale], row.score(outcome.name)
+    if _is_loss(outcome) or value is None:
+        return least
+    facts = row.facts if outcome.questions_from_facts else None
+    return run_error(value, row.error(outcome.name), facts, least)
 
 
-def _squares(doses: _Doses, scale: Array, score: Score) -> Squares:
+def _squares(doses: _Doses, scale: Array, outcome: Outcome) -> Squares:
     """What the runs of one place say of the noise between seeds; validation loss also says it by how smooth it is."""
     runs = [(values / unit, errors / unit) for (values, errors), unit in zip(doses.runs, scale, strict=True)]
     within = within_doses(runs)
-    if score != "val_bpb":
+    if not _is_loss(outcome):
         return within
     return within + about_curve(np.array(doses.x), runs, doses.scale.unit, scale)
 
 
-def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
+def _curve(doses: _Doses, outcome: Outcome, scale: Array, noise: Noise) -> Curve:
     """The curve of one place. scale: its relative noise by dose (J,)."""
     counts = np.array([len(values) for values, _ in doses.runs])
     mean = np.array([values.mean() for values, _ in doses.runs])
@@ -175,7 +181,7 @@ def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
     ]
     first = doses.rows[0]
     return Curve(
-        score=score,
+        outcome=outcome,
         size=first.size,
         tokens=first.tokens,
         facts=first.facts,
@@ -189,20 +195,25 @@ def _curve(doses: _Doses, score: Score, scale: Array, noise: Noise) -> Curve:
         squares=squares[on],
         each=tuple(values for values, there in zip(each, on, strict=True) if there),
         zero=at_zero[0] if at_zero else None,
-        guessing=_guessing(doses.rows),
+        guessing=_guessing(doses.rows, outcome),
         dof=effective_dof(noise.dof, known, between),
         left_out=doses.left_out,
         held_out=first.held_out,
     )
 
 
-def _guessing(rows: Sequence[RunRecord]) -> tuple[float, float] | None:
-    """Guessing level with its standard deviation: from unseen facts, else from chance; None where neither is stated."""
+def _guessing(rows: Sequence[RunRecord], outcome: Outcome) -> tuple[float, float] | None:
+    """Guessing level with its standard deviation: from unseen facts, else from chance; None where neither is stated.
+
+    An outcome whose own level is known has that.
+    """
+    if outcome.guessing != "stated":
+        return None if outcome.guessing is None else (outcome.guessing, CHANCE_SD)
     unseen = [row.unseen_recall for row in rows if row.unseen_recall is not None and _finite(row.unseen_recall)]
     if unseen:
         return float(np.mean(unseen)), float(np.hypot(np.std(unseen) / np.sqrt(len(unseen)), OTHER_FACTS))
     chance = [row.chance for row in rows if row.chance is not None and _finite(row.chance)]
-    return (float(np.mean(chance)), 0.1) if chance else None
+    return (float(np.mean(chance)), CHANCE_SD) if chance else None
 
 
 def _finite(value: float | None) -> bool:

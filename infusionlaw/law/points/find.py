@@ -21,34 +21,29 @@ import numpy as np
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.likelihood import Likelihood
-from infusionlaw.law.points.curves import Curve, Score, curves
+from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.detect import Sketch, located, sketches
 from infusionlaw.law.points.levels import Observed, Prior
-from infusionlaw.law.points.point import KINDS, Kind, Point, Status
+from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.points.pooling import Pool, pooled
 from infusionlaw.law.points.shapes import Detector
 from infusionlaw.law.points.tolerance import rise_of_loss
 from infusionlaw.law.uncertainty import perturbed
+from infusionlaw.runs.outcomes import Change, Outcome, kind_named, kinds, outcomes_with_points
 from infusionlaw.runs.record import RunRecord
 
 Acquisition = Literal["onset", "half"]
 # A rise or a fall is found where the probability that there is none is no more than UNSURE, and no fall at all explains
 # the curve less than AS_GOOD as well: a score that is low at every dose need not have fallen before the smallest.
 UNSURE, AS_GOOD = 0.1, 0.135
-NOT_LEARNED = "recall never leaves guessing: nothing was ever learned"
-NOT_TOLD = "recall is much the same at every dose, and neither a dose 0 nor `chance` says what guessing gives; add one"
-NOTHING_TO_LOSE = "retention never leaves guessing: there was nothing to lose"
+NOT_LEARNED = "{} never leaves guessing: nothing was ever learned"
+NOT_TOLD = "{} is much the same at every dose, and neither a dose 0 nor `chance` says what guessing gives; add one"
+NOTHING_TO_LOSE = "{} never leaves guessing: there was nothing to lose"
 BARE = "fewer than two doses lie on the plateau before it, so its interval is less sure than it says; add doses there"
 RISING = "it rises up to the largest doses, and a collapse before that would not show, so no law counts it"
-NO_SCORE = (0.0, 0.03)  # the least that a score can be, and how far a mean of runs may be taken to lie below
+BELOW = 0.1  # deviation of how far a floor may lie below what guessing gives, or below 0 where nobody stated that
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
-RECALL, RETENTION, UNSTATED = Prior((0.2, 0.7, 0.0), (0.2, 0.3, 0.25)), Prior((0.4, 0.7, 0.0), (0.5, 0.3, 0.25)), 0.25
-SCORES: dict[Kind, Score] = {
-    "acquisition": "recall",
-    "collapse": "recall",
-    "retention": "retention",
-    "tolerance": "val_bpb",
-}
+LEARNED, KEPT, UNSTATED = Prior((0.2, 0.7, 0.0), (0.2, 0.3, 0.25)), Prior((0.4, 0.7, 0.0), (0.5, 0.3, 0.25)), 0.25
 
 
 def find_points(
@@ -78,27 +73,27 @@ def find_points(
             f"the tolerance is {tolerance:g}, which must be a rise of validation loss above 0, bits per byte"
         )
     found: list[Point] = []
-    for score in get_args(Score):
-        if score == "val_bpb":
-            every = [curve for curve in curves(rows, score) if curve.held_out or not only_held_out]
-            found += [_tolerance(curve, tolerance, draws, seed) for curve in every]
+    levels: dict[Change, float] = {"learned": 0.5 if acquisition == "half" else 0.0, "risen": tolerance}
+    for outcome in outcomes_with_points():
+        if risen := outcome.point("risen"):
+            every = [curve for curve in curves(rows, outcome) if curve.held_out or not only_held_out]
+            found += [_tolerance(curve, risen.name, tolerance, draws, seed) for curve in every]
             continue
-        for curve, pool in with_pools(tuple(rows), score, detector):
+        for curve, pool in with_pools(tuple(rows), outcome, detector):
             if curve.held_out or not only_held_out:
                 found += _points(curve, pool, acquisition)
-    levels = {"acquisition": 0.5 if acquisition == "half" else 0.0, "tolerance": tolerance}
-    return in_order([replace(point, level=levels.get(point.kind)) for point in found])
+    return in_order([replace(point, level=levels.get(kind_named(point.kind).change)) for point in found])
 
 
 @lru_cache(maxsize=16)
-def with_pools(rows: tuple[RunRecord, ...], score: Score, detector: Detector = "all") -> list[tuple[Curve, Pool]]:
-    """Every curve of recall, or of retention, with what to believe of it by what the others say."""
-    every = curves(rows, score)
+def with_pools(rows: tuple[RunRecord, ...], outcome: Outcome, detector: Detector = "all") -> list[tuple[Curve, Pool]]:
+    """Every curve of an outcome from 0 to 1, with what to believe of it by what the others say."""
+    every = curves(rows, outcome)
     return list(zip(every, pools_of(every, detector), strict=True))
 
 
 def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
-    """What to believe of each curve of one score by what the others say; held-out ones say nothing unless all are."""
+    """What to believe of each curve of one outcome by what the others say; held-out ones say nothing unless all are."""
     measured = [i for i, curve in enumerate(every) if len(curve.x) > 1]
     told = [i for i in measured if not every[i].held_out] or measured
     anew, each = pooled([observed(every[i]) for i in told], detector)
@@ -107,45 +102,53 @@ def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
 
 def in_order(points: Sequence[Point]) -> list[Point]:
     """Points by kind, size, token count and facts, those of held-out runs last."""
-    return sorted(points, key=lambda p: (KINDS.index(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
+    order = kinds()
+    return sorted(points, key=lambda p: (order.index(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
 
 
 def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
-    """The points of a curve of recall or of retention."""
+    """The points of a curve of an outcome from 0 to 1."""
     if len(curve.x) < 2:
         return _too_few(curve)
+    learned, lost = curve.outcome.point("learned"), curve.outcome.point("lost")
     data = pool.seen_by(observed(curve))
     rough = sketches(data, pool)
-    if curve.score == "retention":
-        return [_fall(curve, "retention", data, rough)]
+    if not learned:
+        return [_fall(curve, lost.name, data, rough)] if lost else []
     found = located(data, "rise", rough)
     if found.likelihood.masses[-1] > UNSURE:
-        note = NOT_LEARNED if curve.zero or curve.guessing else NOT_TOLD
-        return [_beyond(curve, "acquisition", note), _nothing(curve, "collapse", "no effect", note)]
+        note = (NOT_LEARNED if curve.zero or curve.guessing else NOT_TOLD).format(curve.outcome.title)
+        nothing = [_nothing(curve, lost.name, "no effect", note)] if lost else []
+        return [_beyond(curve, learned.name, note), *nothing]
     what = "half way from guessing to the plateau" if acquisition == "half" else ""
     before = f"{what} before the smallest dose" if what else "already above guessing at the smallest dose"
     found = located(data, "half", rough) if acquisition == "half" else found
-    rise = replace(_decided(curve, "acquisition", found.likelihood, before, what), assumed=found.assumed)
-    return [rise, _fall(curve, "collapse", data, rough)]
+    rise = replace(_decided(curve, learned.name, found.likelihood, before, what), assumed=found.assumed)
+    return [rise, *([_fall(curve, lost.name, data, rough)] if lost else [])]
 
 
 def _too_few(curve: Curve) -> list[Point]:
     """Points of a curve with fewer than two doses: nothing can be located."""
-    kinds = [kind for kind, score in SCORES.items() if score == curve.score]
     bare = curve.left_out and not len(curve.x) and not curve.zero
     few = f"there is nothing but {curve.left_out}" if bare else "fewer than two doses above 0 were measured"
-    return [_nothing(curve, kind, "ambiguous", f"{few}, so nothing can be located") for kind in kinds]
+    return [
+        _nothing(curve, kind.name, "ambiguous", f"{few}, so nothing can be located") for kind in curve.outcome.points
+    ]
 
 
 def observed(curve: Curve) -> Observed:
-    """A curve as the detectors see it: its means, dose 0, and for recall a stated guessing level as an observation."""
+    """A curve as the detectors see it: its means, dose 0, and the stated guessing level.
+
+    Of what is learned from the dose, that level is an observation; else the plateau begins at dose 0.
+    """
+    learned = curve.outcome.point("learned") is not None
     zero = curve.zero
     extra = [(zero.mean, float(zero.runs), zero.known, zero.squares, zero.each)] if zero else []
-    if curve.score == "recall" and curve.guessing:
+    if learned and curve.guessing:
         extra.append((curve.guessing[0], np.inf, curve.guessing[1] ** 2, 0.0, (curve.guessing[0],)))
     y, runs, known, squares = (np.array([item[i] for item in extra]) for i in range(4)) if extra else (np.empty(0),) * 4
     floor = curve.guessing[0] if curve.guessing else UNSTATED
-    prior = RETENTION if curve.score == "retention" else RECALL
+    prior = LEARNED if learned else KEPT
     return Observed(
         x=np.concatenate([np.full(len(extra), -np.inf), curve.x]),
         y=np.concatenate([y, curve.mean]),
@@ -154,18 +157,18 @@ def observed(curve: Curve) -> Observed:
         squares=np.concatenate([squares, curve.squares]),
         each=(*(item[4] for item in extra), *curve.each),
         prior=Prior((prior.mean[0], prior.mean[1], floor), prior.sd),
-        retention=curve.score == "retention",
-        least=curve.guessing or NO_SCORE,
+        settled=not learned,
+        least=(curve.guessing[0], max(curve.guessing[1], BELOW)) if curve.guessing else (0.0, BELOW),
     )
 
 
 def _fall(curve: Curve, kind: Kind, data: Observed, rough: Sketch) -> Point:
-    """The collapse of recall or of retention."""
+    """Where a score falls from its plateau."""
     found = located(data, "fall", rough)
     place = found.likelihood
     if not falls(place):
-        if kind == "retention" and (note := _at_guessing(curve)):
-            return _nothing(curve, "retention", "no effect", note)
+        if not curve.outcome.point("learned") and (note := _at_guessing(curve)):
+            return _nothing(curve, kind, "no effect", note)
         point = _beyond(curve, kind, "no fall beyond the noise up to the largest dose", place)
         if rough.rises_to_the_end:
             point = replace(point, in_law=False, note=f"{point.note}; {RISING}")
@@ -181,17 +184,17 @@ def falls(place: Likelihood) -> bool:
 
 
 def _at_guessing(curve: Curve) -> str:
-    """Why a retention that does not fall had nothing to lose; "" where it had."""
+    """Why a score that does not fall had nothing to lose; "" where it had."""
     if curve.guessing is None:
         return ""
     zero = [curve.zero] if curve.zero else []
     mean = np.append(curve.mean, [z.mean for z in zero])
     weight = np.append(curve.sd, [z.sd for z in zero]) ** -2.0
     level, sd = (mean @ weight) / weight.sum(), np.hypot(weight.sum() ** -0.5, curve.guessing[1])
-    return NOTHING_TO_LOSE if level < curve.guessing[0] + 2 * sd else ""
+    return NOTHING_TO_LOSE.format(curve.outcome.title) if level < curve.guessing[0] + 2 * sd else ""
 
 
-def _tolerance(curve: Curve, tolerance: float, draws: int, seed: int) -> Point:
+def _tolerance(curve: Curve, kind: Kind, tolerance: float, draws: int, seed: int) -> Point:
     if len(curve.x) < 2:
         return _too_few(curve)[0]
     rng = np.random.default_rng(seed)
@@ -199,8 +202,10 @@ def _tolerance(curve: Curve, tolerance: float, draws: int, seed: int) -> Point:
     mean = np.concatenate([[z.mean for z in zero], curve.mean])
     sd = np.concatenate([[z.sd for z in zero], curve.sd])
     place = rise_of_loss(curve.x, perturbed(mean, sd, curve.dof, draws, rng), sd**-2, tolerance)
-    since = f"validation loss rises by {tolerance:g} bits per byte over " + ("dose 0" if zero else "the smallest dose")
-    return _decided(curve, "tolerance", place, f"{since} already at the smallest dose", since)
+    since = f"{curve.outcome.title} rises by {tolerance:g} bits per byte over " + (
+        "dose 0" if zero else "the smallest dose"
+    )
+    return _decided(curve, kind, place, f"{since} already at the smallest dose", since)
 
 
 def _decided(curve: Curve, kind: Kind, place: Likelihood, before: str, what: str = "", *, caveat: str = "") -> Point:

@@ -22,7 +22,7 @@ HOPELESS = 11.0
 # scores that its cells miss by so much.
 NEAR, MISSED = 10.0, (0.06, 0.025, 0.01)
 # Prior weight, in dex, of a retention that is on its plateau from dose 0 on; of a rise that is not over at the knot.
-SETTLED, OVERLAP = 2.0, 0.5
+SETTLED, OVERLAP = 2.0, 0.9
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Fitted:
 
 def sketch(data: Observed, form: Form, noise: Noise, most_rises: int = 30, most_falls: int = 150) -> Fitted:
     """The shapes of one form that come near to the best: so many rises and falls or more, where there are that many."""
-    rise, fall = rises(data.x, form, COARSE, SETTLED if data.retention else 0.0), falls(data.x, form, WIDE)
+    rise, fall = rises(data.x, form, COARSE, SETTLED if data.settled else 0.0), falls(data.x, form, WIDE)
     needed = [missed for i, missed in enumerate(MISSED) if not i or missed > noise.level / 2]
     blurred = [replace(noise, level=float(np.hypot(noise.level, missed))) for missed in needed]
     fit = fitted(data, form, rise, fall, blurred[0])

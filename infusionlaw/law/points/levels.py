@@ -47,8 +47,8 @@ class Observed:
 
     runs (J,): runs a dose, inf for a level that is known otherwise; known (J,): variance of one run's score over
     questions; squares (J,): of the runs of a dose about their mean; each: their scores; prior: of the levels;
-    retention: whether it is retention; least: what guessing gives and its deviation, since no fall goes below that; 0
-    where nobody stated it.
+    settled: whether it is on its plateau from dose 0 on; least: what guessing gives and its deviation, since no fall
+    goes below that; 0 where nobody stated it.
     """
 
     x: Array
@@ -58,7 +58,7 @@ class Observed:
     squares: Array
     each: tuple[tuple[float, ...], ...]
     prior: Prior
-    retention: bool
+    settled: bool
     least: tuple[float, float]
 
     @property

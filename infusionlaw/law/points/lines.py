@@ -8,12 +8,13 @@ import numpy as np
 from infusionlaw.law.dose import Array
 from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.detect import sketches
-from infusionlaw.law.points.find import SCORES, observed, with_pools
+from infusionlaw.law.points.find import observed, with_pools
 from infusionlaw.law.points.levels import bases
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.points.pooling import Pool
 from infusionlaw.law.points.shapes import NEVER, Edges
 from infusionlaw.law.points.tolerance import isotonic
+from infusionlaw.runs.outcomes import kind_named, outcome_of
 from infusionlaw.runs.record import RunRecord
 
 
@@ -32,12 +33,12 @@ def fitted_line(rows: Sequence[RunRecord], point: Point, steps: int = 200) -> Li
     Of the shapes whose knot lies nearest the point's value the best is drawn; for validation loss, the monotone means.
     None when the rows hold no curve for the point, or fewer than two doses.
     """
-    score = SCORES[point.kind]
+    outcome = outcome_of(point.kind)
     place = (point.size, point.tokens, point.facts)
-    if score == "val_bpb":
-        curve = next((c for c in curves(rows, score) if _is_at(c, place)), None)
+    if outcome.scale == "bits per byte":
+        curve = next((c for c in curves(rows, outcome) if _is_at(c, place)), None)
         return None if curve is None else _line(curve, _monotone(curve, _doses(curve, steps)), steps)
-    for curve, pool in with_pools(tuple(rows), score):
+    for curve, pool in with_pools(tuple(rows), outcome):
         if _is_at(curve, place):
             return _line(curve, _shape(curve, pool, point, _doses(curve, steps)), steps)
     return None
@@ -62,7 +63,9 @@ def _monotone(curve: Curve, x: Array) -> Array:
 def _shape(curve: Curve, pool: Pool, point: Point, x: Array) -> Array:
     best: tuple[float, Array] = (-np.inf, np.full(len(x), curve.mean.mean()))
     for _, _, fit in sketches(pool.seen_by(observed(curve)), pool).parts:
-        near = _near(fit.rises, point)[:, None] if point.kind == "acquisition" else _near(fit.falls, point)
+        near = (
+            _near(fit.rises, point)[:, None] if kind_named(point.kind).change == "learned" else _near(fit.falls, point)
+        )
         log_l = np.where(near, fit.log_likelihood, -np.inf)
         i, j = np.unravel_index([log_l.argmax()], log_l.shape)
         if log_l[i, j][0] > best[0]:

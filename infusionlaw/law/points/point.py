@@ -5,21 +5,18 @@ below the smallest. What the data say of the place is kept whole, as a likelihoo
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, write_json
+from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
 from infusionlaw.law.likelihood import STEP, Assumed, Likelihood
-from infusionlaw.law.points.detect import Level, Response
+from infusionlaw.law.points.detect import Response
 from infusionlaw.runs.record import DoseUnit
 
-Kind = Literal["acquisition", "collapse", "retention", "tolerance"]
+Kind = str  # the name of an entry of `infusionlaw.runs.outcomes`
 Status = Literal["found", "not reached", "before the grid", "no effect", "ambiguous"]
-KINDS: tuple[Kind, ...] = ("acquisition", "collapse", "retention", "tolerance")
-VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -52,81 +49,24 @@ class Point:
     held_out: bool = False
 
 
-def points_json(points: Sequence[Point]) -> dict[str, Any]:
-    """The content of points.json."""
-    units = {point.unit for point in points}
-    unit = units.pop() if len(units) == 1 else "share"
-    return {
-        "version": VERSION,
-        "level": LEVEL,
-        "unit": unit,
-        "coordinate": COORDINATES[unit],
-        "step": STEP,
-        "points": [point_json(point) for point in points],
-    }
+@dataclass(frozen=True)
+class _File:
+    """points.json. coordinate: what x is; step: width of the likelihoods' bins, in dex."""
 
-
-def point_json(point: Point) -> dict[str, Any]:
-    """One point for JSON."""
-    return {
-        "kind": point.kind,
-        "size": point.size,
-        "tokens": point.tokens,
-        "facts": point.facts,
-        "tokens_per_fact": point.tokens_per_fact,
-        "level": point.level,
-        "status": point.status,
-        "in_law": point.in_law,
-        "held_out": point.held_out,
-        "share": point.share.as_dict(),
-        "exposures": point.exposures.as_dict(),
-        "x": point.x.as_dict(),
-        "note": point.note,
-        "likelihood": asdict(point.likelihood) if point.likelihood else None,
-        "assumed": [asdict(item) for item in point.assumed],
-        "response": asdict(point.response) if point.response else None,
-    }
-
-
-def point_from(content: dict[str, Any], unit: DoseUnit) -> Point:
-    """A point back from `point_json`."""
-    place, shape = content["likelihood"], content["response"]
-    return Point(
-        kind=content["kind"],
-        size=content["size"],
-        tokens=content["tokens"],
-        status=content["status"],
-        unit=unit,
-        x=Interval(**content["x"]),
-        share=Interval(**content["share"]),
-        exposures=Interval(**content["exposures"]),
-        note=content["note"],
-        facts=content["facts"],
-        tokens_per_fact=content["tokens_per_fact"],
-        likelihood=_likelihood(place) if place else None,
-        assumed=tuple(Assumed(item["weight"], _likelihood(item["likelihood"])) for item in content["assumed"]),
-        response=Response(**{name: Level(**level) for name, level in shape.items()}) if shape else None,
-        level=content["level"],
-        in_law=content["in_law"],
-        held_out=content.get("held_out", False),
-    )
-
-
-def _likelihood(content: dict[str, Any]) -> Likelihood:
-    return Likelihood(**{**content, "inside": tuple(content["inside"])})
+    level: float
+    unit: DoseUnit
+    coordinate: str
+    step: float
+    points: tuple[Point, ...]
 
 
 def write_points(path: str | Path, points: Sequence[Point]) -> None:
     """Write points.json atomically."""
-    write_json(Path(path), points_json(points))
+    units = {point.unit for point in points}
+    unit = units.pop() if len(units) == 1 else "share"
+    write_typed(path, _File(LEVEL, unit, COORDINATES[unit], STEP, tuple(points)), _File)
 
 
 def read_points(path: str | Path) -> list[Point]:
-    """Read points.json; InputError when it is not one of this version."""
-    content = read_json(Path(path))
-    if not isinstance(content, dict) or content.get("version") != VERSION or "points" not in content:
-        raise InputError(f"{path}: not a points file of version {VERSION}; make it again from its table")
-    try:
-        return [point_from(point, content["unit"]) for point in content["points"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: a point lacks or garbles {error}; make the file again from its table") from error
+    """Read points.json. Raises InputError when it is not one that we wrote."""
+    return list(read_typed(path, _File, "a points file", "make it again from its table").points)

@@ -15,16 +15,17 @@ from infusionlaw.law.covariates import SAME
 from infusionlaw.law.dose import Array, Interval, unit_of
 from infusionlaw.law.likelihood import Assumed, Likelihood, from_interval
 from infusionlaw.law.places import checkpoint_weights, merged
-from infusionlaw.law.points.point import KINDS, Kind, Point
+from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.choice import weights
 from infusionlaw.law.scaling.forms import InteractionLaw, PowerLaw, candidates, known_forms, places
 from infusionlaw.law.scaling.law import FittedForm, KindLaw, Law, located
 from infusionlaw.law.scaling.misfit import LEVEL, Term, misfit
 from infusionlaw.law.scaling.posterior import BAD, Evidence, Posterior, posterior
 from infusionlaw.law.scores.cost import fit_cost
-from infusionlaw.law.scores.plateaus import fit_plateaus
+from infusionlaw.law.scores.plateaus import Plateaus, fit_plateaus
 from infusionlaw.law.scores.zero_dose import fit_zero_dose
 from infusionlaw.law.uncertainty import interval_of
+from infusionlaw.runs.outcomes import kinds, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import table_hash
 
@@ -74,7 +75,7 @@ def fit_law(
     return Law(
         unit=unit,
         kinds=tuple(
-            _fit_kind(kind, [p for p in mine if p.kind == kind], unit, forms, counts, draws, seed) for kind in KINDS
+            _fit_kind(kind, [p for p in mine if p.kind == kind], unit, forms, counts, draws, seed) for kind in kinds()
         ),
         sizes=tuple(sorted({row.size for row in used})),
         token_counts=tuple(sorted({row.tokens for row in used})),
@@ -82,8 +83,7 @@ def fit_law(
         facts=_common([row.facts for row in used]),
         tokens_per_fact=_median([row.tokens_per_fact for row in used]),
         table=table_hash([row for row in rows if not row.held_out]),
-        plateaus=fit_plateaus(mine, _guessing(used)),
-        retention_plateaus=fit_plateaus(mine, _guessing(used), "retention"),
+        plateaus=_plateaus(mine, used),
         cost=fit_cost(used, unit),
         zero_dose=fit_zero_dose(used, unit),
         notes=notes,
@@ -100,6 +100,17 @@ def _place_of(point: Point, counts: dict[Place, float]) -> Place | None:
         if all(1 / SAME <= a / b <= SAME for a, b in zip(place, (point.size, point.tokens), strict=True))
     )
     return next(near, None)
+
+
+def _plateaus(points: Sequence[Point], rows: Sequence[RunRecord]) -> dict[Kind, Plateaus]:
+    """The plateaus that each outcome falls from, by the kind of point where it does."""
+    found = {}
+    for outcome in outcomes_with_points():
+        if lost := outcome.point("lost"):
+            guessing = outcome.guessing if isinstance(outcome.guessing, float) else _guessing(rows)
+            if fitted := fit_plateaus(points, guessing, lost.name):
+                found[lost.name] = fitted
+    return found
 
 
 def _guessing(rows: Sequence[RunRecord]) -> float:
@@ -141,7 +152,7 @@ def _fit_kind(
     at = places(unit, [p.size for p in used], [p.tokens for p in used], facts, lengths)
     weight = np.array([counts[found] for p in used if (found := _place_of(p, counts))])
     data = Evidence.of(at, _alike(usable), weight)
-    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    rng = np.random.default_rng([seed, kinds().index(kind)])
     fits = [posterior(form, data, rng) for form in candidates(at, names)]
     if not fits:
         return KindLaw(kind, "not fitted", "no form asked for can be told from a simpler one by these points", (), kept)

@@ -9,20 +9,23 @@ needs as many statements), and collapse, retention and tolerance in share (what 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import BeforeValidator, PlainSerializer
 from scipy.special import ndtri
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
-from infusionlaw.law.points.point import KINDS, Kind, Point
-from infusionlaw.law.scaling.forms import EXPONENT, Form, Places, places
+from infusionlaw.law.points.point import Kind, Point
+from infusionlaw.law.scaling.forms import EXPONENT, Places, known_forms, places
 from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.scores.plateaus import Plateaus
 from infusionlaw.law.scores.zero_dose import ZeroDose
 from infusionlaw.law.uncertainty import interval_of
+from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import DoseUnit
 
 NO_ROOM = "to be learned the facts would have to be stated more often than all training tokens have room for"
@@ -31,11 +34,28 @@ HALF_WIDTH = float(ndtri((1 + LEVEL) / 2))
 SCATTER_QUANTILES = ndtri((np.arange(25) + 0.5) / 25)
 
 
+def _form_json(form: Any) -> dict[str, Any]:
+    return {"name": form.name, "formula": form.formula, "source": form.source, "constants": asdict(form)}
+
+
+def _form_from(content: Any) -> Any:
+    """A form from its JSON, or itself."""
+    if not isinstance(content, dict):
+        return content
+    known, name = known_forms(), content.get("name")
+    if name not in known:
+        raise ValueError(f'the form "{name}" is not installed; install the package that has it')
+    return known[name](**content["constants"])
+
+
+FormOnDisk = Annotated[Any, PlainSerializer(_form_json), BeforeValidator(_form_from)]
+
+
 @dataclass(frozen=True)
 class FittedForm:
     """One form fitted: its weight, 90 % intervals of its parameters and scatter, and draws of them in rows."""
 
-    form: Form
+    form: FormOnDisk
     weight: float
     coefficients: dict[str, Interval]
     draws: tuple[tuple[float, ...], ...]
@@ -96,8 +116,8 @@ class Prediction:
 class Law:
     """All kinds of points of one table, and its support. doses: smallest and largest above 0, in `unit`.
 
-    plateaus: of recall; retention_heights: of retention; cost: the rise of validation loss; zero_dose: retention and
-    general loss at dose 0. notes: remarks on the table, such as copies that were left out.
+    plateaus: of outcomes, by the kind of point where they fall; cost: the rise of validation loss; zero_dose: scores
+    and validation loss at dose 0. notes: remarks on the table, such as copies that were left out.
     """
 
     unit: DoseUnit
@@ -108,9 +128,8 @@ class Law:
     facts: float | None
     tokens_per_fact: float | None
     table: str
-    plateaus: Plateaus | None = None
+    plateaus: dict[Kind, Plateaus] = field(default_factory=dict)
     cost: Cost | None = None
-    retention_plateaus: Plateaus | None = None
     zero_dose: ZeroDose | None = None
     notes: tuple[str, ...] = ()
 
@@ -119,7 +138,16 @@ class Law:
         for law in self.kinds:
             if law.kind == kind:
                 return law
-        raise InputError(f'"{kind}" is no kind of point; known: {", ".join(KINDS)}')
+        raise InputError(f'"{kind}" is no kind of point; known: {", ".join(law.kind for law in self.kinds)}')
+
+    @property
+    def kind_names(self) -> tuple[Kind, ...]:
+        """The kinds of points that there are laws of, fitted or not."""
+        return tuple(law.kind for law in self.kinds)
+
+    def moves(self, kind: Kind) -> bool:
+        """Whether a published rule moves this kind of point, in place of the law; see `LawUnderRule`."""
+        return False
 
     def scale(self, tokens: float, facts: float | None = None) -> Scale:
         """How x reads as share and exposures at a token count, for `facts` (default: the table's)."""
@@ -137,12 +165,21 @@ class Law:
 
         facts, tokens_per_fact: the target's, where not the table's. inf: more than a share of 1 would have room for.
         """
+        return self.carried_over(kind, self.own_draws(kind, size, tokens, facts), facts, tokens_per_fact)
+
+    def own_draws(self, kind: Kind, size: ArrayLike, tokens: ArrayLike, facts: float | None = None) -> Array:
+        """Predictive draws of x (n, draws) for as many facts as the points had; where these varied, for `facts`."""
         law = self.of(kind)
-        own = "facts" in law.varied  # else as for the points' own number of facts, and then carried over
-        at = places(self.unit, size, tokens, facts if own else law.facts, law.tokens_per_fact)
+        at = places(self.unit, size, tokens, facts if "facts" in law.varied else law.facts, law.tokens_per_fact)
         found = [_predictive(fitted, at) for fitted in law.forms]
-        x = np.concatenate(found, axis=1) if found else np.empty((len(at.size), 0))
-        factor = facts / law.facts if facts and law.facts and not own else 1.0
+        return np.concatenate(found, axis=1) if found else np.empty((len(at.size), 0))
+
+    def carried_over(
+        self, kind: Kind, x: Array, facts: float | None = None, tokens_per_fact: float | None = None
+    ) -> Array:
+        """x of `own_draws` for another number of facts, and another length of what states one."""
+        law = self.of(kind)
+        factor = facts / law.facts if facts and law.facts and "facts" not in law.varied else 1.0
         # A statement twice as long takes as much text as two: doses carry over as for twice the facts.
         if tokens_per_fact and self.tokens_per_fact:
             factor *= tokens_per_fact / self.tokens_per_fact
@@ -150,10 +187,16 @@ class Law:
 
     def predict_point(self, kind: Kind, size: float, tokens: float, facts: float | None = None) -> Prediction:
         """The point at (size, tokens) with its predictive 90 % interval; None with a reason when not fitted."""
+        return self.prediction_of(self.draws_at(kind, size, tokens, facts)[0], kind, size, tokens, facts)
+
+    def prediction_of(
+        self, draws: Array, kind: Kind, size: float, tokens: float, facts: float | None = None
+    ) -> Prediction:
+        """The prediction that predictive draws (M,) of a point at (size, tokens) make."""
         law = self.of(kind)
         if not law.forms:
             return Prediction(kind, size, tokens, Interval(), Interval(), Interval(), (), law.reason)
-        x, scale = interval_of(self.draws_at(kind, size, tokens, facts)[0]), self.scale(tokens, facts)
+        x, scale = interval_of(draws), self.scale(tokens, facts)
         flags = self._flags(law, size, tokens)
         reason = "" if x.value is not None else NO_ROOM
         return Prediction(kind, size, tokens, x, scale.share(x), scale.exposures(x), flags, reason, law.level)
@@ -182,7 +225,7 @@ def _predictive(fitted: FittedForm, at: Places) -> Array:
 
 def _carried_over(x: Array, kind: Kind, unit: DoseUnit, factor: float) -> Array:
     """x for `factor` times as many facts: exposures carry over for acquisition, the share for the rest."""
-    if factor == 1 or (kind == "acquisition") == (unit == "exposures"):
+    if factor == 1 or (kind_named(kind).change == "learned") == (unit == "exposures"):
         return x
     if unit == "exposures":
         return np.asarray(x - np.log10(factor))

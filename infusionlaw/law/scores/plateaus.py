@@ -46,8 +46,8 @@ class Plateaus:
         return np.asarray(self.guessing + (1 - self.guessing) * expit(centre + sd * rng.standard_normal(draws)))
 
 
-def fit_plateaus(points: Sequence[Point], guessing: float, kind: Kind = "collapse") -> Plateaus | None:
-    """Plateaus from the points of recall, or of retention, that have a response; None when there are none."""
+def fit_plateaus(points: Sequence[Point], guessing: float, kind: Kind) -> Plateaus | None:
+    """Fit plateaus to the points of a kind that have a response; None when there are none."""
     used = [(p, p.response) for p in points if p.kind == kind and p.response is not None]
     if not used:
         return None

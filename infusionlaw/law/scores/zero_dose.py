@@ -1,6 +1,6 @@
-"""What a model is without a dose: retention and validation loss at dose 0, carried to another size and token count.
+"""What a model is without a dose: its scores and validation loss at dose 0, carried to another size and token count.
 
-Each is a straight line in log10 N and log10 D, retention in logits and validation loss in logarithms:
+Each is a straight line in log10 N and log10 D, scores in logits and validation loss in logarithms:
 
     y = alpha + beta log10(N / N0) + gamma log10(D / D0) + sigma * noise
 
@@ -23,6 +23,7 @@ from infusionlaw.law.covariates import distinct, geometric_mean, log_rows
 from infusionlaw.law.dose import Array, x_of
 from infusionlaw.law.scores.loss_floor import SMALLEST_LOSS, LossFloor, fit_loss_floor
 from infusionlaw.law.scores.seeds import Shift, fit_shift
+from infusionlaw.runs.outcomes import outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
 
@@ -37,8 +38,8 @@ class _Prior:
     dof: float = 4.0
 
 
-RETENTION, LOSS = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
-LEAST, MOST = 0.02, 0.98  # how near to 0 and 1 a retention is taken to be
+SCORE, LOSS = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
+LEAST, MOST = 0.02, 0.98  # how near to 0 and 1 a score is taken to be
 SIZES, BUDGETS = 4, 3  # how many of them show a floor
 Row = tuple[float, float, float]
 
@@ -63,32 +64,38 @@ class Line:
 
 @dataclass(frozen=True)
 class ZeroDose:
-    """Retention (logits) and validation loss (natural logarithm) at dose 0, and the loss of one run beside the mean
-    over seeds; None where not measured."""
+    """Scores (logits, by outcome) and validation loss (natural logarithm) at dose 0.
 
-    retention: Line | None
-    val_bpb: Line | LossFloor | None
+    shift: the loss of one run beside the mean over seeds. What was not measured is left out, or None.
+    """
+
+    scores: dict[str, Line]
+    log_loss: Line | LossFloor | None
     shift: Shift | None = None
 
     def loss(self, size: float, tokens: float, count: int, seed: int) -> Array | None:
         """Draws (count,) of one run's validation loss at dose 0, in bits per byte; None where it was not measured."""
-        if self.val_bpb is None:
+        if self.log_loss is None:
             return None
-        mean = np.exp(self.val_bpb.draws(size, tokens, count, seed))
+        mean = np.exp(self.log_loss.draws(size, tokens, count, seed))
         return np.maximum(mean + (self.shift.draws(count, seed + 1) if self.shift else 0.0), SMALLEST_LOSS)
 
 
 def fit_zero_dose(rows: Sequence[RunRecord], unit: DoseUnit) -> ZeroDose:
-    """Both from a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out."""
+    """Fit both to a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out.
+
+    Scores are those of the outcomes that are known before the dose: they can be lost, and are not learned from it.
+    """
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
-    retentions, losses = _by_place(zero, lambda row: row.retention), _by_place(zero, measured_loss)
-    retention = _Places.of(retentions, lambda y: float(logit(np.clip(y, LEAST, MOST))))
+    losses = _by_place(zero, measured_loss)
     loss = _Places.of(losses, lambda y: float(np.log(y)))
-    return ZeroDose(
-        retention=_line(retention, RETENTION) if retention else None,
-        val_bpb=_loss(loss) if loss else None,
-        shift=fit_shift([*losses.values()]) if losses else None,
-    )
+    scores = {}
+    for outcome in outcomes_with_points():
+        if outcome.point("lost") and not outcome.point("learned"):
+            measured = _by_place(zero, lambda row, name=outcome.name: row.score(name))  # type: ignore[misc]
+            if at := _Places.of(measured, lambda y: float(logit(np.clip(y, LEAST, MOST)))):
+                scores[outcome.name] = _line(at, SCORE)
+    return ZeroDose(scores, _loss(loss) if loss else None, fit_shift([*losses.values()]) if losses else None)
 
 
 _ByPlace = dict[tuple[float, float], list[float]]
