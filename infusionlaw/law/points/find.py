@@ -41,7 +41,7 @@ NOT_TOLD = "{} is much the same at every dose, and neither a dose 0 nor `chance`
 NOTHING_TO_LOSE = "{} never leaves guessing: there was nothing to lose"
 BARE = "fewer than two doses lie on the plateau before it, so its interval is less sure than it says; add doses there"
 RISING = "it rises up to the largest doses, and a collapse before that would not show, so no law counts it"
-BELOW = 0.1  # deviation of how far a floor may lie below what guessing gives, or below 0 where nobody stated that
+BELOW = 0.03  # deviation of how far a floor may lie below 0, where nobody stated what guessing gives
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
 LEARNED, KEPT, UNSTATED = Prior((0.2, 0.7, 0.0), (0.2, 0.3, 0.25)), Prior((0.4, 0.7, 0.0), (0.5, 0.3, 0.25)), 0.25
 
@@ -158,7 +158,7 @@ def observed(curve: Curve) -> Observed:
         each=(*(item[4] for item in extra), *curve.each),
         prior=Prior((prior.mean[0], prior.mean[1], floor), prior.sd),
         settled=not learned,
-        least=(curve.guessing[0], max(curve.guessing[1], BELOW)) if curve.guessing else (0.0, BELOW),
+        least=curve.guessing or (0.0, BELOW),
     )
 
 

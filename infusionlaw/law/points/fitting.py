@@ -22,7 +22,7 @@ HOPELESS = 11.0
 # scores that its cells miss by so much.
 NEAR, MISSED = 10.0, (0.06, 0.025, 0.01)
 # Prior weight, in dex, of a retention that is on its plateau from dose 0 on; of a rise that is not over at the knot.
-SETTLED, OVERLAP = 2.0, 0.9
+SETTLED, OVERLAP = 2.0, 0.5
 
 
 @dataclass(frozen=True)

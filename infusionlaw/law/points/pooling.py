@@ -35,7 +35,7 @@ FIRST_NOISE = Noise(LEVEL, 0.4)
 # Log width of falls: means and deviations over curves, with their prior; and the part of widths that are any.
 MEANS, SPREADS, WIDTH, WIDTH_SPREAD = np.log(np.geomspace(0.03, 2.5, 19)), (0.15, 0.4, 0.9), np.log(0.4), 1.2
 WIDTHS, ANY_WIDTH = tuple(product(MEANS, SPREADS)), 0.05
-STEPS = 0.5  # how likely all falls are next to steps
+STEPS = 0.15  # how likely all falls are next to steps
 SAME_FORM = 0.75  # how likely all curves are of one form
 # Forms so many times as likely as the others: of all forms a hinge collapses earliest, which errs on the safe side.
 USUAL: dict[Form, float] = {"hinge": 2.0}
