@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.files import read_json
-from infusionlaw.report.html import paragraph, table
+from infusionlaw.report.blocks import Block, Text, table, texts
 
 MUCH = 0.05  # of the validation text repeated in the training text, from which on that is remarked
 
@@ -22,17 +22,17 @@ def remarks(folder: Path) -> list[str]:
     ]
 
 
-def corpus_part(folder: Path) -> str:
+def corpus_part(folder: Path) -> list[Block]:
     """The corpus's counts, and one fact as an example of how facts are stated and asked for."""
     counts = _counts(folder)
     if not counts:
-        return paragraph("The prepared corpus is not in this folder.")
+        return [Text("The prepared corpus is not in this folder.")]
     stating = counts.get("documents_that_state_a_domain_fact")
     left_out = (
         "" if stating is None else f"{stating:,} documents state a domain fact and were left out of the training text."
     )
-    told = "".join(paragraph(f"{text}.") for text in remarks(folder))
-    return paragraph(left_out) + told + _example(folder) + table(("count", ""), _flat(counts), wrap=("count",))
+    told = [left_out, *(f"{text}." for text in remarks(folder)), _example(folder)]
+    return [*texts(told), *table(("count", ""), _flat(counts), wrap=("count",))]
 
 
 def _counts(folder: Path) -> dict[str, Any]:
@@ -64,4 +64,4 @@ def _example(folder: Path) -> str:
         text.replace("{subject}", fact["subject"]).replace("{object}", fact["object"])
         for text in (forms["statements"][0], forms["questions"][0])
     )
-    return paragraph(f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”")
+    return f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”"

@@ -16,7 +16,7 @@ from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.report.numbers import number
+from infusionlaw.report.numbers import listed, number
 from infusionlaw.report.plotdata import (
     DoseAxis,
     LawPanel,
@@ -85,8 +85,8 @@ def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, pred
 
 
 def _draw_panel(ax: "Axes", panel: Panel, axis: DoseAxis, held_out: str) -> None:
-    _draw_point(ax, panel.mark(ACQUIRED.name), axis, ACQUISITION, (0, (2, 2)))
-    _draw_point(ax, panel.mark(COLLAPSE.name), axis, COLLAPSED, "solid")
+    _draw_point(ax, panel.mark(ACQUIRED.name), axis, ACQUISITION, "quiet", (0, (2, 2)))
+    _draw_point(ax, panel.mark(COLLAPSE.name), axis, COLLAPSED, "recall", "solid")
     _draw_series(ax, panel.unseen, axis, GUESSING, "quiet", "")
     for outcome, marker in zip(_others(), MARKERS, strict=False):
         _draw_series(ax, panel.scores[outcome.name], axis, outcome.title, outcome.colour, marker)
@@ -119,15 +119,15 @@ def _draw_series(ax: "Axes", series: Series, axis: DoseAxis, label: str, colour:
         ax.errorbar(x, series.mean, series.half, fmt="none", ecolor=PALETTE[colour], elinewidth=0.7, alpha=0.6)
 
 
-def _draw_point(ax: "Axes", mark: Mark | None, axis: DoseAxis, label: str, style: Any) -> None:
+def _draw_point(ax: "Axes", mark: Mark | None, axis: DoseAxis, label: str, colour: str, style: Any) -> None:
     """A vertical line at the point and its interval as a shade, which runs to the edge where an end is open."""
     value = mark.x.value if mark else None
-    ax.plot([], [], color=PALETTE["ink"], linewidth=1, linestyle=style, label=label)
+    ax.plot([], [], color=PALETTE[colour], linewidth=1.2, linestyle=style, label=label)
     if mark is None or value is None:
         return
     low, high = (edge if end is None else end for end, edge in ((mark.x.low, axis.low), (mark.x.high, axis.high)))
-    ax.axvspan(max(low, axis.low), min(high, axis.high), color=PALETTE["ink"], alpha=0.09, linewidth=0)
-    ax.axvline(value, color=PALETTE["ink"], linewidth=1, linestyle=style)
+    ax.axvspan(max(low, axis.low), min(high, axis.high), color=PALETTE[colour], alpha=0.18, linewidth=0)
+    ax.axvline(value, color=PALETTE[colour], linewidth=1.2, linestyle=style)
 
 
 def val_bpb_figure(items: Sequence[Panel]) -> "Figure":
@@ -171,9 +171,10 @@ def law_figure(items: Sequence[LawPanel]) -> "Figure":
     spans = [_law_span(panel) for panel in items]
     low, high = min(a for a, _ in spans), max(b for _, b in spans)
     axis = dose_axis([low, high], items[0].unit, 0.07)
+    sizes = sorted({mark.size for panel in items for mark in (*panel.points, *panel.predicted, *panel.observed)})
     grid = figure.subplots(1, len(items), sharex=True, sharey=True, squeeze=False)
     for ax, panel in zip(grid.flat, items, strict=True):
-        _draw_law(ax, panel, axis)
+        _draw_law(ax, panel, axis, sizes)
     grid.flat[0].set_ylabel(_dose_label(axis.unit))
     entries: dict[str, Any] = {}
     for ax in grid.flat:
@@ -193,7 +194,8 @@ def _law_span(panel: LawPanel) -> tuple[float, float]:
     return min(*inside, middle - 0.3), max(*inside, middle + 0.3)
 
 
-def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis) -> None:
+def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis, sizes: Sequence[float]) -> None:
+    """One kind of point. sizes: of all panels, which share the axis."""
     colour = PALETTE[outcome_of(panel.kind).colour]
     if panel.sizes:
         ax.plot(panel.sizes, panel.median, color=colour, linewidth=1.4, label="law, 90 % band")
@@ -204,7 +206,6 @@ def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis) -> None:
     moved = [Mark(m.kind, m.size * 1.04, m.x, m.status) for m in panel.observed]
     _draw_marks(ax, moved, axis, "D", PALETTE["ink"], "held out, observed")
     ax.set_xscale("log")
-    sizes = sorted({m.size for m in (*panel.points, *panel.observed)})
     ax.set_xticks(sizes, [number(size) for size in sizes], minor=False)
     ax.set_xticks([], minor=True)
     ax.tick_params(axis="x", labelrotation=40 if len(sizes) > 6 else 0)
@@ -271,12 +272,51 @@ def _dress_dose_axis(ax: "Axes", axis: DoseAxis) -> None:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on disk: which one, at which token count, and its file of the first format (the others lie beside
-    it)."""
+    """A figure on disk: which one, at which token count, its file of the first format, and what its marks mean."""
 
     name: FigureName
     tokens: float
     path: Path
+    caption: str
+
+
+def dose_response_caption(items: Sequence[Panel]) -> str:
+    """What the marks of the figure mean, of those that are drawn."""
+    scores = [outcome.title for outcome in _others() if any(panel.scores[outcome.name].x for panel in items)]
+    several = any(len(panel.seeds) > len(panel.recall.x) for panel in items)
+    located = [kind for kind in (ACQUIRED.name, COLLAPSE.name) if any(_value(panel.mark(kind)) for panel in items)]
+    parts = [f"{listed(['Recall', *scores])} by dose, one panel a size. Dots with bars are means over seeds"]
+    parts += [", faint dots single seeds"] * several
+    parts += [", the blue line the fitted shape"] * any(panel.line[0] for panel in items)
+    parts += ["."]
+    if located:
+        parts.append(f" Vertical lines are the {' and '.join(located)} points, shades their intervals.")
+    parts += [" Dose 0 stands left of the break."] * any(-np.inf in panel.recall.x for panel in items)
+    return "".join(parts)
+
+
+def law_caption(items: Sequence[LawPanel]) -> str:
+    """What the marks of the figure mean, of those that are drawn."""
+    marks = [mark for panel in items for mark in (*panel.points, *panel.observed)]
+    parts = ["Collapse points against size."]
+    parts += [" The line is the law's median, the band its 90 % interval for a new model."] * any(
+        p.sizes for p in items
+    )
+    bounds = any(mark.x.value is None and mark.x != Interval() for mark in marks)
+    parts += [" Rings with arrows are bounds: the point lies somewhere that way."] * bounds
+    parts += [" The wide bar is the prediction."] * any(_value(mark) for p in items for mark in p.predicted)
+    parts += [" The diamond is what the held-out model showed."] * any(p.observed for p in items)
+    return "".join(parts)
+
+
+def loss_caption(items: Sequence[Panel]) -> str:
+    """What the marks of the figure mean, of those that are drawn."""
+    located = any(_value(panel.mark(TOLERANCE.name)) for panel in items)
+    return f"Validation loss by dose, a line a size{'; the diamonds are the tolerance points' if located else ''}."
+
+
+def _value(mark: Mark | None) -> bool:
+    return mark is not None and mark.x.value is not None
 
 
 def write_figures(
@@ -295,16 +335,16 @@ def write_figures(
         suffix = f"-{number(tokens)}" if len(sets) > 1 else ""
         laws = law_panels(law, comparison, tokens)
         losses = [panel for panel in members if panel.scores[LOSS].x]
-        jobs: list[tuple[FigureName, Callable[[Any], Any], Sequence[Any]]] = [
-            ("dose-response", partial(dose_response_figure, held_out=held_out), members),
-            ("law", law_figure, laws),
-            ("validation-loss", val_bpb_figure, losses),
+        jobs: list[tuple[FigureName, Callable[[Any], Any], Callable[[Any], str], Sequence[Any]]] = [
+            ("dose-response", partial(dose_response_figure, held_out=held_out), dose_response_caption, members),
+            ("law", law_figure, law_caption, laws),
+            ("validation-loss", val_bpb_figure, loss_caption, losses),
         ]
-        for name, draw, data in jobs:
+        for name, draw, caption, data in jobs:
             if data:
                 with style(f"{name}{suffix}"):
                     path = save(draw(data), folder / f"{name}{suffix}", formats)
-                out.append(Drawing(name, tokens, path))
+                out.append(Drawing(name, tokens, path, caption(data)))
     return sorted(out, key=lambda drawing: ("dose-response", "law", "validation-loss").index(drawing.name))
 
 

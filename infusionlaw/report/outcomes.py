@@ -1,7 +1,7 @@
 """Predictions against what came of them: plain cells for any table, and the part of a report that holds them."""
 
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison, Regret
-from infusionlaw.report.html import paragraph, table
+from infusionlaw.report.blocks import Block, Text, table, texts
 from infusionlaw.report.numbers import bracket, count, number, share, when
 from infusionlaw.runs.outcomes import outcome_named
 
@@ -64,22 +64,21 @@ def _dose_of(regret: Regret) -> str:
     return f"{count(regret.best_exposures or 0.0)} exposures" if known is None else f"a share of {share(known)}"
 
 
-def comparison_part(comparison: Comparison) -> str:
+def comparison_part(comparison: Comparison) -> list[Block]:
     """Predicted beside observed, and how far the prediction can be called one."""
     rows = point_rows(comparison)
     if not rows:
-        return paragraph("No size was held out, so no prediction was put to the test.")
+        return [Text("No size was held out, so no prediction was put to the test.")]
     ahead = "" if comparison.already_known else ", before any held-out run was trained"
     tables = table(POINTS, rows) + table(SCORES, score_rows(comparison))
-    told = "".join(map(paragraph, regrets(comparison)))
-    written = paragraph(f"The prediction was written {when(comparison.written)}{ahead}.")
-    return written + already_known(comparison) + tables + told
+    written = Text(f"The prediction was written {when(comparison.written)}{ahead}.")
+    return [written, *already_known(comparison), *tables, *texts(regrets(comparison))]
 
 
-def already_known(comparison: Comparison) -> str:
+def already_known(comparison: Comparison) -> list[Block]:
     """A warning where held-out runs were known when the prediction was written."""
     known = comparison.already_known
     if not known:
-        return ""
+        return []
     runs = "1 held-out run was" if known == 1 else f"{known} held-out runs were"
-    return paragraph(f"{runs} already known when the prediction was written: it was no true prediction.", "warning")
+    return [Text(f"{runs} already known when the prediction was written: it was no true prediction.", "warning")]

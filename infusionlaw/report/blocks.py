@@ -1,0 +1,99 @@
+"""What a page is made of: paragraphs, tables, headings, figures, listings. The template gives them their markup."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph. look: "", "small" or "warning"."""
+
+    text: str
+    look: str = ""
+    block: str = field(default="text", init=False)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+    block: str = field(default="heading", init=False)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text under a head. wrap: the columns that may break their lines; one of them that is empty is left out.
+
+    summary: what a reader opens it with; "" where it is open.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    wrap: frozenset[str] = frozenset()
+    summary: str = ""
+    block: str = field(default="table", init=False)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing of our own, as SVG that is put in as it is, and its caption."""
+
+    svg: str
+    caption: str
+    block: str = field(default="figure", init=False)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Text whose lines stay as they are."""
+
+    text: str
+    block: str = field(default="listing", init=False)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that the page holds. data: its bytes in base 64."""
+
+    name: str
+    data: str
+    block: str = field(default="download", init=False)
+
+
+Block = Text | Heading | Table | Figure | Listing | Download
+
+
+def texts(paragraphs: Sequence[str]) -> list[Block]:
+    """A paragraph for each text that is not empty."""
+    return [Text(text) for text in paragraphs if text]
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[str] = (), summary: str = ""
+) -> list[Block]:
+    """A table; nothing for no rows."""
+    if not rows:
+        return []
+    kept = [i for i, name in enumerate(head) if name not in wrap or any(row[i] for row in rows)]
+    cells = tuple(tuple(row[i] for i in kept) for row in rows)
+    return [Table(tuple(head[i] for i in kept), cells, frozenset(wrap), summary)]
+
+
+@cache
+def environment() -> "Environment":
+    """Where the templates are; what they are given is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("infusionlaw.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
