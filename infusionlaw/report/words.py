@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.forecast import ADVISED, Forecast
+from infusionlaw.law.planning.limits import LOSS, ROOM, TRIED
 from infusionlaw.law.planning.plan import UNBOUND, Alternative, Dose, Plan
 from infusionlaw.law.planning.remedies import MOST, Remedy
 from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import KindLaw, Law, Prediction
 from infusionlaw.report.numbers import aligned, bracket, count, listed, number, share
-from infusionlaw.runs.outcomes import kind_named, outcome_named, outcome_of
+from infusionlaw.runs.outcomes import kind_named, outcome_named, outcome_of, outcomes
 
 
 def points_text(points: Sequence[Point]) -> str:
@@ -62,7 +63,7 @@ def plan_text(plan: Plan) -> str:
     target = plan.target
     facts = [f"{number(target.facts)} facts"] if target.facts else []
     wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
-    lines = [f"Plan for {wanted} (status: {plan.status}; intervals are 90 %).", _dose_sentence(plan)]
+    lines = [f"Plan for {wanted}. Status: {plan.status}. Intervals are 90 %.", _dose_sentence(plan)]
     lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *alternative_lines(plan)]
     lines += [_forecast_sentence(forecast) for forecast in plan.forecast if forecast.name != ADVISED]
     lines += _remedy_sentences(plan)
@@ -194,15 +195,29 @@ def _elsewhere(plan: Plan, point: Carried) -> bool:
 
 
 def _constraint_sentence(plan: Plan) -> str:
-    """The largest dose that each constraint allows, and which of them binds."""
+    """What holds the dose back, and the largest dose that each constraint allows."""
     known = [c for c in plan.constraints if c.share is not None or c.exposures is not None]
     unit = "share" if all(c.share is not None for c in known) else "exposures"
     show = share if unit == "share" else count
     allowed = [f"{show(dose)} by {c.name}" for c in known if (dose := getattr(c, unit)) is not None]
-    binding = f"What binds is {plan.binding}. " if plan.dose.x.value is not None else ""
-    if plan.binding == UNBOUND:
-        binding = "No constraint binds: more would not raise recall. "
+    binding = f"{_limit(plan)} " if plan.dose.x.value is not None else ""
     return f"{binding}Largest {unit} allowed: {listed(allowed)}." if allowed else ""
+
+
+def _limit(plan: Plan) -> str:
+    """What holds the dose back."""
+    lost = {kind.title: kind.beyond for outcome in outcomes() for kind in outcome.points if kind.change == "lost"}
+    if plan.binding == UNBOUND:
+        return "No limit holds the dose back: more would not raise recall."
+    if plan.binding == LOSS:
+        return (
+            f"Limit: validation loss would rise by more than {plan.target.tolerance:g} bits per byte beyond this dose."
+        )
+    if plan.binding == ROOM:
+        return "Limit: the training tokens have no room for a larger dose."
+    if plan.binding == TRIED:
+        return "Limit: no larger dose was seen without a collapse."
+    return f"Limit: {lost.get(plan.binding) or plan.binding} beyond this dose."
 
 
 def _outcome_sentence(plan: Plan) -> str:
@@ -245,8 +260,11 @@ def _remedy_sentences(plan: Plan) -> list[str]:
     """What would make a dose work, and what would not however much there were of it."""
     would = [_remedy(plan, remedy) for remedy in plan.remedies if remedy.value is not None]
     never = [remedy.change for remedy in plan.remedies if remedy.value is None]
-    sentences = [f"What would make one work: {'; or '.join(would)}."] if would else []
-    return sentences + ([f"What would not, up to {MOST:,.0f} times as much: {' or '.join(never)}."] if never else [])
+    sentences = [f"A dose would work with {'; or '.join(would)}."] if would else []
+    lack = " or ".join(never)
+    return sentences + (
+        [f"{lack[0].upper()}{lack[1:]} would not help, even {MOST:,.0f} times as much."] if never else []
+    )
 
 
 def _remedy(plan: Plan, remedy: Remedy) -> str:
