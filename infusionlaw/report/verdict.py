@@ -125,8 +125,8 @@ def _outcomes(comparison: Comparison) -> list[str]:
     return [_outcome(row, f" at {number(row.tokens)} tokens" if several else "", comparison) for row in rows]
 
 
-def _outcome(row: ComparedPoint, budget: str, comparison: Comparison) -> str:
-    name, written = f"held-out {number(row.size)} model{budget}", when(comparison.written)
+def _outcome(row: ComparedPoint, place: str, comparison: Comparison) -> str:
+    name, written = f"held-out {number(row.size)} model{place}", when(comparison.written)
     observed = _observed(row.observed, row.status, row.unit)
     if row.predicted.value is None:
         return f"For the {name} nothing was predicted, for want of a law; observed: {observed}."
@@ -153,12 +153,12 @@ def _observed(seen: Interval, status: str, unit: DoseUnit) -> str:
 def hit(row: ComparedPoint) -> str:
     """Whether a predicted interval held the observed point, in words, with the distance in dex."""
     if row.inside is None:
-        return "Neither hit nor miss: there is nothing to compare"
+        return "There is nothing to compare"
     if row.error_dex is None:
-        return "A hit: the bound does not contradict the interval" if row.inside else "A miss: the bound excludes it"
-    side = "above" if row.error_dex >= 0 else "below"
-    distance = f"{abs(row.error_dex):.2f} dex {side} the prediction"
+        return f"The 90 % interval {'agrees with' if row.inside else 'excludes'} that bound"
+    side = "higher" if row.error_dex >= 0 else "lower"
+    distance = f"{abs(row.error_dex):.2f} dex {side}"
     if row.inside:
-        return f"A hit, {distance}"
-    within = ", though the error of what was observed could account for it" if row.agrees else ""
-    return f"A miss, {distance} and outside its interval{within}"
+        return f"Inside the 90 % interval; the observed point is {distance}"
+    within = "; the error of the observed point could account for that" if row.agrees else ""
+    return f"Outside the 90 % interval; the observed point is {distance}{within}"

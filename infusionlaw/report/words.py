@@ -261,10 +261,10 @@ def _remedy_sentences(plan: Plan) -> list[str]:
     would = [_remedy(plan, remedy) for remedy in plan.remedies if remedy.value is not None]
     never = [remedy.change for remedy in plan.remedies if remedy.value is None]
     sentences = [f"A dose would work with {'; or '.join(would)}."] if would else []
-    lack = " or ".join(never)
-    return sentences + (
-        [f"{lack[0].upper()}{lack[1:]} would not help, even {MOST:,.0f} times as much."] if never else []
-    )
+    if never:
+        lack = " or ".join(never)
+        sentences.append(f"{lack[0].upper()}{lack[1:]} would not help, even {MOST:,.0f} times as much.")
+    return sentences
 
 
 def _remedy(plan: Plan, remedy: Remedy) -> str:
