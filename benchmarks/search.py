@@ -33,14 +33,14 @@ from infusionlaw.law.points.point import read_points
 from infusionlaw.report.numbers import bracket, number, share
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.settings import StudyFile
-from infusionlaw.study.search import BEFORE, LOCATED, NONE, UNLEARNED, State, judged, most_runs, rounds, tried
+from infusionlaw.study.search import BEFORE_GRID, LOCATED, NONE, UNLEARNED, State, judged, most_runs, rounds, tried
 from infusionlaw.study.study import open_folder
 
 KINDS = "abcdfijl"  # the others differ from these in how many seeds or curves they have
 # The grids, cheapest first: how often the gaps between the study's doses are halved, and seeds.
 RUNS = 96
 FAMILY = ((0, 2), (0, 4), (1, 4), (1, 8), (2, 8), (2, 16))
-OUTSIDE = (NONE, BEFORE, UNLEARNED)
+OUTSIDE = (NONE, BEFORE_GRID, UNLEARNED)
 Table = dict[tuple[int, int, float, int], RunRecord]
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from infusionlaw.law.design.simulate import Shape, TrueLaw, World, true_points
+from infusionlaw.law.design.simulate import CurveShape, TrueLaw, World, true_points
 from infusionlaw.law.dose import log_odds
 
 Range = tuple[float, float]
@@ -50,7 +50,7 @@ class Design:
     sizes: int = 3
     token_counts: int = 1
     seeds: int = 2
-    shape: Shape = "trapezoid"
+    shape: CurveShape = "trapezoid"
     knot_spread: float = 0.0
     scatter: float = 0.0
     exponents: Range = EXPONENTS

@@ -46,10 +46,10 @@ PALETTE = {
     "retention": "#d55e00",
     "other": "#cc79a7",
 }
-WIDTH, DPI = 8.0, 150
-RECALLED, LOSS = "recall", "val_bpb"
+FIGURE_WIDTH, DPI = 8.0, 150
+RECALL_NAME, LOSS_NAME = "recall", "val_bpb"
 MARKERS = ("s", "^", "v", "P", "X", "<", ">", "*")
-RECALL, SHAPE, GUESSING, ACQUISITION, COLLAPSED = LEGEND = (
+RECALL_LABEL, SHAPE_LABEL, GUESSING_LABEL, ACQUISITION, COLLAPSE_LABEL = LEGEND = (
     "recall, 90 % interval",
     "fitted shape of recall",
     "unseen recall (guessing)",
@@ -66,7 +66,7 @@ def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, pred
     columns = min(2, len(items))
     rows = -(-len(items) // columns)
     figure = blank_figure(2.6 * rows + 0.5)
-    axis = dose_axis(_all_x(items, RECALLED), items[0].unit, 0.105)
+    axis = dose_axis(_all_x(items, RECALL_NAME), items[0].unit, 0.105)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax, panel in zip(grid.flat, items, strict=False):
         _draw_panel(ax, panel, axis, held_out)
@@ -86,16 +86,16 @@ def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, pred
 
 def _draw_panel(ax: "Axes", panel: Panel, axis: DoseAxis, held_out: str) -> None:
     _draw_point(ax, panel.mark(ACQUIRED.name), axis, ACQUISITION, "quiet", (0, (2, 2)))
-    _draw_point(ax, panel.mark(COLLAPSE.name), axis, COLLAPSED, "recall", "solid")
-    _draw_series(ax, panel.unseen, axis, GUESSING, "quiet", "")
+    _draw_point(ax, panel.mark(COLLAPSE.name), axis, COLLAPSE_LABEL, "recall", "solid")
+    _draw_series(ax, panel.unseen, axis, GUESSING_LABEL, "quiet", "")
     for outcome, marker in zip(_others(), MARKERS, strict=False):
         _draw_series(ax, panel.scores[outcome.name], axis, outcome.title, outcome.colour, marker)
     ax.plot(axis.place([x for x, _ in panel.seeds]), [y for _, y in panel.seeds], ".", color=PALETTE["recall"],
             alpha=0.35, markersize=3)  # fmt: skip
     recall = panel.recall
     ax.errorbar(axis.place(recall.x), recall.mean, recall.half, fmt="o", color=PALETTE["recall"], markersize=4,
-                elinewidth=1, capsize=2, label=RECALL, zorder=4)  # fmt: skip
-    ax.plot(*panel.line, color=PALETTE["recall"], linewidth=1.6, label=SHAPE)
+                elinewidth=1, capsize=2, label=RECALL_LABEL, zorder=4)  # fmt: skip
+    ax.plot(*panel.line, color=PALETTE["recall"], linewidth=1.6, label=SHAPE_LABEL)
     ax.set_ylim(-0.03, 1.03)
     title = f"{number(panel.size)} parameters"
     ax.set_title(f"{title} ({held_out})" if panel.held_out else title, loc="left", pad=17)
@@ -105,7 +105,7 @@ def _draw_panel(ax: "Axes", panel: Panel, axis: DoseAxis, held_out: str) -> None
 
 def _others() -> list[Outcome]:
     """The outcomes from 0 to 1 that are drawn beside recall."""
-    return [outcome for outcome in outcomes() if outcome.scale == "proportion" and outcome.name != RECALLED]
+    return [outcome for outcome in outcomes() if outcome.scale == "proportion" and outcome.name != RECALL_NAME]
 
 
 def _draw_series(ax: "Axes", series: Series, axis: DoseAxis, label: str, colour: str, marker: str) -> None:
@@ -136,7 +136,7 @@ def val_bpb_figure(items: Sequence[Panel]) -> "Figure":
 
     figure = blank_figure(3.6)
     ax = figure.subplots()
-    axis = dose_axis(_all_x(items, LOSS), items[0].unit, 0.06)
+    axis = dose_axis(_all_x(items, LOSS_NAME), items[0].unit, 0.06)
     sizes = sorted({panel.size for panel in items})
     for panel in items:
         shade = 0.3 + 0.5 * sizes.index(panel.size) / max(len(sizes) - 1, 1)
@@ -151,11 +151,11 @@ def val_bpb_figure(items: Sequence[Panel]) -> "Figure":
 
 
 def _draw_loss(ax: "Axes", panel: Panel, axis: DoseAxis, colour: Any) -> None:
-    x, mean = axis.place(panel.scores[LOSS].x), panel.scores[LOSS].mean
-    above = [i for i, value in enumerate(panel.scores[LOSS].x) if np.isfinite(value)]
+    x, mean = axis.place(panel.scores[LOSS_NAME].x), panel.scores[LOSS_NAME].mean
+    above = [i for i, value in enumerate(panel.scores[LOSS_NAME].x) if np.isfinite(value)]
     style = "dashed" if panel.held_out else "solid"
     label = number(panel.size) + (" (held out)" if panel.held_out else "")
-    ax.errorbar(x, mean, panel.scores[LOSS].half, fmt="o", markersize=3, color=colour, elinewidth=0.8)
+    ax.errorbar(x, mean, panel.scores[LOSS_NAME].half, fmt="o", markersize=3, color=colour, elinewidth=0.8)
     ax.plot([x[i] for i in above], [mean[i] for i in above], color=colour, linestyle=style, label=label)
     mark = panel.mark(TOLERANCE.name)
     if mark and mark.x.value is not None and above:
@@ -255,7 +255,7 @@ def blank_figure(height: float) -> "Figure":
     """An empty figure of a page's width; height in inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+    return Figure(figsize=(FIGURE_WIDTH, height), layout="constrained")
 
 
 def _dress_dose_axis(ax: "Axes", axis: DoseAxis) -> None:
@@ -334,7 +334,7 @@ def write_figures(
         tokens = members[0].tokens
         suffix = f"-{number(tokens)}" if len(sets) > 1 else ""
         laws = law_panels(law, comparison, tokens)
-        losses = [panel for panel in members if panel.scores[LOSS].x]
+        losses = [panel for panel in members if panel.scores[LOSS_NAME].x]
         jobs: list[tuple[FigureName, Callable[[Any], Any], Callable[[Any], str], Sequence[Any]]] = [
             ("dose-response", partial(dose_response_figure, held_out=held_out), dose_response_caption, members),
             ("law", law_figure, law_caption, laws),

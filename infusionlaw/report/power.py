@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from infusionlaw.law.design.power import Place, Power, power
+from infusionlaw.law.design.power import Power, TruePlace, power
 from infusionlaw.report.numbers import aligned, count, number, share
 from infusionlaw.runs.record import Estimate
 from infusionlaw.settings import StudyFile
@@ -68,7 +68,7 @@ def power_text(power: Power) -> str:
     return "\n".join([*lines, *(f"Warning: {warning}." for warning in power.warnings)])
 
 
-def _cells(place: Place, power: Power) -> tuple[str, ...]:
+def _cells(place: TruePlace, power: Power) -> tuple[str, ...]:
     dose = share(place.dose) if power.unit == "share" else count(place.dose)
     half_width = "open" if place.half_width is None and place.found else _dex(place.half_width)
     return (dose, _of(place.found, power), half_width, _dex(place.error))

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.forecast import ADVISED, Forecast
-from infusionlaw.law.planning.limits import LOSS, ROOM, TRIED
+from infusionlaw.law.planning.limits import LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT
 from infusionlaw.law.planning.plan import UNBOUND, Alternative, Dose, Plan
-from infusionlaw.law.planning.remedies import MOST, Remedy
+from infusionlaw.law.planning.remedies import MOST_TIMES, Remedy
 from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import KindLaw, Law, Prediction
@@ -209,13 +209,13 @@ def _limit(plan: Plan) -> str:
     lost = {kind.title: kind.beyond for outcome in outcomes() for kind in outcome.points if kind.change == "lost"}
     if plan.binding == UNBOUND:
         return "No limit holds the dose back: more would not raise recall."
-    if plan.binding == LOSS:
+    if plan.binding == LOSS_LIMIT:
         return (
             f"Limit: validation loss would rise by more than {plan.target.tolerance:g} bits per byte beyond this dose."
         )
-    if plan.binding == ROOM:
+    if plan.binding == ROOM_LIMIT:
         return "Limit: the training tokens have no room for a larger dose."
-    if plan.binding == TRIED:
+    if plan.binding == TRIED_LIMIT:
         return "Limit: no larger dose was seen without a collapse."
     return f"Limit: {lost.get(plan.binding) or plan.binding} beyond this dose."
 
@@ -263,7 +263,7 @@ def _remedy_sentences(plan: Plan) -> list[str]:
     sentences = [f"A dose would work with {'; or '.join(would)}."] if would else []
     if never:
         lack = " or ".join(never)
-        sentences.append(f"{lack[0].upper()}{lack[1:]} would not help, even {MOST:,.0f} times as much.")
+        sentences.append(f"{lack[0].upper()}{lack[1:]} would not help, even {MOST_TIMES:,.0f} times as much.")
     return sentences
 
 

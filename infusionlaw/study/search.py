@@ -33,7 +33,7 @@ from infusionlaw.runs.record import DoseUnit, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import run_spec
 
-Place = tuple[int, int]  # size and token count of a curve
+CurvePlace = tuple[int, int]  # size and token count of a curve
 Rows = tuple[tuple[RunRecord, ...], ...]  # the records of every curve so far
 Find = Callable[[RunSpec], RunRecord | None]
 # Between two of the doses it starts from a search may try others, at most so far apart (dex).
@@ -41,13 +41,13 @@ SPACING = 0.1
 # A larger size starts at the predicted interval and so far (dex) to its sides: two doses on the plateau, one beyond.
 AROUND = (-0.6, -0.3, 0.3)
 # A round has a part of the runs that a curve already has: what few runs more cannot tell is not asked of a few.
-GROWTH = 3
+ROUND_GROWTH = 3
 # Rounds after which a curve that never leaves guessing is given up; runs at the largest dose that must show no fall.
 PATIENCE, ON_TOP = 2, 6
 # A form whose best shape is less likely by more than this (log) is ruled out.
 RIVAL = 3.0
 NOWHERE = Interval()
-LOCATED, NONE, BEFORE = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
+LOCATED, NONE, BEFORE_GRID = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
 SPENT, UNLEARNED, DEAD = "its runs are spent", "recall never leaves guessing", "fewer than two doses could be measured"
 
 
@@ -80,12 +80,12 @@ def rounds(study: StudyFile, data: str, record: Find) -> Iterator[Round]:
     data: id of the corpus; record: the record of a run, None while there is none. Records of a round are looked for
     when the next round is, so they may be made in between.
     """
-    asked: dict[Place, list[RunSpec]] = {}
-    states: dict[Place, State] = {}
+    asked: dict[CurvePlace, list[RunSpec]] = {}
+    states: dict[CurvePlace, State] = {}
     for stage in _stages(study):
         rows = _rows(asked.values(), record)
         wanted = {place: _opening(study, place, rows) for place in stage}
-        narrow: set[Place] = set()
+        narrow: set[CurvePlace] = set()
         while any(wanted.values()):
             batch = []
             for place, own in wanted.items():
@@ -139,13 +139,13 @@ def _given(study: StudyFile) -> list[float]:
     return sorted({*study.design.shares, *study.design.exposures} - {0.0})
 
 
-def _stages(study: StudyFile) -> list[list[Place]]:
+def _stages(study: StudyFile) -> list[list[CurvePlace]]:
     """Curves that are searched together: of the two smallest sizes, then of each larger one."""
     sizes, token_counts = sorted(set(study.design.sizes)), sorted(set(study.design.tokens))
     return [[(n, d) for n in part for d in token_counts] for part in (sizes[:2], *([n] for n in sizes[2:]))]
 
 
-def _run(study: StudyFile, data: str, place: Place, dose: float, number: int) -> RunSpec:
+def _run(study: StudyFile, data: str, place: CurvePlace, dose: float, number: int) -> RunSpec:
     """The run of that number on a curve: the seeds listed first, then on from the largest."""
     seeds = sorted(set(study.design.seeds))
     seed = seeds[number] if number < len(seeds) else seeds[-1] + 1 + number - len(seeds)
@@ -158,7 +158,7 @@ def _rows(asked: Iterable[Sequence[RunSpec]], record: Find) -> Rows:
 
 
 @lru_cache(maxsize=256)
-def _opening(study: StudyFile, place: Place, rows: Rows) -> tuple[float, ...]:
+def _opening(study: StudyFile, place: CurvePlace, rows: Rows) -> tuple[float, ...]:
     """Doses that a curve starts from: around what the law of the others predicts, else those of the study file."""
     doses = np.array(tried(study))
     x = _predicted(place, [replace(row, retention=None, val_bpb=None) for own in rows for row in own])
@@ -170,7 +170,7 @@ def _opening(study: StudyFile, place: Place, rows: Rows) -> tuple[float, ...]:
     return (0.0, *(float(doses[i]) for i in near))
 
 
-def _predicted(place: Place, rows: Sequence[RunRecord]) -> Interval:
+def _predicted(place: CurvePlace, rows: Sequence[RunRecord]) -> Interval:
     """The collapse that the law of some rows predicts at a place; nothing where they have no law of it."""
     if not any(row.recall is not None for row in rows):
         return Interval()
@@ -221,7 +221,7 @@ def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool =
     over = _outside(study, curve, data, pool, place, rough, float(x[-1])) or (SPENT if left <= 0 else "")
     if over or not plans:
         return _Look(unit, place.interval(), over)
-    count = min(max(study.search.round, len(own) // GROWTH), left)
+    count = min(max(study.search.round, len(own) // ROUND_GROWTH), left)
     chosen = [*bare, *most_telling(curve, rough, x, count)][:count]
     return _Look(unit, place.interval(), "", narrow, tuple(float(doses[i]) for i in chosen))
 
@@ -256,4 +256,4 @@ def _outside(
         no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not falls(place)
         if low >= curve.x[-1] - study.search.width or no_fall:
             return NONE
-    return BEFORE if high <= curve.x[0] + study.search.width else ""
+    return BEFORE_GRID if high <= curve.x[0] + study.search.width else ""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infusionlaw.law.design.power import Place, Power, Reach
+from infusionlaw.law.design.power import Power, Reach, TruePlace
 from infusionlaw.report.power import power_text, study_power
 from infusionlaw.runs.record import Estimate
 from infusionlaw.settings import StudyFile
@@ -21,7 +21,7 @@ def study(**doses: tuple[float, ...]) -> StudyFile:
 
 
 def test_power_reads_as_a_table_a_few_sentences_and_warnings() -> None:
-    places = (Place(0.85, 1.0, 0.21, 0.08), Place(0.93, 0.5, None, 0.3), Place(0.97, 0.0, None, None))
+    places = (TruePlace(0.85, 1.0, 0.21, 0.08), TruePlace(0.93, 0.5, None, 0.3), TruePlace(0.97, 0.0, None, None))
     text = power_text(Power("share", 6, places, 1 / 6, 1.3, (Reach(1.1e5, 1.5e6, 0.94),), ("one seed only",)))
     lines = [line.split() for line in text.splitlines()]
     assert ["0.85", "6", "of", "6", "0.21", "dex", "0.08", "dex"] in lines

@@ -21,7 +21,18 @@ from infusionlaw.runs.record import RunRecord, RunSpec
 from infusionlaw.runs.table import read_table
 from infusionlaw.settings import StudyFile
 from infusionlaw.study import search
-from infusionlaw.study.search import BEFORE, LOCATED, NONE, SPENT, UNLEARNED, judged, most_runs, opening, rounds, tried
+from infusionlaw.study.search import (
+    BEFORE_GRID,
+    LOCATED,
+    NONE,
+    SPENT,
+    UNLEARNED,
+    judged,
+    most_runs,
+    opening,
+    rounds,
+    tried,
+)
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
 CLEAR = World(collapse=TrueLaw(0.4, 0.3), fall=0.5, spread=0.01)
@@ -124,7 +135,7 @@ def test_facts_never_learned_and_a_collapse_before_all_doses_end_a_search() -> N
     assert states[0].over == UNLEARNED
     early = World(collapse=TrueLaw(-1.2), acquisition=TrueLaw(-2.5), fall=1.5, spread=0.01)
     _, states = searched(early, study((30_000,), runs=60))
-    assert states[0].over == BEFORE
+    assert states[0].over == BEFORE_GRID
 
 
 def test_no_curve_takes_more_runs_than_it_may() -> None:

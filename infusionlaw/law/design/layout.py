@@ -22,14 +22,14 @@ from infusionlaw.runs.record import DoseUnit, RunSpec
 SHARES = (0.3, 0.5, 0.7, 0.85, 0.93, 0.97)
 TYPICAL = World(rise=0.6, guessing=0.125, plateau=0.93, floor=0.4, spread=0.1, knot_spread=0.1)
 SHARP, SLOW = 0.5, 2.0
-ACQUISITION, LEAD = -0.75, 1.2
+ACQUISITION_AT, LEAD = -0.75, 1.2
 OUTSIDE = 0.1
 # Between two doses any point fits, so half of a wider gap (dex) is more than a point's half-width should be.
 WIDEST_GAP = 0.6
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """The runs of one (N, D): doses above 0 as x (J,), ascending, and the seeds of each x, dose 0 (-inf) included."""
 
     size: int
@@ -43,7 +43,7 @@ class Layout:
     """Cells, the unit that their points will be found in, facts, and the (N, D) to be predicted."""
 
     unit: DoseUnit
-    cells: tuple[Cell, ...]
+    cells: tuple[GridCell, ...]
     facts: int
     targets: tuple[tuple[int, int], ...]
 
@@ -87,7 +87,7 @@ def layout(specs: Sequence[RunSpec], facts: int, tokens_per_fact: float | None) 
     for spec in used:
         groups.setdefault((spec.size, spec.tokens), Counter())[_x(spec, unit, facts, tokens_per_fact)] += 1
     cells = [
-        Cell(*place, np.array(sorted(x for x in seeds if x > -np.inf)), dict(sorted(seeds.items())))
+        GridCell(*place, np.array(sorted(x for x in seeds if x > -np.inf)), dict(sorted(seeds.items())))
         for place, seeds in sorted(groups.items())
     ]
     targets = {(spec.size, spec.tokens) for spec in specs if spec.held_out} - set(groups)
@@ -121,7 +121,7 @@ def typical(layout: Layout, x: float, fall: float, collapses: bool) -> World:
 
 
 def _acquired(layout: Layout, x: float) -> float:
-    return min(ACQUISITION, x - LEAD) if layout.unit == "share" else x - LEAD
+    return min(ACQUISITION_AT, x - LEAD) if layout.unit == "share" else x - LEAD
 
 
 def plateau(layout: Layout, x: float) -> float:

@@ -20,7 +20,7 @@ from infusionlaw.law.points.detect import REACHED, Sketch
 from infusionlaw.law.points.levels import bases
 
 # So many of the likeliest shapes are kept; a collapse beyond the range counts as one this far (dex) beyond it.
-SHAPES, BEYOND = 2000, 0.5
+SHAPES, RANGE_BEYOND = 2000, 0.5
 Mask = NDArray[np.bool_]
 
 
@@ -46,7 +46,7 @@ def most_telling(curve: Curve, sketch: Sketch, x: Array, count: int) -> list[int
     """Which of the doses at x (G,) the next runs should have: each takes the most off the variance of the collapse."""
     noise = float(np.median(curve.sd**2 * curve.seeds))
     shapes = _shapes(sketch, x)
-    c = np.where(np.isfinite(shapes.knot), shapes.knot, x[-1] + BEYOND)
+    c = np.where(np.isfinite(shapes.knot), shapes.knot, x[-1] + RANGE_BEYOND)
     means = np.column_stack([c, shapes.value])
     means -= shapes.weight @ means
     moments = means.T @ (shapes.weight[:, None] * means)

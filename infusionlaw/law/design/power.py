@@ -4,9 +4,9 @@ A true collapse is put at several places. At each, whole studies of the design a
 is fitted as from real runs. What counts is how often the collapse is found, how wide its interval is, how far off it
 lies, how wide the law's exponent and prediction are, and how often a collapse is claimed where there is none.
 
-Every (N, D) of a simulated study collapses at one place, give or take SCATTER, so that all its curves tell about that
-place: how wide the exponent is hardly depends on what it is. The few curves of the default make coarse percentages; the
-work is in proportion to `curves`, and one design always gets one answer.
+Every (N, D) of a simulated study collapses at one place, give or take TYPICAL_SCATTER, so that all its curves tell
+about that place: how wide the exponent is hardly depends on what it is. The few curves of the default make coarse
+percentages; the work is in proportion to `curves`, and one design always gets one answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,15 +23,15 @@ from infusionlaw.law.scaling.law import Law
 from infusionlaw.runs.record import DoseUnit, RunRecord, RunSpec
 
 CURVES = 3  # about ten seconds for the design of studies/demo.toml on one idle core
-SCATTER = 0.1
+TYPICAL_SCATTER = 0.1
 # A collapse is seen when at least this share of the curves show it, which takes doses this far (dex) beyond it.
 SEEN, TAIL = 0.5, 0.4
 # Half an interval and a whole prediction (dex) wider than this say little; more false claims than this are too many.
-HALF_WIDTH, PREDICTION, CLAIMED = 0.3, 1.0, 0.25
+WANTED_HALF_WIDTH, PREDICTION, CLAIMED = 0.3, 1.0, 0.25
 
 
 @dataclass(frozen=True)
-class Place:
+class TruePlace:
     """What the design would tell of a collapse at `dose`.
 
     found: in what share of the curves; half_width: median half of its 90 % interval, error: median distance from the
@@ -63,7 +63,7 @@ class Power:
 
     unit: DoseUnit
     curves: int
-    places: tuple[Place, ...]
+    places: tuple[TruePlace, ...]
     claimed: float
     exponent: float | None
     reaches: tuple[Reach, ...]
@@ -108,7 +108,7 @@ def power(
     seen = [_studies(plan, [x] * studies, True, (seed, i)) for i, x in enumerate(at)]
     none = _studies(plan, [at[i % len(at)] for i in range(studies)], False, (seed, len(at)))
     told = tuple(
-        Place(plan.dose(x), here.found, _median(here.half_widths), _median(here.errors))
+        TruePlace(plan.dose(x), here.found, _median(here.half_widths), _median(here.errors))
         for x, here in zip(at, seen, strict=True)
     )
     laws = [law for here in seen if here.found >= SEEN for law in here.laws]
@@ -144,7 +144,7 @@ def _study(
     rows: list[RunRecord] = []
     truth: dict[tuple[float, float], float] = {}
     for cell, fall in zip(plan.cells, falls, strict=True):
-        here = truth[cell.size, cell.tokens] = x + rng.normal(0, SCATTER)
+        here = truth[cell.size, cell.tokens] = x + rng.normal(0, TYPICAL_SCATTER)
         world = typical(plan, here, float(fall), collapses)
         # Dose by dose, because what is a seed's own differs from run to run: other doses are other corpora.
         for dose, seeds in cell.seeds.items():
@@ -192,18 +192,18 @@ def _warnings(plan: Layout, at: Sequence[float], told: Power) -> Iterable[str]:
         yield f"a collapse is claimed in {_percent(told.claimed)} of the curves without one; add seeds or facts"
     yield from missing(plan)
     widths = [(x, here.half_width or np.inf) for x, here in tried if here.found >= SEEN]
-    wide = [(x, width) for x, width in widths if width > HALF_WIDTH]
+    wide = [(x, width) for x, width in widths if width > WANTED_HALF_WIDTH]
     if wide:
         worst = max(width for _, width in wide)
         yield (
             f"the expected half-width of a collapse at {plan.named(*(x for x, _ in wide))} is beyond "
-            f"{HALF_WIDTH:g} dex ({f'up to {worst:.2f}' if worst < np.inf else 'open at one end'}); "
+            f"{WANTED_HALF_WIDTH:g} dex ({f'up to {worst:.2f}' if worst < np.inf else 'open at one end'}); "
             "add doses near it, seeds or facts"
         )
     yield from _short_law(plan, told)
 
 
-def _unseen(plan: Layout, tried: Sequence[tuple[float, Place]]) -> Iterable[str]:
+def _unseen(plan: Layout, tried: Sequence[tuple[float, TruePlace]]) -> Iterable[str]:
     """Where a collapse would go unseen, or might have no plateau before it; a sentence for each reason."""
     far = [(x, here) for x, here in tried if here.found < SEEN and x + TAIL > plan.last]
     bare = [pair for pair in tried if pair not in far and on_plateau(plan, pair[0]) < 2]
@@ -240,7 +240,7 @@ def _short_law(plan: Layout, told: Power) -> Iterable[str]:
             )
 
 
-def _found(plan: Layout, tried: Sequence[tuple[float, Place]]) -> str:
+def _found(plan: Layout, tried: Sequence[tuple[float, TruePlace]]) -> str:
     """`a share of 0.93 (found in only 22 %) and 0.97 (found in only 0 %)`."""
     notes = [f"found in {'only ' if here.found < SEEN else ''}{_percent(here.found)}" for _, here in tried]
     return plan.named(*(x for x, _ in tried), notes=notes)

@@ -10,9 +10,10 @@ width w, a fall F has F(c + w/2) = 1/2 and slope -1/w there. A rise is the same 
     logistic   1 / (1 + exp(4u))            step      a trapezoid of width STEP_WIDTH, whatever the world's width
 
 Validation loss rises as general text gets rarer, as a power of what is left of it (0.1 describes models of 14 k to 55 k
-parameters well); it is smooth, and convex in share and in x. Its scale is such that it passes TOLERANCE at the point:
+parameters well); it is smooth, and convex in share and in x. Its scale is such that it passes TRUE_TOLERANCE at the
+point:
 
-    loss(r) = BEST_LOSS + TOLERANCE * ((1 - r)^-BEND - 1) / ((1 - r*)^-BEND - 1)
+    loss(r) = BEST_LOSS + TRUE_TOLERANCE * ((1 - r)^-BEND - 1) / ((1 - r*)^-BEND - 1)
 """
 
 from collections.abc import Sequence
@@ -27,10 +28,10 @@ from infusionlaw.law.dose import Array, exposures_per_share, log_odds, share_of
 from infusionlaw.law.points.point import Kind
 from infusionlaw.runs.record import RunRecord
 
-Shape = Literal["trapezoid", "logistic", "gompertz", "step"]
+CurveShape = Literal["trapezoid", "logistic", "gompertz", "step"]
 STEP_WIDTH = 0.02
 # The rise at the tolerance point: what `find_points` takes unless told otherwise.
-TOLERANCE = 0.05
+TRUE_TOLERANCE = 0.05
 BEST_LOSS, BEND, LOSS_ERROR = 2.0, 0.1, 0.005
 
 
@@ -59,7 +60,7 @@ class World:
     acquisition: TrueLaw | None = field(default_factory=lambda: TrueLaw(-0.7, -0.3))
     retention: TrueLaw | Literal["collapse"] | None = "collapse"
     tolerance: TrueLaw | None = field(default_factory=lambda: TrueLaw(-0.6, 0.3))
-    shape: Shape = "trapezoid"
+    shape: CurveShape = "trapezoid"
     rise: float = 0.5
     fall: float = 0.8
     guessing: float = 0.2
@@ -125,7 +126,7 @@ def true_x(
     return float(x + (rng.normal(0, law.scatter) if rng is not None else 0.0))
 
 
-def fallen(shape: Shape, x: Array, knot: float | None, width: float) -> Array:
+def fallen(shape: CurveShape, x: Array, knot: float | None, width: float) -> Array:
     """What is left at x of a level that falls away beyond `knot` (None: never): 1..0."""
     if knot is None:
         return np.ones_like(x)
@@ -139,7 +140,7 @@ def fallen(shape: Shape, x: Array, knot: float | None, width: float) -> Array:
     return np.asarray(np.clip(0.5 - u, 0, 1))
 
 
-def risen(shape: Shape, x: Array, knot: float | None, width: float) -> Array:
+def risen(shape: CurveShape, x: Array, knot: float | None, width: float) -> Array:
     """How far a level has come at x that rises beyond `knot` (None: never): 0..1; a fall in the mirror."""
     if knot is None:
         return np.zeros_like(x)
@@ -158,7 +159,7 @@ def val_bpb(share: float, tolerance: float | None) -> float:
     if tolerance is None:
         return BEST_LOSS
     rise, unit = ((1 - r) ** -BEND - 1 for r in (share, float(share_of(tolerance))))
-    return float(BEST_LOSS + TOLERANCE * rise / unit)
+    return float(BEST_LOSS + TRUE_TOLERANCE * rise / unit)
 
 
 def _moved(knots: Knots, spread: float, rng: np.random.Generator) -> Knots:

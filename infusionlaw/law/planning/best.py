@@ -6,10 +6,10 @@
 The acquisition a, the collapse c, the plateau P and the widths v, w are drawn from the law, independently, so the
 expected recall is that of the means: E[R] and E[F] over draws.
 
-A constraint (`limits`) binds when it costs more than NEAR of expected recall; where none does, the smallest dose within
-NEAR of the highest is advised, because more text would buy nothing. Were the study repeated, its law would lie
-elsewhere: each predictive distribution is shifted by one of its own draws less its median, and the same rule applied.
-That is the dose's interval.
+A constraint (`limits`) binds when it costs more than GOOD_ENOUGH of expected recall; where none does, the smallest
+dose within GOOD_ENOUGH of the highest is advised, because more text would buy nothing. Were the study repeated, its
+law would lie elsewhere: each predictive distribution is shifted by one of its own draws less its median, and the same
+rule applied. That is the dose's interval.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ import numpy as np
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.forecast import recall_at
-from infusionlaw.law.planning.limits import TRIED, Limit, limits, tightest, works
+from infusionlaw.law.planning.limits import TRIED_LIMIT, Limit, limits, tightest, works
 from infusionlaw.law.scores.plateaus import widths
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE
 
-STEP, NEAR = 0.01, 0.005
-KNOTS, REPEATS, DRAWS = 1000, 200, 4000
-FAR = 3.0
+DOSE_STEP, GOOD_ENOUGH = 0.01, 0.005
+KNOT_DRAWS, REPEATS, PLATEAU_DRAWS = 1000, 200, 4000
+FAR_BEYOND = 3.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _highest(at: AtTarget, found: tuple[Limit, ...]) -> Advice:
     """The allowed dose of highest expected recall."""
     limit = tightest(found)
     # What would be learned far beyond the limit, or never, is not learned below it: one as much as the other.
-    acquisition = np.minimum(at.draws(ACQUISITION.name), limit.x + FAR)
+    acquisition = np.minimum(at.draws(ACQUISITION.name), limit.x + FAR_BEYOND)
     curve, repeats = _curve(at, limit.x, acquisition), _repeats(found)
     best, binds = curve.best(np.zeros(1), np.zeros(1), np.array([limit.x]))
     risen = _picked(acquisition - np.median(acquisition), len(found))
@@ -74,7 +74,7 @@ def _highest(at: AtTarget, found: tuple[Limit, ...]) -> Advice:
 
 def _bounded(x: Interval, limit: Limit) -> Interval:
     """The dose without an interval where it is merely the largest one known to be clear: no repeat says how far off."""
-    return Interval(x.value) if limit.name == TRIED and x.value == limit.x else x
+    return Interval(x.value) if limit.name == TRIED_LIMIT and x.value == limit.x else x
 
 
 def _repeats(found: Sequence[Limit]) -> dict[str, Array]:
@@ -115,7 +115,7 @@ class _Curve:
         kept = np.interp(self.x - fallen[:, None], self.x, self.kept)
         score = learned * (self.floor - self.guessing + (self.plateau - self.floor) * kept)
         inside = np.where(self.x <= limit[:, None], score, -1.0)
-        good = score.max(1) - NEAR
+        good = score.max(1) - GOOD_ENOUGH
         binds = inside.max(1) < good
         first = (inside >= np.where(binds, inside.max(1), good)[:, None]).argmax(1)
         # The limit lies between two doses of the grid: where recall rises right up to it, it is the limit itself.
@@ -127,21 +127,21 @@ def _curve(at: AtTarget, limit: float, acquisition: Array) -> _Curve:
     """Expected R and F from below the first acquisition to beyond the last, and at least to the limit."""
     collapse, plateaus, target = at.draws(COLLAPSE.name), at.recall, at.target
     low, high = np.quantile(acquisition, [0.005, 0.995])
-    x = np.arange(min(low, limit) - STEP, max(high, limit) + 2.0, STEP)
-    learned = _mean_rise(x, _even(acquisition), widths(plateaus.rise if plateaus else None, 0, KNOTS))
+    x = np.arange(min(low, limit) - DOSE_STEP, max(high, limit) + 2.0, DOSE_STEP)
+    learned = _mean_rise(x, _even(acquisition), widths(plateaus.rise if plateaus else None, 0, KNOT_DRAWS))
     kept = np.ones(len(x))
     if len(collapse):
-        kept = 1 - _mean_rise(x, _even(collapse), widths(plateaus.fall if plateaus else None, 1, KNOTS))
+        kept = 1 - _mean_rise(x, _even(collapse), widths(plateaus.fall if plateaus else None, 1, KNOT_DRAWS))
     if plateaus is None:  # without levels, the part of the way from guessing to the plateau
         return _Curve(x, learned, kept, 0.0, 1.0, 0.0)
-    plateau = float(plateaus.plateau(target.size, target.tokens, DRAWS, np.random.default_rng(2)).mean())
+    plateau = float(plateaus.plateau(target.size, target.tokens, PLATEAU_DRAWS, np.random.default_rng(2)).mean())
     guessing = plateaus.guessing
     return _Curve(x, learned, kept, guessing, plateau, float(np.clip(plateaus.floor.mean, guessing, plateau)))
 
 
 def _even(values: Array) -> Array:
     """KNOTS of the values, evenly over their quantiles."""
-    return np.asarray(np.quantile(values, (np.arange(KNOTS) + 0.5) / KNOTS))
+    return np.asarray(np.quantile(values, (np.arange(KNOT_DRAWS) + 0.5) / KNOT_DRAWS))
 
 
 def _mean_rise(x: Array, knot: Array, width: Array) -> Array:

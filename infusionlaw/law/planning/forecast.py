@@ -17,17 +17,17 @@ from scipy.special import expit
 
 from infusionlaw.law.dose import Array, Interval, log_odds, share_of
 from infusionlaw.law.planning.at_target import AtTarget
-from infusionlaw.law.planning.limits import MOST, clear
+from infusionlaw.law.planning.limits import LARGEST_SHARE, clear
 from infusionlaw.law.points.curves import OTHER_FACTS
 from infusionlaw.law.points.point import Kind
-from infusionlaw.law.scores.cost import DRAWS as COST_DRAWS
+from infusionlaw.law.scores.cost import COST_DRAWS as COST_DRAWS
 from infusionlaw.law.scores.plateaus import Plateaus, widths
 from infusionlaw.law.uncertainty import expected, interval_of
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, Outcome, outcomes_with_points
 
-DRAWS = 4000
+FORECAST_DRAWS = 4000
 ADVISED, FOUR = "the advised dose", "four times"
-STEPS = {"a quarter": 0.25, ADVISED: 1.0, FOUR: 4.0}
+LOOKED_AT = {"a quarter": 0.25, ADVISED: 1.0, FOUR: 4.0}
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Forecast:
 def forecasts(at: AtTarget, x: float | None) -> tuple[Forecast, ...]:
     """What to expect at no dose, and at a quarter of a dose x, at x and at four times it.
 
-    Four times goes no further than a share of MOST, or where the share is unknown than the largest dose tried.
+    Four times goes no further than a share of LARGEST_SHARE, or where the share is unknown than the largest dose tried.
     """
     none = forecast(at, -np.inf, "no dose")
     if x is None:
         return (none,)
-    doses = {name: _times(at, x, factor) for name, factor in STEPS.items()}
+    doses = {name: _times(at, x, factor) for name, factor in LOOKED_AT.items()}
     return (none, *(forecast(at, dose, name) for name, dose in doses.items() if name != FOUR or dose > x))
 
 
@@ -59,9 +59,9 @@ def _times(at: AtTarget, x: float, factor: float) -> float:
     """x of so many times the dose."""
     if at.law.unit == "share":
         share = float(share_of(x)) * factor
-        return float(log_odds(share if factor <= 1 else min(share, MOST)))
+        return float(log_odds(share if factor <= 1 else min(share, LARGEST_SHARE)))
     per_share = at.scale.per_share
-    most = MOST * per_share if per_share else at.law.doses[1]
+    most = LARGEST_SHARE * per_share if per_share else at.law.doses[1]
     return float(x + np.log10(factor) if factor <= 1 else min(x + np.log10(factor), np.log10(most)))
 
 
@@ -83,7 +83,7 @@ def recall_at(at: AtTarget, x: float) -> Interval:
     """Recall at a dose: expected, and the 90 % interval of the model's own; all None without plateaus."""
     if at.recall is None:
         return Interval()
-    own = np.random.default_rng(7).normal(0, OTHER_FACTS, DRAWS)
+    own = np.random.default_rng(7).normal(0, OTHER_FACTS, FORECAST_DRAWS)
     return _score(at, x, at.recall, COLLAPSE.name, np.clip(at.recall.guessing + own, 0, 1))
 
 
@@ -93,7 +93,7 @@ def _kept_at(at: AtTarget, x: float, name: str, kind: Kind) -> Interval:
     plateaus = at.law.plateaus.get(kind)
     if plateaus is None or line is None:
         return Interval()
-    zero = np.asarray(expit(line.draws(at.target.size, at.target.tokens, DRAWS, 8)))
+    zero = np.asarray(expit(line.draws(at.target.size, at.target.tokens, FORECAST_DRAWS, 8)))
     return _score(at, x, plateaus, kind, zero)
 
 
@@ -116,16 +116,18 @@ def _score(at: AtTarget, x: float, plateaus: Plateaus, kind: Kind, zero: Array) 
         return Interval()
     rng = np.random.default_rng(3)
     rise = at.recall.rise if at.recall else plateaus.rise
-    learned = _past(x, at.draws(ACQUISITION.name), widths(rise, 4, DRAWS), rng)
-    left = 1 - _past(x, at.draws(kind), widths(plateaus.fall, 5, DRAWS), rng)
-    plateau = plateaus.plateau(target.size, target.tokens, DRAWS, np.random.default_rng(2))
-    floor = np.clip(plateaus.floor.mean + plateaus.floor.sd * rng.standard_normal(DRAWS), plateaus.guessing, plateau)
+    learned = _past(x, at.draws(ACQUISITION.name), widths(rise, 4, FORECAST_DRAWS), rng)
+    left = 1 - _past(x, at.draws(kind), widths(plateaus.fall, 5, FORECAST_DRAWS), rng)
+    plateau = plateaus.plateau(target.size, target.tokens, FORECAST_DRAWS, np.random.default_rng(2))
+    floor = np.clip(
+        plateaus.floor.mean + plateaus.floor.sd * rng.standard_normal(FORECAST_DRAWS), plateaus.guessing, plateau
+    )
     return expected(zero + learned * (floor - zero + (plateau - floor) * left))
 
 
 def _past(x: float, knots: Array, width: Array, rng: np.random.Generator) -> Array:
     """How far x lies beyond knots drawn evenly over their quantiles, in widths, 0..1; 0 where there are no knots."""
     if not len(knots):
-        return np.zeros(DRAWS)
-    even = np.quantile(knots, (np.arange(DRAWS) + 0.5) / DRAWS, method="inverted_cdf")
+        return np.zeros(FORECAST_DRAWS)
+    even = np.quantile(knots, (np.arange(FORECAST_DRAWS) + 0.5) / FORECAST_DRAWS, method="inverted_cdf")
     return np.asarray(np.clip((x - rng.permutation(even)) / width, 0, 1))

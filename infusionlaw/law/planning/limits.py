@@ -16,8 +16,12 @@ from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, outcomes_with_points
 
-MOST = 0.97  # the largest share that is ever advised: beyond it next to no general text is left
-LOSS, ROOM, TRIED = "validation loss", "room in the training tokens", "largest dose seen without collapse"
+LARGEST_SHARE = 0.97  # the largest share that is ever advised: beyond it next to no general text is left
+LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT = (
+    "validation loss",
+    "room in the training tokens",
+    "largest dose seen without collapse",
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,9 @@ def limits(at: AtTarget) -> tuple[Limit, ...]:
         found.append(_cost(at, at.target.tolerance))
     per_share = at.scale.per_share
     if at.law.unit == "exposures" and per_share:  # a share ends by itself
-        found.append(Limit(ROOM, float(np.log10(MOST * per_share)), np.zeros(1)))
+        found.append(Limit(ROOM_LIMIT, float(np.log10(LARGEST_SHARE * per_share)), np.zeros(1)))
     if not at.law.of(COLLAPSE.name).forms and at.law.doses[1] > 0:
-        found.append(Limit(TRIED, clear(at.law, COLLAPSE.name) - at.text_of(0.0), np.zeros(1)))
+        found.append(Limit(TRIED_LIMIT, clear(at.law, COLLAPSE.name) - at.text_of(0.0), np.zeros(1)))
     return tuple(found)
 
 
@@ -82,10 +86,10 @@ def _cost(at: AtTarget, tolerance: float) -> Limit:
     cost, target = at.law.cost, at.target
     if cost is None:
         reason = "the table has no validation loss at dose 0 and at three doses above it"
-        return Limit(LOSS, np.inf, np.zeros(1), reason)
+        return Limit(LOSS_LIMIT, np.inf, np.zeros(1), reason)
     x = cost.dose_of(tolerance, target.size, target.tokens)
     allowed = cost.allowed(tolerance, target.size, target.tokens)
-    return Limit(LOSS, allowed - at.text_of(0.0), x - np.median(x))
+    return Limit(LOSS_LIMIT, allowed - at.text_of(0.0), x - np.median(x))
 
 
 def tightest(found: Sequence[Limit]) -> Limit:

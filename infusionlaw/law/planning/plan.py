@@ -4,8 +4,8 @@ The advised dose is the one of highest expected recall among those allowed (`bes
 collapse of recall and of retention, and an expected rise of validation loss. Where no allowed dose lies beyond
 acquisition, the plan says what would have to change (`remedies`).
 
-Acquisition carries over to another number of facts in exposures, the rest in share, and a plan beyond FARTHEST times
-the sizes and token counts tried is given only to those who ask for it.
+Acquisition carries over to another number of facts in exposures, the rest in share, and a plan beyond FARTHEST_TIMES
+times the sizes and token counts tried is given only to those who ask for it.
 
 Far from the runs a plan also states what published rules say (`rules`): of acquisition wherever the tokens lie far
 away, of the rest where a rule contradicts the law. The advised dose stays that of the law: a rule says how one point
@@ -22,7 +22,7 @@ from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
-from infusionlaw.law.planning.limits import TRIED, Limit
+from infusionlaw.law.planning.limits import TRIED_LIMIT, Limit
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
 from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, beyond, other_answers, under_rule
 from infusionlaw.law.points.point import Kind
@@ -30,7 +30,7 @@ from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.law.uncertainty import expected
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, kind_named
 
-FARTHEST = 30.0
+FARTHEST_TIMES = 30.0
 CARRIED = "the study had another number of facts: acquisition is taken to carry over in exposures, the rest in share"
 UNBOUND = "none: highest expected recall"
 
@@ -130,14 +130,15 @@ def predict(
 
     risk: the most that the dose may be likely to lie beyond a collapse; tolerance: the most that validation loss may be
     expected to rise, bits per byte, None for any rise; rules: published rules to hold the law against. InputError for a
-    target or a bound that cannot be, and past FARTHEST times the sizes or token counts tried unless `extrapolate`.
+    target or a bound that cannot be, and past FARTHEST_TIMES times the sizes or token counts tried unless
+    `extrapolate`.
     """
     target = _target(law, size, tokens, facts, risk, tolerance)
     support = _support(law, size, tokens)
-    if not extrapolate and max(support.size_factor, support.tokens_factor) > FARTHEST:
+    if not extrapolate and max(support.size_factor, support.tokens_factor) > FARTHEST_TIMES:
         raise InputError(
             f"{support.flag} ({_range('sizes', law.sizes)}, {_range('token counts', law.token_counts)}), and plans end "
-            f"at {FARTHEST:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
+            f"at {FARTHEST_TIMES:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
         )
     at = AtTarget(law, target)
     advice = advise(at)
@@ -195,7 +196,7 @@ def _dose(at: AtTarget, advice: Advice) -> Dose:
 
 
 def _allowed(binding: str) -> str:
-    return f"the {TRIED}" if binding == TRIED else f"the largest dose that {binding} allows"
+    return f"the {TRIED_LIMIT}" if binding == TRIED_LIMIT else f"the largest dose that {binding} allows"
 
 
 def _constraint(at: AtTarget, limit: Limit) -> Constraint:

@@ -13,19 +13,19 @@ import numpy as np
 
 from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.planning.at_target import AtTarget
-from infusionlaw.law.planning.limits import LOSS, limits, tightest, works
+from infusionlaw.law.planning.limits import LOSS_LIMIT, limits, tightest, works
 from infusionlaw.runs.outcomes import ACQUISITION
 
-Change = Literal["fewer facts", "shorter renderings", "more tokens", "a larger model", "a higher tolerance"]
-COARSE, FINE, MOST = 0.1, 0.001, 1000.0
-ROOM = 1e4
+Remediable = Literal["fewer facts", "shorter renderings", "more tokens", "a larger model", "a higher tolerance"]
+COARSE_STEP, FINE_STEP, MOST_TIMES = 0.1, 0.001, 1000.0
+ROOM_TIMES = 1e4
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """One change to the target and the value it needs; None: none up to MOST times the target's would do."""
+    """One change to the target and the value it needs; None: none up to MOST_TIMES times the target's would do."""
 
-    change: Change
+    change: Remediable
     value: float | None
 
 
@@ -41,13 +41,13 @@ def remedies(at: AtTarget) -> tuple[Remedy, ...]:
         Remedy("shorter renderings", _changed(at, "tokens_per_fact", target.tokens_per_fact, 1.0)),
         Remedy("a higher tolerance", _tolerance(at)),
     ]
-    more: tuple[tuple[Change, str, float], ...] = (
+    more: tuple[tuple[Remediable, str, float], ...] = (
         ("more tokens", "tokens", target.tokens),
         ("a larger model", "size", target.size),
     )
     return (
         *(remedy for remedy in less if remedy.value is not None),
-        *(Remedy(c, _changed(at, name, own, own * MOST)) for c, name, own in more if name in varied),
+        *(Remedy(c, _changed(at, name, own, own * MOST_TIMES)) for c, name, own in more if name in varied),
     )
 
 
@@ -67,7 +67,7 @@ def _changed(at: AtTarget, name: str, start: float | None, end: float) -> float 
 def _tolerance(at: AtTarget) -> float | None:
     """The tolerance at which acquisition is allowed, where validation loss alone stands in the way."""
     law, target, limit = at.law, at.target, tightest(limits(at))
-    if law.cost is None or limit.name != LOSS:
+    if law.cost is None or limit.name != LOSS_LIMIT:
         return None
     x = at.text_of(float(np.median(at.draws(ACQUISITION.name))))
     if x == np.inf:
@@ -77,8 +77,8 @@ def _tolerance(at: AtTarget) -> float | None:
 
 
 def _first(good: Callable[[float], bool], start: float, end: float) -> float | None:
-    """The first value on the way from start to end, in equal ratios, that is good; to within FINE dex."""
-    steps = max(math.ceil(abs(math.log10(end / start)) / COARSE), 1)
+    """The first value on the way from start to end, in equal ratios, that is good; to within FINE_STEP dex."""
+    steps = max(math.ceil(abs(math.log10(end / start)) / COARSE_STEP), 1)
     bad = start
     for i in range(steps + 1):
         value = start * (end / start) ** (i / steps)
@@ -89,8 +89,8 @@ def _first(good: Callable[[float], bool], start: float, end: float) -> float | N
 
 
 def _between(good: Callable[[float], bool], bad: float, fine: float) -> float:
-    """A good value within FINE dex of a bad one, by bisection; `fine` where both are one."""
-    while abs(math.log10(fine / bad)) > FINE:
+    """A good value within FINE_STEP dex of a bad one, by bisection; `fine` where both are one."""
+    while abs(math.log10(fine / bad)) > FINE_STEP:
         middle = math.sqrt(bad * fine)
         bad, fine = (bad, middle) if good(middle) else (middle, fine)
     return fine
@@ -105,7 +105,8 @@ def _rounded(value: float, up: bool) -> float:
 def room(at: AtTarget, x: float) -> Interval:
     """The most facts that as much infused text as at x still states often enough to begin to be learned.
 
-    90 % interval; an end beyond ROOM times the target's facts either way is None. All None where facts are unknown.
+    90 % interval; an end beyond ROOM_TIMES times the target's facts either way is None. All None where facts are
+    unknown.
     """
     law, facts = at.law, at.target.facts
     if facts is None or not law.of(ACQUISITION.name).forms:
@@ -116,7 +117,7 @@ def room(at: AtTarget, x: float) -> Interval:
         return float(np.quantile(at.but(facts=count).draws(ACQUISITION.name), quantile, method="inverted_cdf")) <= dose
 
     def most(quantile: float) -> float | None:
-        found = _first(lambda count: taught(count, quantile), facts * ROOM, facts / ROOM)
-        return None if found == facts * ROOM else found
+        found = _first(lambda count: taught(count, quantile), facts * ROOM_TIMES, facts / ROOM_TIMES)
+        return None if found == facts * ROOM_TIMES else found
 
     return Interval(most(0.5), most((1 + LEVEL) / 2), most((1 - LEVEL) / 2))

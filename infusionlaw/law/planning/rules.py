@@ -28,7 +28,7 @@ from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.runs.outcomes import kind_named
 
-FAR = 4.0  # times the fitted sizes or tokens: nearer than that the law speaks alone
+FAR_TIMES = 4.0  # times the fitted sizes or tokens: nearer than that the law speaks alone
 Measure = Literal["exposures", "odds"]
 Range = tuple[float, float]
 
@@ -40,7 +40,7 @@ class Rule:
     measure: what the exponents are of. sizes, trained: the ranges of parameters and of training tokens it was measured
     in. level: what the point was there: of acquisition how far up recall is, of tolerance the rise of validation loss
     in the source's own unit. size_sd, tokens_sd: how uncertain the exponents are, 0 where nobody can say. always:
-    whether it is stated wherever the tokens lie beyond FAR times those fitted, also where the law agrees.
+    whether it is stated wherever the tokens lie beyond FAR_TIMES times those fitted, also where the law agrees.
     """
 
     name: str
@@ -127,22 +127,22 @@ class Carried:
 def other_answers(
     law: Law, size: float, tokens: float, facts: float | None = None, rules: Sequence[Rule] = RULES
 ) -> tuple[Carried, ...]:
-    """Return what published rules say at a target beyond FAR times the fitted range; nothing nearer than that.
+    """Return what published rules say at a target beyond FAR_TIMES times the fitted range; nothing nearer than that.
 
     A rule is listed where it contradicts the law. One that is `always` stated comes first, and is also listed where the
     law's interval holds it, if the tokens lie that far away.
     """
-    far_tokens = beyond(tokens, law.token_counts) > FAR * SAME
+    far_tokens = beyond(tokens, law.token_counts) > FAR_TIMES * SAME
     found = (carried(law, rule, size, tokens, facts) for rule in rules if far(law, rule, size, tokens))
     listed = (each for each in found if each and (each.contradicts or (each.rule.always and far_tokens)))
     return tuple(sorted(listed, key=lambda each: not each.rule.always))
 
 
 def far(law: Law, rule: Rule, size: float, tokens: float) -> bool:
-    """Whether a cause that the rule mentions lies more than FAR times beyond its fitted range."""
+    """Whether a cause that the rule mentions lies more than FAR_TIMES times beyond its fitted range."""
     by_size = beyond(size, law.sizes) if rule.size is not None else 1.0
     by_tokens = beyond(tokens, law.token_counts) if rule.tokens is not None else 1.0
-    return max(by_size, by_tokens) > FAR * SAME
+    return max(by_size, by_tokens) > FAR_TIMES * SAME
 
 
 def beyond(value: float, tried: Sequence[float]) -> float:

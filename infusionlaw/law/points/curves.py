@@ -13,7 +13,7 @@ import numpy as np
 from infusionlaw.law.dose import Array, Scale, same_doses, scale_of, unit_of, x_of
 from infusionlaw.law.places import merged
 from infusionlaw.law.points.noise import (
-    Noise,
+    SeedNoise,
     Squares,
     about_curve,
     between_seeds,
@@ -164,7 +164,7 @@ def _squares(doses: _Doses, scale: Array, outcome: Outcome) -> Squares:
     return within + about_curve(np.array(doses.x), runs, doses.scale.unit, scale)
 
 
-def _curve(doses: _Doses, outcome: Outcome, scale: Array, noise: Noise) -> Curve:
+def _curve(doses: _Doses, outcome: Outcome, scale: Array, noise: SeedNoise) -> Curve:
     """The curve of one place. scale: its relative noise by dose (J,)."""
     counts = np.array([len(values) for values, _ in doses.runs])
     mean = np.array([values.mean() for values, _ in doses.runs])

@@ -20,15 +20,15 @@ import numpy as np
 from infusionlaw.law.dose import Array, displaced
 from infusionlaw.runs.record import DoseUnit
 
-PRIOR_DOF = 2.0
+NOISE_PRIOR_DOF = 2.0
 TABLE_DOF = 4.0
 MOST_DOF = 100.0
 # Rises of validation loss, bits per byte, beyond which its noise may grow in proportion, with prior odds around 0.4.
 GROWTHS = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
-GROWTH, GROWTH_LOG_SD = 0.4, 1.0
+GROWTH_PRIOR, GROWTH_LOG_SD = 0.4, 1.0
 LEAST_LOSS_NOISE = 0.004
 Runs = Sequence[tuple[Array, Array]]  # of each dose, the values of its runs and their errors over facts
-POWERS = np.geomspace(0.02, 2.0, 30)
+GROWTH_POWERS = np.geomspace(0.02, 2.0, 30)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Squares:
 
 
 @dataclass(frozen=True)
-class Noise:
+class SeedNoise:
     """The between-seed variance and how well it is known."""
 
     variance: float
@@ -82,7 +82,7 @@ def about_curve(x: Array, doses: Runs, unit: DoseUnit, scale: Array) -> Squares:
     free = len(x) - 3
     if free < 1:
         return Squares()
-    rises = np.expm1(np.outer(POWERS, displaced(x, unit)))
+    rises = np.expm1(np.outer(GROWTH_POWERS, displaced(x, unit)))
     root = np.sqrt([len(values) for values, _ in doses])
     mean = np.array([values.mean() for values, _ in doses])
     known = float(np.mean([(errors**2).mean() for _, errors in doses]))
@@ -106,25 +106,25 @@ def growth(places: Sequence[Runs]) -> float:
     """The rise beyond which the noise grows: the likeliest of GROWTHS, by the runs that share a dose."""
     seen = [(values, errors) for doses in places for values, errors in doses]
     if not any(len(values) > 1 for values, _ in seen):
-        return GROWTH
+        return GROWTH_PRIOR
     scores = []
     for grows in GROWTHS:
         scale = np.concatenate([relative_noise(doses, grows) for doses in places])
         squares = within_doses([(values / s, errors / s) for (values, errors), s in zip(seen, scale, strict=True)])
         free = np.array([len(values) - 1 for values, _ in seen])
         variance = max(squares.value / squares.dof, LEAST_LOSS_NOISE**2)
-        prior = (np.log(grows / GROWTH) / GROWTH_LOG_SD) ** 2 / 2
+        prior = (np.log(grows / GROWTH_PRIOR) / GROWTH_LOG_SD) ** 2 / 2
         scores.append(-squares.dof / 2 * np.log(variance) - free @ np.log(scale) - prior)
     return float(GROWTHS[np.argmax(scores)])
 
 
-def between_seeds(own: Squares, others: Sequence[Squares], prior: float) -> Noise:
+def between_seeds(own: Squares, others: Sequence[Squares], prior: float) -> SeedNoise:
     """A curve's noise; its variance is shrunk towards that of the others, theirs towards a prior deviation."""
     least = (prior / 5) ** 2
     pooled = sum(others, Squares())
-    table = shrunk_variance(pooled, prior**2, PRIOR_DOF, least)
-    weight = min(PRIOR_DOF + pooled.dof, TABLE_DOF)
-    return Noise(shrunk_variance(own, table, weight, least), weight + own.dof)
+    table = shrunk_variance(pooled, prior**2, NOISE_PRIOR_DOF, least)
+    weight = min(NOISE_PRIOR_DOF + pooled.dof, TABLE_DOF)
+    return SeedNoise(shrunk_variance(own, table, weight, least), weight + own.dof)
 
 
 def shrunk_variance(seen: Squares, prior: float, prior_dof: float, least: float) -> float:

@@ -25,17 +25,17 @@ from infusionlaw.law.points.fitting import NEAR, Fitted, sketch
 from infusionlaw.law.points.levels import Noise, Observed, Prior
 from infusionlaw.law.points.shapes import FORMS, NARROWEST, WIDEST, Detector, Form
 
-LEVELS, LEVEL, LEVEL_SPREAD = (0.004, 0.012, 0.025, 0.045, 0.075, 0.12, 0.2), 0.03, 1.0
+LEVELS, USUAL_NOISE, LEVEL_SPREAD = (0.004, 0.012, 0.025, 0.045, 0.075, 0.12, 0.2), 0.03, 1.0
 KNOTS, KNOTS_PRIOR = (0.0, 0.4, 1.0), (0.6, 0.25, 0.15)
 NOISES = (
     *(Noise(level, knots, steady) for steady in (True, False) for level in LEVELS for knots in KNOTS[:2]),
     *(Noise(level, 1.0) for level in LEVELS[1::2]),
 )
-FIRST_NOISE = Noise(LEVEL, 0.4)
+FIRST_NOISE = Noise(USUAL_NOISE, 0.4)
 # Log width of falls: means and deviations over curves, with their prior; and the part of widths that are any.
-MEANS, SPREADS, WIDTH, WIDTH_SPREAD = np.log(np.geomspace(0.03, 2.5, 19)), (0.15, 0.4, 0.9), np.log(0.4), 1.2
+MEANS, SPREADS, USUAL_WIDTH, WIDTH_SPREAD = np.log(np.geomspace(0.03, 2.5, 19)), (0.15, 0.4, 0.9), np.log(0.4), 1.2
 WIDTHS, ANY_WIDTH = tuple(product(MEANS, SPREADS)), 0.05
-STEPS = 0.15  # how likely all falls are next to steps
+STEPS_PRIOR = 0.15  # how likely all falls are next to steps
 SAME_FORM = 0.75  # how likely all curves are of one form
 # Forms so many times as likely as the others: of all forms a hinge collapses earliest, which errs on the safe side.
 USUAL: dict[Form, float] = {"hinge": 2.0}
@@ -238,15 +238,15 @@ def _moments(data: Observed, rough: Sequence[Fitted], noise: Noise, q: dict[str,
 def _log_width_prior() -> Array:
     """Log prior of every WIDTHS: normal in the mean log width, and the narrowest, next to a step, more likely."""
     mean = np.array(WIDTHS)[:, 0]
-    weight = np.exp(-(((mean - WIDTH) / WIDTH_SPREAD) ** 2) / 2)
-    weight *= (1 - STEPS) / weight.sum()
-    weight[0] += STEPS
+    weight = np.exp(-(((mean - USUAL_WIDTH) / WIDTH_SPREAD) ** 2) / 2)
+    weight *= (1 - STEPS_PRIOR) / weight.sum()
+    weight[0] += STEPS_PRIOR
     return np.asarray(np.log(weight))
 
 
 def _log_prior(noise: Noise) -> float:
     several = sum(other.knots == noise.knots for other in NOISES)
-    level = -((np.log(noise.level / LEVEL) / LEVEL_SPREAD) ** 2) / 2 - np.log(several)
+    level = -((np.log(noise.level / USUAL_NOISE) / LEVEL_SPREAD) ** 2) / 2 - np.log(several)
     return float(level + np.log(KNOTS_PRIOR[KNOTS.index(noise.knots)]))
 
 

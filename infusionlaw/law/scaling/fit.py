@@ -19,7 +19,7 @@ from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.choice import weights
 from infusionlaw.law.scaling.forms import InteractionLaw, PowerLaw, candidates, known_forms, places
 from infusionlaw.law.scaling.law import FittedForm, KindLaw, Law, located
-from infusionlaw.law.scaling.misfit import LEVEL, Term, misfit
+from infusionlaw.law.scaling.misfit import MISFIT_LEVEL, Term, misfit
 from infusionlaw.law.scaling.posterior import BAD, Evidence, Posterior, posterior
 from infusionlaw.law.scores.cost import fit_cost
 from infusionlaw.law.scores.plateaus import Plateaus, fit_plateaus
@@ -30,17 +30,17 @@ from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import table_hash
 
 # A form with less weight than this is left out of predictions; its coefficients are told all the same.
-NEGLIGIBLE = 0.01
+NEGLIGIBLE_WEIGHT = 0.01
 BELIEVED = 0.9  # weight of the interaction that is said, ten times what the power law has
 MOST_TOLD = 2  # places that are told one by one
 LEAST_LOCATED = 2
-Place = tuple[float, float]
+SizeAndTokens = tuple[float, float]
 CURVED: dict[Term, str] = {
     "product": "The exponent of size changes with tokens",
     "size": "The exponent of size changes along the sizes",
     "tokens": "The exponent of tokens changes along the token counts",
 }
-FAR: dict[Term, str] = {
+FAR_NOTE: dict[Term, str] = {
     "product": "Predictions far from the fitted token counts may be wrong",
     "size": "Predictions far from the fitted sizes may be wrong",
     "tokens": "Predictions far from the fitted token counts may be wrong",
@@ -90,7 +90,7 @@ def fit_law(
     )
 
 
-def _place_of(point: Point, counts: dict[Place, float]) -> Place | None:
+def _place_of(point: Point, counts: dict[SizeAndTokens, float]) -> SizeAndTokens | None:
     """The place of the table that a point is of: the same, or else one within 1 %."""
     if (point.size, point.tokens) in counts:
         return point.size, point.tokens
@@ -139,7 +139,7 @@ def _fit_kind(
     points: Sequence[Point],
     unit: DoseUnit,
     names: Sequence[str] | None,
-    counts: dict[Place, float],
+    counts: dict[SizeAndTokens, float],
     draws: int,
     seed: int,
 ) -> KindLaw:
@@ -157,7 +157,7 @@ def _fit_kind(
     if not fits:
         return KindLaw(kind, "not fitted", "no form asked for can be told from a simpler one by these points", (), kept)
     believed = weights(fits)
-    believed = np.where(believed < NEGLIGIBLE, 0.0, believed)
+    believed = np.where(believed < NEGLIGIBLE_WEIGHT, 0.0, believed)
     believed = believed / believed.sum()
     fitted = tuple(_fitted(fit, weight, draws, rng) for fit, weight in zip(fits, believed, strict=True))
     return KindLaw(
@@ -197,11 +197,11 @@ def _curved(fits: Sequence[Posterior], weight: Array, data: Evidence, rng: np.ra
     power = next((fit for fit in fits if isinstance(fit.form, PowerLaw)), None)
     found = misfit(power, data, rng) if power else None
     product = sum(w for fit, w in zip(fits, weight, strict=True) if isinstance(fit.form, InteractionLaw))
-    if found and found.p < LEVEL:
+    if found and found.p < MISFIT_LEVEL:
         said = f"{CURVED[found.term]} ({_p_value(found.p)}): a plain power law does not fit these points"
-        return (f"{said}. {FAR[found.term]}",)
+        return (f"{said}. {FAR_NOTE[found.term]}",)
     if product > BELIEVED:
-        return (f"{CURVED['product']} (weight {100 * product:.0f} %). {FAR['product']}",)
+        return (f"{CURVED['product']} (weight {100 * product:.0f} %). {FAR_NOTE['product']}",)
     return ()
 
 

@@ -21,7 +21,7 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.scaling.forms import TOLD, left_over
 from infusionlaw.law.scaling.posterior import Evidence, Posterior
 
-LEVEL, SIMULATIONS = 0.05, 2000
+MISFIT_LEVEL, SIMULATIONS = 0.05, 2000
 LEAST_FREE = 2  # points beyond the power law's own coefficients
 Term = Literal["product", "size", "tokens"]
 

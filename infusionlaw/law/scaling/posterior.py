@@ -8,7 +8,7 @@ skew is kept. The law places point i at mu_i = x(theta) with scatter sigma:
 h is a shape that the curves of all points may share (`pooling`), w_h how likely it is. A shape that is not quite theirs
 moves all points alike: that makes the level of a law unsure, and not its slopes.
 
-Few sizes hardly tell sigma, so it has a weak prior, half a Student t with 4 degrees of freedom and scale SCATTER;
+Few sizes hardly tell sigma, so it has a weak prior, half a Student t with 4 degrees of freedom and scale SCATTER_SCALE;
 averaging over what points and prior leave open widens a prediction as a t distribution with few degrees of freedom
 would. Sampling is by adaptive importance (population Monte Carlo, Cappe et al. 2004): a Student t is fitted to the
 weighted draws, drawn from again, and after some rounds the draws are taken in proportion to their weight. The largest
@@ -29,11 +29,11 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import REACH, Assumed, Likelihood, table
 from infusionlaw.law.scaling.forms import Form, Places, PowerLaw
 
-SCATTER, SCATTER_DOF = 0.03, 4.0
+SCATTER_SCALE, SCATTER_DOF = 0.03, 4.0
 BAD = 0.7  # a Pareto k beyond this: too few draws carry the rest (Vehtari et al. 2024)
 SIGMAS = np.geomspace(0.01, 3.0, 24)
-MU_STEP, BEYOND = 0.05, 4.0
-ROUNDS, SAMPLES, FINAL, DOF = 3, 1000, 4000, 4.0
+MU_STEP, MU_BEYOND = 0.05, 4.0
+ADAPTING_ROUNDS, SAMPLES, FINAL, PROPOSAL_DOF = 3, 1000, 4000, 4.0
 INFLATE = 2.5
 STARTS = 3
 BLOCK = 200_000  # draws times points that are looked at together
@@ -77,7 +77,7 @@ class Evidence:
         ]
         every = [item for own in under for item in own]
         window = min(item.start for item in every), max(float(item.edges[-1]) for item in every)
-        mu = np.arange(window[0] - BEYOND, window[1] + BEYOND + MU_STEP, MU_STEP)
+        mu = np.arange(window[0] - MU_BEYOND, window[1] + MU_BEYOND + MU_STEP, MU_STEP)
         count = len(points)
         weight = np.ones(count) if weight is None else weight
         values = table(every, mu, SIGMAS).reshape(len(under), count, len(SIGMAS), len(mu))
@@ -153,7 +153,7 @@ def log_prior(form: Form, theta: Array, log_sigma: Array) -> Array:
     """Log prior density of theta (M, p) and log sigma (M,), up to a constant that all forms share."""
     mean, sd = np.array(form.prior).T
     constant = -(np.log(sd) + 0.5 * np.log(2 * np.pi)).sum()
-    tail = np.log1p((np.exp(log_sigma) / SCATTER) ** 2 / SCATTER_DOF)
+    tail = np.log1p((np.exp(log_sigma) / SCATTER_SCALE) ** 2 / SCATTER_DOF)
     bounds = np.where((log_sigma < np.log(SIGMAS[0])) | (log_sigma > np.log(SIGMAS[-1])), -np.inf, 0.0)
     squares = (((theta - mean) / sd) ** 2).sum(1)
     return np.asarray(constant - squares / 2 + log_sigma - (SCATTER_DOF + 1) / 2 * tail + bounds)
@@ -163,7 +163,7 @@ def posterior(form: Form, data: Evidence, rng: np.random.Generator) -> Posterior
     """Fit a form to points: adaptive rounds of draws, then the final ones with their weights."""
     centre, root = _start(form, data)
     kept: list[tuple[Array, Array]] = []
-    for _ in range(ROUNDS):
+    for _ in range(ADAPTING_ROUNDS):
         z, _, log_w = _drawn(form, data, centre, root, SAMPLES, rng)
         kept = [*kept[-1:], (z, log_w)]
         every, weight = np.concatenate([z for z, _ in kept]), _cut(np.concatenate([w for _, w in kept]))
@@ -254,20 +254,22 @@ def _cut(log_w: Array) -> Array:
 
 def _student(centre: Array, root: Array, count: int, rng: np.random.Generator) -> Array:
     normal = rng.standard_normal((count, len(centre))) @ root.T
-    return np.asarray(centre + normal * np.sqrt(DOF / rng.chisquare(DOF, size=(count, 1))))
+    return np.asarray(centre + normal * np.sqrt(PROPOSAL_DOF / rng.chisquare(PROPOSAL_DOF, size=(count, 1))))
 
 
 def _student_density(z: Array, centre: Array, root: Array) -> Array:
     squares = (np.linalg.solve(root, (z - centre).T) ** 2).sum(0)
     p = len(centre)
-    constant = gammaln((DOF + p) / 2) - gammaln(DOF / 2) - p / 2 * np.log(DOF * np.pi)
-    return np.asarray(constant - np.log(np.diagonal(root)).sum() - (DOF + p) / 2 * np.log1p(squares / DOF))
+    constant = gammaln((PROPOSAL_DOF + p) / 2) - gammaln(PROPOSAL_DOF / 2) - p / 2 * np.log(PROPOSAL_DOF * np.pi)
+    return np.asarray(
+        constant - np.log(np.diagonal(root)).sum() - (PROPOSAL_DOF + p) / 2 * np.log1p(squares / PROPOSAL_DOF)
+    )
 
 
 def _start(form: Form, data: Evidence) -> tuple[Array, Array]:
     """Centre and root of the first draws: least squares on the points' medians, from several starts, made wide."""
     mean, sd = np.array(form.prior).T
-    weight = 1 / np.hypot(data.spread, SCATTER)
+    weight = 1 / np.hypot(data.spread, SCATTER_SCALE)
 
     def misfit(theta: Array) -> Array:
         return np.concatenate([(form.x(theta[None], data.at)[0] - data.middle) * weight, (theta - mean) / sd])
@@ -285,4 +287,4 @@ def _start(form: Form, data: Evidence) -> tuple[Array, Array]:
     p = len(mean)
     wide = np.zeros((p + 1, p + 1))
     wide[:p, :p], wide[p, p] = 2.0 * covariance, 1.0
-    return np.append(best.x, np.log(SCATTER)), np.asarray(np.linalg.cholesky(wide))
+    return np.append(best.x, np.log(SCATTER_SCALE)), np.asarray(np.linalg.cholesky(wide))

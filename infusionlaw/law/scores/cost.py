@@ -26,8 +26,8 @@ from infusionlaw.runs.record import DoseUnit, RunRecord
 
 # Parameters: log C0, p, q, log b.
 PRIOR_MEAN, PRIOR_SD = {"share": (-1.0, 0.0, 0.0, -1.0), "exposures": (-5.0, 0.0, 0.0, -0.5)}, (5.0, 0.3, 0.3, 1.0)
-OWN, LEAST_ERROR, RELATIVE_ERROR, PRIOR_DOF = 0.1, 0.01, 0.05, 4.0
-LEAST_DOSES, DRAWS, LARGEST = 3, 1000, 50.0
+OWN, LOSS_ERROR, RELATIVE_ERROR, PRIOR_DOF = 0.1, 0.01, 0.05, 4.0
+LEAST_DOSES, COST_DRAWS, LARGEST_LOG_RISE = 3, 1000, 50.0
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Cost:
     covariance: tuple[tuple[float, ...], ...]
 
     def rise(self, size: float, tokens: float, x: ArrayLike) -> Array:
-        """Draws of the rise (DRAWS, n) at the doses x (n,) of one size and token count; their mean is the expected
+        """Draws of the rise (COST_DRAWS, n) at the doses x (n,) of one size and token count; their mean is the expected
         rise."""
         log_c, power = self._draws(size, tokens)
         log_x = displaced(np.atleast_1d(np.asarray(x, dtype=float)), self.unit)
         return _rise(log_c[:, None], power[:, None], log_x, self.unit)
 
     def dose_of(self, rise: float, size: float, tokens: float) -> Array:
-        """Draws of x (DRAWS,) at which validation loss has risen by `rise` at one size and token count."""
+        """Draws of x (COST_DRAWS,) at which validation loss has risen by `rise` at one size and token count."""
         log_c, power = self._draws(size, tokens)
         if self.unit == "exposures":
             return np.asarray((np.log(rise) - log_c) / power / np.log(10))
@@ -67,17 +67,19 @@ class Cost:
         return low
 
     def _draws(self, size: float, tokens: float) -> tuple[Array, Array]:
-        """log C and b (DRAWS,) at one size and token count."""
+        """log C and b (COST_DRAWS,) at one size and token count."""
         rng = np.random.default_rng(0)
-        theta = rng.multivariate_normal(self.theta, self.covariance, DRAWS, method="eigh")
+        theta = rng.multivariate_normal(self.theta, self.covariance, COST_DRAWS, method="eigh")
         row = np.array([1.0, np.log(size / self.size0), np.log(tokens / self.tokens0)])
-        return theta[:, :3] @ row + OWN * rng.standard_normal(DRAWS), np.exp(theta[:, 3])
+        return theta[:, :3] @ row + OWN * rng.standard_normal(COST_DRAWS), np.exp(theta[:, 3])
 
 
 def _rise(log_c: Array, power: Array, log_x: Array, unit: DoseUnit) -> Array:
     if unit == "exposures":
-        return np.exp(np.minimum(log_c + power * log_x, LARGEST))
-    return np.asarray(np.exp(np.minimum(log_c, LARGEST)) * np.expm1(np.minimum(power * log_x, LARGEST)))
+        return np.exp(np.minimum(log_c + power * log_x, LARGEST_LOG_RISE))
+    return np.asarray(
+        np.exp(np.minimum(log_c, LARGEST_LOG_RISE)) * np.expm1(np.minimum(power * log_x, LARGEST_LOG_RISE))
+    )
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,9 @@ class _Runs:
 
     @property
     def sd(self) -> Array:
-        """Errors of the losses: LEAST_ERROR, and RELATIVE_ERROR of the rise."""
+        """Errors of the losses: LOSS_ERROR, and RELATIVE_ERROR of the rise."""
         rise = np.maximum(self.loss - self.start[self.place], 0.0)
-        return np.asarray(np.hypot(LEAST_ERROR, RELATIVE_ERROR * rise))
+        return np.asarray(np.hypot(LOSS_ERROR, RELATIVE_ERROR * rise))
 
     def residuals(self, parameters: Array) -> Array:
         """Of the runs (n,), in their errors. parameters: theta, then u and the loss at dose 0 of each place."""

@@ -21,7 +21,7 @@ SMALLEST_LOSS = 0.02  # what a draw is at least, noise included
 # kept.
 RATES, RATE, RATE_SD = np.geomspace(0.03, 1.5, 20), -1.2, 1.0
 POWERS, PARTS = np.geomspace(1.0, 8.0, 7), np.linspace(0.0, 0.9, 10)
-DRAWS = 500
+FLOOR_DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,11 @@ def _decays(ratio: Array, rates: Array) -> Array:
 
 
 def _drawn(cells: _Cells, line: _Line, dof: float) -> Array:
-    """Draws (DRAWS, 7) of cells by their weight and of A, B and sigma in them; an A or B below 0 is taken as 0."""
+    """Draws (FLOOR_DRAWS, 7) of cells by their weight and of A, B and sigma in them; an A or B below 0 is taken as
+    0."""
     likely, rng = np.exp(line.weight - line.weight.max()), np.random.default_rng(0)
-    at = rng.choice(len(likely), size=DRAWS, p=likely / likely.sum())
-    sigma = np.sqrt(line.squares[at] / rng.chisquare(dof, DRAWS))
-    spread = np.einsum("gij,gj->gi", np.linalg.cholesky(line.covariance[at]), rng.standard_normal((DRAWS, 2)))
+    at = rng.choice(len(likely), size=FLOOR_DRAWS, p=likely / likely.sum())
+    sigma = np.sqrt(line.squares[at] / rng.chisquare(dof, FLOOR_DRAWS))
+    spread = np.einsum("gij,gj->gi", np.linalg.cholesky(line.covariance[at]), rng.standard_normal((FLOOR_DRAWS, 2)))
     parts = np.maximum(line.mean[at] + sigma[:, None] * spread, 0.0) * line.unit[at, None]
     return np.column_stack([cells.floor[at], parts, cells.alpha[at], cells.beta[at], cells.p[at], sigma])

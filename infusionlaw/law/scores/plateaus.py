@@ -21,9 +21,9 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.points.detect import Level
 from infusionlaw.law.points.point import Kind, Point
 
-SLOPE, INTERCEPT, TAU = 2.0, 5.0, 0.3
-LEAST, MOST = 0.005, 0.995
-STEP = 0.001
+PLATEAU_SLOPE_SD, PLATEAU_SD, TAU = 2.0, 5.0, 0.3
+LOWEST_PLATEAU, HIGHEST_PLATEAU = 0.005, 0.995
+NEAR_STEP = 0.001
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,14 @@ def fit_plateaus(points: Sequence[Point], guessing: float, kind: Kind) -> Platea
     size, tokens = np.array([p.size for p, _ in used]), np.array([p.tokens for p, _ in used])
     size0, tokens0 = geometric_mean(size), geometric_mean(tokens)
     design = log_rows(size, tokens, size0, tokens0)
-    level = np.clip((np.array([r.plateau.mean for _, r in used]) - guessing) / (1 - guessing), LEAST, MOST)
+    level = np.clip(
+        (np.array([r.plateau.mean for _, r in used]) - guessing) / (1 - guessing), LOWEST_PLATEAU, HIGHEST_PLATEAU
+    )
     error = np.array([r.plateau.sd for _, r in used]) / ((1 - guessing) * level * (1 - level))
     weight = 1 / (np.minimum(error, 5.0) ** 2 + TAU**2)
-    precision = (design.T * weight) @ design + np.diag(np.array([INTERCEPT, SLOPE, SLOPE]) ** -2.0)
+    precision = (design.T * weight) @ design + np.diag(
+        np.array([PLATEAU_SD, PLATEAU_SLOPE_SD, PLATEAU_SLOPE_SD]) ** -2.0
+    )
     covariance = np.linalg.inv(precision)
     mean = covariance @ (design.T * weight) @ logit(level)
     floor, rise, fall = (_common([getattr(r, name) for _, r in used]) for name in ("floor", "rise", "fall"))
@@ -81,5 +85,5 @@ def _common(levels: Sequence[Level]) -> Level:
 def widths(level: Level | None, seed: int, count: int) -> Array:
     """Draws (count,) of a width in dex from its log10; next to a step where none is known."""
     if level is None:
-        return np.full(count, STEP)
+        return np.full(count, NEAR_STEP)
     return np.asarray(10.0 ** (level.mean + level.sd * np.random.default_rng(seed).standard_normal(count)))

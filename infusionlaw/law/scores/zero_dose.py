@@ -38,10 +38,10 @@ class _Prior:
     dof: float = 4.0
 
 
-SCORE, LOSS = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
-LEAST, MOST = 0.02, 0.98  # how near to 0 and 1 a score is taken to be
+SCORE_PRIOR, LOSS_PRIOR = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
+LOWEST_SCORE, HIGHEST_SCORE = 0.02, 0.98  # how near to 0 and 1 a score is taken to be
 SIZES, BUDGETS = 4, 3  # how many of them show a floor
-Row = tuple[float, float, float]
+Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Line:
 
     size0: float
     tokens0: float
-    mean: Row
-    covariance: tuple[Row, Row, Row]
+    mean: Triple
+    covariance: tuple[Triple, Triple, Triple]
     scale: float
     dof: float
 
@@ -93,8 +93,8 @@ def fit_zero_dose(rows: Sequence[RunRecord], unit: DoseUnit) -> ZeroDose:
     for outcome in outcomes_with_points():
         if outcome.point("lost") and not outcome.point("learned"):
             measured = _by_place(zero, lambda row, name=outcome.name: row.score(name))  # type: ignore[misc]
-            if at := _Places.of(measured, lambda y: float(logit(np.clip(y, LEAST, MOST)))):
-                scores[outcome.name] = _line(at, SCORE)
+            if at := _Places.of(measured, lambda y: float(logit(np.clip(y, LOWEST_SCORE, HIGHEST_SCORE)))):
+                scores[outcome.name] = _line(at, SCORE_PRIOR)
     return ZeroDose(scores, _loss(loss) if loss else None, fit_shift([*losses.values()]) if losses else None)
 
 
@@ -112,8 +112,8 @@ def _by_place(rows: Sequence[RunRecord], score: Callable[[RunRecord], float | No
 
 def _loss(at: "_Places") -> Line | LossFloor:
     if at.show_floors:
-        return fit_loss_floor(at.size, at.tokens, np.exp(at.y), LOSS.scatter, LOSS.dof)
-    return _line(at, LOSS)
+        return fit_loss_floor(at.size, at.tokens, np.exp(at.y), LOSS_PRIOR.scatter, LOSS_PRIOR.dof)
+    return _line(at, LOSS_PRIOR)
 
 
 def measured_loss(row: RunRecord) -> float | None:
@@ -165,6 +165,6 @@ def _scale(squares: float, places: int, prior: _Prior) -> tuple[float, float]:
     return round(float(np.sqrt((prior.dof * prior.scatter**2 + squares) / dof)), 9), dof
 
 
-def _row(values: Array) -> Row:
+def _row(values: Array) -> Triple:
     a, b, c = (round(float(value), 9) for value in values)
     return a, b, c

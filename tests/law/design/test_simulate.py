@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from infusionlaw.law.design.simulate import (
-    TOLERANCE,
-    Shape,
+    TRUE_TOLERANCE,
+    CurveShape,
     TrueLaw,
     World,
     fallen,
@@ -29,15 +29,15 @@ def tangent_meets(y: Array, left: float, reached: float) -> float:
     return float(X[at] + (left - y[at]) / slope)
 
 
-@pytest.mark.parametrize("shape", get_args(Shape))
+@pytest.mark.parametrize("shape", get_args(CurveShape))
 @pytest.mark.parametrize("width", [0.3, 1.2])
-def test_a_point_is_where_the_tangent_at_half_height_meets_the_level_it_leaves(shape: Shape, width: float) -> None:
+def test_a_point_is_where_the_tangent_at_half_height_meets_the_level_it_leaves(shape: CurveShape, width: float) -> None:
     assert tangent_meets(fallen(shape, X, 0.4, width), 1, 0) == pytest.approx(0.4, abs=1e-3)
     assert tangent_meets(risen(shape, X, -0.7, width), 0, 1) == pytest.approx(-0.7, abs=1e-3)
 
 
-@pytest.mark.parametrize("shape", get_args(Shape))
-def test_a_floor_above_guessing_does_not_move_the_point(shape: Shape) -> None:
+@pytest.mark.parametrize("shape", get_args(CurveShape))
+def test_a_floor_above_guessing_does_not_move_the_point(shape: CurveShape) -> None:
     world = World(shape=shape, floor=0.5, fall=0.6, rise=0.3)
     recall = world.guessing + (world.plateau - world.guessing) * height(world, X, -2.5, 0.7)
     assert recall[-1] == pytest.approx(0.5, abs=0.01)
@@ -56,7 +56,7 @@ def test_shapes_differ_where_they_should() -> None:
 def test_val_bpb_is_convex_and_passes_the_tolerance_at_its_point() -> None:
     shares = np.arange(0, 0.98, 0.01)
     loss = np.array([val_bpb(share, log_odds(0.4)) for share in shares])
-    assert loss[40] - loss[0] == pytest.approx(TOLERANCE)
+    assert loss[40] - loss[0] == pytest.approx(TRUE_TOLERANCE)
     assert np.all(np.diff(loss) > 0) and np.all(np.diff(loss, 2) > 0)
     over_x = np.array([val_bpb(float(share_of(x)), log_odds(0.4)) for x in np.arange(-2, 1.5, 0.05)])
     assert np.all(np.diff(over_x, 2) > 0)
@@ -104,8 +104,8 @@ def test_retention_collapses_where_recall_does_or_by_its_own_law() -> None:
     }
 
 
-@pytest.mark.parametrize("shape", get_args(Shape))
-def test_what_never_happens_leaves_recall_where_it_is(shape: Shape) -> None:
+@pytest.mark.parametrize("shape", get_args(CurveShape))
+def test_what_never_happens_leaves_recall_where_it_is(shape: CurveShape) -> None:
     assert height(World(shape=shape), X, None, 0.5) == pytest.approx(0)
     assert height(World(shape=shape), np.array([2.9]), -2.0, None) == pytest.approx(1, abs=1e-3)
     assert height(World(shape=shape), log_odds(0), -2.0, 0.5) == pytest.approx(0)

@@ -74,7 +74,7 @@ def noise_prior() -> tuple[Array, Array, Array]:
     """Level, spread along the fall and log prior of each noise; runs of all or nothing are one of three spreads."""
     level = np.array([noise.level for noise in pooling.NOISES])
     knots = np.array([noise.knots for noise in pooling.NOISES])
-    log_p = -0.5 * (np.log(level / pooling.LEVEL) / pooling.LEVEL_SPREAD) ** 2
+    log_p = -0.5 * (np.log(level / pooling.USUAL_NOISE) / pooling.LEVEL_SPREAD) ** 2
     for spread, p in zip(pooling.KNOTS, pooling.KNOTS_PRIOR, strict=True):
         log_p[knots == spread] += np.log(p / (knots == spread).sum())
     return level, knots, log_p - logsumexp(log_p)
@@ -83,9 +83,9 @@ def noise_prior() -> tuple[Array, Array, Array]:
 def width_prior() -> tuple[Array, Array, Array]:
     """Mean, deviation and weight of the normals that make up the prior of the log width of a fall."""
     mean, sd = (values.ravel() for values in np.meshgrid(pooling.MEANS, pooling.SPREADS, indexing="ij"))
-    weight = np.exp(-0.5 * ((mean - pooling.WIDTH) / pooling.WIDTH_SPREAD) ** 2)
-    weight *= (1 - pooling.STEPS) / weight.sum()
-    weight[0] += pooling.STEPS  # next to a step, all alike
+    weight = np.exp(-0.5 * ((mean - pooling.USUAL_WIDTH) / pooling.WIDTH_SPREAD) ** 2)
+    weight *= (1 - pooling.STEPS_PRIOR) / weight.sum()
+    weight[0] += pooling.STEPS_PRIOR  # next to a step, all alike
     low, high = np.log([NARROWEST, WIDEST])
     return mean, sd, weight / (ndtr((high - mean) / sd) - ndtr((low - mean) / sd))
 

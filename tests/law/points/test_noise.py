@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infusionlaw.law.points.noise import (
-    GROWTH,
+    GROWTH_PRIOR,
     GROWTHS,
     Runs,
     Squares,
@@ -70,6 +70,6 @@ def test_noise_that_grows_with_the_rise_is_told_from_noise_that_does_not(truth: 
     rng, sd = np.random.default_rng(2), 0.01 * np.hypot(1, RISES / truth)
     found = growth([losses(rng, 3, sd) for _ in range(4)])
     assert abs(int(np.argmin(np.abs(GROWTHS - found))) - int(np.argmin(np.abs(GROWTHS - truth)))) <= 1
-    assert growth([losses(rng, 1, sd)]) == GROWTH
+    assert growth([losses(rng, 1, sd)]) == GROWTH_PRIOR
     assert relative_noise(losses(rng, 1, 0 * sd), truth) == pytest.approx(np.hypot(1, RISES / truth))
     assert (relative_noise(losses(rng, 1, sd), np.inf) == 1).all()

@@ -66,7 +66,7 @@ def test_a_law_whose_draws_are_unreliable_says_so(monkeypatch: pytest.MonkeyPatc
     points = [at(n, 0.3) for n in SIZES]
     assert law_of(points).of("collapse").notes == ()
     monkeypatch.setattr("infusionlaw.law.scaling.posterior.INFLATE", 0.15)
-    monkeypatch.setattr("infusionlaw.law.scaling.posterior.DOF", 200.0)
+    monkeypatch.setattr("infusionlaw.law.scaling.posterior.PROPOSAL_DOF", 200.0)
     notes = law_of(points).of("collapse").notes
     assert any("draws of the power law in size and token count are unreliable (Pareto k" in note for note in notes)
     assert fit.BAD == BAD

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infusionlaw.law.scores.seeds import DOF, PART, Shift, fit_shift
+from infusionlaw.law.scores.seeds import SHIFT_DOF, SHIFT_PART, Shift, fit_shift
 
 PLACES, NOISE = 24, 0.004
 
@@ -39,11 +39,11 @@ def test_the_interval_holds_a_run_of_another_seed(seeds: int, sd: float, least: 
 def test_places_do_not_count_as_seeds() -> None:
     """Three seeds at many places tell no more of another than three seeds at one."""
     rng = np.random.default_rng(1)
-    assert fit_shift(runs(rng, 3)).dof == fit_shift(runs(rng, 3)[:1]).dof == DOF + 2
+    assert fit_shift(runs(rng, 3)).dof == fit_shift(runs(rng, 3)[:1]).dof == SHIFT_DOF + 2
 
 
 def test_of_one_seed_it_is_what_is_believed_beforehand() -> None:
     rng = np.random.default_rng(2)
     shift = fit_shift(runs(rng, 1))
-    assert shift.dof == DOF and shift.scale == pytest.approx(PART * 2.0 * np.sqrt(2), rel=0.05)
+    assert shift.dof == SHIFT_DOF and shift.scale == pytest.approx(SHIFT_PART * 2.0 * np.sqrt(2), rel=0.05)
     assert Shift(0.1, 5.0).draws(7, 3).shape == (7,)
