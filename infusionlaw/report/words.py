@@ -185,7 +185,7 @@ def growth(point: Carried) -> str:
 
 
 def _elsewhere(plan: Plan, point: Carried) -> bool:
-    """Whether a rule was measured outside the range that the law was fitted to, in a cause that it moves."""
+    """Whether a rule was measured outside the range that the law was fitted to, in a covariate that it moves."""
     rule, support = point.rule, plan.support
     covariates = (
         (support.sizes, rule.sizes, point.start[0] != point.law.size),

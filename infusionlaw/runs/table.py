@@ -283,7 +283,7 @@ def _both_units(
 def _repeated(records: Iterable[tuple[int, RunRecord]]) -> Iterator[tuple[int, InputError]]:
     """Rows that give a run again: the same seed, or no seed and the same name, scores and standard errors as well.
 
-    Runs at several token counts are no repeats: they may be checkpoints, of which `law.places` takes care.
+    Runs at several token counts are no repeats: they may be checkpoints, of which `law.merging` takes care.
     """
     first: dict[tuple[Any, ...], int] = {}
     names = score_columns()

@@ -7,8 +7,8 @@ law's own prediction. The other is the law's point at the nearest fitted size an
     log y(N, D) = log y(N1, D1) + a log(N / N1) + b log(D / D1)
 
 y is the exposures or the odds of the share, N1 and D1 are N and D brought back into the fitted range, a and b are the
-rule's exponents. A cause that the rule does not mention moves as the law says. The exponents are taken to hold at the
-law's own level of the point, for instance where recall leaves guessing instead of half recall.
+rule's exponents. A covariate that the rule does not mention moves as the law says. The exponents are taken to hold at
+the law's own level of the point, for instance where recall leaves guessing instead of half recall.
 """
 
 from collections.abc import Sequence
@@ -139,7 +139,7 @@ def other_answers(
 
 
 def far(law: Law, rule: Rule, size: float, tokens: float) -> bool:
-    """Whether a cause that the rule mentions lies more than FAR_TIMES times beyond its fitted range."""
+    """Whether a covariate that the rule mentions lies more than FAR_TIMES times beyond its fitted range."""
     by_size = beyond(size, law.sizes) if rule.size is not None else 1.0
     by_tokens = beyond(tokens, law.token_counts) if rule.tokens is not None else 1.0
     return max(by_size, by_tokens) > FAR_TIMES * SAME

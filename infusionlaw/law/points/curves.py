@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from infusionlaw.law.dose import Array, Scale, same_doses, scale_of, unit_of, x_of
-from infusionlaw.law.places import merged
+from infusionlaw.law.merging import merged
 from infusionlaw.law.points.noise import (
     SeedNoise,
     Squares,
@@ -90,7 +90,7 @@ class _Doses:
 def curves(rows: Sequence[RunRecord], outcome: Outcome) -> list[Curve]:
     """The curves of one outcome, by size, token count and number of facts.
 
-    Sizes, or token counts, within 1 % are one, and copies of a run are left out (`law.places`). A place without a
+    Sizes, or token counts, within 1 % are one, and copies of a run are left out (`law.merging`). A place without a
     single recall has an empty recall curve; one without a value of another outcome has no curve of it. Held-out rows
     get curves of their own and do not inform the noise of the others.
     """

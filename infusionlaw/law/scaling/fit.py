@@ -14,7 +14,7 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.covariates import SAME
 from infusionlaw.law.dose import Array, Interval, unit_of
 from infusionlaw.law.likelihood import Assumed, Likelihood, from_interval
-from infusionlaw.law.places import checkpoint_weights, merged
+from infusionlaw.law.merging import checkpoint_weights, merged
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.choice import weights
 from infusionlaw.law.scaling.forms import InteractionLaw, PowerLaw, candidates, known_forms, places
@@ -59,7 +59,7 @@ def fit_law(
 
     forms: names of the forms to consider (`known_forms`), all by default. Held-out runs and their points are left out,
     as is their hash. A kind with fewer than two located points is `not fitted`. Sizes and token counts within 1 % are
-    one, and checkpoints of a run count as one run (`places`). Deterministic in `seed`.
+    one, and checkpoints of a run count as one run (`merging`). Deterministic in `seed`.
     Raises InputError when no run is left, or for a form that is not known.
     """
     for name in forms or ():

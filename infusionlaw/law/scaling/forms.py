@@ -2,7 +2,7 @@
 
 Each is a frozen dataclass with its formula, gradient, inverse, priors (the bounds of what is believed) and source.
 Logs are to base 10; N0, D0, S0 are the geometric means of the points it is fitted to, only to keep numbers small.
-Either sign of every exponent is as welcome as the other. An exponent whose cause did not vary keeps its prior: a
+Either sign of every exponent is as welcome as the other. An exponent whose covariate did not vary keeps its prior: a
 prediction then is as uncertain as that.
 
 A form of your own: one file with such a class and, in its package, an entry point
@@ -22,14 +22,14 @@ import numpy as np
 
 from infusionlaw.law.covariates import distinct, geometric_mean
 from infusionlaw.law.dose import Array, log_odds
-from infusionlaw.law.scaling.asked import Places as Places
-from infusionlaw.law.scaling.asked import places as places
+from infusionlaw.law.scaling.places import Places as Places
+from infusionlaw.law.scaling.places import places as places
 
 # Known exponents lie between -1 and 1.3 (tokens in Hubble, `rules`): 90 % of the prior is within 1.2.
 INTERCEPT, EXPONENT = (0.0, 10.0), (0.0, 0.75)
 # Whether a change of the exponent goes on beyond the fitted tokens: 0 it stops, 1 it goes on.
 PRODUCT, CONTINUES = (0.0, 0.45), (0.6, 0.45)
-TOLD = 0.05  # what the other causes leave of a term (dex^2) for points to tell it
+TOLD = 0.05  # what the other covariates leave of a term (dex^2) for points to tell it
 # A share this near 1 leaves no general text to speak of; forms in exposures may ask for more than there is room for.
 FULL = 1 - 1e-4
 
@@ -61,7 +61,7 @@ class Form(Protocol):
 
 
 class _Linear(ABC):
-    """x = sum of theta times causes, where the causes are logs of N, D, S."""
+    """x = sum of theta times covariates, where the covariates are logs of N, D, S."""
 
     @abstractmethod
     def covariates(self, at: Places) -> Array:
@@ -127,7 +127,7 @@ class InteractionLaw:
         "x = alpha + beta n + gamma d + eta n e [+ delta log(S/S0)],  n = log(N/N0), d = log(D/D0), "
         "e = d within the fitted tokens; beyond their end d1 it is d1 + continues (d - d1)"
     )
-    source: ClassVar[str] = "the product of the causes, as in any test for an interaction"
+    source: ClassVar[str] = "the product of the covariates, as in any test for an interaction"
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
@@ -189,7 +189,7 @@ class _OneCause(_Linear):
     @staticmethod
     @abstractmethod
     def amount(at: Places) -> Array:
-        """The cause (n,)."""
+        """The covariate (n,)."""
 
     def covariates(self, at: Places) -> Array:
         return np.stack([np.ones(len(at.size)), np.log10(self.amount(at) / self.origin)], axis=-1)
@@ -237,7 +237,7 @@ class ComputeLaw(_OneCause):
 
     name: ClassVar[str] = "power law in compute"
     formula: ClassVar[str] = "x = alpha + beta log(N D / (N0 D0))"
-    source: ClassVar[str] = "compute as the one cause, as in 2001.08361 and 2403.08540"
+    source: ClassVar[str] = "compute as the one covariate, as in 2001.08361 and 2403.08540"
     parameters: ClassVar[tuple[str, ...]] = ("intercept", "compute")
 
     @classmethod

@@ -62,7 +62,7 @@ def misfit(fit: Posterior, data: Evidence, rng: np.random.Generator) -> Misfit |
 
 
 def _terms(n: Array, d: Array, covariates: Array, root: Array, basis: Array) -> tuple[list[Term], Array]:
-    """Names of the terms that the design can tell, and what the causes leave of each, of length 1 (n, T)."""
+    """Names of the terms that the design can tell, and what the covariates leave of each, of length 1 (n, T)."""
     crossed = np.linalg.matrix_rank(covariates[:, :3], tol=1e-3) == 3
     names: list[Term] = []
     found: list[Array] = []

@@ -84,7 +84,7 @@ def _rise(log_c: Array, power: Array, log_x: Array, unit: DoseUnit) -> Array:
 
 @dataclass(frozen=True)
 class _Runs:
-    """n runs of J places: -log(1 - r) or log k (n,), loss, place of each; causes of places (J, 3); dose 0 (J,)."""
+    """n runs of J places: -log(1 - r) or log k (n,), loss, place of each; covariates of places (J, 3); dose 0 (J,)."""
 
     unit: DoseUnit
     log_x: Array

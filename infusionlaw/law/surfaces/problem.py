@@ -23,7 +23,7 @@ from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.law.surfaces.forms import Parameter, Surface, Theta
 
 Scale = Literal["log", "linear"]
-# A small delta makes many local minima, so several starts descend; another round mends a poor scaling of the first.
+# A small delta makes many local minima, so several starts descend; another round improves a poor scaling of the first.
 LEAST_STARTS, DESCENTS, POLISHED, ROUNDS = 30, 10, 3, 4
 TINY = 1e-300
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infusionlaw.law.covariates import SAME, distinct
-from infusionlaw.law.places import checkpoint_weights, merged
+from infusionlaw.law.merging import checkpoint_weights, merged
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import read_table
 

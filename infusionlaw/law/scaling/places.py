@@ -32,7 +32,7 @@ class Places:
         return Places(self.unit, *(column[keep] for column in columns))
 
     def varied(self, name: str) -> bool:
-        """Whether a cause takes more than one value (`causes.SAME`)."""
+        """Whether a covariate takes more than one value (`covariates.SAME`)."""
         values = getattr(self, name)
         return bool(values.max() > SAME * values.min())
 
