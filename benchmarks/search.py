@@ -27,13 +27,14 @@ import numpy as np
 from benchmarks.markdown import table
 from benchmarks.studies import DESIGNS, Design, Study, draw
 from infusionlaw.files import write_text
+from infusionlaw.law.design.look import BEFORE_GRID, LOCATED, NONE, UNLEARNED
 from infusionlaw.law.design.simulate import Truth, simulate
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.points.point import read_points
 from infusionlaw.report.numbers import bracket, number, share
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.settings import StudyFile
-from infusionlaw.study.search import BEFORE_GRID, LOCATED, NONE, UNLEARNED, State, judged, most_runs, rounds, tried
+from infusionlaw.study.search import State, judged, most_runs, rounds, tried
 from infusionlaw.study.study import open_folder
 
 KINDS = "abcdfijl"  # the others differ from these in how many seeds or curves they have

@@ -1,12 +1,8 @@
 """The search for the collapse: which runs next, a pure function of the study file and the runs that are done.
 
 A curve (one size and token count) starts from a few doses, once each, and then takes runs in rounds, always those that
-are expected to tell most of where recall collapses (`law/points/next_dose.py`). A dose may come again, and every run
+are expected to tell most of where recall collapses (`law/design/look.py`). A dose may come again, and every run
 of a curve has a seed of its own.
-
-A collapse is located when its interval is narrow enough in two successive rounds, by every form of curve that the data
-do not rule out, with two doses on the plateau: narrow intervals are met early by luck, and stopping at the first would
-keep the lucky ones.
 
 The two smallest sizes come first, together; a larger one then starts around the collapse that the law of the smaller
 ones predicts. Rounds are replayed from the first one: each is a function of the records of those before it, so that it
@@ -20,35 +16,21 @@ from itertools import pairwise
 
 import numpy as np
 
-from infusionlaw.law.design.next_dose import for_plateau, most_telling
-from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, log_odds, scale_of, unit_of, x_at
-from infusionlaw.law.likelihood import Likelihood
-from infusionlaw.law.points.curves import Curve
-from infusionlaw.law.points.detect import Sketch, locate, sketches
-from infusionlaw.law.points.find import UNSURE, falls, find_points, observed, with_pools
-from infusionlaw.law.points.levels import Observed
-from infusionlaw.law.points.pooling import Pool
+from infusionlaw.law.design.look import NOWHERE, SPACING, Look, Rows, Wanted, look, x_of_doses
+from infusionlaw.law.dose import Interval, Scale, x_at
+from infusionlaw.law.points.find import find_points
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.runs.record import DoseUnit, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import run_spec
 
 CurvePlace = tuple[int, int]  # size and token count of a curve
-Rows = tuple[tuple[RunRecord, ...], ...]  # the records of every curve so far
 Find = Callable[[RunSpec], RunRecord | None]
-# Between two of the doses it starts from a search may try others, at most so far apart (dex).
-SPACING = 0.1
 # A larger size starts at the predicted interval and so far (dex) to its sides: two doses on the plateau, one beyond.
 AROUND = (-0.6, -0.3, 0.3)
 # A round has a part of the runs that a curve already has: what few runs more cannot tell is not asked of a few.
 ROUND_GROWTH = 3
-# Rounds after which a curve that never leaves guessing is given up; runs at the largest dose that must show no fall.
-PATIENCE, ON_TOP = 2, 6
-# A form whose best shape is less likely by more than this (log) is ruled out.
-RIVAL = 3.0
-NOWHERE = Interval()
-LOCATED, NONE, BEFORE_GRID = "located", "no collapse up to the largest dose", "it collapses before the smallest dose"
-SPENT, UNLEARNED, DEAD = "its runs are spent", "recall never leaves guessing", "fewer than two doses could be measured"
+PATIENCE = 2  # rounds after which a curve that never leaves guessing is given up
 
 
 @dataclass(frozen=True)
@@ -165,7 +147,7 @@ def _opening(study: StudyFile, place: CurvePlace, rows: Rows) -> tuple[float, ..
     if x.value is None or x.low is None or x.high is None:
         return (0.0, *_given(study))
     wanted = [x.low + AROUND[0], x.low + AROUND[1], x.low, x.value, x.high, x.high + AROUND[2]]
-    at = _x_of_doses(study, doses, [row for own in rows for row in own if row.tokens == place[1]])
+    at = x_of_doses(study.unit, doses, [row for own in rows for row in own if row.tokens == place[1]])
     near = sorted({int(np.argmin(np.abs(at - want))) for want in wanted})
     return (0.0, *(float(doses[i]) for i in near))
 
@@ -178,82 +160,23 @@ def _predicted(place: CurvePlace, rows: Sequence[RunRecord]) -> Interval:
     return fit_law(rows, points).predict_point("collapse", *place).x
 
 
-def _x_of_doses(study: StudyFile, doses: Array, rows: Sequence[RunRecord]) -> Array:
-    """Doses (G,) of the study's unit as x of a table's: the table may know the share of an exposure."""
-    if study.unit == "exposures" and rows and unit_of(rows) == "share":
-        per_share = scale_of(rows, "share").per_share
-        return log_odds(np.minimum(doses / per_share, 1 - 1e-9)) if per_share else np.log10(doses)
-    return x_at(doses, study.unit)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What a curve says: its collapse in the coordinate of a unit, why it is over, and the doses of its next round."""
-
-    unit: DoseUnit
-    x: Interval
-    over: str
-    narrow: bool = False
-    doses: tuple[float, ...] = ()
-
-
-@lru_cache(maxsize=1024)
-def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool = True) -> _Look:
+def _look(study: StudyFile, rows: Rows, at: int, was_narrow: bool, plans: bool = True) -> Look:
     """Look at one curve of all that there are.
 
     was_narrow: whether its interval was narrow enough a round ago; plans: whether to choose doses for its next round.
     """
     own = rows[at]
-    every = tuple(row for part in rows for row in part)
-    curve, pool = next(pair for pair in with_pools(every, "recall") if _is_of(pair[0], own[0]))
-    unit = curve.scale.unit
-    if len(curve.x) < 2:
-        return _Look(unit, NOWHERE, DEAD)
-    data, doses = pool.seen_by(observed(curve)), np.array(tried(study))
-    rough = sketches(data, pool)
-    place = locate(data, "fall", rough)
-    x = _x_of_doses(study, doses, own)
-    bare = for_plateau(curve, rough, x)
-    narrow = not bare and _is_narrow(data, pool, place, rough, study.search.width) and falls(place)
     left = most_runs(study) - len(own)
-    if narrow and (was_narrow or left <= 0):
-        return _Look(unit, place.interval(), LOCATED)
-    over = _outside(study, curve, data, pool, place, rough, float(x[-1])) or (SPENT if left <= 0 else "")
-    if over or not plans:
-        return _Look(unit, place.interval(), over)
-    count = min(max(study.search.round, len(own) // ROUND_GROWTH), left)
-    chosen = [*bare, *most_telling(curve, rough, x, count)][:count]
-    return _Look(unit, place.interval(), "", narrow, tuple(float(doses[i]) for i in chosen))
-
-
-def _is_of(curve: Curve, row: RunRecord) -> bool:
-    return (curve.size, curve.tokens) == (row.size, row.tokens)
-
-
-def _is_narrow(data: Observed, pool: Pool, place: Likelihood, rough: Sketch, width: float) -> bool:
-    """Whether half the interval is at most `width`, and also that over all forms which the data do not rule out."""
-    if _ends(place)[1] - _ends(place)[0] > 2 * width:
-        return False
-    forms = [Sketch(tuple(part for part in rough.parts if part[2].form == form), pool) for form, _ in pool.forms]
-    left = [sketch for sketch in forms if sketch.peak >= rough.peak - RIVAL]
-    lows, highs = zip(*(_ends(locate(data, "fall", sketch)) for sketch in left), strict=True)
-    return bool(max(highs) - min(lows) <= 2 * width)
-
-
-def _ends(place: Likelihood) -> tuple[float, float]:
-    return place.quantile((1 - LEVEL) / 2), place.quantile((1 + LEVEL) / 2)
-
-
-def _outside(
-    study: StudyFile, curve: Curve, data: Observed, pool: Pool, place: Likelihood, rough: Sketch, top: float
-) -> str:
-    """Why no collapse is to be found in range; "" while one may. top: x of the largest dose there is."""
-    (low, high), runs = _ends(place), sum(curve.seeds)
-    patient = runs >= len(_given(study)) + PATIENCE * study.search.round
-    if locate(data, "rise", rough).masses[-1] > UNSURE:
-        return UNLEARNED if patient else ""
-    if curve.x[-1] > top - SPACING / 2:
-        no_fall = curve.seeds[-1] >= ON_TOP and high == np.inf and not falls(place)
-        if low >= curve.x[-1] - study.search.width or no_fall:
-            return NONE
-    return BEFORE_GRID if high <= curve.x[0] + study.search.width else ""
+    return look(
+        rows,
+        at,
+        Wanted(
+            doses=tried(study),
+            unit=study.unit,
+            width=study.search.width,
+            left=left,
+            count=min(max(study.search.round, len(own) // ROUND_GROWTH), left) if plans else 0,
+            patience=len(_given(study)) + PATIENCE * study.search.round,
+            was_narrow=was_narrow,
+        ),
+    )

@@ -10,10 +10,11 @@ from fakelab import FakeLab
 
 from benchmarks.search import FAMILY, Outcome, Pair, _halved, fixed, folders, main, ratio, study_file, tables
 from benchmarks.studies import DESIGNS, draw
+from infusionlaw.law.design.look import LOCATED, NONE, SPENT
 from infusionlaw.law.design.simulate import TrueLaw, World
 from infusionlaw.law.dose import Interval
 from infusionlaw.pipeline import run_study
-from infusionlaw.study.search import LOCATED, NONE, SPENT, tried
+from infusionlaw.study.search import tried
 
 
 def outcome(over: str, flops: float, truth: float | None = 0.5) -> Outcome:

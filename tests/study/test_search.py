@@ -11,6 +11,7 @@ import pytest
 from fakelab import Died, FakeLab
 
 from infusionlaw.console import ConsoleWatch
+from infusionlaw.law.design.look import BEFORE_GRID, LOCATED, NONE, SPENT, UNLEARNED
 from infusionlaw.law.design.simulate import TrueLaw, World, simulate
 from infusionlaw.law.dose import log_odds
 from infusionlaw.law.points.point import read_points
@@ -21,18 +22,7 @@ from infusionlaw.runs.record import RunRecord, RunSpec
 from infusionlaw.runs.table import read_table
 from infusionlaw.settings import StudyFile
 from infusionlaw.study import search
-from infusionlaw.study.search import (
-    BEFORE_GRID,
-    LOCATED,
-    NONE,
-    SPENT,
-    UNLEARNED,
-    judged,
-    most_runs,
-    opening,
-    rounds,
-    tried,
-)
+from infusionlaw.study.search import judged, most_runs, opening, rounds, tried
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
 CLEAR = World(collapse=TrueLaw(0.4, 0.3), fall=0.5, spread=0.01)
