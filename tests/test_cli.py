@@ -123,3 +123,11 @@ def test_report_can_be_written_anew(tmp_path) -> None:
 def test_help_lists_the_commands() -> None:
     out, names = infusionlaw("--help").stdout, "init run power status table fit predict report export"
     assert all(re.search(rf"^\W*{name}\s", out, re.MULTILINE) for name in names.split())
+
+
+def test_the_law_and_the_command_line_start_where_there_is_no_fcntl(table, tmp_path) -> None:
+    code = "import sys; sys.modules['fcntl'] = None; from infusionlaw import cli, Study; cli.main()"
+    for args in (["fit", table, "--out", tmp_path / "law.json"], ["status", tmp_path]):
+        command = [sys.executable, "-c", code, *map(str, args)]
+        assert "fcntl" not in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert (tmp_path / "law.json").exists()

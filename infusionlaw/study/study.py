@@ -4,7 +4,6 @@ The folder is the only state. A run is done when its `record.json` is there, or 
 that were done elsewhere. One process at a time may write a study.
 """
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
+
+from filelock import FileLock, Timeout
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
@@ -22,6 +23,8 @@ from infusionlaw.runs.table import read_table, table_hash
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import grid, held_out, run_spec
 from infusionlaw.study.search import State, opening, rounds
+
+LOOK, WAIT = 0.1, 2.0  # seconds for which a lock that is taken is asked for again: to look at it, and to hold it
 
 
 @dataclass(frozen=True)
@@ -181,24 +184,32 @@ def keep_recipe(file: StudyFile, folder: Path) -> None:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether a process is running the study in a folder."""
-    try:
-        with (folder / ".lock").open("r") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    """Return whether a process is running the study in a folder; False where that cannot be told for lack of rights.
+
+    Looking takes the lock for microseconds, and whoever finds it taken asks again: so nobody who looks stops a run.
+    """
+    path = folder / ".lock"
+    if not path.exists():
         return False
-    except BlockingIOError:
+    try:
+        with FileLock(path, timeout=LOOK, poll_interval=LOOK / 10):
+            return False
+    except Timeout:
         return True
-    return False
+    except PermissionError:
+        return False
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a study's folder; InputError when another process does."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{folder}: another process is running this study; wait for it or stop it") from error
+    lock = FileLock(folder / ".lock", timeout=WAIT, poll_interval=LOOK)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"{folder}: another process is running this study; wait for it or stop it") from error
+    try:
         yield
+    finally:
+        lock.release()
