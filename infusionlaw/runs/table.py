@@ -24,6 +24,7 @@ from typing import Any
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_text
 from infusionlaw.runs.cells import cell_value, is_missing
+from infusionlaw.runs.frames import Frame, frame_rows
 from infusionlaw.runs.outcomes import outcomes
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import bare, read_rows
@@ -164,18 +165,24 @@ def names_of(column: str) -> tuple[str, ...]:
     return (column, *ALIASES.get(column, ()))
 
 
-def read_table(path: str | Path) -> list[RunRecord]:
-    """Read and check a table of runs, text or Parquet; the columns and checks are in docs/table.md.
+def read_table(source: str | Path | Frame) -> list[RunRecord]:
+    """Read and check a table of runs: a file, text or Parquet, or a pandas data frame.
 
-    Required columns: size, tokens, recall, and share or exposures; unknown columns are ignored. Missing scores of a
-    row are None. With facts and tokens_per_fact, a missing dose unit is filled from the other.
-    Raises InputError with file and the first bad row, and how many more there are.
+    The columns and checks are in docs/table.md. Required columns: size, tokens, recall, and share or exposures; unknown
+    columns are ignored. Missing scores of a row are None. With facts and tokens_per_fact, a missing dose unit is filled
+    from the other.
+    Raises InputError with file and the first bad row, and how many more there are. Rows of a file are counted as in a
+    spreadsheet, from 2 below the names of the columns; those of a data frame from 0, as by `iloc`.
     """
-    header, rows = read_rows(path)
-    columns = _columns_of(_unambiguous(header, rows), path)
+    place: str | Path
+    if isinstance(source, str | Path):
+        place, start, (header, rows) = source, 2, read_rows(source)
+    else:
+        place, start, (header, rows) = "the data frame", 0, frame_rows(source)
+    columns = _columns_of(_unambiguous(header, rows), place)
     records: list[tuple[int, RunRecord]] = []
     bad: list[tuple[int, InputError]] = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(rows, start=start):
         if all(cell is None for cell in row.values()):
             continue
         try:
@@ -185,9 +192,9 @@ def read_table(path: str | Path) -> list[RunRecord]:
     bad = sorted([*bad, *_repeated(records), *_opposed(records, columns)], key=lambda item: item[0])
     if bad:
         more = f" (and {len(bad) - 1} more row{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ""
-        raise InputError(f"{path}, row {bad[0][0]}: {bad[0][1]}{more}")
+        raise InputError(f"{place}, row {bad[0][0]}: {bad[0][1]}{more}")
     if not records:
-        raise InputError(f"{path}: the table has no rows")
+        raise InputError(f"{place}: the table has no rows")
     return [record for _, record in records]
 
 
