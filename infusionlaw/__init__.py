@@ -5,7 +5,50 @@ half never needs torch. Only `Lab` and `export_run` do.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for type checkers and editors; the table below loads the same names when they are first used
+    from infusionlaw.errors import InputError as InputError
+    from infusionlaw.law.design.power import power as power
+    from infusionlaw.law.planning.plan import Alternative as Alternative
+    from infusionlaw.law.planning.plan import Plan as Plan
+    from infusionlaw.law.planning.plan import predict as predict
+    from infusionlaw.law.planning.planfile import write_plan as write_plan
+    from infusionlaw.law.planning.rules import RULES as RULES
+    from infusionlaw.law.planning.rules import Rule as Rule
+    from infusionlaw.law.planning.rules import other_answers as other_answers
+    from infusionlaw.law.planning.rules import under_rule as under_rule
+    from infusionlaw.law.points.find import find_points as find_points
+    from infusionlaw.law.points.point import Point as Point
+    from infusionlaw.law.points.point import read_points as read_points
+    from infusionlaw.law.points.point import write_points as write_points
+    from infusionlaw.law.scaling.fit import fit_law as fit_law
+    from infusionlaw.law.scaling.law import Law as Law
+    from infusionlaw.law.scaling.lawfile import read_law as read_law
+    from infusionlaw.law.scaling.lawfile import write_law as write_law
+    from infusionlaw.law.surfaces.conditions import Conditions as Conditions
+    from infusionlaw.law.surfaces.fit import fit_surface as fit_surface
+    from infusionlaw.law.surfaces.fit import tolerated_share as tolerated_share
+    from infusionlaw.law.surfaces.forms import SURFACES as SURFACES
+    from infusionlaw.law.surfaces.losses import read_losses as read_losses
+    from infusionlaw.pipeline import dry_run as dry_run
+    from infusionlaw.pipeline import run_study as run_study
+    from infusionlaw.report.page import verdict_text as verdict_text
+    from infusionlaw.report.page import write_report as write_report
+    from infusionlaw.report.status import status_text as status_text
+    from infusionlaw.report.words import law_text as law_text
+    from infusionlaw.report.words import plan_text as plan_text
+    from infusionlaw.report.words import points_text as points_text
+    from infusionlaw.runners.execute import export_run as export_run
+    from infusionlaw.runners.local import Lab as Lab
+    from infusionlaw.runs.record import RunRecord as RunRecord
+    from infusionlaw.runs.record import RunSpec as RunSpec
+    from infusionlaw.runs.table import read_table as read_table
+    from infusionlaw.runs.table import write_table as write_table
+    from infusionlaw.settings import StudyFile as StudyFile
+    from infusionlaw.settings import read_study_file as read_study_file
+    from infusionlaw.settings import write_template as write_template
+    from infusionlaw.study.study import Study as Study
 
 _HOMES = {
     "Alternative": "law.planning.plan",
@@ -54,7 +97,13 @@ __all__ = sorted(_HOMES)
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'infusionlaw' has no attribute {name!r}")
-    return getattr(import_module(f"infusionlaw.{_HOMES[name]}"), name)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:  # a type checker that saw this would take any name for one of ours
+
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'infusionlaw' has no attribute {name!r}")
+        return getattr(import_module(f"infusionlaw.{_HOMES[name]}"), name)

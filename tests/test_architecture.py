@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import infusionlaw
 
 PACKAGE = Path(infusionlaw.__file__).parent
@@ -32,10 +30,3 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     code = f"import sys, infusionlaw, infusionlaw.cli; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert out.stdout.strip() == "[]"
-
-
-def test_every_public_name_is_there_and_documented() -> None:
-    for name in infusionlaw.__all__:
-        assert getattr(infusionlaw, name).__doc__, name
-    with pytest.raises(AttributeError):
-        infusionlaw.no_such_name  # noqa: B018
