@@ -27,7 +27,7 @@ from benchmarks.tallies import (
     tally,
 )
 from benchmarks.worlds import KINDS, Kind, Range
-from infusionlaw.report.numbers import number
+from infusionlaw.law.numbers import number
 
 REGULAR = "all regular kinds"
 CHOOSING = 100  # seeds below this are for choosing defaults, and the page is to report another

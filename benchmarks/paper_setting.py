@@ -19,11 +19,11 @@ from benchmarks.markdown import table
 from benchmarks.worlds import KINDS, World, draw, simulate
 from infusionlaw.files import write_text
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import number
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import HALF_WIDTH
 from infusionlaw.report.figures import PALETTE, blank_figure, save, style
-from infusionlaw.report.numbers import number
 from infusionlaw.report.plotdata import DoseAxis, dose_axis
 from infusionlaw.runs.record import RunRecord
 

@@ -28,6 +28,7 @@ from benchmarks.results.grid import FALLS, NAMES, curves_of
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json, write_text
 from infusionlaw.law.dose import LEVEL, Interval, same_doses, unit_of, x_at, x_of
+from infusionlaw.law.numbers import bracket, listed, number, share, when
 from infusionlaw.law.planning.compare import ComparedPoint, ComparedScore, Comparison, compare
 from infusionlaw.law.planning.forecast import forecast
 from infusionlaw.law.planning.plan import predict
@@ -36,7 +37,6 @@ from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.report.numbers import bracket, listed, number, share, when
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import read_table, table_hash
 

@@ -30,8 +30,8 @@ from infusionlaw.files import write_text
 from infusionlaw.law.design.look import BEFORE_GRID, LOCATED, NONE, UNLEARNED
 from infusionlaw.law.design.simulate import Truth, simulate
 from infusionlaw.law.dose import Interval, log_odds
+from infusionlaw.law.numbers import bracket, number, share
 from infusionlaw.law.points.point import read_points
-from infusionlaw.report.numbers import bracket, number, share
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.search import State, judged, most_runs, rounds, tried

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for type checkers and editors; the table below loads the sa
     from infusionlaw.law.planning.plan import Alternative as Alternative
     from infusionlaw.law.planning.plan import Plan as Plan
     from infusionlaw.law.planning.plan import predict as predict
+    from infusionlaw.law.planning.planfile import read_plan as read_plan
     from infusionlaw.law.planning.planfile import write_plan as write_plan
     from infusionlaw.law.planning.rules import RULES as RULES
     from infusionlaw.law.planning.rules import Rule as Rule
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # for type checkers and editors; the table below loads the sa
     from infusionlaw.law.points.point import Point as Point
     from infusionlaw.law.points.point import read_points as read_points
     from infusionlaw.law.points.point import write_points as write_points
+    from infusionlaw.law.points.points import Points as Points
     from infusionlaw.law.scaling.fit import fit_law as fit_law
     from infusionlaw.law.scaling.law import Law as Law
     from infusionlaw.law.scaling.lawfile import read_law as read_law
@@ -58,6 +60,7 @@ _HOMES = {
     "Law": "law.scaling.law",
     "Plan": "law.planning.plan",
     "Point": "law.points.point",
+    "Points": "law.points.points",
     "RULES": "law.planning.rules",
     "Rule": "law.planning.rules",
     "RunRecord": "runs.record",
@@ -78,6 +81,7 @@ _HOMES = {
     "predict": "law.planning.plan",
     "read_law": "law.scaling.lawfile",
     "read_losses": "law.surfaces.losses",
+    "read_plan": "law.planning.planfile",
     "read_points": "law.points.point",
     "read_study_file": "settings",
     "read_table": "runs.table",

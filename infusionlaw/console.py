@@ -17,8 +17,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from infusionlaw.law.numbers import number
 from infusionlaw.pipeline import Watch
-from infusionlaw.report.numbers import number
 from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
 from infusionlaw.runs.record import Progress as Steps
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.markdown import table
-from infusionlaw.report.numbers import number
+from infusionlaw.law.numbers import number
 from infusionlaw.runs.tabular import read_rows
 
 HEAD = """## What large models do that small ones do not

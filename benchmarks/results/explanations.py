@@ -14,9 +14,9 @@ from benchmarks.markdown import table
 from benchmarks.results.grid import FALLS, NAMES, Grid, cell
 from benchmarks.results.pairs import HEADINGS, changes, paired
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import number
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
-from infusionlaw.report.numbers import number
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import read_table
 

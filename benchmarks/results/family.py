@@ -5,9 +5,9 @@ from statistics import geometric_mean
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import predictions, told
+from infusionlaw.law.numbers import number, share
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.points.point import Point
-from infusionlaw.report.numbers import number, share
 
 SECOND = """Larger models, longer token counts, thirteen times the facts and other text. Does the same happen, and with
 the same exponents? Prior facts are stated so rarely here (`prior_share = {rare:g}`) that the collapses lie well inside

@@ -10,6 +10,7 @@ from benchmarks.markdown import table
 from benchmarks.results.tradeoff import write_tradeoff
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
+from infusionlaw.law.numbers import bracket, listed, number, share
 from infusionlaw.law.planning.compare import Comparison, compare
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
@@ -17,7 +18,6 @@ from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.pipeline import with_held_out
 from infusionlaw.report.figures import write_figures
-from infusionlaw.report.numbers import bracket, listed, number, share
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast
 from infusionlaw.report.words import law_text

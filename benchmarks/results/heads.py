@@ -7,10 +7,10 @@ from benchmarks.results.grid import Grid, curves_of
 from benchmarks.results.pairs import HEADINGS, changes, paired
 from benchmarks.results.predictions import told
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import bracket, number
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.report.numbers import bracket, number
 from infusionlaw.runs.record import RunRecord
 
 ASKED = """The grid before the main one, `studies/extended.toml`, had the fixed recipe and ten sizes of up to 1.8 M.

@@ -7,9 +7,9 @@ from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
 from benchmarks.results.predictions import told
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import bracket, number
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.uncertainty import interval_of
-from infusionlaw.report.numbers import bracket, number
 
 MENDED = """Of scores the main grid's law missed validation loss alone, at twice the longest token count. Its form
 added what a size lacks to what a token count lacks, so that more tokens gain every size the same; but in the grid four

@@ -6,12 +6,12 @@ from dataclasses import replace
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid, cell
 from infusionlaw.law.dose import Interval, log_odds
+from infusionlaw.law.numbers import bracket, number, share
 from infusionlaw.law.planning.compare import ComparedPoint
 from infusionlaw.law.planning.rules import HUBBLE
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.report.numbers import bracket, number, share
 from infusionlaw.runs.record import RunRecord
 
 HEAD = """The larger models have left guessing at the main grid's smallest dose, so that the acquisition of most was

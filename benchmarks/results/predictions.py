@@ -2,8 +2,8 @@
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import Grid
+from infusionlaw.law.numbers import listed, number, when
 from infusionlaw.law.planning.compare import Comparison
-from infusionlaw.report.numbers import listed, number, when
 from infusionlaw.report.outcomes import POINTS, SCORES, point_rows, regrets, score_rows
 from infusionlaw.runs.record import RunRecord
 

@@ -8,7 +8,7 @@ from benchmarks.markdown import table
 from benchmarks.results.fresh import runs_so_far
 from benchmarks.results.grid import Grid
 from benchmarks.results.pairs import Pair, paired, place
-from infusionlaw.report.numbers import number
+from infusionlaw.law.numbers import number
 
 # The tables of each factor, below the folder of results.
 FACTORS = {

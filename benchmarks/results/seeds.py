@@ -7,8 +7,8 @@ import numpy as np
 
 from benchmarks.markdown import table
 from benchmarks.results.fresh import Fresh
+from infusionlaw.law.numbers import bracket, number
 from infusionlaw.law.planning.compare import ComparedScore, Comparison
-from infusionlaw.report.numbers import bracket, number
 from infusionlaw.runs.record import RunRecord
 
 HEAD = """## What a seed does

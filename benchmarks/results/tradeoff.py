@@ -5,8 +5,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from infusionlaw.law.numbers import number
 from infusionlaw.report.figures import blank_figure, save, style
-from infusionlaw.report.numbers import number
 from infusionlaw.runs.record import RunRecord
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from benchmarks.markdown import table
 from benchmarks.results.grid import FALLS, NAMES
+from infusionlaw.law.numbers import listed, number
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.points.point import Kind
-from infusionlaw.report.numbers import listed, number
 
 COLUMNS = ("law of", "asked for", *(NAMES[kind] for kind in FALLS), "scores", "recall given up")
 

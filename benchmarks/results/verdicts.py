@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from benchmarks.results.grid import FALLS, NAMES, Grid
 from benchmarks.results.trials import Trial, summary
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import bracket, listed, number
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import KindLaw
-from infusionlaw.report.numbers import bracket, listed, number
 
 
 def verdicts(main: Grid, family: Grid | None, trials: Sequence[Trial]) -> str:

@@ -8,7 +8,7 @@ on either side, it gives the point's interval.
 A law places the point at mu with scatter sigma; its likelihood is then the mean of this one over N(mu, sigma^2).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class Likelihood:
     """Relative likelihood in bins of STEP from `start`: inside (G,), and below and above them. The largest is 1."""
 
     start: float
-    inside: tuple[float, ...]
+    inside: tuple[float, ...] = field(repr=False)
     below: float
     above: float
 

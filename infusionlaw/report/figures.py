@@ -14,9 +14,9 @@ import numpy as np
 
 from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import listed, number
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.report.numbers import listed, number
 from infusionlaw.report.plotdata import (
     DoseAxis,
     LawPanel,

@@ -1,8 +1,8 @@
 """Predictions against what came of them: plain cells for any table, and the part of a report that holds them."""
 
+from infusionlaw.law.numbers import bracket, count, number, share, when
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison, Regret
 from infusionlaw.report.blocks import Block, Text, table, texts
-from infusionlaw.report.numbers import bracket, count, number, share, when
 from infusionlaw.runs.outcomes import outcome_named
 
 POINTS = ("kind", "size", "tokens", "unit", "predicted", "observed", "error, dex", "interval holds it")

@@ -19,6 +19,7 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_text
+from infusionlaw.law.numbers import bracket, count, listed, number, share, when
 from infusionlaw.law.planning.compare import Comparison, read_comparison
 from infusionlaw.law.planning.plan import Dose, Plan
 from infusionlaw.law.planning.planfile import read_plan
@@ -28,7 +29,6 @@ from infusionlaw.law.scaling.lawfile import read_law
 from infusionlaw.report.blocks import Block, Download, Figure, Heading, Listing, Text, environment, table, texts
 from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
-from infusionlaw.report.numbers import bracket, count, listed, number, share, when
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast, verdict

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_at, x_of
+from infusionlaw.law.numbers import bracket, count, number, share
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH, Law, law_band
-from infusionlaw.report.numbers import bracket, count, number, share
 from infusionlaw.runs.outcomes import COLLAPSE, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from infusionlaw.law.design.power import Power, TruePlace, power
-from infusionlaw.report.numbers import aligned, count, number, share
+from infusionlaw.law.numbers import aligned, count, number, share
 from infusionlaw.runs.record import Estimate
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import grid, held_out

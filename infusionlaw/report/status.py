@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infusionlaw.files import read_json
 from infusionlaw.law.dose import Interval, Scale
-from infusionlaw.report.numbers import aligned, count, dose, number, share, when
+from infusionlaw.law.numbers import aligned, count, dose, number, share, when
 from infusionlaw.runs.record import RunSpec
 from infusionlaw.study.search import State, most_runs
 from infusionlaw.study.study import Study, is_held, open_folder

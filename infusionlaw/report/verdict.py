@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import bracket, dose, listed, number, when
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.report.numbers import bracket, dose, listed, number, when
 from infusionlaw.report.plotdata import SAME_BUDGET
 from infusionlaw.report.words import alternative_lines, plan_text
 from infusionlaw.runs.outcomes import COLLAPSE, PointKind, outcomes_with_points

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import aligned, bracket, count, listed, number, share
 from infusionlaw.law.planning.forecast import ADVISED, Forecast
 from infusionlaw.law.planning.limits import LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT
 from infusionlaw.law.planning.plan import UNBOUND, Alternative, Dose, Plan
 from infusionlaw.law.planning.remedies import MOST_TIMES, Remedy
 from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
-from infusionlaw.law.scaling.law import KindLaw, Law, Prediction
-from infusionlaw.report.numbers import aligned, bracket, count, listed, number, share
+from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.runs.outcomes import kind_named, outcome_named, outcome_of, outcomes
 
 
@@ -33,29 +33,8 @@ def law_text(law: Law) -> str:
     """
     lines = [f"note: {note}" for note in law.notes]
     for kind in law.kinds:
-        lines += [f"law of {kind.kind}: {_forms(kind)}", *(f"note: {note}." for note in kind.notes)]
+        lines += [f"law of {kind.kind}: {kind.summary}", *(f"note: {note}." for note in kind.notes)]
     return "\n".join(lines)
-
-
-def _forms(kind: KindLaw) -> str:
-    if not kind.forms:
-        return f"none: {kind.reason}"
-    believed = sorted((form for form in kind.forms if form.weight > 0), key=lambda form: -form.weight)
-    weights = listed([f"{form.form.name} ({100 * form.weight:.0f} %)" for form in believed])
-    found = [
-        f"{_COEFFICIENTS[name]} {bracket(x, '{:.2f}'.format)}"
-        for name, x in kind.coefficients.items()
-        if name in _COEFFICIENTS and x.value is not None
-    ]
-    return f"{weights}; {listed(found)}" if found else weights
-
-
-_COEFFICIENTS = {
-    "size": "exponent of size",
-    "tokens": "exponent of token count",
-    "facts": "exponent of facts",
-    "scatter": "scatter in dex",
-}
 
 
 def plan_text(plan: Plan) -> str:

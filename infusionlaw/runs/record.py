@@ -96,6 +96,11 @@ class RunRecord:
         value: float | None = self.__dict__[column] if column in self.__dict__ else dict(self.more).get(column)
         return value
 
+    def __repr__(self) -> str:
+        values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        given = [f"{field.name}={value!r}" for field, value in values if value != field.default]
+        return f"RunRecord({', '.join(given)})"
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json

@@ -9,13 +9,13 @@ from planlaws import NEVER, known_cost, known_law
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
 from infusionlaw.law.dose import Interval, Scale, log_odds
+from infusionlaw.law.numbers import bracket, count, number, share
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.plan import predict
 from infusionlaw.law.planning.rules import HUBBLE
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.report.numbers import bracket, count, number, share
 from infusionlaw.report.status import status_text
 from infusionlaw.report.verdict import contrast, verdict
 from infusionlaw.report.words import alternative_lines, plan_text, points_text

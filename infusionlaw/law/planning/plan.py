@@ -12,23 +12,33 @@ away, of the rest where a rule contradicts the law. The advised dose stays that 
 moves, and only a law has all the points that a dose is held against.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.numbers import bracket, dose, number
 from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
 from infusionlaw.law.planning.limits import TRIED_LIMIT, Limit
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
 from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, beyond, other_answers, under_rule
+from infusionlaw.law.plot import by_dose
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.law.uncertainty import expected
-from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, kind_named
+from infusionlaw.runs.frames import frame_of
+from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, kind_named, outcome_named
+from infusionlaw.runs.record import DoseUnit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 FARTHEST_TIMES = 30.0
 CARRIED = "the study had another number of facts: acquisition is taken to carry over in exposures, the rest in share"
@@ -113,6 +123,76 @@ class Plan:
     remedies: tuple[Remedy, ...]
     support: Support
     alternatives: tuple[Alternative, ...] = ()
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Plan":
+        """Read plan.json; InputError when it is none."""
+        from infusionlaw.law.planning.planfile import read_plan
+
+        return read_plan(path)
+
+    def save(self, path: str | Path) -> None:
+        """Write plan.json."""
+        from infusionlaw.law.planning.planfile import write_plan
+
+        write_plan(path, self)
+
+    def to_frame(self) -> "DataFrame":
+        """Return a pandas data frame with one row a quantity of the plan, with its 90 % interval.
+
+        Every row names the target and the status, so that the frames of several plans can be put together.
+        """
+        target = self.target
+        own = {"size": target.size, "tokens": target.tokens, "facts": target.facts, "status": self.status}
+        return frame_of(COLUMNS, ({**own, "quantity": name, **x.as_dict()} for name, x in self._quantities()))
+
+    def _quantities(self) -> Iterator[tuple[str, Interval]]:
+        """What is known of the target, each under its name."""
+        yield "advised share", self.dose.share
+        yield "advised exposures", self.dose.exposures
+        yield "infused tokens", self.dose.tokens
+        for name in ("recall", "rise", "known", "room"):
+            yield _MEANS[name], getattr(self, name)
+        for kind, point in self.points.items():
+            yield f"{kind}, share", point.share
+            yield f"{kind}, exposures", point.exposures
+        for limit in self.constraints:
+            yield f"largest share by {limit.name}", Interval(limit.share)
+            yield f"largest exposures by {limit.name}", Interval(limit.exposures)
+
+    def plot(self) -> "Figure":
+        """Draw the advised dose and the points with their 90 % intervals, and the scores expected at some doses.
+
+        These doses are those of `forecast`. Returns a matplotlib figure. InputError where no dose is known.
+        """
+        unit: DoseUnit = "share" if any(point.share.value for point in self.points.values()) else "exposures"
+        marks = {kind_named(kind).title: getattr(point, unit) for kind, point in self.points.items()}
+        doses = [(getattr(forecast, unit), forecast) for forecast in self.forecast]
+        scores = {
+            outcome_named(name).title: [
+                (dose, x) for dose, forecast in doses if dose and (x := forecast.scores[name]).value
+            ]
+            for name in self.forecast[0].scores
+            if outcome_named(name).scale == "proportion"
+        }
+        return by_dose({"advised dose": getattr(self.dose, unit), **marks}, scores, unit)
+
+    def __repr__(self) -> str:
+        target, advised = self.target, self.dose
+        lines = [f"<Plan for {number(target.size)} parameters, {number(target.tokens)} tokens: {self.status}"]
+        unit: DoseUnit = "share" if advised.share.value is not None else "exposures"
+        known = advised.x.value is not None
+        lines.append(f" advised: {dose(getattr(advised, unit), unit)}" if known else f" no dose: {advised.reason}")
+        lines += [f" limit: {self.binding}"] if self.binding else []
+        lines += [f" expected recall: {bracket(self.recall, '{:.2f}'.format)}"] if self.recall.value is not None else []
+        for kind, point in self.points.items():
+            unit = "share" if point.share.value is not None else "exposures"
+            lines += [f" {kind}: {dose(getattr(point, unit), unit)}"] if point.x.value is not None else []
+        return "\n".join(lines) + ">"
+
+
+COLUMNS = ("size", "tokens", "facts", "status", "quantity", "value", "low", "high")
+_MEANS = {"recall": "recall", "rise": "rise of validation loss", "known": "facts known", "room": "facts with room"}
 
 
 def predict(

@@ -198,7 +198,7 @@ def under_rule(law: Law, rule: Rule) -> "LawUnderRule":
     return LawUnderRule(**parts, rule=rule)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LawUnderRule(Law):
     """A law whose points of one kind move by a rule outside the fitted range. What takes a law takes this too."""
 

@@ -25,6 +25,7 @@ from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.detect import Sketch, located, sketches
 from infusionlaw.law.points.levels import Observed, Prior
 from infusionlaw.law.points.point import Kind, Point, Status
+from infusionlaw.law.points.points import Points
 from infusionlaw.law.points.pooling import Pool, pooled
 from infusionlaw.law.points.shapes import Detector
 from infusionlaw.law.points.tolerance import rise_of_loss
@@ -55,7 +56,7 @@ def find_points(
     draws: int = 1000,
     seed: int = 0,
     only_held_out: bool = False,
-) -> list[Point]:
+) -> Points:
     """All points of a table, by kind, size, token count and facts; a kind whose score was not measured has none.
 
     tolerance: rise of validation loss over its dose-0 value, bits per byte; detector: the shapes recall and retention
@@ -82,7 +83,7 @@ def find_points(
         for curve, pool in with_pools(tuple(rows), outcome, detector):
             if curve.held_out or not only_held_out:
                 found += _points(curve, pool, acquisition)
-    return in_order([replace(point, level=levels.get(kind_named(point.kind).change)) for point in found])
+    return Points(in_order([replace(point, level=levels.get(kind_named(point.kind).change)) for point in found]))
 
 
 @lru_cache(maxsize=16)

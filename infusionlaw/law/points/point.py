@@ -12,6 +12,7 @@ from typing import Literal
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
 from infusionlaw.law.likelihood import STEP, Assumed, Likelihood
+from infusionlaw.law.numbers import dose, number
 from infusionlaw.law.points.detect import Response
 from infusionlaw.runs.record import DoseUnit
 
@@ -47,6 +48,16 @@ class Point:
     level: float | None = None
     in_law: bool = True
     held_out: bool = False
+
+    @property
+    def dose(self) -> Interval:
+        """The point in the unit that its table sweeps."""
+        return self.share if self.unit == "share" else self.exposures
+
+    def __repr__(self) -> str:
+        where = f"{number(self.size)} parameters, {number(self.tokens)} tokens"
+        known = f", {dose(self.dose, self.unit)}" if self.x != Interval() else ""
+        return f"<{self.kind} at {where}: {self.status}{known}{f' ({self.note})' if self.note else ''}>"
 
 
 @dataclass(frozen=True)

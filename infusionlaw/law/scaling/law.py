@@ -8,9 +8,10 @@ Where the number of facts did not vary, acquisition is taken to carry over to an
 needs as many statements), and collapse, retention and tolerance in share (what crowds out the rest is the text).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,14 +20,21 @@ from scipy.special import ndtri
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
+from infusionlaw.law.numbers import bracket, count, ends, listed, share
+from infusionlaw.law.plot import Curve, Panel, Spot, by_size
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.forms import EXPONENT, Places, known_forms, places
 from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.scores.plateaus import Plateaus
 from infusionlaw.law.scores.zero_dose import ZeroDose
 from infusionlaw.law.uncertainty import interval_of
+from infusionlaw.runs.frames import frame_of
 from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import DoseUnit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 NO_ROOM = "to be learned the facts would have to be stated more often than all training tokens have room for"
 HALF_WIDTH = float(ndtri((1 + LEVEL) / 2))
@@ -58,7 +66,7 @@ class FittedForm:
     form: FormOnDisk
     weight: float
     coefficients: dict[str, Interval]
-    draws: tuple[tuple[float, ...], ...]
+    draws: tuple[tuple[float, ...], ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,44 @@ class KindLaw:
             return {}
         covariates = {"size", "tokens", "facts"} - set(self.varied)
         return {name: Interval() if name in covariates else x for name, x in self.forms[0].coefficients.items()}
+
+    @property
+    def summary(self) -> str:
+        """The forms by weight, exponents and scatter with 90 % intervals; or why there is no law."""
+        if not self.forms:
+            return f"none: {self.reason}"
+        believed = sorted((form for form in self.forms if form.weight > 0), key=lambda form: -form.weight)
+        weights = listed([f"{form.form.name} ({100 * form.weight:.0f} %)" for form in believed])
+        found = [
+            f"{_COEFFICIENTS[name]} {bracket(x, '{:.2f}'.format)}"
+            for name, x in self.coefficients.items()
+            if name in _COEFFICIENTS and x.value is not None
+        ]
+        return f"{weights}; {listed(found)}" if found else weights
+
+    def __repr__(self) -> str:
+        return f"<law of {self.kind} from {len(self.points)} points: {self.gist}>"
+
+    @property
+    def gist(self) -> str:
+        """The likeliest form, and the exponents of the power law; or why there is no law."""
+        if not self.forms:
+            return f"none: {self.reason}"
+        best = max(self.forms, key=lambda form: form.weight)
+        powers = [
+            f"{name}^{bracket(x, '{:.2f}'.format)}"
+            for name, x in self.coefficients.items()
+            if name in ("size", "tokens", "facts") and x.value is not None
+        ]
+        return ", ".join([f"{best.form.name} ({100 * best.weight:.0f} %)", *powers])
+
+
+_COEFFICIENTS = {
+    "size": "exponent of size",
+    "tokens": "exponent of token count",
+    "facts": "exponent of facts",
+    "scatter": "scatter in dex",
+}
 
 
 @dataclass(frozen=True)
@@ -132,6 +178,50 @@ class Law:
     cost: Cost | None = None
     zero_dose: ZeroDose | None = None
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Law":
+        """Read law.json; InputError when it is none."""
+        from infusionlaw.law.scaling.lawfile import read_law
+
+        return read_law(path)
+
+    def save(self, path: str | Path) -> None:
+        """Write law.json."""
+        from infusionlaw.law.scaling.lawfile import write_law
+
+        write_law(path, self)
+
+    def to_frame(self) -> "DataFrame":
+        """Return a pandas data frame with one row a kind of point, form and coefficient, the likeliest form first.
+
+        Beside each coefficient is its 90 % interval. A kind without a law is one row, with the reason. Exponents that
+        the table cannot tell are missing.
+        """
+        return frame_of(COLUMNS, (row for kind in self.kinds for row in _rows(kind)))
+
+    def plot(self) -> "Figure":
+        """Draw points and law against size, a panel a kind and a colour a token count. Returns a matplotlib figure.
+
+        Bars and bands are 90 % intervals, triangles bounds; bands are for the smallest, middle and largest token count.
+        """
+        counts = sorted(self.token_counts)
+        shown = sorted({counts[0], counts[len(counts) // 2], counts[-1]})
+        sizes = np.geomspace(min(self.sizes) / 1.25, max(self.sizes) * 1.25, 40)
+        panels = []
+        for law in self.kinds:
+            bands = [(tokens, law_band(self, law.kind, tokens, sizes)) for tokens in shown]
+            curves = [Curve(tokens, sizes, band.low, band.median, band.high) for tokens, band in bands if band]
+            panels.append(
+                Panel(kind_named(law.kind).title, [Spot(p.size, p.tokens, p.dose) for p in law.points], curves)
+            )
+        return by_size(panels, self.unit)
+
+    def __repr__(self) -> str:
+        show = share if self.unit == "share" else count
+        swept = f"{self.unit} {show(self.doses[0])} to {show(self.doses[1])}"
+        head = f"<Law: {ends(self.sizes)} parameters, {ends(self.token_counts)} tokens, {swept}"
+        return "\n".join([head, *(f" {kind.kind}: {kind.gist}" for kind in self.kinds)]) + ">"
 
     def of(self, kind: Kind) -> KindLaw:
         """The law of one kind; InputError for a kind there is none of."""
@@ -231,6 +321,19 @@ def _carried_over(x: Array, kind: Kind, unit: DoseUnit, factor: float) -> Array:
         return np.asarray(x - np.log10(factor))
     share = share_of(x) * factor
     return np.where(share < 1, log_odds(np.minimum(share, 1 - 1e-12)), np.inf)
+
+
+COLUMNS = ("kind", "status", "form", "weight", "coefficient", "value", "low", "high", "reason")
+
+
+def _rows(law: KindLaw) -> Iterator[dict[str, object]]:
+    told: dict[str, object] = {"kind": law.kind, "status": law.status, "reason": law.reason}
+    if not law.forms:
+        yield told
+    for fitted in sorted(law.forms, key=lambda form: -form.weight):
+        own = law.coefficients if fitted is law.forms[0] else fitted.coefficients
+        for name, x in own.items():
+            yield {**told, "form": fitted.form.name, "weight": fitted.weight, "coefficient": name, **x.as_dict()}
 
 
 @dataclass(frozen=True)

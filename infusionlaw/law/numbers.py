@@ -51,6 +51,11 @@ def dose(interval: Interval, unit: DoseUnit) -> str:
     return f"{bracket(interval, count)} exposures"
 
 
+def ends(values: Sequence[float]) -> str:
+    """The range of some counts: `14k to 56k`, or `14k` where there is one."""
+    return " to ".join(dict.fromkeys(number(end) for end in (min(values), max(values))))
+
+
 def listed(parts: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
