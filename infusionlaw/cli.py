@@ -1,47 +1,79 @@
-"""The command line: one short function a command; all of it is public Python calls."""
+"""The command line: one short function a command; all of it is public Python calls.
+
+Numbers are read as people write them: 1B, 300M, 1e9, 20%.
+"""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from infusionlaw.errors import InputError
+from infusionlaw import __version__
+from infusionlaw.errors import InputError, nearest
+from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
     from infusionlaw.law.points.find import Acquisition
     from infusionlaw.pipeline import Lab
 
 app = typer.Typer(
-    help="Find how much domain knowledge a language model can take in pre-training before its memory collapses.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
+    epilog="Example: infusionlaw fit runs.csv",
     pretty_exceptions_enable=False,
 )
-Folder = Annotated[Path | None, typer.Option("--out", help="the study's folder; default: its name, here")]
+Folder = Annotated[Path | None, typer.Option("--out", help="The study's folder. Default: its name, here.")]
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+StudyFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder, as `run` made it.")]
 
 
-@app.command()
-def init(path: Path) -> None:
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"infusionlaw {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Find how much domain knowledge a language model can take in pre-training before its memory collapses."""
+
+
+@app.command(epilog="Example: infusionlaw init mine.toml")
+def init(path: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The file to write.")]) -> None:
     """Write a commented study file to start from."""
     from infusionlaw.settings import write_template
 
     typer.echo(f"wrote {write_template(path)}; next: infusionlaw run {path} --dry-run")
 
 
-@app.command()
+@app.command(epilog="Example: infusionlaw run mine.toml --dry-run")
 def run(
-    study: Path,
+    study: StudyPath,
     out: Folder = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what each run holds and takes")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what each run holds and takes.")] = False,
+    runner: Annotated[
+        str | None, typer.Option(help="Who trains the models. Default: [training] runner of the study file.")
+    ] = None,
 ) -> None:
-    """Do everything a study file asks for; run again to go on after a stop; needs the lab (torch)."""
-    from infusionlaw.console import ConsoleWatch
+    """Train, fit, predict, test, report: all that a study file asks for.
 
-    lab = _lab()
+    After a stop, the same command goes on where it was. The runner "local" needs torch.
+    """
+    from infusionlaw.settings import read_study_file
+
+    lab = _lab(runner or read_study_file(study).training.runner)
     if dry_run:
-        _dry_run(study, out)
+        _dry_run(study, out, lab)
         return
+    from infusionlaw.console import ConsoleWatch
     from infusionlaw.pipeline import run_study
     from infusionlaw.report.page import verdict_text
 
@@ -54,9 +86,9 @@ def run(
     typer.echo(f"\n{verdict_text(done.folder)}\n\nopen {done.folder / 'report.html'}")
 
 
-@app.command()
-def power(study: Path) -> None:
-    """Tell by simulation how precisely a study would locate a collapse, before it is run; needs no torch."""
+@app.command(epilog="Example: infusionlaw power mine.toml")
+def power(study: StudyPath) -> None:
+    """Simulate how well a study would locate a collapse, before it is run."""
     from infusionlaw.report.power import power_text, search_text, study_power
     from infusionlaw.settings import read_study_file
 
@@ -66,17 +98,22 @@ def power(study: Path) -> None:
     typer.echo(power_text(study_power(file)))
 
 
-@app.command()
-def status(folder: Path) -> None:
+@app.command(epilog="Example: infusionlaw status mine")
+def status(folder: StudyFolder) -> None:
     """Show what of a study is done and what is left."""
     from infusionlaw.report.status import status_text
 
     typer.echo(status_text(folder))
 
 
-@app.command()
-def table(folder: Path, out: Path) -> None:
-    """Write the finished runs of a study as a table (CSV); as runs.csv in another folder they count as done there."""
+@app.command(epilog="Example: infusionlaw table mine runs.csv")
+def table(
+    folder: StudyFolder, out: Annotated[Path, typer.Argument(metavar="TABLE", help="The table: .csv or .parquet.")]
+) -> None:
+    """Write the finished runs of a study as a table.
+
+    As runs.csv in the folder of another study with the same settings, they count as done there.
+    """
     from infusionlaw.runs.table import write_table
     from infusionlaw.study.study import open_folder
 
@@ -85,90 +122,107 @@ def table(folder: Path, out: Path) -> None:
     typer.echo(f"wrote {len(rows)} runs to {out}")
 
 
-@app.command()
+@app.command(epilog="Example: infusionlaw fit runs.csv --tolerance 0.1")
 def fit(
-    table: Path,
-    out: Annotated[Path, typer.Option(help="where to write the law")] = Path("law.json"),
-    points: Annotated[Path | None, typer.Option(help="also write the points here")] = None,
-    tolerance: Annotated[float, typer.Option(help="rise of validation loss that counts, bits per byte")] = 0.05,
-    acquisition: Annotated[str, typer.Option(help="onset: where recall leaves guessing; half: half way up")] = "onset",
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs: .csv, .tsv or .parquet.")],
+    out: Annotated[Path, typer.Option(help="Where to write the law.")] = Path("law.json"),
+    points: Annotated[Path | None, typer.Option(help="Write the points here too.")] = None,
+    tolerance: Annotated[
+        str, typer.Option(metavar="NUMBER", help="A rise of validation loss that counts, bits per byte.")
+    ] = "0.05",
+    acquisition: Annotated[str, typer.Option(help="onset: recall leaves guessing; half: it is half way up.")] = "onset",
 ) -> None:
-    """Find points in a table of runs (CSV or Parquet) and fit the law; needs no torch."""
+    """Find points in a table of runs and fit the law."""
     from infusionlaw.console import named_if_slow
-    from infusionlaw.law.points.point import write_points
-    from infusionlaw.law.scaling.lawfile import write_law
+    from infusionlaw.law.points.points import Points
     from infusionlaw.pipeline import fit as fit_table
-    from infusionlaw.report.words import law_text, points_text
+    from infusionlaw.report.words import law_text, points_text, reasons_text
     from infusionlaw.runs.table import read_table
 
-    rows = read_table(table)
+    rows, rise = read_table(table), _number("--tolerance", tolerance)
     try:
         with named_if_slow(f"finding points and fitting the law ({len(rows)} runs)"):
-            found, law = fit_table(rows, tolerance, draws=1000, acquisition=cast("Acquisition", acquisition))
+            found, law = fit_table(rows, rise, draws=1000, acquisition=cast("Acquisition", acquisition))
     except InputError as error:
         raise InputError(f"{table}: {error}") from error
-    write_law(out, law)
+    law.save(out)
     if points is not None:
-        write_points(points, found)
-    typer.echo(f"{points_text(found)}\n\n{law_text(law)}")
+        Points(found).save(points)
+    typer.echo("\n\n".join(filter(None, [points_text(found), reasons_text(found), law_text(law)])))
     typer.echo(f"wrote {out}")
 
 
-@app.command()
+@app.command(epilog="Example: infusionlaw predict law.json --size 1.3B --tokens 26B --risk 5%")
 def predict(
-    law: Path,
-    size: Annotated[float, typer.Option(help="non-embedding parameters of the target")],
-    tokens: Annotated[float, typer.Option(help="its training tokens")],
-    facts: Annotated[float | None, typer.Option(help="its number of domain facts; default: the study's")] = None,
-    risk: Annotated[float, typer.Option(help="most the dose may be likely to lie beyond a collapse")] = 0.05,
+    law: Annotated[Path, typer.Argument(metavar="LAW", help="The law, as `fit` wrote it.")],
+    size: Annotated[str, typer.Option(metavar="COUNT", help="Non-embedding parameters of the target.")],
+    tokens: Annotated[str, typer.Option(metavar="COUNT", help="Its training tokens.")],
+    facts: Annotated[
+        str | None, typer.Option(metavar="COUNT", help="Its number of domain facts. Default: the table's.")
+    ] = None,
+    risk: Annotated[str, typer.Option(metavar="SHARE", help="How likely the dose may lie beyond a collapse.")] = "5%",
     tolerance: Annotated[
-        str, typer.Option(help="most validation loss may rise, bits per byte; none: any rise")
+        str, typer.Option(metavar="NUMBER", help="Most that validation loss may rise, bits per byte; none: any rise.")
     ] = "0.05",
-    extrapolate: Annotated[bool, typer.Option("--extrapolate", help="answer however far the target lies")] = False,
-    out: Annotated[Path, typer.Option(help="where to write the plan")] = Path("plan.json"),
+    extrapolate: Annotated[bool, typer.Option("--extrapolate", help="Answer however far the target lies.")] = False,
+    out: Annotated[Path, typer.Option(help="Where to write the plan.")] = Path("plan.json"),
 ) -> None:
-    """Say what dose a larger model can take, with its interval; needs no torch."""
+    """Say what dose a larger model can take, with its interval.
+
+    Counts may be written as 300M, 1.3B or 1e9, shares as 0.05 or 5%.
+    """
     from infusionlaw.law.planning.plan import predict as plan_for
-    from infusionlaw.law.planning.planfile import write_plan
-    from infusionlaw.law.scaling.lawfile import read_law
+    from infusionlaw.law.scaling.law import Law
     from infusionlaw.report.words import plan_text
 
-    most = _tolerance(tolerance)
-    plan = plan_for(read_law(law), size, tokens, facts, risk=risk, tolerance=most, extrapolate=extrapolate)
-    write_plan(out, plan)
+    plan = plan_for(
+        Law.load(law),
+        _number("--size", size),
+        _number("--tokens", tokens),
+        None if facts is None else _number("--facts", facts),
+        risk=_number("--risk", risk),
+        tolerance=None if tolerance == "none" else _number("--tolerance", tolerance, "or none for any rise"),
+        extrapolate=extrapolate,
+    )
+    plan.save(out)
     typer.echo(plan_text(plan))
     typer.echo(f"wrote {out}")
 
 
-@app.command()
-def report(folder: Path) -> None:
+@app.command(epilog="Example: infusionlaw report mine")
+def report(folder: StudyFolder) -> None:
     """Write a study's report again from its files."""
     from infusionlaw.report.page import write_report
 
     typer.echo(f"wrote {write_report(folder)}")
 
 
-@app.command()
-def export(run: Path, out: Path) -> None:
-    """Write a finished run (STUDY/runs/ID) as a Hugging Face folder; needs the lab (torch)."""
-    _lab()
-    from infusionlaw.runners.execute import export_run
+@app.command(epilog="Example: infusionlaw export mine/runs/0123456789ab model")
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run: FOLDER/runs/ID.")],
+    out: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder to write.")],
+) -> None:
+    """Write a finished run as a Hugging Face folder. Needs torch."""
+    with _extra():
+        from infusionlaw.runners.execute import export_run
 
     export_run(run, out)
     typer.echo(f"wrote {out}")
 
 
-def _tolerance(text: str) -> float | None:
-    """A number of bits per byte, or None for "none"."""
-    if text == "none":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f'--tolerance is "{text}"; give a number of bits per byte, or none') from None
+WRITTEN = {"--risk": "such as 0.05 or 5%", "--tolerance": "such as 0.05"}  # else a count
 
 
-def _dry_run(study: Path, out: Path | None) -> None:
+def _number(option: str, text: str, more: str = "") -> float:
+    """An option's number as a person wrote it; InputError where it is none."""
+    number = written_number(text, count=option not in WRITTEN, part=option == "--risk")
+    if number is None:
+        how = WRITTEN.get(option, "such as 300M, 1.3B or 1e9")
+        raise InputError(f'{option} is "{text}", which is not a number; write one {how}{f", {more}" if more else ""}')
+    return number
+
+
+def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     from rich.console import Console
 
     from infusionlaw.console import estimate_table
@@ -179,7 +233,7 @@ def _dry_run(study: Path, out: Path | None) -> None:
     from infusionlaw.study.study import folder_of
 
     typer.echo("preparing facts and text, then timing a few steps of each size", err=True)
-    estimates = dry_run(study, out, _lab())
+    estimates = dry_run(study, out, lab)
     Console(width=140).print(estimate_table(estimates))
     file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
@@ -193,14 +247,24 @@ def _dry_run(study: Path, out: Path | None) -> None:
     typer.echo(power_text(study_power(file, estimates)))
 
 
-def _lab() -> "Lab":
-    """The lab, imported only when a command needs it."""
+def _lab(name: str) -> "Lab":
+    """A lab by the name of its entry point, imported only when a command needs it."""
+    runners = {entry.name: entry for entry in entry_points(group="infusionlaw.runners")}
+    if name not in runners:
+        raise InputError(f'no runner is named "{name}"; {nearest(name, runners)}')
+    with _extra():
+        lab: Lab = runners[name].load()()
+    return lab
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say in one sentence what to install where the lab's packages are not there."""
     try:
-        from infusionlaw.runners.local import Lab as OurLab
+        yield
     except ModuleNotFoundError as error:
-        mend = 'install the lab with it, pip install ".[lab]" in the folder of infusionlaw'
-        raise InputError(f"this command needs {error.name}; {mend}") from error
-    return OurLab()
+        fix = 'install the lab with it, pip install ".[lab]" in the folder of infusionlaw'
+        raise InputError(f"this command needs {error.name}; {fix}") from error
 
 
 def main() -> None:

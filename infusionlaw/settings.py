@@ -1,16 +1,40 @@
-"""The study file: a TOML file read into frozen settings; a misspelt key is refused with the nearest known one."""
+"""The study file: a TOML file read into frozen settings; a misspelt key is refused with the nearest known one.
+
+Counts may be written as 1_500_000, 1.5e6 or "1.5M", shares as 0.2 or "20%".
+"""
 
 import tomllib
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from infusionlaw.errors import InputError, nearest
+from infusionlaw.quantities import written_number
 
-Share = Annotated[float, Field(ge=0, lt=1)]  # at 1 no general text is left, and the odds are infinite
-PositiveInt = Annotated[int, Field(gt=0)]
+
+def _count(value: Any) -> Any:
+    """A count that is written as "1.5M" as its number; anything else as it is, to be judged by its field."""
+    number = written_number(value, count=True) if isinstance(value, str) else None
+    return value if number is None else int(number) if number.is_integer() else number
+
+
+def _part(value: Any) -> Any:
+    """A part of one that is written as "20%" as its number; anything else as it is."""
+    number = written_number(value, part=True) if isinstance(value, str) else None
+    return value if number is None else number
+
+
+def _dose(value: Any) -> Any:
+    """A dose, which may be a share or a count of exposures."""
+    return _part(_count(value))
+
+
+Part = Annotated[float, BeforeValidator(_part)]
+Share = Annotated[Part, Field(ge=0, lt=1)]  # at 1 no general text is left, and the odds are infinite
+Dose = Annotated[float, BeforeValidator(_dose), Field(ge=0)]
+PositiveInt = Annotated[int, BeforeValidator(_count), Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -38,13 +62,13 @@ class Text(_Section):
 
     source: str | tuple[str, ...] = "python-docs"
     field: str = "text"
-    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+    validation: Annotated[Part, Field(gt=0, lt=0.5)] = 0.02
 
 
 class TokenizerSettings(_Section):
     """A BPE tokeniser trained to `vocabulary` entries, or an existing tokenizer.json and its end-of-text token."""
 
-    vocabulary: Annotated[int, Field(ge=260, le=300_000)] = 1024
+    vocabulary: Annotated[int, BeforeValidator(_count), Field(ge=260, le=300_000)] = 1024
     file: str | None = None
     end_of_text: str = "<|endoftext|>"
 
@@ -55,7 +79,7 @@ class Infusion(_Section):
     schedule: even, or early (late): the odds of infused tokens fall (rise) a hundredfold over a run.
     """
 
-    prior_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    prior_share: Annotated[Part, Field(gt=0, lt=1)] = 0.25
     prior_questions: bool = True
     schedule: Literal["even", "early", "late"] = "even"
     max_exposures: PositiveInt = 5000
@@ -72,8 +96,8 @@ class Design(_Section):
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     tokens: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     shares: tuple[Share, ...] = ()
-    exposures: tuple[Annotated[float, Field(ge=0)], ...] = ()
-    once: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    exposures: tuple[Dose, ...] = ()
+    once: tuple[Dose, ...] = ()
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (1, 2)
 
     @model_validator(mode="after")
@@ -108,7 +132,7 @@ class HeldOut(_Section):
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     tokens: tuple[PositiveInt, ...] = ()
-    doses: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    doses: tuple[Dose, ...] = ()
     seeds: tuple[Seed, ...] = ()
     advised: bool = False
 
@@ -119,7 +143,8 @@ class Training(_Section):
 
     recipe: 1 trains models above some 270,000 parameters too hot, 1 and 2 give those from some 190,000 to 4.4 M more
     heads than four; both are kept for the studies that began with them. checkpoint_every: steps; a checkpoint that
-    would take more than a fiftieth of the time is put off.
+    would take more than a fiftieth of the time is put off. runner: who trains the models, by the name of an entry point
+    of the group `infusionlaw.runners`.
     """
 
     recipe: Literal[1, 2, 3] = 3
@@ -129,6 +154,7 @@ class Training(_Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     checkpoint_every: PositiveInt = 500
     processes: Annotated[int, Field(ge=0)] = 0
+    runner: str = "local"
 
 
 class Law(_Section):

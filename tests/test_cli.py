@@ -1,15 +1,18 @@
 """The command line: what a person types and reads."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakelab import FakeLab
 from planlaws import known_law
 
+from infusionlaw import __version__, find_points, read_plan
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.scaling.lawfile import write_law
 from infusionlaw.pipeline import run_study
@@ -61,7 +64,75 @@ def test_predict_takes_bounds_and_refuses_to_go_far_unless_told_to(tmp_path) -> 
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert (plan["most_rise"], plan["risk"], plan["target"]["facts"]) == (None, 0.1, 50)
     assert "175,000 times the largest tried" in told.stdout
-    assert "give a number of bits per byte, or none" in infusionlaw(*asked, "2e4", "--tolerance", "little").stderr
+    bad = infusionlaw(*asked, "2e4", "--tolerance", "little").stderr
+    assert (
+        bad == 'error: --tolerance is "little", which is not a number; write one such as 0.05, or none for any rise\n'
+    )
+
+
+def test_numbers_are_read_as_people_write_them(tmp_path) -> None:
+    write_law(tmp_path / "law.json", known_law())
+    asked = ("predict", tmp_path / "law.json", "--out", tmp_path / "plan.json", "--size")
+    assert infusionlaw(*asked, "40k", "--tokens", "1.5M", "--risk", "10%", "--facts", "1e2").returncode == 0
+    plan = read_plan(tmp_path / "plan.json")
+    assert (plan.target.size, plan.target.tokens, plan.target.risk, plan.target.facts) == (40e3, 1.5e6, 0.1, 100)
+    for size, tokens, risk in (
+        ("40x", "1.5M", "0.1"),
+        ("40k", "20%", "0.1"),
+        ("40k", "1e6M", "0.1"),
+        ("40k", "1M", "1B"),
+    ):
+        bad = infusionlaw(*asked, size, "--tokens", tokens, "--risk", risk)
+        assert bad.returncode == 2 and "which is not a number" in bad.stderr and bad.stderr.count("\n") == 1
+
+
+def test_fit_says_why_a_point_has_its_status(tmp_path) -> None:
+    rows, _ = simulate(World(), [14e3, 28e3], [1.5e6], (0, 0.1, 0.2, 0.3), 2, np.random.default_rng(1))
+    write_table(tmp_path / "t.csv", rows)
+    told = infusionlaw("fit", tmp_path / "t.csv", "--out", tmp_path / "law.json").stdout
+    for point in find_points(rows):
+        assert point.status == "found" or point.note in told
+
+
+def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options() -> None:
+    for name in ("init", "run", "power", "status", "table", "fit", "predict", "report", "export"):
+        shown = subprocess.run(
+            [sys.executable, "-m", "infusionlaw", name, "--help"],
+            capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"},
+        ).stdout  # fmt: skip
+        assert len(shown.splitlines()) <= 24, name
+        (example,) = re.findall(r"Example: infusionlaw (.*)", shown)
+        assert example.split()[0] == name and all(word in shown for word in re.findall("--[a-z-]+", example))
+
+
+def test_the_version_is_told() -> None:
+    assert infusionlaw("--version").stdout == f"infusionlaw {__version__}\n"
+
+
+def test_a_runner_is_found_by_its_name(tmp_path) -> None:
+    info = tmp_path / "other-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[infusionlaw.runners]\nfake = fakelab:FakeLab\nbroken = no_such_package:Lab\n"
+    )
+    paths = [str(tmp_path), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    study = tmp_path / "s.toml"
+    study.write_text('name = "s"\n[design]\nsizes = ["14k"]\ntokens = ["1.5M"]\nshares = ["30%", 0.6]\nseeds = [1]\n')
+
+    def run(*more):
+        command = [sys.executable, "-m", "infusionlaw", "run", str(study), "--out", str(tmp_path / "out"), *more]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+    unknown = run("--runner", "fakes")
+    assert unknown.returncode == 2 and 'no runner is named "fakes"; did you mean "fake"?' in unknown.stderr
+    lacking = run("--runner", "broken")
+    assert lacking.returncode == 2 and "this command needs no_such_package" in lacking.stderr
+    assert lacking.stderr.count("\n") == 1
+    study.write_text(study.read_text() + '[training]\nrunner = "fake"\n')
+    assert run().returncode == 0
+    assert len(list((tmp_path / "out" / "runs").iterdir())) == 3
 
 
 def test_a_bad_table_is_one_sentence_and_status_two(tmp_path) -> None:

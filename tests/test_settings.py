@@ -35,7 +35,7 @@ def test_an_existing_file_is_never_overwritten(study) -> None:
         ("block = 128", 'block = "x"', "\"training.block\" is 'x'"),
         ("shares = [0.1", "shares = [1.0", '"design.shares.0" is 1.0: input should be less than 1'),
         ("sizes = [14_000, 28_000, 55_000]", "sizes = 14_000", "should be a list, such as [1, 2]"),
-        ("token counts = [1_500_000]", "", '"token counts" is missing in [design]; add it'),
+        ("tokens = [1_500_000]", "", '"tokens" is missing in [design]; add it'),
         ("[law]", "[law", "not valid TOML"),
         ("sizes = [14_000, 28_000, 55_000]", "sizes = []", '"design.sizes" is empty; give at least one'),
         ("seeds = [1, 2]", "seeds = []", '"design.seeds" is empty'),
@@ -68,3 +68,12 @@ def test_a_missing_file_says_how_to_make_one(tmp_path) -> None:
 def test_settings_are_frozen(study) -> None:
     with pytest.raises(ValueError, match="frozen"):
         read_study_file(study).name = "other"  # type: ignore[misc]
+
+
+def test_numbers_are_read_as_people_write_them(study) -> None:
+    text = study.read_text().replace("sizes = [14_000, 28_000, 55_000]", 'sizes = ["14k", 28e3, "0.055M"]')
+    text = text.replace("tokens = [1_500_000]", 'tokens = ["1.5M"]').replace("[0.1, 0.35", '["10%", 0.35')
+    study.write_text(text.replace("max_exposures = 5000", 'max_exposures = "5k"'))
+    file = read_study_file(study)
+    assert file.design.sizes == (14_000, 28_000, 55_000) and file.design.tokens == (1_500_000,)
+    assert file.design.shares[0] == 0.1 and file.infusion.max_exposures == 5000

@@ -20,6 +20,22 @@ def points_text(points: Sequence[Point]) -> str:
     return aligned([header, *(point_cells(point) for point in points)]) if points else "no points"
 
 
+def reasons_text(points: Sequence[Point]) -> str:
+    """Why points have their statuses, a line for each kind, status and reason, with the places it is true of."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for point in points:
+        if point.note:
+            where = f"{number(point.size)} at {number(point.tokens)}"
+            places.setdefault((point.kind, point.status, point.note), []).append(where)
+    return "\n".join(f"{kind} {status} ({_some(at)}): {note}" for (kind, status, note), at in places.items())
+
+
+def _some(places: Sequence[str], most: int = 4) -> str:
+    """The first few places, and how many more there are."""
+    more = len(places) - most
+    return listed([*places[:most], f"{more} more"] if more > 1 else places)
+
+
 def point_cells(point: Point) -> tuple[str, ...]:
     """One point as the cells of a table: kind, size, tokens, status, share, exposures."""
     where = (number(point.size), number(point.tokens))

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from infusionlaw.errors import InputError
+from infusionlaw.quantities import written_number
 from infusionlaw.runs.outcomes import outcomes
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
@@ -21,10 +22,7 @@ LARGEST = 1e20
 # Fewer parameters or tokens than this are millions or billions without their sign.
 LEAST = 1000
 _AT_LEAST = {"size": "parameters", "total_size": "parameters", "tokens": "tokens"}
-_POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
-_NUMBER = re.compile(r"([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbt%]?)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?![+-]?[1-9]\d{0,2}(,\d{3})+$)[+-]?\d*,\d+")
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
 
 def _is_part_of_one(column: str) -> bool:
@@ -95,18 +93,7 @@ def _number(column: str, raw: Any, label: str) -> float:
 
 
 def _written(column: str, text: str) -> float | None:
-    text = text.strip()
-    if column in _COUNTS and _THOUSANDS.fullmatch(text):
-        text = text.replace(",", "")
-    match = _NUMBER.fullmatch(text)
-    if not match:
-        return None
-    digits, unit = match.group(1), match.group(2).casefold()
-    if not unit:
-        return float(digits)
-    if unit == "%":
-        return float(f"{digits}e-2") if _is_part_of_one(column) else None
-    return float(f"{digits}e{_POWERS[unit]}") if column in _COUNTS else None
+    return written_number(text, count=column in _COUNTS, part=_is_part_of_one(column))
 
 
 def _out_of_range(column: str, number: float) -> str | None:
