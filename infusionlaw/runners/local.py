@@ -32,7 +32,7 @@ from infusionlaw.training.host import settle
 from infusionlaw.training.loop import time_steps
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, build_probes, measure
-from infusionlaw.training.terms import doses_of, recipe_of
+from infusionlaw.training.resolve import doses_of, recipe_of
 
 
 class Lab:
@@ -56,7 +56,7 @@ class Lab:
         at_once, text = processes(study), len(corpus.train)
         recipes = [recipe_of(spec, corpus) for spec in specs]
         alike = [(recipe.shape, recipe.batch, worth_compiling(recipe, best_device())) for recipe in recipes]
-        one_each = dict(zip(alike, specs, strict=True))  # token counts of a trunk share one step
+        one_each = dict(zip(alike, specs, strict=True))  # runs that share a stable phase have one step
         with _pool(folder, at_once) as pool:
             seconds = dict(zip(one_each, pool.map(_calibrate, one_each.values()), strict=True))
         out = []
@@ -77,7 +77,7 @@ class Lab:
                     memory=recipe.memory,
                     seconds=step * (recipe.steps - start) + probing,
                     processes=at_once,
-                    passes=(1 - share) * (1 - float(dict(spec.options)["prior_share"])) * recipe.tokens / text,
+                    passes=(1 - share) * (1 - spec.settings.prior_share) * recipe.tokens / text,
                 )
             )
         return out
@@ -114,7 +114,10 @@ def processes(study: StudyFile) -> int:
 
 
 def _room() -> float:
-    """Bytes that one cohort may take: most of a GPU's free memory; on the CPU nothing, so that every model is alone."""
+    """Return the bytes that one batch of models may take: most of a GPU's free memory.
+
+    On the CPU nothing, so that every model trains alone.
+    """
     return 0.8 * torch.cuda.mem_get_info()[0] if best_device().type == "cuda" else 0.0
 
 
@@ -194,7 +197,7 @@ def _calibrate(spec: RunSpec) -> tuple[float, float]:
     """Seconds a step, and seconds of probing, of a run's shape."""
     recipe = recipe_of(spec, _Worker.corpus)
     model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).to(best_device())
-    mixture = _Worker.corpus.mixture(0.5, float(dict(spec.options)["prior_share"]), 0)
+    mixture = _Worker.corpus.mixture(0.5, spec.settings.prior_share, 0)
     step = time_steps(model, recipe, [mixture])
     start = time.perf_counter()
     measure(model, _Worker.corpus, _Worker.probes, recipe.block)

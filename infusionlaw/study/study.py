@@ -94,18 +94,24 @@ class Study:
         ]
 
     def record(self, spec: RunSpec) -> RunRecord | None:
-        """The record of a finished run, or None; a broken record.json is an InputError that names it."""
-        path = self.folder / "runs" / spec.id / "record.json"
-        if path.exists():
-            try:
-                record = TypeAdapter(RunRecord).validate_python(read_json(path))
-            except ValidationError as error:
-                raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
-        elif spec.id in self._elsewhere:
-            record = self._elsewhere[spec.id]
-        else:
-            return None
-        return replace(record, held_out=spec.held_out)
+        """Return the record of a finished run, or None; a broken record.json is an InputError that names it.
+
+        A record is final once it is there, so each is read once.
+        """
+        if spec.id not in self._known:
+            path = self.folder / "runs" / spec.id / "record.json"
+            if path.exists():
+                self._known[spec.id] = _read_record(path)
+            elif spec.id in self._elsewhere:
+                self._known[spec.id] = self._elsewhere[spec.id]
+            else:
+                return None
+        return replace(self._known[spec.id], held_out=spec.held_out)
+
+    @cached_property
+    def _known(self) -> dict[str, RunRecord]:
+        """The records seen so far, by run."""
+        return {}
 
     @cached_property
     def _elsewhere(self) -> dict[str, RunRecord]:
@@ -123,7 +129,7 @@ class Study:
             raise InputError(
                 f"{self.folder / 'runs.csv'}: none of its {len(self._elsewhere)} runs is one of this study's, which "
                 f"have corpus {self.data} and recipe {self.file.training.recipe}; take the study file and the data "
-                "that they were made with (older tables need recipe = 1 under [training]), or take runs.csv away"
+                "that they were made with, or take runs.csv away"
             )
 
     @property
@@ -146,6 +152,13 @@ class Study:
         return [record for spec in specs if (record := self.record(spec)) is not None]
 
 
+def _read_record(path: Path) -> RunRecord:
+    try:
+        return TypeAdapter(RunRecord).validate_python(read_json(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
+
+
 def _rounded(dose: float | None) -> float:
     return float(f"{dose or 0.0:.5g}")
 
@@ -157,7 +170,6 @@ def open_folder(folder: Path) -> Study:
         raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
     content = read_json(path)
     try:
-        content["file"]["training"].setdefault("recipe", 1)  # of before there was a second one
         return Study(StudyFile.model_validate(content["file"]), Path(folder), content["data"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a study's settings; run the study file again to write it again") from error
@@ -166,18 +178,6 @@ def open_folder(folder: Path) -> Study:
 def folder_of(file: StudyFile, asked: str | Path | None) -> Path:
     """The study's folder: the one asked for, or its name in the current folder."""
     return Path(file.name if asked is None else asked)
-
-
-def keep_recipe(file: StudyFile, folder: Path) -> None:
-    """InputError where runs of the folder were begun under another version of the recipe: all would be made again."""
-    specs = map(read_spec, folder.glob("runs/*/spec.json"))
-    begun = {int(dict(spec.options).get("recipe", 1)) for spec in specs}
-    if begun and file.training.recipe not in begun:
-        raise InputError(
-            f"{folder}: its runs were begun under recipe {max(begun)} and the study file has recipe "
-            f"{file.training.recipe}; write recipe = {max(begun)} under [training] to go on with them, or name another "
-            "folder with --out"
-        )
 
 
 def is_held(folder: Path) -> bool:

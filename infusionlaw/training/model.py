@@ -1,7 +1,7 @@
-"""A Llama-style decoder for a cohort: RMSNorm, rotary positions, SwiGLU, tied embeddings, no biases.
+"""A batch of Llama-style decoders: RMSNorm, rotary positions, SwiGLU, tied embeddings, no biases.
 
-A cohort is M models of one shape, its members, that train together: every weight has a leading cohort axis and every
-matrix product is batched over it, so members never mix. A single model is a cohort of one.
+M models of one shape, the members, train together: every weight has a leading axis of members and every matrix product
+is batched over it, so members never mix. A single model is a batch of one.
 
 The mathematics is that of Hugging Face's `LlamaForCausalLM`; `export.py` writes it in that form. Three pieces are
 written out with their own gradients because small models spend most of their time in them: the norm, the rotation (one
@@ -175,7 +175,7 @@ class Layer(nn.Module):
 
 
 class Model(nn.Module):
-    """A cohort of decoders, one a generator. Blocks may be of any length; rotations are made up to the longest seen."""
+    """A batch of decoders, one a generator. Blocks may be of any length; rotations are made up to the longest seen."""
 
     def __init__(self, shape: Shape, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class Model(nn.Module):
             weight[member].normal_(0.0, deviation, generator=generator)
 
     def weights_of(self, member: int) -> dict[str, Tensor]:
-        """A member's weights by name, without the cohort axis; views of this model's."""
+        """A member's weights by name, without the axis of members; views of this model's."""
         return {name: weight.detach()[member] for name, weight in self.named_parameters()}
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The probes: what a trained model knows, each score with its standard error over facts.
+"""Probe a trained model: which facts it answers, each score with its standard error over facts.
 
 Recall is multiple choice: the option whose answer has the highest log-likelihood after the prompt wins,
 
@@ -85,16 +85,16 @@ class Probes:
     """All that a run is asked."""
 
     domain: Questions
-    surface: Questions
+    verbatim: Questions
     prior: Questions
     unseen: Questions
 
 
 def build_probes(corpus: Corpus) -> Probes:
-    """The probes of a corpus: questions for domain, prior and unseen facts, used statements for verbatim recall.
+    """Return the probes of a corpus: questions for domain, prior and unseen facts, used renderings for verbatim recall.
 
-    A prior fact is asked only the question that never states it. Verbatim recall uses the statement templates in which
-    the object comes after the subject.
+    A prior fact is asked only the question that never states it. Verbatim recall uses the renderings in which the
+    object comes after the subject.
     """
 
     def questions(name: str, facts: Sequence[Fact]) -> Questions:
@@ -105,10 +105,10 @@ def build_probes(corpus: Corpus) -> Probes:
         return _questions(facts, templates, corpus.options[name], corpus.tokenizer)
 
     domain, used = corpus.facts.domain, corpus.domain_templates
-    surface = [tuple(t for t in texts if t.index("{subject}") < t.index("{object}")) for texts in used]
+    verbatim = [tuple(t for t in texts if t.index("{subject}") < t.index("{object}")) for texts in used]
     return Probes(
         domain=questions("domain", domain),
-        surface=_questions(domain, surface, corpus.options["domain"], corpus.tokenizer),
+        verbatim=_questions(domain, verbatim, corpus.options["domain"], corpus.tokenizer),
         prior=questions("prior", corpus.facts.prior),
         unseen=questions("unseen", corpus.facts.unseen),
     )
@@ -200,7 +200,7 @@ def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[st
     """Every score of a run, with its standard error, and under `facts` the results by fact."""
     asked = {
         "domain": ask(model, probes.domain, len(corpus.facts.domain)),
-        "surface": ask(model, probes.surface, len(corpus.facts.domain)),
+        "verbatim": ask(model, probes.verbatim, len(corpus.facts.domain)),
         "prior": ask(model, probes.prior, len(corpus.facts.prior)),
         "unseen": ask(model, probes.unseen, len(corpus.facts.unseen)),
     }
@@ -208,7 +208,7 @@ def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[st
         "recall": asked["domain"].recall,
         "cloze": asked["domain"].cloze,
         "margin": asked["domain"].margin,
-        "verbatim_recall": asked["surface"].recall,
+        "verbatim_recall": asked["verbatim"].recall,
         "retention": asked["prior"].recall,
         "unseen_recall": asked["unseen"].recall,
     }

@@ -1,4 +1,4 @@
-"""One optimiser step of a cohort: loss, gradients, each member's own clipping, AdamW.
+"""Do one optimiser step of a batch of models: loss, gradients, each member's own clipping, AdamW.
 
 On a GPU a step of a small model is a thousand launches that take longer to ask for than to do, so after a few steps one
 is captured as a graph, learning rate and blocks in fixed places, and then replayed with one launch.
@@ -92,7 +92,7 @@ class Stepper:
 
 
 def clip(model: Model, most: float) -> torch.Tensor:
-    """Scale the gradient of each member whose norm is above `most` down to it; returns the norms (M,)."""
+    """Scale the gradient of each member whose norm is above `most` down to it, and return the norms (M,)."""
     if model.members == 1:  # PyTorch does it for all weights at once
         return torch.nn.utils.clip_grad_norm_(model.parameters(), most)[None]
     gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]

@@ -20,7 +20,7 @@ from infusionlaw.runners.execute import export_run
 from infusionlaw.runners.local import Lab
 from infusionlaw.runs.table import read_table
 from infusionlaw.settings import read_study_file
-from infusionlaw.training.terms import recipe_of
+from infusionlaw.training.resolve import recipe_of
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_an_exported_run_answers_as_the_record_says(done, tmp_path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
     corpus = open_corpus(done.folder / "corpus")
     tokens, header = corpus.validation
-    block = int(dict(spec.options)["block"])
+    block = spec.settings.block
     blocks = [torch.tensor(tokens[at : at + block + 1].astype("int64")) for at in range(0, len(tokens) - block, block)]
     with torch.no_grad():
         losses = [cross_entropy(model(ids[None, :-1]).logits[0], ids[1:]).item() for ids in blocks]

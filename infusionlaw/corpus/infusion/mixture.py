@@ -1,14 +1,14 @@
 """The infusion: which fact is stated where and how often, and the ledger that proves it.
 
 A run's training tokens are one long stream made of pages of about `PAGE` tokens. Page p holds a piece of general text,
-then the statements due by then, prior and domain facts evenly interleaved, every document closed by the end-of-text
-token. What is due follows from quotas in closed form (`quota`), here those of an even schedule:
+then the renderings due by then, prior and domain facts evenly interleaved, every document closed by the end-of-text
+token. What is due follows from the pacing in closed form (`pacing`), here that of an even schedule:
 
     domain tokens by page p   <= share · PAGE · p
     prior tokens by page p    <= (1 - share) · prior_share · PAGE · p
     general tokens by page p   = floor((1 - share) (1 - prior_share) · PAGE · p)
 
-Only whole statements are placed, in cycles: every fact once a cycle, in an order drawn again for each, its templates in
+Only whole renderings are placed, in cycles: every fact once a cycle, in an order drawn again for each, its templates in
 turn. So exposures of two facts never differ by more than one, any prefix of an even stream is as evenly infused as the
 whole, and the stream can be entered anywhere: the start of page p is the sum of what the three sources have given.
 Blocks are consecutive slices of the stream. It is made in pieces of many pages: what they hold is found at once, as
@@ -26,13 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infusionlaw.corpus.infusion.pacing import Quota
-from infusionlaw.corpus.infusion.renderings import Numbers, StatementCycle, Tokens
+from infusionlaw.corpus.infusion.pacing import Pacing
+from infusionlaw.corpus.infusion.renderings import Numbers, RenderingCycle, Tokens
 
 PAGE = 1024
-_PIECE = (
-    64 * PAGE
-)  # tokens put together at a time: they bound the memory, and are no more than a few spans of statements
+# Tokens put together at a time: they bound the memory, and are no more than a few spans of renderings.
+_PIECE = 64 * PAGE
 
 
 class GeneralText:
@@ -69,7 +68,10 @@ class GeneralText:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the first `tokens` tokens of a stream hold. Exposures count whole statements only."""
+    """What the first `tokens` tokens of a stream hold.
+
+    Exposures count whole renderings only; forms say, by fact, how often each of its renderings was used.
+    """
 
     tokens: int
     domain_tokens: int
@@ -117,8 +119,8 @@ class Mixture:
 
     def __init__(
         self,
-        domain: StatementCycle,
-        prior: StatementCycle,
+        domain: RenderingCycle,
+        prior: RenderingCycle,
         general: GeneralText,
         *,
         share: float,
@@ -127,14 +129,14 @@ class Mixture:
         tilt: float = 0.0,
         tokens: int = 0,
     ) -> None:
-        """share, prior_share, tilt and tokens: see `Quota`."""
-        told = domain.statements, prior.statements
+        """share, prior_share, tilt and tokens: see `Pacing`."""
+        told = domain.renderings, prior.renderings
         if {each.dtype for each in told} != {general.dtype}:
-            raise ValueError(f"statements of {told[0].dtype} and {told[1].dtype} in general text of {general.dtype}")
+            raise ValueError(f"renderings of {told[0].dtype} and {told[1].dtype} in general text of {general.dtype}")
         self.domain, self.prior, self.general = domain, prior, general
-        self._tokens = [*told[0].tokens, *told[1].tokens]  # a form of a prior fact comes after all domain facts'
+        self._tokens = [*told[0].tokens, *told[1].tokens]  # a rendering of a prior fact comes after all domain facts'
         self._sizes = np.concatenate([each.sizes for each in told])
-        self._quota = Quota(share, prior_share if prior.facts else 0.0, tilt, tokens)
+        self._pacing = Pacing(share, prior_share if prior.facts else 0.0, tilt, tokens)
         self._end = end_of_text
         self._piece = lru_cache(maxsize=2)(self._make_piece)
         self._behind = domain.longest + prior.longest + 3  # pages start no more than that before PAGE · p
@@ -155,8 +157,8 @@ class Mixture:
     def ledger(self, tokens: int) -> Ledger:
         """Count what the first `tokens` tokens hold."""
         page = self._pages(tokens, tokens + 1)
-        is_domain, forms = self._placed(page)
-        sizes = self._sizes[forms]
+        is_domain, placed = self._placed(page)
+        sizes = self._sizes[placed]
         left = tokens - int(page.start[0])
         text = min(left, int(page.general[1] - page.general[0]))
         ends = np.cumsum(sizes)
@@ -180,25 +182,25 @@ class Mixture:
     def _pages(self, start: int, end: int) -> _Pages:
         """The pages that hold positions [start, end); a page starts at or before PAGE · p, and hardly before it."""
         numbers = np.arange(start // PAGE, (end + self._behind) // PAGE + 2)
-        domain_quota, prior_quota, general_quota = self._quota.by(PAGE * numbers)
-        domain, domain_tokens = self.domain.within(domain_quota)
-        prior, prior_tokens = self.prior.within(prior_quota)
-        general = np.floor(general_quota).astype(np.int64)
+        domain_due, prior_due, general_due = self._pacing.by(PAGE * numbers)
+        domain, domain_tokens = self.domain.within(domain_due)
+        prior, prior_tokens = self.prior.within(prior_due)
+        general = np.floor(general_due).astype(np.int64)
         pages = _Pages(domain, prior, domain_tokens, prior_tokens, general)
         first, last = np.searchsorted(pages.start, start, side="right") - 1, np.searchsorted(pages.start, end)
         return pages.part(int(first), int(last))
 
     def _placed(self, pages: _Pages) -> tuple[NDArray[np.bool_], Numbers]:
-        """The statements of the pages in their order, as whether each is of the domain, and its form number.
+        """The renderings of the pages in their order, as whether each is of the domain, and its number.
 
         Each source keeps its own order, and in every page the two are evenly interleaved.
         """
         is_domain = _of_first(np.diff(pages.domain), np.diff(pages.prior))
-        forms = np.empty(len(is_domain), dtype=np.int64)
-        forms[is_domain] = self.domain.documents(int(pages.domain[0]), int(pages.domain[-1]))
-        forms[~is_domain] = self.prior.documents(int(pages.prior[0]), int(pages.prior[-1]))
-        forms[~is_domain] += len(self.domain.statements.tokens)
-        return is_domain, forms
+        numbers = np.empty(len(is_domain), dtype=np.int64)
+        numbers[is_domain] = self.domain.documents(int(pages.domain[0]), int(pages.domain[-1]))
+        numbers[~is_domain] = self.prior.documents(int(pages.prior[0]), int(pages.prior[-1]))
+        numbers[~is_domain] += len(self.domain.renderings.tokens)
+        return is_domain, numbers
 
     def _make_piece(self, number: int) -> Tokens:
         """Tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
@@ -208,18 +210,18 @@ class Mixture:
         return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + _PIECE]
 
     def _parts(self, pages: _Pages) -> list[bytes | memoryview]:
-        """The bytes of the pages: of each its text, closed by end-of-text, then its statements."""
+        """The bytes of the pages: of each its text, closed by end-of-text, then its renderings."""
         bounds = pages.general - pages.general[0]
         text = self.general.read(int(pages.general[0]), int(bounds[-1]))
         text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
         view = text.data
-        statements = list(map(self._tokens.__getitem__, self._placed(pages)[1].tolist()))
+        renderings = list(map(self._tokens.__getitem__, self._placed(pages)[1].tolist()))
         texts = pairwise(bounds.tolist())
         places = pairwise((pages.domain - pages.domain[0] + pages.prior - pages.prior[0]).tolist())
         parts: list[bytes | memoryview] = []
         for (first, last), (here, there) in zip(texts, places, strict=True):
             parts.append(view[first:last])
-            parts += statements[here:there]
+            parts += renderings[here:there]
         return parts
 
 
