@@ -63,7 +63,10 @@ class Corpus:
     def mixture(
         self, share: float, prior_share: float, seed: int, *, questions: bool = True, tilt: float = 0.0, tokens: int = 0
     ) -> Mixture:
-        """The token stream of a run. questions: whether prior facts are stated in questions too; tilt: see `Pacing`."""
+        """Return the token stream of a run.
+
+        questions: whether prior facts are stated in questions too; tilt: see `Pacing`.
+        """
         return Mixture(
             RenderingCycle(self._domain, [seed, 1]),
             RenderingCycle(self._prior if questions else self._plain_prior, [seed, 2]),
@@ -82,8 +85,10 @@ class Corpus:
         return [list(self.templates[fact.relation].statements[stated]) for fact in self.facts.domain]
 
     def prior_templates(self, questions: bool = True) -> list[list[str]]:
-        """By prior fact, the templates that state it: statements and questions in turn, less the question it is
-        probed with; or statements only."""
+        """Return, by prior fact, the templates that state it.
+
+        They are statements and questions in turn, without the question it is probed with; or statements only.
+        """
         out = []
         for index, fact in enumerate(self.facts.prior):
             forms = self.templates[fact.relation]
@@ -112,12 +117,12 @@ class Corpus:
 
 
 def probed_questions(index: int, questions: tuple[str, ...]) -> tuple[str, ...]:
-    """The questions prior fact number `index` is probed with: one that never states it (its only one, if so few)."""
+    """Return the questions that prior fact number `index` is probed with: one that never states it, or its only one."""
     return (questions[index % len(questions)],)
 
 
 def _in_turn(statements: Iterable[str], questions: Iterable[str]) -> list[str]:
-    """Statement, question, statement, question …, as long as it takes to use all of both equally often."""
+    """Alternate statements and questions until all of both are used equally often."""
     first, second = list(statements), list(questions)
     rounds = int(np.lcm(len(first), len(second)))
     return [text for i in range(rounds) for text in (first[i % len(first)], second[i % len(second)])]

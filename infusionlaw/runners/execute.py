@@ -31,7 +31,7 @@ SCORES = ("recall", "cloze", "margin", "verbatim_recall", "retention", "unseen_r
 
 
 def best_device() -> torch.device:
-    """The GPU when there is one, else the CPU."""
+    """Return the GPU when there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -74,7 +74,7 @@ def execute_together(
 
 
 def _probed(model: Model, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """The scores of one model, written beside its weights."""
+    """Measure one model, write the scores beside its weights and return them."""
     scores = measure(model, corpus, probes, recipe.block)
     write_json(folder / "probes.json", scores)
     with atomic_path(folder / "model.safetensors") as part:
@@ -104,7 +104,7 @@ def _record(
 
 
 def ledger_json(ledger: Ledger, corpus: Corpus, questions: bool = True) -> dict[str, Any]:
-    """The ledger in names: tokens by source, exposures by fact, renderings by template.
+    """Return the ledger in names: tokens by source, exposures by fact, renderings by template.
 
     questions: whether prior facts were stated in questions too.
     """

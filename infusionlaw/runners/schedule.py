@@ -46,7 +46,7 @@ def starts(specs: Sequence[RunSpec], corpus: Corpus) -> list[int]:
 
 
 def _chains(specs: Sequence[RunSpec], corpus: Corpus) -> dict[str, list[RunSpec]]:
-    """Runs by stable phase, in order of their token counts; a run on its own is a chain of one, under its own id."""
+    """Group runs by stable phase, in order of their token counts; a run on its own is alone under its own id."""
     chains: dict[str, list[RunSpec]] = {}
     for spec in specs:
         chains.setdefault(stable_phase_of(spec, corpus) or spec.id, []).append(spec)

@@ -1,14 +1,13 @@
-"""Designs: from a study file to the runs it asks for. Pure functions, no files, no torch."""
+"""Turn a study file into the runs it asks for. Pure functions, no files, no torch."""
 
 from infusionlaw.runs.record import RunSettings, RunSpec
 from infusionlaw.settings import StudyFile
 
 
 def grid(study: StudyFile, data: str) -> list[RunSpec]:
-    """Every size × token count × dose × seed of [design], dose 0 included, sorted in that order. `data` is the corpus
-    id.
+    """Return every size × token count × dose × seed of [design], dose 0 included, sorted in that order.
 
-    The doses of `once` have the first seed only.
+    `data` is the corpus id. The doses of `once` have the first seed only.
     """
     design = study.design
     doses = design.shares or design.exposures

@@ -1,4 +1,4 @@
-"""A study: a study file and a folder; which runs it asks for, which are done, which are missing.
+"""Track a study in its folder: which runs its file asks for, which are done, which are missing.
 
 The folder is the only state. A run is done when its `record.json` is there, or its row in `runs.csv`: the table of runs
 that were done elsewhere. One process at a time may write a study.
@@ -43,7 +43,7 @@ class Study:
         return opening(self.file, self.data) if self.searches else grid(self.file, self.data)
 
     def rounds(self) -> Iterator[list[RunSpec]]:
-        """The runs that the law is fitted to, in rounds; make those of one before asking for the next."""
+        """Yield the runs that the law is fitted to, in rounds; make those of one before asking for the next."""
         if not self.searches:
             yield grid(self.file, self.data)
             return
@@ -72,7 +72,7 @@ class Study:
         return self.folder / "predictions" / f"{table_hash(self.records(self.fitted))[:12]}.json"
 
     def _looked_at(self, held: Sequence[RunSpec]) -> list[RunSpec]:
-        """The runs of the held-out targets at the doses that the prediction looks at, once it is written.
+        """Return the runs of the held-out targets at the doses that the prediction looks at, once it is written.
 
         Only if they are asked for, and none that is there already or states a fact less than once or too often.
         """
@@ -115,7 +115,7 @@ class Study:
 
     @cached_property
     def _elsewhere(self) -> dict[str, RunRecord]:
-        """By run the rows of `runs.csv`; InputError when one names no run."""
+        """Rows of `runs.csv` by run; InputError when one names no run."""
         path = self.folder / "runs.csv"
         rows = read_table(path) if path.exists() else []
         for number, row in enumerate(rows, start=1):
@@ -124,7 +124,7 @@ class Study:
         return {row.run: row for row in rows}
 
     def check_elsewhere(self, asked: Sequence[RunSpec]) -> None:
-        """InputError where `runs.csv` holds none of the runs asked for: whoever put it there means to go on from it."""
+        """Refuse a `runs.csv` that holds none of the runs asked for: whoever put it there means to go on from it."""
         if self._elsewhere and not any(spec.id in self._elsewhere for spec in asked):
             raise InputError(
                 f"{self.folder / 'runs.csv'}: none of its {len(self._elsewhere)} runs is one of this study's, which "
@@ -144,11 +144,11 @@ class Study:
         return self.records([*self.fitted, *self.held_out])
 
     def missing(self, specs: Sequence[RunSpec]) -> list[RunSpec]:
-        """Those runs that have no record yet."""
+        """Return those runs that have no record yet."""
         return [spec for spec in specs if self.record(spec) is None]
 
     def records(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
-        """The records there are, in the order of the specs."""
+        """Return the records there are, in the order of the specs."""
         return [record for spec in specs if (record := self.record(spec)) is not None]
 
 
@@ -164,7 +164,7 @@ def _rounded(dose: float | None) -> float:
 
 
 def open_folder(folder: Path) -> Study:
-    """The study that a folder holds; InputError when it is none."""
+    """Return the study that a folder holds; InputError when it is none."""
     path = Path(folder) / "study.json"
     if not path.exists():
         raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
@@ -176,7 +176,7 @@ def open_folder(folder: Path) -> Study:
 
 
 def folder_of(file: StudyFile, asked: str | Path | None) -> Path:
-    """The study's folder: the one asked for, or its name in the current folder."""
+    """Return the study's folder: the one asked for, or its name in the current folder."""
     return Path(file.name if asked is None else asked)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: weights and AdamW moments as safetensors, and a `checkpoint.json` that names the file, last.
+"""Save and load checkpoints: weights and AdamW moments as safetensors, then a `checkpoint.json` that names the file.
 
 Models that train in a batch keep one each, in their own folders, so that their runs can go on together or apart. The
 folder of a stable phase has one too, of where the longest of its runs so far began to decay; longer runs go on from it.
@@ -76,6 +76,6 @@ def _load(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def remove(folder: Path) -> None:
-    """Drop what only an unfinished run needs."""
+    """Remove what only an unfinished run needs."""
     for path in [folder / "checkpoint.json", *folder.glob("checkpoint-*.safetensors")]:
         path.unlink(missing_ok=True)

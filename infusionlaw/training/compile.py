@@ -52,10 +52,10 @@ def compile_if_worth(model: Model, recipe: Recipe) -> None:
 
 
 def compile_layers(model: Model, batch: int, block: int) -> bool:
-    """Compile what `model.loss` does with a piece of such a batch (`piece_of`), and say whether it could be done.
+    """Compile what `model.loss` does with a piece of such a batch (`piece_of`), and return whether that worked.
 
-    It is done by one forward and backward pass here, so that a missing compiler, a broken one or a full disk shows now;
-    the model is then left interpreted.
+    One forward and backward pass compiles it here, so that a missing compiler, a broken one or a full disk shows now.
+    The model then stays interpreted.
     """
     try:
         _keep_code()
@@ -83,16 +83,16 @@ def _options(device: torch.device) -> dict[str, Any] | None:
 
 
 def piece_of(batch: int, block: int) -> int:
-    """Blocks of a batch that a step takes at a time: the most up to PIECE tokens that divide it.
+    """Return how many blocks of a batch a step takes at a time: the most up to PIECE tokens that divide the batch.
 
-    All of them, if those would be fewer than half of PIECE.
+    Where that is less than half of PIECE, it takes all of them.
     """
     piece = max((n for n in range(1, batch + 1) if batch % n == 0 and n * block <= PIECE), default=batch)
     return piece if piece * block >= PIECE // 2 else batch
 
 
 def _keep_code() -> None:
-    """Have generated code kept in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR says where.
+    """Keep generated code in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR names another.
 
     OSError when there is no C++ compiler under the name by which PyTorch calls it.
     """
@@ -105,7 +105,7 @@ def _keep_code() -> None:
 
 
 def _forget_other_shapes(wanted: list[object]) -> None:
-    """PyTorch keeps a few shapes of one function and then gives up, so only the latest is kept."""
+    """Reset the compiler for a new shape: PyTorch keeps a few shapes of one function and then gives up."""
     if _latest != wanted:
         torch.compiler.reset()
         _latest[:] = wanted

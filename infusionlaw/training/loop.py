@@ -42,7 +42,7 @@ def train(
     stable: Sequence[Path] = (),
     on_progress: Callable[[int], None] = lambda step: None,
 ) -> list[Status]:
-    """Train the members in place, from their folders' checkpoints if they have one, and say how each ended.
+    """Train the members in place, from their folders' checkpoints if they have one, and return how each ended.
 
     stable: the folder of each member's stable phase. A member begins where a shorter run of the same phase began to
     decay, and leaves a checkpoint there where it begins to decay itself. checkpoint_every: steps, of which some are
@@ -112,7 +112,7 @@ def _leave(
 
 
 class _Metrics:
-    """`metrics.jsonl`, one line every REPORT_EVERY steps; from those of `origin`, lines past the checkpoint dropped."""
+    """Lines of `metrics.jsonl`, one every REPORT_EVERY steps, on from those of `origin` up to the checkpoint."""
 
     def __init__(self, origin: Path, start: int) -> None:
         path = origin / "metrics.jsonl"

@@ -131,14 +131,16 @@ class Recipe:
 
     @property
     def memory(self) -> int:
-        """Bytes of weights, gradients and two moments in fp32, and activations of one step (about 34 d + 4 f a layer
-        and token, and the logits twice)."""
+        """Bytes that training holds: weights, gradients and two moments in fp32, and the activations of one step.
+
+        Activations are about 34 d + 4 f a layer and token, and the logits twice.
+        """
         shape = self.shape
         per_token = shape.layers * (34 * shape.d_model + 4 * shape.d_ff) + 2 * shape.vocabulary
         return 16 * shape.total_size + 4 * per_token * self.batch * self.block
 
     def learning_rate_at(self, step: int) -> float:
-        """Learning rate of step 0, 1, …: warm-up, constant, 1 - sqrt (rule 8)."""
+        """Return the learning rate of step 0, 1, …: warm-up, constant, 1 - sqrt (rule 8)."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         left = self.steps - step

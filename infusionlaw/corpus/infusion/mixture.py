@@ -58,7 +58,7 @@ class GeneralText:
         return self._table.dtype
 
     def read(self, start: int, count: int) -> Tokens:
-        """`count` tokens of the stream from position `start`."""
+        """Return `count` tokens of the stream from position `start`."""
         first, last = start // PAGE, -(-(start + count) // PAGE)
         places = [(self._stride * chunk + self._offset) % self.chunks for chunk in range(first, last)]
         chunks = self._table[np.array(places, dtype=np.int64)]
@@ -110,7 +110,7 @@ class _Pages:
         return self.domain_tokens + self.prior_tokens + self.general
 
     def part(self, first: int, last: int) -> "_Pages":
-        """Pages `first` to `last` - 1 of these."""
+        """Return pages `first` to `last` - 1 of these."""
         return _Pages(*(getattr(self, name)[first : last + 1] for name in self.__dataclass_fields__))
 
 
@@ -130,19 +130,24 @@ class Mixture:
         tokens: int = 0,
     ) -> None:
         """share, prior_share, tilt and tokens: see `Pacing`."""
-        told = domain.renderings, prior.renderings
-        if {each.dtype for each in told} != {general.dtype}:
-            raise ValueError(f"renderings of {told[0].dtype} and {told[1].dtype} in general text of {general.dtype}")
+        sources = domain.renderings, prior.renderings
+        if {each.dtype for each in sources} != {general.dtype}:
+            raise ValueError(
+                f"renderings of {sources[0].dtype} and {sources[1].dtype} in general text of {general.dtype}"
+            )
         self.domain, self.prior, self.general = domain, prior, general
-        self._tokens = [*told[0].tokens, *told[1].tokens]  # a rendering of a prior fact comes after all domain facts'
-        self._sizes = np.concatenate([each.sizes for each in told])
+        self._tokens = [
+            *sources[0].tokens,
+            *sources[1].tokens,
+        ]  # a rendering of a prior fact comes after all domain facts'
+        self._sizes = np.concatenate([each.sizes for each in sources])
         self._pacing = Pacing(share, prior_share if prior.facts else 0.0, tilt, tokens)
         self._end = end_of_text
         self._piece = lru_cache(maxsize=2)(self._make_piece)
         self._behind = domain.longest + prior.longest + 3  # pages start no more than that before PAGE · p
 
     def read(self, start: int, count: int) -> Tokens:
-        """Tokens [start, start + count) of the stream, in the token file's own dtype."""
+        """Return tokens [start, start + count) of the stream, in the token file's own dtype."""
         first, last = start // _PIECE, (start + count - 1) // _PIECE
         pieces = [self._piece(number) for number in range(first, last + 1)]
         pieces[-1] = pieces[-1][: start + count - last * _PIECE]
@@ -150,7 +155,7 @@ class Mixture:
         return np.concatenate(pieces)
 
     def blocks(self, first: int, count: int, block: int) -> Tokens:
-        """Blocks `first` to `first` + `count` - 1 as (count, block + 1): inputs, and targets one token later."""
+        """Return blocks `first` to `first` + `count` - 1 as (count, block + 1): inputs, and targets one token later."""
         tokens = self.read(first * block, count * block + 1)
         return np.lib.stride_tricks.sliding_window_view(tokens, block + 1)[::block]
 
@@ -180,7 +185,7 @@ class Mixture:
         )
 
     def _pages(self, start: int, end: int) -> _Pages:
-        """The pages that hold positions [start, end); a page starts at or before PAGE · p, and hardly before it."""
+        """Return the pages that hold positions [start, end); a page starts at PAGE · p or a little before it."""
         numbers = np.arange(start // PAGE, (end + self._behind) // PAGE + 2)
         domain_due, prior_due, general_due = self._pacing.by(PAGE * numbers)
         domain, domain_tokens = self.domain.within(domain_due)
@@ -191,7 +196,7 @@ class Mixture:
         return pages.part(int(first), int(last))
 
     def _placed(self, pages: _Pages) -> tuple[NDArray[np.bool_], Numbers]:
-        """The renderings of the pages in their order, as whether each is of the domain, and its number.
+        """Return the renderings of the pages in their order, as whether each is of the domain, and its number.
 
         Each source keeps its own order, and in every page the two are evenly interleaved.
         """
@@ -203,14 +208,14 @@ class Mixture:
         return is_domain, numbers
 
     def _make_piece(self, number: int) -> Tokens:
-        """Tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
+        """Return tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
         start = number * _PIECE
         pages = self._pages(start, start + _PIECE)
         skip = start - int(pages.start[0])
         return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + _PIECE]
 
     def _parts(self, pages: _Pages) -> list[bytes | memoryview]:
-        """The bytes of the pages: of each its text, closed by end-of-text, then its renderings."""
+        """Return the bytes of the pages: of each its text, closed by end-of-text, then its renderings."""
         bounds = pages.general - pages.general[0]
         text = self.general.read(int(pages.general[0]), int(bounds[-1]))
         text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
@@ -226,7 +231,7 @@ class Mixture:
 
 
 def _of_first(first: Numbers, second: Numbers) -> NDArray[np.bool_]:
-    """Which documents are of the first of two sources that give `first` and `second` documents to each page.
+    """Return which documents are of the first of two sources that give `first` and `second` documents to each page.
 
     Document i of n stands at (i + 1/2) / n of its page, the first source's ahead where two stand at one place. So
     before it come those j of the other's m with (j + 1/2) / m < (i + 1/2) / n: ceil(((2 i + 1) m - n) / 2 n) of them.

@@ -1,4 +1,4 @@
-"""How many tokens each source may have given by a position of the stream.
+"""Pace the sources of a stream: how many tokens each may have given by a position.
 
 With an even schedule the infused tokens are `share` of any prefix. With a tilted one their odds rise or fall over the
 run, the share of the whole staying what it is: with t = position / D, r the share and b the tilt,
@@ -35,7 +35,7 @@ class Pacing:
     tokens: int = 0
 
     def by(self, positions: Positions) -> tuple[Tokens, Tokens, Tokens]:
-        """Tokens of domain facts, prior facts and general text by each position; they add up to it."""
+        """Return the tokens of domain facts, prior facts and general text by each position; they add up to it."""
         if not self.tilt or self.share in (0, 1):  # there is nothing to move
             kept = 1 - self.share
             rates = self.share, kept * self.prior_share, kept * (1 - self.prior_share)

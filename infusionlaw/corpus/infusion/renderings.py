@@ -65,7 +65,7 @@ class RenderingCycle:
         return self._tokens_per_rendering
 
     def within(self, tokens: NDArray[np.floating]) -> tuple[Numbers, Numbers]:
-        """How many whole documents fit into the first `tokens` tokens of the sequence, and how many tokens they have.
+        """Return how many whole documents fit into the first `tokens` tokens, and how many tokens they have.
 
         tokens: ascending, (n,).
         """
@@ -77,14 +77,14 @@ class RenderingCycle:
         return first + documents, before[documents]
 
     def documents(self, first: int, last: int) -> Numbers:
-        """Rendering numbers of documents `first` to `last` - 1."""
+        """Return the rendering numbers of documents `first` to `last` - 1."""
         if first == last:
             return np.empty(0, dtype=np.int64)
         start, numbers, _ = self._spans(first // self.facts, (last - 1) // self.facts)
         return numbers[first - start : last - start]
 
     def counts(self, documents: int) -> tuple[Numbers, list[Counter[int]]]:
-        """Exposures of each fact, and by fact of each rendering, in the first `documents` documents."""
+        """Return the exposures of each fact, and by fact of each rendering, in the first `documents` documents."""
         cycles, rest = divmod(documents, self.facts) if self.facts else (0, 0)
         exposures = np.full(self.facts, cycles, dtype=np.int64)
         if rest:
@@ -98,7 +98,7 @@ class RenderingCycle:
         return exposures, by_rendering
 
     def _numbers(self, cycle: Numbers) -> Numbers:
-        """Rendering number of each fact in a cycle; (n, facts) for cycles (n, 1)."""
+        """Return the rendering number of each fact in a cycle; (n, facts) for cycles (n, 1)."""
         return self.renderings.first + (self._start + cycle) % self.renderings.counts
 
     def _of_facts_with(self, count: int) -> list[int]:
@@ -107,11 +107,11 @@ class RenderingCycle:
         return [0, *np.cumsum(sizes).tolist()]
 
     def _before(self, cycle: int) -> int:
-        """Tokens of the sequence before a cycle."""
+        """Return the tokens of the sequence before a cycle."""
         return sum(cycle // count * ends[-1] + ends[cycle % count] for count, ends in self._recurring.items())
 
     def _cycle_at(self, token: int) -> int:
-        """The cycle that a token lies in: where the mean has it, or a few away."""
+        """Return the cycle that a token lies in: where the mean has it, or a few away."""
         cycle = int(token / self._tokens_per_cycle)
         while self._before(cycle) > token:
             cycle -= 1
@@ -120,8 +120,10 @@ class RenderingCycle:
         return cycle
 
     def _spans(self, first: int, last: int) -> tuple[int, Numbers, Numbers]:
-        """The spans that hold cycles `first` to `last`: number of their first document, and by document its
-        rendering number and the tokens of the sequence before it."""
+        """Return the spans that hold cycles `first` to `last`.
+
+        The number of their first document, and by document its rendering number and the tokens before it.
+        """
         spans = range(first // self._cycles, last // self._cycles + 1)
         numbers, before = zip(*map(self._span, spans), strict=True)
         return spans[0] * self._cycles * self.facts, _joined(numbers), _joined(before)
