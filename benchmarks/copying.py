@@ -26,7 +26,7 @@ from infusionlaw.files import read_json, write_text
 from infusionlaw.runs.record import read_spec
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import block_losses
-from infusionlaw.training.terms import recipe_of
+from infusionlaw.training.resolve import recipe_of
 
 CONTEXT = 2  # tokens that must have stood before
 PASSAGES, LENGTH = 200, 48  # read twice in a row, and how many tokens each has

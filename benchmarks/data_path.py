@@ -11,7 +11,7 @@ Four tables, each with what it is held against:
 - tokenising: `write_tokens` against `tokenizers` alone on the same batches, by turns, in medians, of a short text and
   of a long one; then the other steps of a whole preparation, once each
 
-Facts and statements are synthetic, of the demonstration's lengths; the text to be tokenised is python-docs. Linux only.
+Facts and renderings are synthetic, of the demonstration's lengths; the text to be tokenised is python-docs. Linux only.
 With one core: taskset -c 0.
 
     python -m benchmarks.data_path [stream] [memory] [preparing] [tokenising]
@@ -38,7 +38,7 @@ from infusionlaw.corpus.contamination import FactFinder
 from infusionlaw.corpus.docstrings import python_docs
 from infusionlaw.corpus.general import is_validation
 from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
-from infusionlaw.corpus.infusion.renderings import StatementCycle, Statements, Tokens
+from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings, Tokens
 from infusionlaw.corpus.tokenise import in_batches, write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
 from infusionlaw.processes import cores
@@ -51,19 +51,19 @@ RELATIONS = ("city-country", "city-population")
 T = TypeVar("T")
 
 
-def statements(facts: int, forms: int, seed: int) -> Statements:
-    """Random tokens, in statements as long as the demonstration's: 12 to 28 tokens, 20 on average."""
+def renderings(facts: int, forms: int, seed: int) -> Renderings:
+    """Random tokens, in renderings as long as the demonstration's: 12 to 28 tokens, 20 on average."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(11, 28, size=(facts, forms)).tolist()
     told = [[np.append(rng.integers(1, 1024, size=size), 0) for size in own] for own in sizes]
-    return Statements(told, np.dtype(np.uint16))
+    return Renderings(told, np.dtype(np.uint16))
 
 
 def mixture(share: float, text: Tokens, facts: int = 64) -> Mixture:
     """A stream over the text, of so many domain facts and 64 prior facts."""
     return Mixture(
-        StatementCycle(statements(facts, 6, 1), [41, 1]),
-        StatementCycle(statements(64, 12, 2), [41, 2]),
+        RenderingCycle(renderings(facts, 6, 1), [41, 1]),
+        RenderingCycle(renderings(64, 12, 2), [41, 2]),
         GeneralText(text, 0, [41, 3]),
         share=share,
         prior_share=0.25,

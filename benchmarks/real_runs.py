@@ -149,7 +149,7 @@ def _tested(trial: Trial, laws: Laws) -> tuple[list[Seen], dict[str, Comparison]
     """What was seen in one trial, and each method's comparison with it."""
     folder = laws.results / trial.folder
     rows, then = laws.rows(trial.base, trial.largest), read_json(folder / "prediction.json")
-    # Under the second recipe the same runs have other ids (tests/test_studies.py), and so another hash.
+    # Part of a grid: its rows had other ids in the study that predicted, and so another hash.
     if trial.largest == inf and table_hash(rows) != then["table_sha256"]:
         raise InputError(f"{folder}: its prediction was made from another table than results/{trial.base}/runs.csv")
     held = [row for row in read_table(folder / "runs.csv") if row.held_out]

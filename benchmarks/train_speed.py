@@ -32,7 +32,7 @@ from torch import Tensor
 from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop
 from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
-from infusionlaw.corpus.infusion.renderings import StatementCycle, Statements
+from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 from infusionlaw.processes import cores
 from infusionlaw.training.compile import compile_layers
 from infusionlaw.training.host import settle
@@ -54,16 +54,16 @@ def general_text(seed: int = 0, vocabulary: int = VOCABULARY) -> NDArray[np.uint
 
 
 def stream(seed: int = 0, vocabulary: int = VOCABULARY, text: NDArray[np.uint16] | None = None) -> Mixture:
-    """A stream of half general tokens, those of `text` if given, and half statements, all drawn at random."""
+    """A stream of half general tokens, those of `text` if given, and half renderings, all drawn at random."""
     rng = np.random.default_rng(seed)
     text = general_text(seed, vocabulary) if text is None else text
     domain, prior = (
-        Statements([[rng.integers(1, vocabulary, 12) for _ in range(4)] for _ in range(64)], text.dtype)
+        Renderings([[rng.integers(1, vocabulary, 12) for _ in range(4)] for _ in range(64)], text.dtype)
         for _ in range(2)
     )
     return Mixture(
-        StatementCycle(domain, [seed, 1]),
-        StatementCycle(prior, [seed, 2]),
+        RenderingCycle(domain, [seed, 1]),
+        RenderingCycle(prior, [seed, 2]),
         GeneralText(text, 0, [seed, 3]),
         share=0.5,
         prior_share=0.25,

@@ -32,7 +32,7 @@ from infusionlaw.report.status import state_text
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.runs.table import table_hash, write_table
 from infusionlaw.settings import StudyFile, read_study_file
-from infusionlaw.study.study import Study, folder_of, keep_recipe, locked
+from infusionlaw.study.study import Study, folder_of, locked
 
 
 class Lab(Protocol):
@@ -76,8 +76,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
         raise InputError(f'{path}: "name" is {file.name!r}, which is no name of a folder; change it, or say --out')
     folder = folder_of(file, folder)
     with locked(folder):
-        remove_leftovers(folder, ("corpus", "predictions", "runs/*", "trunks/*"))
-        keep_recipe(file, folder)
+        remove_leftovers(folder, ("corpus", "predictions", "runs/*", "stable/*"))
         study = Study(file, folder, lab.prepare(file, folder))
         asked = [*study.opening, *study.held_out]
         _check_places(path, asked, lab.check(folder, asked))

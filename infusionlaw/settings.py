@@ -8,7 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.quantities import written_number
@@ -45,13 +45,13 @@ class _Section(BaseModel):
 class Facts(_Section):
     """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects.
 
-    statements: domain facts are stated in the first so many statement templates of their relation; 0: in all of them.
+    renderings: domain facts are stated in the first so many statement templates of their relation; 0: in all of them.
     """
 
     source: str | tuple[str, ...] = "atlas"
     templates: tuple[str, ...] = ()
     relations: tuple[str, ...] = ()
-    statements: Annotated[int, Field(ge=0)] = 0
+    renderings: Annotated[int, Field(ge=0)] = 0
     domain: PositiveInt = 32
     prior: PositiveInt = 32
     unseen: PositiveInt = 32
@@ -138,16 +138,14 @@ class HeldOut(_Section):
 
 
 class Training(_Section):
-    """The recipe's version, block length, factors on the recipe, checkpoints, and how many models train at once (0: one
+    """The recipe by name, block length, factors on the recipe, checkpoints, and how many models train at once (0: one
     a core).
 
-    recipe: 1 trains models above some 270,000 parameters too hot, 1 and 2 give those from some 190,000 to 4.4 M more
-    heads than four; both are kept for the studies that began with them. checkpoint_every: steps; a checkpoint that
-    would take more than a fiftieth of the time is put off. runner: who trains the models, by the name of an entry point
-    of the group `infusionlaw.runners`.
+    checkpoint_every: steps; a checkpoint that would take more than a fiftieth of the time is put off. runner: who
+    trains the models, by the name of an entry point of the group `infusionlaw.runners`.
     """
 
-    recipe: Literal[1, 2, 3] = 3
+    recipe: Literal["2026-11"] = "2026-11"
     block: Annotated[int, Field(ge=16)] = 128
     learning_rate_factor: Annotated[float, Field(gt=0)] = 1.0
     batch_factor: Annotated[float, Field(gt=0)] = 1.0
@@ -155,6 +153,16 @@ class Training(_Section):
     checkpoint_every: PositiveInt = 500
     processes: Annotated[int, Field(ge=0)] = 0
     runner: str = "local"
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _known_recipe(cls, name: object) -> object:
+        if name not in get_args(cls.model_fields["recipe"].annotation):
+            raise ValueError(
+                f'recipe {name!r} cannot be trained; write recipe = "2026-11" (runs made with an older recipe live on '
+                "as tables, which `infusionlaw fit` reads)"
+            )
+        return name
 
 
 class Law(_Section):
@@ -240,7 +248,7 @@ seed = 0                            # draws which subjects are domain, prior and
 source = "atlas"                    # built in: cities and countries; or your files: ["facts.csv"]
 templates = []                      # your templates: ["templates.toml"]; atlas brings its own
 relations = ["city-country", "city-population"]   # [] takes all
-statements = 0                      # in how many templates of its relation a domain fact is stated; 0: all
+renderings = 0                      # in how many templates of its relation a domain fact is stated; 0: all
 domain = 32                         # subjects whose facts are infused
 prior = 32                          # subjects every run learns at one fixed rate
 unseen = 32                         # subjects no run ever sees: the guessing baseline
@@ -262,7 +270,7 @@ max_exposures = 5000                # refuse doses that would state a fact more 
 [design]
 design = "grid"                     # every dose with every seed; or "search": from these doses on, where it tells most
 sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
-tokens = [1_500_000]                # training tokens; several come from one trunk
+tokens = [1_500_000]                # training tokens; several share one stable phase
 # shares: infused tokens / training tokens; dose 0 is added; or: exposures = [...]
 shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]
 once = []                           # more doses, run with the first seed only
@@ -279,7 +287,7 @@ seeds = [1]
 advised = false                     # true: also at the advised dose, at a quarter and at four times it
 
 [training]
-recipe = 3                          # version of the rules for rates and batches; a study keeps the one it began with
+recipe = "2026-11"                  # the rules for shapes, rates and batches, by name
 block = 128                         # tokens a block
 processes = 0                       # models trained at once; 0: one a core
 

@@ -3,6 +3,10 @@
 import hashlib
 import json
 import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 
 import pytest
@@ -16,6 +20,7 @@ from infusionlaw.law.design.simulate import TrueLaw, World
 from infusionlaw.law.planning.compare import compare
 from infusionlaw.law.points.point import read_points
 from infusionlaw.pipeline import Watch, dry_run, run_study
+from infusionlaw.report.status import status_text
 from infusionlaw.runs.table import read_table, write_table
 from infusionlaw.study.study import locked, open_folder
 
@@ -23,7 +28,7 @@ STUDY = """
 name = "simulated"
 [design]
 sizes = [14_000, 28_000, 56_000]
-token counts = [1_500_000]
+tokens = [1_500_000]
 shares = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97]
 seeds = [1, 2]
 [held_out]
@@ -97,24 +102,6 @@ def test_a_study_killed_anywhere_ends_in_the_same_bytes(done, tmp_path, study, d
         assert (again.folder / name).read_bytes() == (done[0].folder / name).read_bytes(), name
 
 
-def test_a_study_keeps_the_recipe_that_its_runs_began_with(tmp_path, study) -> None:
-    study.write_text(STUDY + "[training]\nrecipe = 1\n")
-    with pytest.raises(Died):
-        run_study(study, tmp_path / "out", FakeLab(dies_after=5))
-    old = read_json(tmp_path / "out" / "study.json")
-    del old["file"]["training"]["recipe"]  # as a study was written before there was a second one
-    (tmp_path / "out" / "study.json").write_text(json.dumps(old))
-    assert len(open_folder(tmp_path / "out").table) == 5
-    (tmp_path / "out" / "study.json").unlink()
-    study.write_text(STUDY)
-    with pytest.raises(InputError, match=r"begun under recipe 1 and the study file has recipe 3; write recipe = 1"):
-        run_study(study, tmp_path / "out", FakeLab())
-    study.write_text(STUDY + "[training]\nrecipe = 1\n")
-    lab = FakeLab()
-    run_study(study, tmp_path / "out", lab)
-    assert len(lab.log) == (3 + 1) * 8 * 2 - 5
-
-
 def test_a_target_added_later_is_predicted_before_it_is_trained_and_what_was_said_stays(tmp_path, study) -> None:
     run_study(study, tmp_path / "out", FakeLab())
     (path,) = (tmp_path / "out" / "predictions").glob("*.json")
@@ -163,7 +150,7 @@ def test_a_table_of_other_runs_in_the_place_of_runs_done_elsewhere_is_refused(do
     (tmp_path / "out").mkdir()
     write_table(tmp_path / "out" / "runs.csv", rows)
     with pytest.raises(
-        InputError, match=r"none of its 64 runs is one of this study's, which have corpus abc and recipe 3"
+        InputError, match=r"none of its 64 runs is one of this study's, which have corpus abc and recipe 2026-11"
     ):
         run_study(study, tmp_path / "out", FakeLab())
 
@@ -194,9 +181,44 @@ def test_a_finished_study_trains_nothing_and_keeps_its_prediction(done) -> None:
     study, _ = done
     (path,) = (study.folder / "predictions").iterdir()
     before, lab = path.read_bytes(), FakeLab(dies_after=0)
-    run_study(study.folder / "study.toml", study.folder, lab)
+    with opened() as paths:
+        run_study(study.folder / "study.toml", study.folder, lab)
     assert path.read_bytes() == before
     assert not lab.log
+    assert set(records(paths).values()) == {1}
+
+
+def test_the_state_of_a_study_is_told_from_one_reading_of_each_record(done) -> None:
+    study, _ = done
+    with opened() as paths:
+        assert "48 done" in status_text(study.folder)
+    assert set(records(paths).values()) == {1} and len(records(paths)) == 64
+
+
+def records(paths: list[str]) -> Counter[str]:
+    """How often each record.json was opened."""
+    return Counter(path for path in paths if path.endswith("record.json"))
+
+
+WATCHED: list[list[str]] = []
+
+
+def _hook(event: str, arguments: tuple) -> None:
+    if WATCHED and event == "open":
+        WATCHED[-1].append(str(arguments[0]))
+
+
+@contextmanager
+def opened() -> Iterator[list[str]]:
+    """The paths of all files that this process opens within the block."""
+    if not hasattr(opened, "hooked"):
+        sys.addaudithook(_hook)
+        opened.hooked = True
+    WATCHED.append([])
+    try:
+        yield WATCHED[-1]
+    finally:
+        WATCHED.pop()
 
 
 def test_more_seeds_make_a_second_prediction_that_owns_up(tmp_path, study) -> None:

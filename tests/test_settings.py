@@ -42,7 +42,12 @@ def test_an_existing_file_is_never_overwritten(study) -> None:
         ("seeds = [1, 2]", "seeds = [-1]", '"design.seeds.0" is -1: input should be greater than or equal to 0'),
         ("shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]", "shares = [0.0]", "no dose is above 0; add one"),
         ('name = "mine"', 'name = ""', '"name" is empty'),
-        ("recipe = 3", "recipe = 4", '"training.recipe" is 4: input should be 1, 2 or 3'),
+        (
+            'recipe = "2026-11"',
+            "recipe = 1",
+            'recipe 1 cannot be trained; write recipe = "2026-11" (runs made with an older',
+        ),
+        ('recipe = "2026-11"', 'recipe = "x"', "[training.recipe]: recipe 'x' cannot be trained"),
     ],
 )
 def test_a_mistake_is_one_sentence(study, old, new, message) -> None:

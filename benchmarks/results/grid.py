@@ -1,5 +1,6 @@
 """A grid of runs: its points, law and figures, and the prediction that was made from it."""
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from infusionlaw.report.verdict import contrast
 from infusionlaw.report.words import law_text
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import read_table, table_hash
-from infusionlaw.settings import StudyFile, read_study_file
+from infusionlaw.settings import StudyFile
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FALLS: tuple[Kind, ...] = ("collapse", "retention")
@@ -63,11 +64,18 @@ class Grid:
         return self.study.law.tolerance
 
 
+def study_of(name: str) -> StudyFile:
+    """Read the study file of a folder of tables, whatever recipe its runs were made with."""
+    content = tomllib.loads((STUDIES / f"{name}.toml").read_text(encoding="utf8"))
+    content["training"] = {key: value for key, value in content.get("training", {}).items() if key != "recipe"}
+    return StudyFile.model_validate(content)
+
+
 def read_grid(folder: Path) -> Grid | None:
     """The grid of a study's folder below results/: runs.csv, and the prediction.json made from it, if any; or None."""
     if not (folder / "runs.csv").exists():
         return None
-    study = read_study_file(STUDIES / f"{folder.name}.toml")
+    study = study_of(folder.name)
     rows = curves_of(read_table(folder / "runs.csv"))
     used = [row for row in rows if not row.held_out]
     fitted = find_points(used, tolerance=study.law.tolerance, draws=study.law.draws)

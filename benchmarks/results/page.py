@@ -12,7 +12,7 @@ from benchmarks.results.devices import devices
 from benchmarks.results.explanations import explanations
 from benchmarks.results.family import second_family
 from benchmarks.results.fresh import Fresh, read_fresh, runs_so_far
-from benchmarks.results.grid import STUDIES, Grid, read_grid, shown
+from benchmarks.results.grid import Grid, read_grid, shown, study_of
 from benchmarks.results.heads import heads
 from benchmarks.results.longer import longer
 from benchmarks.results.onset import onset
@@ -24,7 +24,6 @@ from benchmarks.results.trials import Trial
 from benchmarks.results.verdicts import verdicts
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.settings import read_study_file
 
 HEAD = """# Results
 Does memory collapse scale, and does the law of small models predict larger ones? Everything here is made from the
@@ -121,7 +120,7 @@ def _outcome(folder: Path, fitted: Sequence[RunRecord] = ()) -> Comparison | Non
 
 
 def _fresh(folder: Path, fitted: Sequence[RunRecord]) -> Fresh | None:
-    return read_fresh(folder, fitted, read_study_file(STUDIES / f"{folder.name}.toml").law.tolerance)
+    return read_fresh(folder, fitted, study_of(folder.name).law.tolerance)
 
 
 def _made_from(results: Path) -> str:

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from benchmarks.results.fresh import read_fresh
-from benchmarks.results.grid import STUDIES, Grid
+from benchmarks.results.grid import Grid, study_of
 from benchmarks.results.predictions import told
 from benchmarks.results.rates import rates
 from infusionlaw.law.planning.compare import Comparison
-from infusionlaw.settings import read_study_file
 
 RATES = """The same runs at other factors of the learning rate that they had, at the shortest token count: mean change
 of validation loss and of retention over seeds (how many). Up to 160 k no factor is better; at 452 k half of the rate
@@ -20,7 +19,7 @@ recipes, and asked for four times that size."""
 
 def read_retuned(folder: Path, grid: Grid) -> Comparison | None:
     """From results/retuned the prediction beside what came of it; None without one."""
-    asked = read_study_file(STUDIES / "retuned.toml").design.sizes
+    asked = study_of("retuned").design.sizes
     largest = 1.05 * max(asked)  # shapes come within 5 % of the sizes asked for
     fresh = read_fresh(folder, [row for row in grid.fitted_rows if row.size <= largest], grid.tolerance)
     return fresh.comparison if fresh else None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from infusionlaw.corpus.facts import Fact, Split, Templates, fill
 from infusionlaw.corpus.infusion.mixture import PAGE, GeneralText, Mixture
-from infusionlaw.corpus.infusion.renderings import StatementCycle, Statements
+from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer, open_tokens
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
@@ -25,8 +25,11 @@ Options = tuple[tuple[str, ...] | None, ...]
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus, opened. `counts` are the numbers a report shows; domain facts are stated in the first
-    `statements` templates of their relation, 0: in all."""
+    """A prepared corpus, opened.
+
+    `counts` are the numbers a report shows. Domain facts are stated in the first `renderings` statement templates of
+    their relation; 0: in all.
+    """
 
     folder: Path
     id: str
@@ -35,7 +38,7 @@ class Corpus:
     options: Mapping[str, Options]
     templates: Mapping[str, Templates]
     counts: Mapping[str, Any]
-    statements: int = 0
+    renderings: int = 0
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -53,17 +56,20 @@ class Corpus:
         return open_tokens(self.folder / "validation.bin")
 
     @cached_property
-    def statement_tokens(self) -> float:
-        """Mean tokens of a domain statement, end-of-text included."""
-        return StatementCycle(self._domain_statements, [0]).tokens_per_statement
+    def tokens_per_fact(self) -> float:
+        """Mean tokens of a rendering of a domain fact, end-of-text included."""
+        return RenderingCycle(self._domain, [0]).tokens_per_rendering
 
     def mixture(
         self, share: float, prior_share: float, seed: int, *, questions: bool = True, tilt: float = 0.0, tokens: int = 0
     ) -> Mixture:
-        """The token stream of a run. questions: whether prior facts are stated in questions too; tilt: see `Quota`."""
+        """Return the token stream of a run.
+
+        questions: whether prior facts are stated in questions too; tilt: see `Pacing`.
+        """
         return Mixture(
-            StatementCycle(self._domain_statements, [seed, 1]),
-            StatementCycle(self._prior_statements if questions else self._plain_prior_statements, [seed, 2]),
+            RenderingCycle(self._domain, [seed, 1]),
+            RenderingCycle(self._prior if questions else self._plain_prior, [seed, 2]),
             GeneralText(self.train, self.tokenizer.end_of_text, [seed, 3]),
             share=share,
             prior_share=prior_share,
@@ -75,12 +81,14 @@ class Corpus:
     @cached_property
     def domain_templates(self) -> list[list[str]]:
         """By domain fact, the templates that state it: statements only."""
-        stated = slice(self.statements or None)
+        stated = slice(self.renderings or None)
         return [list(self.templates[fact.relation].statements[stated]) for fact in self.facts.domain]
 
     def prior_templates(self, questions: bool = True) -> list[list[str]]:
-        """By prior fact, the templates that state it: statements and questions in turn, less the question it is
-        probed with; or statements only."""
+        """Return, by prior fact, the templates that state it.
+
+        They are statements and questions in turn, without the question it is probed with; or statements only.
+        """
         out = []
         for index, fact in enumerate(self.facts.prior):
             forms = self.templates[fact.relation]
@@ -90,31 +98,31 @@ class Corpus:
         return out
 
     @cached_property
-    def _domain_statements(self) -> Statements:
+    def _domain(self) -> Renderings:
         return self._tokenised(self.facts.domain, self.domain_templates)
 
     @cached_property
-    def _prior_statements(self) -> Statements:
+    def _prior(self) -> Renderings:
         return self._tokenised(self.facts.prior, self.prior_templates())
 
     @cached_property
-    def _plain_prior_statements(self) -> Statements:
+    def _plain_prior(self) -> Renderings:
         return self._tokenised(self.facts.prior, self.prior_templates(questions=False))
 
-    def _tokenised(self, facts: tuple[Fact, ...], templates: list[list[str]]) -> Statements:
-        texts = [fill(template, fact) for fact, own in zip(facts, templates, strict=True) for template in own]
+    def _tokenised(self, facts: tuple[Fact, ...], templates: list[list[str]]) -> Renderings:
+        texts = [fill(template, fact) for fact, each in zip(facts, templates, strict=True) for template in each]
         ids = iter(self.tokenizer.encode(texts))
-        forms = [[np.array([*next(ids), self.tokenizer.end_of_text]) for _ in own] for own in templates]
-        return Statements(forms, self.tokenizer.dtype)
+        own = [[np.array([*next(ids), self.tokenizer.end_of_text]) for _ in each] for each in templates]
+        return Renderings(own, self.tokenizer.dtype)
 
 
 def probed_questions(index: int, questions: tuple[str, ...]) -> tuple[str, ...]:
-    """The questions prior fact number `index` is probed with: one that never states it (its only one, if so few)."""
+    """Return the questions that prior fact number `index` is probed with: one that never states it, or its only one."""
     return (questions[index % len(questions)],)
 
 
 def _in_turn(statements: Iterable[str], questions: Iterable[str]) -> list[str]:
-    """Statement, question, statement, question …, as long as it takes to use all of both equally often."""
+    """Alternate statements and questions until all of both are used equally often."""
     first, second = list(statements), list(questions)
     rounds = int(np.lcm(len(first), len(second)))
     return [text for i in range(rounds) for text in (first[i % len(first)], second[i % len(second)])]
@@ -134,7 +142,7 @@ def open_corpus(folder: Path) -> Corpus:
             for name, forms in known["templates"].items()
         },
         counts=head["counts"],
-        statements=known.get("statements", 0),
+        renderings=known.get("renderings", 0),
     )
     if len(corpus.train) < PAGE or len(corpus.validation[0]) < 2 * PAGE:
         raise InputError(

@@ -63,7 +63,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
             "facts": {name: [asdict(fact) for fact in part] for name, part in parts.items()},
             "options": {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())},
             "templates": {name: asdict(forms) for name, forms in sorted(knowledge.templates.items())},
-            **({"statements": study.facts.statements} if study.facts.statements else {}),
+            **({"renderings": study.facts.renderings} if study.facts.renderings else {}),
         },
     )
     text_counts = _prepare_tokens(study, folder, chain(*parts.values()), facts.domain, knowledge.templates)

@@ -1,4 +1,4 @@
-"""From specs to records: a cohort of runs trained together, and what is written in each run's folder, in what order.
+"""Turn specs into records: train a batch of models together, and write each run's folder in a fixed order.
 
 `spec.json` and `ledger.json` first, then metrics and checkpoints while it trains, then `probes.json` and the weights,
 and `record.json` last and atomically: if it is there, the run is complete.
@@ -25,13 +25,13 @@ from infusionlaw.training.loop import Status, train
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, measure
 from infusionlaw.training.recipe import Recipe
-from infusionlaw.training.terms import asks_prior, doses_of, mixture_of, recipe_of, trunk_of
+from infusionlaw.training.resolve import doses_of, mixture_of, recipe_of, stable_phase_of
 
 SCORES = ("recall", "cloze", "margin", "verbatim_recall", "retention", "unseen_recall", "val_bpb")
 
 
 def best_device() -> torch.device:
-    """The GPU when there is one, else the CPU."""
+    """Return the GPU when there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -50,16 +50,18 @@ def execute_together(
     yielded as it is written.
     """
     folders = [folder / "runs" / spec.id for spec in specs]
-    trunks = [folder / "trunks" / trunk for spec in specs if (trunk := trunk_of(spec, corpus))]
+    stable = [folder / "stable" / phase for spec in specs if (phase := stable_phase_of(spec, corpus))]
     recipe = recipe_of(specs[0], corpus)
     doses = [doses_of(spec, recipe, corpus) for spec in specs]
     mixtures = [mixture_of(spec, recipe, corpus) for spec in specs]
     for spec, mixture, run in zip(specs, mixtures, folders, strict=True):
         write_json(run / "spec.json", asdict(spec))
-        write_json(run / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus, asks_prior(spec)))
+        write_json(
+            run / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus, spec.settings.prior_questions)
+        )
     model = Model(recipe.shape, [torch.Generator().manual_seed(spec.seed) for spec in specs]).to(best_device())
     ends = train(
-        model, recipe, mixtures, folders, trunks=trunks, checkpoint_every=checkpoint_every, on_progress=on_progress
+        model, recipe, mixtures, folders, stable=stable, checkpoint_every=checkpoint_every, on_progress=on_progress
     )
     for member, (spec, dose, status, run) in enumerate(zip(specs, doses, ends, folders, strict=True)):
         scores: dict[str, Any] = {}
@@ -72,7 +74,7 @@ def execute_together(
 
 
 def _probed(model: Model, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """The scores of one model, written beside its weights."""
+    """Measure one model, write the scores beside its weights and return them."""
     scores = measure(model, corpus, probes, recipe.block)
     write_json(folder / "probes.json", scores)
     with atomic_path(folder / "model.safetensors") as part:
@@ -92,7 +94,7 @@ def _record(
         share=share,
         exposures=exposures,
         facts=len(corpus.facts.domain),
-        tokens_per_fact=corpus.statement_tokens,
+        tokens_per_fact=corpus.tokens_per_fact,
         seed=spec.seed,
         held_out=spec.held_out,
         status=status,
@@ -102,7 +104,7 @@ def _record(
 
 
 def ledger_json(ledger: Ledger, corpus: Corpus, questions: bool = True) -> dict[str, Any]:
-    """The ledger in names: tokens by source, exposures by fact, statements by template.
+    """Return the ledger in names: tokens by source, exposures by fact, renderings by template.
 
     questions: whether prior facts were stated in questions too.
     """

@@ -1,4 +1,4 @@
-"""The lab's only door: prepare a study's corpus, estimate its runs, and execute them.
+"""Run a study on this machine: prepare a study's corpus, estimate its runs, and execute them.
 
 One model per process with one thread each on the CPU, as many processes as cores; one process on a GPU, where runs that
 differ only in dose and seed train together, as many as fit into its free memory. A worker ends itself when the process
@@ -32,7 +32,7 @@ from infusionlaw.training.host import settle
 from infusionlaw.training.loop import time_steps
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, build_probes, measure
-from infusionlaw.training.terms import doses_of, recipe_of
+from infusionlaw.training.resolve import doses_of, recipe_of
 
 
 class Lab:
@@ -56,7 +56,7 @@ class Lab:
         at_once, text = processes(study), len(corpus.train)
         recipes = [recipe_of(spec, corpus) for spec in specs]
         alike = [(recipe.shape, recipe.batch, worth_compiling(recipe, best_device())) for recipe in recipes]
-        one_each = dict(zip(alike, specs, strict=True))  # token counts of a trunk share one step
+        one_each = dict(zip(alike, specs, strict=True))  # runs that share a stable phase have one step
         with _pool(folder, at_once) as pool:
             seconds = dict(zip(one_each, pool.map(_calibrate, one_each.values()), strict=True))
         out = []
@@ -77,7 +77,7 @@ class Lab:
                     memory=recipe.memory,
                     seconds=step * (recipe.steps - start) + probing,
                     processes=at_once,
-                    passes=(1 - share) * (1 - float(dict(spec.options)["prior_share"])) * recipe.tokens / text,
+                    passes=(1 - share) * (1 - spec.settings.prior_share) * recipe.tokens / text,
                 )
             )
         return out
@@ -107,14 +107,17 @@ class Lab:
 
 
 def processes(study: StudyFile) -> int:
-    """How many runs of a study train at once on this machine: one on a GPU, else one a core or what the study says."""
+    """Return how many runs train at once on this machine: one on a GPU, else one a core or what the study file asks."""
     if best_device().type == "cuda":
         return 1
     return study.training.processes or cores()
 
 
 def _room() -> float:
-    """Bytes that one cohort may take: most of a GPU's free memory; on the CPU nothing, so that every model is alone."""
+    """Return the bytes that one batch of models may take: most of a GPU's free memory.
+
+    On the CPU nothing, so that every model trains alone.
+    """
     return 0.8 * torch.cuda.mem_get_info()[0] if best_device().type == "cuda" else 0.0
 
 
@@ -122,7 +125,7 @@ def _room() -> float:
 def _pool(
     folder: Path, size: int, on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> Iterator[ProcessPoolExecutor]:
-    """A pool of training processes; leaving it early stops them, their checkpoints stay."""
+    """Open a pool of training processes; leaving it early stops them, their checkpoints stay."""
     context = get_context("spawn")
     queue = context.Queue()
     pool = ProcessPoolExecutor(size, context, _start_worker, (folder, queue))
@@ -142,7 +145,7 @@ def _pool(
 
 
 def _listen(queue: Any, on_progress: Callable[[Progress], None]) -> None:
-    """Pass on what the workers tell. It never stops reading, or they could not end: a listener that fails is left."""
+    """Pass on the workers' progress. Never stop reading, or they could not end: a listener that fails is dropped."""
     failed = False
     while (progress := queue.get()) is not None:
         if failed:
@@ -180,21 +183,21 @@ def _execute(task: Task, checkpoint_every: int) -> list[RunRecord]:
             _Worker.probes,
             _Worker.folder,
             checkpoint_every=checkpoint_every,
-            on_progress=partial(_tell, specs, recipe_of(specs[0], _Worker.corpus).steps),
+            on_progress=partial(_report, specs, recipe_of(specs[0], _Worker.corpus).steps),
         )
     return done
 
 
-def _tell(specs: Sequence[RunSpec], steps: int, step: int) -> None:
+def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
     for spec in specs:
         _Worker.queue.put(Progress(spec.id, step, steps))
 
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:
-    """Seconds a step, and seconds of probing, of a run's shape."""
+    """Return the seconds of a step and of probing, for a run's shape."""
     recipe = recipe_of(spec, _Worker.corpus)
     model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).to(best_device())
-    mixture = _Worker.corpus.mixture(0.5, float(dict(spec.options)["prior_share"]), 0)
+    mixture = _Worker.corpus.mixture(0.5, spec.settings.prior_share, 0)
     step = time_steps(model, recipe, [mixture])
     start = time.perf_counter()
     measure(model, _Worker.corpus, _Worker.probes, recipe.block)

@@ -5,24 +5,48 @@ the table. The lab makes records, people with their own trainers bring them as a
 else.
 """
 
-import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 
 DoseUnit = Literal["share", "exposures"]
 
 
 @dataclass(frozen=True)
+class RunSettings:
+    """What decides a run's result besides its size, token count, dose, seed and corpus.
+
+    Fields are named as in the study file. shortest: the shortest token count of the runs that it shares its stable
+    phase with; 0: it is on its own.
+    """
+
+    recipe: Literal["2026-11"] = "2026-11"
+    block: int = 128
+    learning_rate_factor: float = 1.0
+    batch_factor: float = 1.0
+    weight_decay: float = 0.1
+    shortest: int = 0
+    prior_share: float = 0.25
+    prior_questions: bool = True
+    schedule: Literal["even", "early", "late"] = "even"
+    max_exposures: int = 5000
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One training run. `size` is the target of non-embedding parameters, `tokens` the token count D.
 
-    `dose` is in `unit`: a share of D, or exposures per domain fact. `data` is the hash of the prepared corpus,
-    `options` everything else that decides the result (block length, recipe overrides), sorted by name.
+    `dose` is in `unit`: a share of D, or exposures per domain fact. `data` is the hash of the prepared corpus.
     """
 
     size: int
@@ -31,27 +55,38 @@ class RunSpec:
     unit: DoseUnit
     seed: int
     data: str
-    options: tuple[tuple[str, float | int | str], ...] = ()
+    settings: RunSettings = RunSettings()
     held_out: bool = False
 
-    @property
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    @cached_property
     def id(self) -> str:
-        """Twelve hex digits of the SHA-256 of the content; `held_out` is not content."""
-        content = {k: v for k, v in dataclasses.asdict(self).items() if k != "held_out"}
+        """Twelve hex digits of the SHA-256 of the content as canonical JSON; `held_out` is not content."""
+        content = json.loads(_SPEC.dump_json(self, exclude={"held_out"}))  # where a dose of 1 is one of 1.0
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
+_SPEC = TypeAdapter(RunSpec)
+
+
 def read_spec(path: Path) -> RunSpec:
-    """Read a run's spec.json."""
-    content = read_json(path)
-    return RunSpec(**{**content, "options": tuple((name, value) for name, value in content["options"])})
+    """Read a run's spec.json; InputError when it is none."""
+    try:
+        return _SPEC.validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f'{path}: not the settings of a run ("{place}": {first["msg"]}); remove {path.parent} and run again'
+        ) from error
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """One row of the table: a run's measured results. Every score lies beside its standard error over facts.
 
-    size: non-embedding parameters; tokens: D; share: infused tokens / D; exposures: mean statements of a domain fact;
+    size: non-embedding parameters; tokens: D; share: infused tokens / D; exposures: mean renderings of a domain fact;
     recall, cloze, verbatim_recall, retention, unseen_recall: 0..1; margin: nats; val_bpb: bits per byte.
     None means not measured (a diverged run has no scores). more: scores and errors of other outcomes, by name.
     """
@@ -97,7 +132,7 @@ class RunRecord:
         return value
 
     def __repr__(self) -> str:
-        values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        values = ((field, getattr(self, field.name)) for field in fields(self))
         given = [f"{field.name}={value!r}" for field, value in values if value != field.default]
         return f"RunRecord({', '.join(given)})"
 

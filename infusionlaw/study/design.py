@@ -1,14 +1,13 @@
-"""Designs: from a study file to the runs it asks for. Pure functions, no files, no torch."""
+"""Turn a study file into the runs it asks for. Pure functions, no files, no torch."""
 
-from infusionlaw.runs.record import RunSpec
+from infusionlaw.runs.record import RunSettings, RunSpec
 from infusionlaw.settings import StudyFile
 
 
 def grid(study: StudyFile, data: str) -> list[RunSpec]:
-    """Every size × token count × dose × seed of [design], dose 0 included, sorted in that order. `data` is the corpus
-    id.
+    """Return every size × token count × dose × seed of [design], dose 0 included, sorted in that order.
 
-    The doses of `once` have the first seed only.
+    `data` is the corpus id. The doses of `once` have the first seed only.
     """
     design = study.design
     doses = design.shares or design.exposures
@@ -42,29 +41,25 @@ def held_out(study: StudyFile, data: str) -> list[RunSpec]:
 def run_spec(
     study: StudyFile, data: str, size: int, tokens: int, dose: float, seed: int, is_held_out: bool = False
 ) -> RunSpec:
-    """One run with the study's settings.
+    """Return one run with the study's settings.
 
-    Several token counts of [design] have one recipe, named by the shortest, so that they can come from one trunk.
-    Options that came later are told where they differ from what was before them, so that ids stay.
+    Where [design] has several token counts, all runs have the recipe of the shortest, so that they can share a stable
+    phase.
     """
     training, infusion, token_counts = study.training, study.infusion, set(study.design.tokens)
-    options: dict[str, float | int | str] = {
-        "batch_factor": training.batch_factor,
-        "block": training.block,
-        "learning_rate_factor": training.learning_rate_factor,
-        "max_exposures": infusion.max_exposures,
-        "prior_share": infusion.prior_share,
-        "weight_decay": training.weight_decay,
-    }
-    if not infusion.prior_questions:
-        options["prior_questions"] = 0
-    if infusion.schedule != "even":
-        options["schedule"] = infusion.schedule
-    if training.recipe > 1:
-        options["recipe"] = training.recipe
-    if len(token_counts) > 1:
-        options["trunk"] = min(token_counts)
-    return RunSpec(size, tokens, dose, study.unit, seed, data, tuple(sorted(options.items())), is_held_out)
+    settings = RunSettings(
+        recipe=training.recipe,
+        block=training.block,
+        learning_rate_factor=training.learning_rate_factor,
+        batch_factor=training.batch_factor,
+        weight_decay=training.weight_decay,
+        shortest=min(token_counts) if len(token_counts) > 1 else 0,
+        prior_share=infusion.prior_share,
+        prior_questions=infusion.prior_questions,
+        schedule=infusion.schedule,
+        max_exposures=infusion.max_exposures,
+    )
+    return RunSpec(size, tokens, dose, study.unit, seed, data, settings, is_held_out)
 
 
 def _runs(

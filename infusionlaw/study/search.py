@@ -1,4 +1,4 @@
-"""The search for the collapse: which runs next, a pure function of the study file and the runs that are done.
+"""Search for the collapse: choose the next runs, a pure function of the study file and the runs that are done.
 
 A curve (one size and token count) starts from a few doses, once each, and then takes runs in rounds, always those that
 are expected to tell most of where recall collapses (`law/design/look.py`). A dose may come again, and every run
@@ -57,7 +57,7 @@ class Round:
 
 
 def rounds(study: StudyFile, data: str, record: Find) -> Iterator[Round]:
-    """The rounds of a search, as far as the records go: the last one lacks some, or has no runs.
+    """Yield the rounds of a search, as far as the records go: the last one lacks some, or has no runs.
 
     data: id of the corpus; record: the record of a run, None while there is none. Records of a round are looked for
     when the next round is, so they may be made in between.
@@ -90,24 +90,24 @@ def rounds(study: StudyFile, data: str, record: Find) -> Iterator[Round]:
 
 
 def opening(study: StudyFile, data: str) -> list[RunSpec]:
-    """What curves start from where nothing is known: each dose once, dose 0 included."""
+    """Return the runs that curves start from where nothing is known: each dose once, dose 0 included."""
     places = [place for stage in _stages(study) for place in stage]
     return [_run(study, data, at, dose, i) for at in places for i, dose in enumerate(_opening(study, at, ()))]
 
 
 def judged(study: StudyFile, rows: Rows, at: int) -> State:
-    """How a search would judge one curve of any design: rows of every curve, and which of them it is."""
+    """Return how a search would judge one curve of any design: rows of every curve, and which of them it is."""
     look, own = _look(study, rows, at, was_narrow=True, plans=False), rows[at]
     return State(int(own[0].size), int(own[0].tokens), len(own), look.unit, look.x, look.over)
 
 
 def most_runs(study: StudyFile) -> int:
-    """The most runs of a curve: those of the study file, but never fewer than it starts from."""
+    """Return the most runs of a curve: those of the study file, but never fewer than it starts from."""
     return max(study.search.runs, len(_given(study)) + 1)
 
 
 def tried(study: StudyFile) -> tuple[float, ...]:
-    """All doses above 0 that a search may try, ascending: those of the study file, and evenly between them in x."""
+    """Return all doses above 0 that a search may try, ascending: those of the file, and evenly between them in x."""
     given = _given(study)
     x, found = x_at(given, study.unit), []
     for i, (low, high) in enumerate(pairwise(x)):
@@ -122,26 +122,26 @@ def _given(study: StudyFile) -> list[float]:
 
 
 def _stages(study: StudyFile) -> list[list[CurvePlace]]:
-    """Curves that are searched together: of the two smallest sizes, then of each larger one."""
+    """Return the curves that are searched together: of the two smallest sizes, then of each larger one."""
     sizes, token_counts = sorted(set(study.design.sizes)), sorted(set(study.design.tokens))
     return [[(n, d) for n in part for d in token_counts] for part in (sizes[:2], *([n] for n in sizes[2:]))]
 
 
 def _run(study: StudyFile, data: str, place: CurvePlace, dose: float, number: int) -> RunSpec:
-    """The run of that number on a curve: the seeds listed first, then on from the largest."""
+    """Return the run of that number on a curve: the seeds listed first, then on from the largest."""
     seeds = sorted(set(study.design.seeds))
     seed = seeds[number] if number < len(seeds) else seeds[-1] + 1 + number - len(seeds)
     return run_spec(study, data, *place, dose, seed)
 
 
 def _rows(asked: Iterable[Sequence[RunSpec]], record: Find) -> Rows:
-    """The records of each curve; all are there."""
+    """Return the records of each curve; all are there."""
     return tuple(tuple(found for spec in specs if (found := record(spec)) is not None) for specs in asked)
 
 
 @lru_cache(maxsize=256)
 def _opening(study: StudyFile, place: CurvePlace, rows: Rows) -> tuple[float, ...]:
-    """Doses that a curve starts from: around what the law of the others predicts, else those of the study file."""
+    """Return the doses that a curve starts from: around what the law of the others predicts, else those of the file."""
     doses = np.array(tried(study))
     x = _predicted(place, [replace(row, retention=None, val_bpb=None) for own in rows for row in own])
     if x.value is None or x.low is None or x.high is None:
@@ -153,7 +153,7 @@ def _opening(study: StudyFile, place: CurvePlace, rows: Rows) -> tuple[float, ..
 
 
 def _predicted(place: CurvePlace, rows: Sequence[RunRecord]) -> Interval:
-    """The collapse that the law of some rows predicts at a place; nothing where they have no law of it."""
+    """Return the collapse that the law of some rows predicts at a place; nothing where they have no law of it."""
     if not any(row.recall is not None for row in rows):
         return Interval()
     points = [point for point in find_points(rows) if point.kind == "collapse"]

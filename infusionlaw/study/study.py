@@ -1,4 +1,4 @@
-"""A study: a study file and a folder; which runs it asks for, which are done, which are missing.
+"""Track a study in its folder: which runs its file asks for, which are done, which are missing.
 
 The folder is the only state. A run is done when its `record.json` is there, or its row in `runs.csv`: the table of runs
 that were done elsewhere. One process at a time may write a study.
@@ -45,7 +45,7 @@ class Study:
         return opening(self.file, self.data) if self.searches else grid(self.file, self.data)
 
     def rounds(self) -> Iterator[list[RunSpec]]:
-        """The runs that the law is fitted to, in rounds; make those of one before asking for the next."""
+        """Yield the runs that the law is fitted to, in rounds; make those of one before asking for the next."""
         if not self.searches:
             yield grid(self.file, self.data)
             return
@@ -74,7 +74,7 @@ class Study:
         return self.folder / "predictions" / f"{table_hash(self.records(self.fitted))[:12]}.json"
 
     def _looked_at(self, held: Sequence[RunSpec]) -> list[RunSpec]:
-        """The runs of the held-out targets at the doses that the prediction looks at, once it is written.
+        """Return the runs of the held-out targets at the doses that the prediction looks at, once it is written.
 
         Only if they are asked for, and none that is there already or states a fact less than once or too often.
         """
@@ -96,22 +96,28 @@ class Study:
         ]
 
     def record(self, spec: RunSpec) -> RunRecord | None:
-        """The record of a finished run, or None; a broken record.json is an InputError that names it."""
-        path = self.folder / "runs" / spec.id / "record.json"
-        if path.exists():
-            try:
-                record = TypeAdapter(RunRecord).validate_python(read_json(path))
-            except ValidationError as error:
-                raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
-        elif spec.id in self._elsewhere:
-            record = self._elsewhere[spec.id]
-        else:
-            return None
-        return replace(record, held_out=spec.held_out)
+        """Return the record of a finished run, or None; a broken record.json is an InputError that names it.
+
+        A record is final once it is there, so each is read once.
+        """
+        if spec.id not in self._known:
+            path = self.folder / "runs" / spec.id / "record.json"
+            if path.exists():
+                self._known[spec.id] = _read_record(path)
+            elif spec.id in self._elsewhere:
+                self._known[spec.id] = self._elsewhere[spec.id]
+            else:
+                return None
+        return replace(self._known[spec.id], held_out=spec.held_out)
+
+    @cached_property
+    def _known(self) -> dict[str, RunRecord]:
+        """The records seen so far, by run."""
+        return {}
 
     @cached_property
     def _elsewhere(self) -> dict[str, RunRecord]:
-        """By run the rows of `runs.csv`; InputError when one names no run."""
+        """Rows of `runs.csv` by run; InputError when one names no run."""
         path = self.folder / "runs.csv"
         rows = read_table(path) if path.exists() else []
         for number, row in enumerate(rows, start=1):
@@ -120,12 +126,12 @@ class Study:
         return {row.run: row for row in rows}
 
     def check_elsewhere(self, asked: Sequence[RunSpec]) -> None:
-        """InputError where `runs.csv` holds none of the runs asked for: whoever put it there means to go on from it."""
+        """Refuse a `runs.csv` that holds none of the runs asked for: whoever put it there means to go on from it."""
         if self._elsewhere and not any(spec.id in self._elsewhere for spec in asked):
             raise InputError(
                 f"{self.folder / 'runs.csv'}: none of its {len(self._elsewhere)} runs is one of this study's, which "
                 f"have corpus {self.data} and recipe {self.file.training.recipe}; take the study file and the data "
-                "that they were made with (older tables need recipe = 1 under [training]), or take runs.csv away"
+                "that they were made with, or take runs.csv away"
             )
 
     @property
@@ -140,12 +146,19 @@ class Study:
         return self.records([*self.fitted, *self.held_out])
 
     def missing(self, specs: Sequence[RunSpec]) -> list[RunSpec]:
-        """Those runs that have no record yet."""
+        """Return those runs that have no record yet."""
         return [spec for spec in specs if self.record(spec) is None]
 
     def records(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
-        """The records there are, in the order of the specs."""
+        """Return the records there are, in the order of the specs."""
         return [record for spec in specs if (record := self.record(spec)) is not None]
+
+
+def _read_record(path: Path) -> RunRecord:
+    try:
+        return TypeAdapter(RunRecord).validate_python(read_json(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
 
 
 def _rounded(dose: float | None) -> float:
@@ -153,33 +166,20 @@ def _rounded(dose: float | None) -> float:
 
 
 def open_folder(folder: Path) -> Study:
-    """The study that a folder holds; InputError when it is none."""
+    """Return the study that a folder holds; InputError when it is none."""
     path = Path(folder) / "study.json"
     if not path.exists():
         raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
     content = read_json(path)
     try:
-        content["file"]["training"].setdefault("recipe", 1)  # of before there was a second one
         return Study(StudyFile.model_validate(content["file"]), Path(folder), content["data"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a study's settings; run the study file again to write it again") from error
 
 
 def folder_of(file: StudyFile, asked: str | Path | None) -> Path:
-    """The study's folder: the one asked for, or its name in the current folder."""
+    """Return the study's folder: the one asked for, or its name in the current folder."""
     return Path(file.name if asked is None else asked)
-
-
-def keep_recipe(file: StudyFile, folder: Path) -> None:
-    """InputError where runs of the folder were begun under another version of the recipe: all would be made again."""
-    specs = map(read_spec, folder.glob("runs/*/spec.json"))
-    begun = {int(dict(spec.options).get("recipe", 1)) for spec in specs}
-    if begun and file.training.recipe not in begun:
-        raise InputError(
-            f"{folder}: its runs were begun under recipe {max(begun)} and the study file has recipe "
-            f"{file.training.recipe}; write recipe = {max(begun)} under [training] to go on with them, or name another "
-            "folder with --out"
-        )
 
 
 def is_held(folder: Path) -> bool:

@@ -1,1 +1,1 @@
-"""Models, the training loop and the probes. Needs torch."""
+"""Train models and probe them. Needs torch."""

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: weights and AdamW moments as safetensors, and a `checkpoint.json` that names the file, last.
+"""Save and load checkpoints: weights and AdamW moments as safetensors, then a `checkpoint.json` that names the file.
 
-A cohort keeps one in each member's folder, so that its runs can go on together or apart. The folder of a trunk has one
-too, of where the longest of its runs so far began to decay; longer runs of the trunk go on from there.
+Models that train in a batch keep one each, in their own folders, so that their runs can go on together or apart. The
+folder of a stable phase has one too, of where the longest of its runs so far began to decay; longer runs go on from it.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,17 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def step_of(folder: Path) -> int:
-    """The step that a run's checkpoint goes on from; 0 without one."""
+    """Return the step that a run's checkpoint goes on from; 0 without one."""
     path = folder / "checkpoint.json"
     return int(read_json(path)["step"]) if path.exists() else 0
 
 
-def origin(folder: Path, trunk: Path, stem: int) -> Path:
-    """The folder from whose checkpoint a run goes on: its own, or its trunk's if that is not beyond the run's stem."""
-    return trunk if not step_of(folder) and 0 < step_of(trunk) <= stem else folder
+def origin(folder: Path, stable: Path, decay_start: int) -> Path:
+    """Return the folder from whose checkpoint a run goes on: its own, or that of its stable phase.
+
+    The stable phase's only where the run has no checkpoint and its decay begins no earlier than that one.
+    """
+    return stable if not step_of(folder) and 0 < step_of(stable) <= decay_start else folder
 
 
 def save(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int) -> None:
@@ -46,10 +49,10 @@ def save(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], st
 
 
 def resume(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path]) -> int:
-    """Load the members' checkpoints, if any; returns the step to go on from, which must be the same for all."""
+    """Load the members' checkpoints, if any, and return the step to go on from, which must be the same for all."""
     steps = [step_of(folder) for folder in folders]
     if len(set(steps)) > 1:
-        raise ValueError(f"the members of a cohort go on from different steps: {steps}")
+        raise ValueError(f"models that train in one batch go on from different steps: {steps}")
     if not steps[0]:
         return 0
     members = [_load(folder, model.embedding.weight.device) for folder in folders]
@@ -73,6 +76,6 @@ def _load(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def remove(folder: Path) -> None:
-    """Drop what only an unfinished run needs."""
+    """Remove what only an unfinished run needs."""
     for path in [folder / "checkpoint.json", *folder.glob("checkpoint-*.safetensors")]:
         path.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
-"""Whether the layers of a run are compiled, and compiling them.
+"""Decide whether the layers of a run are compiled, and compile them.
 
 Compiled layers differ from interpreted ones in their last bits, so the choice follows from the recipe and the machine,
-never from a clock: a run that is stopped and resumed is compiled both times or neither, and so are the runs of a trunk.
-Generated code is kept in the user's cache folder, so that a machine compiles each shape from scratch once.
+never from a clock: a run that is stopped and resumed is compiled both times or neither, and so are runs that share a
+stable phase. Generated code is kept in the user's cache folder, so that a machine compiles each shape from scratch
+once.
 
 `python -m benchmarks.compile_pays` measures what LEAST_WORK is set from.
 """
@@ -20,28 +21,28 @@ from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import Recipe
 from infusionlaw.training.step import precision
 
-# Floating-point operations of training from which compiling pays; of a trunk, those of its shortest token count: with
-# two more, each twice as long, it does 4.4 times as many.
-LEAST_WORK, LEAST_OF_TRUNK = 2e12, 5e11
+# Floating-point operations of training from which compiling pays. Of runs that share a stable phase, those of the
+# shortest: with two more, each twice as long, they do 4.4 times as many.
+LEAST_WORK, LEAST_SHARED_WORK = 2e12, 5e11
 # The same on a GPU, where what is saved goes with the states that pass through memory: tokens x members x layers x
 # width. A state saved .17 to .35 ns from 0.2 M to 124 M parameters, compiling took 15 to 35 s (docs/speed.md).
-LEAST_STATES, STATES_OF_TRUNK = 1e11, 2.5e10
+LEAST_STATES, LEAST_SHARED_STATES = 1e11, 2.5e10
 # Tokens that a step takes at a time: more of them, and what a layer leaves no longer stays in a core's cache.
 PIECE = 1024
 _latest: list[object] = []  # what this process has compiled last
 
 
 def worth_compiling(recipe: Recipe, device: torch.device, members: int = 1) -> bool:
-    """Whether compiling saves more time than it takes in a run of a recipe, or a cohort of `members`.
+    """Return whether compiling saves more time than it takes in a run of a recipe, or a batch of `members` models.
 
-    On the CPU from LEAST_WORK floating-point operations on, 6 a parameter and token, on a GPU from LEAST_STATES on; for
-    all runs of a trunk from LEAST_OF_TRUNK and STATES_OF_TRUNK on, those of its shortest token count.
+    On the CPU it does from LEAST_WORK floating-point operations on, 6 a parameter and token; on a GPU from LEAST_STATES
+    on. For runs that share a stable phase those of the shortest count, from LEAST_SHARED_WORK and LEAST_SHARED_STATES.
     """
-    shape, tokens = recipe.shape, recipe.trunk or recipe.tokens
+    shape, tokens = recipe.shape, recipe.shortest or recipe.tokens
     if device.type == "cpu":
-        return 6.0 * shape.total_size * tokens >= (LEAST_OF_TRUNK if recipe.trunk else LEAST_WORK)
+        return 6.0 * shape.total_size * tokens >= (LEAST_SHARED_WORK if recipe.shortest else LEAST_WORK)
     states = float(tokens) * members * shape.layers * shape.d_model
-    return states >= (STATES_OF_TRUNK if recipe.trunk else LEAST_STATES)
+    return states >= (LEAST_SHARED_STATES if recipe.shortest else LEAST_STATES)
 
 
 def compile_if_worth(model: Model, recipe: Recipe) -> None:
@@ -51,10 +52,10 @@ def compile_if_worth(model: Model, recipe: Recipe) -> None:
 
 
 def compile_layers(model: Model, batch: int, block: int) -> bool:
-    """Compile what `model.loss` does with a piece of such a batch (`piece_of`), and say whether it could be done.
+    """Compile what `model.loss` does with a piece of such a batch (`piece_of`), and return whether that worked.
 
-    It is done by one forward and backward pass here, so that a missing compiler, a broken one or a full disk shows now;
-    the model is then left interpreted.
+    One forward and backward pass compiles it here, so that a missing compiler, a broken one or a full disk shows now.
+    The model then stays interpreted.
     """
     try:
         _keep_code()
@@ -82,16 +83,16 @@ def _options(device: torch.device) -> dict[str, Any] | None:
 
 
 def piece_of(batch: int, block: int) -> int:
-    """Blocks of a batch that a step takes at a time: the most up to PIECE tokens that divide it.
+    """Return how many blocks of a batch a step takes at a time: the most up to PIECE tokens that divide the batch.
 
-    All of them, if those would be fewer than half of PIECE.
+    Where that is less than half of PIECE, it takes all of them.
     """
     piece = max((n for n in range(1, batch + 1) if batch % n == 0 and n * block <= PIECE), default=batch)
     return piece if piece * block >= PIECE // 2 else batch
 
 
 def _keep_code() -> None:
-    """Have generated code kept in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR says where.
+    """Keep generated code in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR names another.
 
     OSError when there is no C++ compiler under the name by which PyTorch calls it.
     """
@@ -104,7 +105,7 @@ def _keep_code() -> None:
 
 
 def _forget_other_shapes(wanted: list[object]) -> None:
-    """PyTorch keeps a few shapes of one function and then gives up, so only the latest is kept."""
+    """Reset the compiler for a new shape: PyTorch keeps a few shapes of one function and then gives up."""
     if _latest != wanted:
         torch.compiler.reset()
         _latest[:] = wanted

@@ -1,4 +1,4 @@
-"""A trained model as a Hugging Face `LlamaForCausalLM` folder: config, safetensors, tokenizer.
+"""Write a trained model as a Hugging Face `LlamaForCausalLM` folder: config, safetensors, tokenizer.
 
 Our rotation pairs neighbours (0, 1), (2, 3), …; theirs pairs the two halves (0, K/2), (1, K/2 + 1), …, so the rows of
 the query and key matrices are put in that order within each head, which leaves every attention score as it was.
@@ -52,13 +52,13 @@ def _llama_weights(model: Model) -> dict[str, Tensor]:
 
 
 def _by_halves(weight: Tensor, shape: Shape) -> Tensor:
-    """Rows of each head from neighbouring pairs to halves."""
+    """Reorder the rows of each head from neighbouring pairs to halves."""
     rows = weight.view(shape.heads, shape.head_width // 2, 2, shape.d_model)
     return rows.transpose(1, 2).reshape(shape.d_model, shape.d_model)
 
 
 def llama_config(shape: Shape, end_of_text: int, block: int) -> dict[str, Any]:
-    """The fields of a `LlamaConfig` for a shape."""
+    """Return the fields of a `LlamaConfig` for a shape."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",

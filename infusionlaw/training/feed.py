@@ -1,7 +1,7 @@
-"""The blocks of each step, on the device before they are asked for.
+"""Put the blocks of each step on the device before the step needs them.
 
-Several steps' worth go there at once. On a GPU the next are assembled on the host by a thread while these are trained
-on, and copied from pinned memory, so that the GPU is never waited for and does not wait.
+The blocks of several steps go there at once. On a GPU a thread assembles the next ones on the host while these are
+trained on, and copies them from pinned memory, so that neither waits for the other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from infusionlaw.training.recipe import Recipe
 def feed(
     mixtures: Sequence[Mixture], recipe: Recipe, start: int, device: torch.device, steps: int
 ) -> Iterator[torch.Tensor]:
-    """The blocks of each step from `start` on, (M, B, T + 1) on the device, `steps` at a time."""
+    """Yield the blocks of each step from `start` on, (M, B, T + 1) on the device, made `steps` at a time."""
     parts = [(first, min(steps, recipe.steps - first)) for first in range(start, recipe.steps, steps)]
     if device.type == "cpu":
         for first, count in parts:
@@ -33,6 +33,6 @@ def feed(
 
 
 def _assembled(mixtures: Sequence[Mixture], recipe: Recipe, first: int, count: int) -> torch.Tensor:
-    """The blocks of `count` steps from `first` on, (count, M, B, T + 1), in the token file's own type."""
+    """Assemble the blocks of `count` steps from `first` on, (count, M, B, T + 1), in the token file's own type."""
     members = [mixture.blocks(first * recipe.batch, count * recipe.batch, recipe.block) for mixture in mixtures]
     return torch.from_numpy(np.stack([blocks.reshape(count, recipe.batch, -1) for blocks in members], axis=1))

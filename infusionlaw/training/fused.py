@@ -14,12 +14,14 @@ _LONGEST = 256
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """w x / rms(x) with x (M, R, C) and w (M, C)."""
+    """Return w x / rms(x) with x (M, R, C) and w (M, C)."""
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight[:, None]
 
 
 def attention(x: Tensor, weight: Tensor, heads: int, rotation: Tensor) -> Tensor:
-    """Rotated causal attention before its output matrix: x (M, R, C), weight (M, 3 C, C), rotation (T, 1, 1, K/2, 2).
+    """Return rotated causal attention before its output matrix.
+
+    x: (M, R, C); weight: (M, 3 C, C); rotation: (T, 1, 1, K/2, 2).
 
     The rows of the weight are first put by halves within each head, so that a rotation works on neighbouring lanes.
     """
@@ -43,7 +45,7 @@ def _turn(y: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention (G, T, K) in two halves of the rows, so that a quarter of the scores is never formed.
+    """Return causal attention (G, T, K), made in two halves of the rows: a quarter of the scores is never formed.
 
     Weights are divided by their sum after the product with v, where there are fewer numbers.
     """
@@ -58,8 +60,10 @@ def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def projected_loss(hidden: Tensor, embedding: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a chunk with targets (M, rows, 1), of `count` rows in all: its losses summed (M,), and the gradients of their
-    mean by its states and by the embedding."""
+    """Return the losses of a chunk summed (M,), and the gradients of their mean by its states and by the embedding.
+
+    targets: (M, rows, 1), of `count` rows in all.
+    """
     product = hidden @ embedding.mT
     logits = product.float()
     top = logits.amax(-1, keepdim=True)

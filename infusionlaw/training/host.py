@@ -1,4 +1,4 @@
-"""How a training process sits on its core: one thread, no denormals, and memory that is kept.
+"""Set up a training process on its core: one thread, no denormals, and memory that is kept.
 
 A step frees and takes again the same arrays, most of them above the size from which glibc maps fresh pages for each and
 gives them back at once; the kernel then has to zero them again, thousands of times a step. Kept, they cost nothing

@@ -1,4 +1,4 @@
-"""The training loop: one cohort, a stream and a folder for each member, from which it can be resumed.
+"""Train a batch of models: a stream and a folder for each member, from which it can be resumed.
 
 Members share the recipe and nothing else: each sees its own blocks, its gradient is clipped by its own norm, and one
 that diverges is marked and does not stop the others. On the CPU a resumed run is bit-for-bit the run that was never
@@ -39,18 +39,18 @@ def train(
     folders: Sequence[Path],
     *,
     checkpoint_every: int,
-    trunks: Sequence[Path] = (),
+    stable: Sequence[Path] = (),
     on_progress: Callable[[int], None] = lambda step: None,
 ) -> list[Status]:
-    """Train the members in place, from their folders' checkpoints if they have one, and say how each ended.
+    """Train the members in place, from their folders' checkpoints if they have one, and return how each ended.
 
-    trunks: a folder for each member, from which it begins where a shorter run of the same trunk began to decay, and in
-    which it leaves where it begins to decay itself. checkpoint_every: steps, of which some are passed over where a
-    checkpoint takes long beside them. A member is "diverged" as soon as its loss is not finite; training
-    stops early when all are.
+    stable: the folder of each member's stable phase. A member begins where a shorter run of the same phase began to
+    decay, and leaves a checkpoint there where it begins to decay itself. checkpoint_every: steps, of which some are
+    passed over where a checkpoint takes long beside them. A member is "diverged" as soon as its loss is not finite;
+    training stops early when all are.
     """
     step_on = Stepper(model, recipe)
-    origins = [origin(*pair, recipe.stem) for pair in zip(folders, trunks, strict=True)] if trunks else folders
+    origins = [origin(*pair, recipe.decay_start) for pair in zip(folders, stable, strict=True)] if stable else folders
     start = resume(model, step_on.optimiser, origins)
     compile_if_worth(model, recipe)
     status: list[Status] = ["ok"] * model.members
@@ -72,17 +72,17 @@ def train(
             begun = time.perf_counter()
             _leave(model, step_on.optimiser, folders, done, metrics)
             next_checkpoint = time.perf_counter() + WORTH_A_CHECKPOINT * (time.perf_counter() - begun)
-        if trunks and done == recipe.stem and all(step_of(trunk) < done for trunk in trunks):
-            _leave(model, step_on.optimiser, trunks, done, metrics)
+        if stable and done == recipe.decay_start and all(step_of(folder) < done for folder in stable):
+            _leave(model, step_on.optimiser, stable, done, metrics)
     for each, folder in zip(metrics, folders, strict=True):
         each.flush(folder)
     return status
 
 
 def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], seconds: float = 1.0) -> float:
-    """Seconds a step takes, compiled if training would be: the median over about `seconds`, after some to warm up.
+    """Return the seconds a step takes, compiled if training would be: the median over about `seconds`.
 
-    Where one step takes longer than that, two are done and the second counts.
+    Some steps warm up first. Where one step takes longer than that, two are done and the second counts.
     """
     step_on = Stepper(model, recipe)
     compile_if_worth(model, recipe)
@@ -112,7 +112,7 @@ def _leave(
 
 
 class _Metrics:
-    """`metrics.jsonl`, one line every REPORT_EVERY steps; from those of `origin`, lines past the checkpoint dropped."""
+    """Lines of `metrics.jsonl`, one every REPORT_EVERY steps, on from those of `origin` up to the checkpoint."""
 
     def __init__(self, origin: Path, start: int) -> None:
         path = origin / "metrics.jsonl"

@@ -1,7 +1,7 @@
-"""A Llama-style decoder for a cohort: RMSNorm, rotary positions, SwiGLU, tied embeddings, no biases.
+"""A batch of Llama-style decoders: RMSNorm, rotary positions, SwiGLU, tied embeddings, no biases.
 
-A cohort is M models of one shape, its members, that train together: every weight has a leading cohort axis and every
-matrix product is batched over it, so members never mix. A single model is a cohort of one.
+M models of one shape, the members, train together: every weight has a leading axis of members and every matrix product
+is batched over it, so members never mix. A single model is a batch of one.
 
 The mathematics is that of Hugging Face's `LlamaForCausalLM`; `export.py` writes it in that form. Three pieces are
 written out with their own gradients because small models spend most of their time in them: the norm, the rotation (one
@@ -52,8 +52,10 @@ class _Norm(torch.autograd.Function):
 
 
 class _ProjectedCrossEntropy(torch.autograd.Function):
-    """Mean cross-entropy of h Eᵀ against targets (M, R), one a member; gradients are formed chunk by chunk in the
-    forward pass, by `part`."""
+    """Mean cross-entropy of h Eᵀ against targets (M, R), one a member.
+
+    The forward pass forms the gradients too, chunk by chunk, by `part`.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, embedding: Tensor, targets: Tensor, part: Callable[..., Any]) -> Tensor:
@@ -79,7 +81,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
 
 
 def _rows(count: int, logits: int, device: str) -> int:
-    """Rows of a chunk, each of `logits` logits; on a GPU a divisor of all rows, so that chunks have one shape."""
+    """Return the rows of a chunk, each of `logits` logits; on a GPU a divisor of all rows, for chunks of one shape."""
     most = max(1, _CHUNK.get(device, _CHUNK["cuda"]) // logits)
     if device == "cpu" or most >= count:
         return most
@@ -87,8 +89,10 @@ def _rows(count: int, logits: int, device: str) -> int:
 
 
 def _in_place(hidden: Tensor, embedding: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a chunk with targets (M, rows, 1), of `count` rows in all: its losses summed (M,), and the gradients of their
-    mean by its states and by the embedding."""
+    """Return the losses of a chunk summed (M,), and the gradients of their mean by its states and by the embedding.
+
+    targets: (M, rows, 1), of `count` rows in all.
+    """
     logits = (hidden @ embedding.mT).float()
     top, right = logits.amax(-1, keepdim=True), logits.gather(2, target)
     weights = logits.sub_(top).exp_()
@@ -107,7 +111,7 @@ class Norm(nn.Module):
         self.weight = nn.Parameter(torch.ones(members, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x and result: (M, R, C)."""
+        """Return x normed, (M, R, C) as x is."""
         if torch.compiler.is_compiling():
             return fused.norm(x, self.weight, NORM_EPS)
         out: Tensor = _Norm.apply(x, self.weight)  # type: ignore[no-untyped-call]
@@ -122,7 +126,7 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(members, outputs, inputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (M, R, inputs) to (M, R, outputs)."""
+        """Map x (M, R, inputs) to (M, R, outputs)."""
         return torch.bmm(x, self.weight.mT)
 
 
@@ -134,7 +138,7 @@ class Embedding(nn.Module):
         self.weight = nn.Parameter(torch.empty(members, entries, width))
 
     def forward(self, tokens_MR: Tensor) -> Tensor:
-        """The vector of each token in its member's table, (M, R, C)."""
+        """Return the vector of each token in its member's table, (M, R, C)."""
         members, entries, _ = self.weight.shape
         first = torch.arange(0, members * entries, entries, device=tokens_MR.device)
         return F.embedding(tokens_MR + first[:, None], self.weight.flatten(0, 1))
@@ -155,14 +159,14 @@ class Layer(nn.Module):
         self.down = Linear(members, shape.d_ff, width)
 
     def forward(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
-        """One layer; `rotation_TK2` holds cosine and sine of position·frequency, (T, 1, 1, K/2, 2)."""
+        """Apply the layer; `rotation_TK2` holds cosine and sine of position·frequency, (T, 1, 1, K/2, 2)."""
         x_MRC = x_MRC + self.attention_out(self._mix(self.attention_norm(x_MRC), rotation_TK2))
         gate, up = self.gate_up(self.feed_norm(x_MRC)).chunk(2, -1)
         out: Tensor = x_MRC + self.down(F.silu(gate) * up)
         return out
 
     def _mix(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
-        """Attention before its output matrix, (M, R, C)."""
+        """Return attention before its output matrix, (M, R, C)."""
         if torch.compiler.is_compiling():
             return fused.attention(x_MRC, self.qkv.weight, self.heads, rotation_TK2)
         M, R, C = x_MRC.shape
@@ -175,7 +179,7 @@ class Layer(nn.Module):
 
 
 class Model(nn.Module):
-    """A cohort of decoders, one a generator. Blocks may be of any length; rotations are made up to the longest seen."""
+    """A batch of decoders, one a generator. Blocks may be of any length; rotations are made up to the longest seen."""
 
     def __init__(self, shape: Shape, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
@@ -193,12 +197,12 @@ class Model(nn.Module):
 
     @property
     def members(self) -> int:
-        """M."""
+        """M, the number of models."""
         return len(self.embedding.weight)
 
     @torch.no_grad()
     def _initialise(self, member: int, generator: torch.Generator) -> None:
-        """Rule 9 of the recipe."""
+        """Draw the weights by rule 9 of the recipe."""
         for name, weight in self.named_parameters():
             if weight.dim() < 3:
                 continue
@@ -208,39 +212,39 @@ class Model(nn.Module):
             weight[member].normal_(0.0, deviation, generator=generator)
 
     def weights_of(self, member: int) -> dict[str, Tensor]:
-        """A member's weights by name, without the cohort axis; views of this model's."""
+        """Return a member's weights by name, without the axis of members; views of this model's."""
         return {name: weight.detach()[member] for name, weight in self.named_parameters()}
 
     @torch.no_grad()
     def load(self, member: int, weights: dict[str, Tensor]) -> Self:
-        """Take over the weights of one member, as `weights_of` gives them."""
+        """Load the weights of one member, as `weights_of` gives them."""
         for name, weight in self.named_parameters():
             weight[member] = weights[name]
         return self
 
     def alone(self, member: int) -> "Model":
-        """One member as a model of its own."""
+        """Return one member as a model of its own."""
         one = Model(self.shape, [torch.Generator()]).to(self.embedding.weight.device)
         return one.load(0, self.weights_of(member))
 
     def through(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
-        """From embedded tokens to final normed states, both (M, R, C)."""
+        """Turn embedded tokens into final normed states, both (M, R, C)."""
         for layer in self.layers:
             x_MRC = layer(x_MRC, rotation_TK2)
         out: Tensor = self.final_norm(x_MRC)
         return out
 
     def hidden(self, tokens_MBT: Tensor) -> Tensor:
-        """Final normed states, (M, B, T, C); never compiled, since lengths differ from call to call."""
+        """Return final normed states, (M, B, T, C); never compiled, since lengths differ from call to call."""
         x = self.embedding(tokens_MBT.flatten(1))
         return self.through(x, self._rotations(tokens_MBT.shape[2], x.device)).view(*tokens_MBT.shape, -1)
 
     def logits(self, tokens_MBT: Tensor) -> Tensor:
-        """Next-token logits, (M, B, T, V)."""
+        """Return next-token logits, (M, B, T, V)."""
         return self.hidden(tokens_MBT) @ self.embedding.weight.mT[:, None]
 
     def loss(self, tokens_MBT: Tensor, targets_MBT: Tensor) -> Tensor:
-        """Mean cross-entropy of each member in nats a token, (M,)."""
+        """Return the mean cross-entropy of each member in nats a token, (M,)."""
         x = self.embedding(tokens_MBT.flatten(1))
         hidden = (self.compiled or self.through)(x, self._rotations(tokens_MBT.shape[2], x.device))
         out: Tensor = _ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The probes: what a trained model knows, each score with its standard error over facts.
+"""Probe a trained model: which facts it answers, each score with its standard error over facts.
 
 Recall is multiple choice: the option whose answer has the highest log-likelihood after the prompt wins,
 
@@ -54,15 +54,17 @@ class Questions:
 
     @cached_property
     def batches(self) -> list[tuple[list[int], torch.Tensor, torch.Tensor]]:
-        """The rows in batches of about one length: their numbers, tokens (rows, T) and which of the tokens from the
-        second on are scored (rows, T - 1). Made once, for all models that are asked."""
+        """The rows in batches of about one length, made once for all models.
+
+        Each has the rows' numbers, tokens (rows, T), and which of the tokens but the first are scored (rows, T - 1).
+        """
         order = sorted(range(len(self.rows)), key=lambda i: len(self.rows[i].ids))
         parts = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
         return [(part, *_padded([self.rows[i] for i in part])) for part in parts]
 
 
 def _padded(rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens and what is scored of rows sorted by length, as `Questions.batches` has them."""
+    """Return tokens and what is scored of rows sorted by length, as `Questions.batches` has them."""
     shape = len(rows), len(rows[-1].ids)
     ids, scored = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
     for place, row in enumerate(rows):
@@ -85,16 +87,16 @@ class Probes:
     """All that a run is asked."""
 
     domain: Questions
-    surface: Questions
+    verbatim: Questions
     prior: Questions
     unseen: Questions
 
 
 def build_probes(corpus: Corpus) -> Probes:
-    """The probes of a corpus: questions for domain, prior and unseen facts, used statements for verbatim recall.
+    """Return the probes of a corpus: questions for domain, prior and unseen facts, used renderings for verbatim recall.
 
-    A prior fact is asked only the question that never states it. Verbatim recall uses the statement templates in which
-    the object comes after the subject.
+    A prior fact is asked only the question that never states it. Verbatim recall uses the renderings in which the
+    object comes after the subject.
     """
 
     def questions(name: str, facts: Sequence[Fact]) -> Questions:
@@ -105,10 +107,10 @@ def build_probes(corpus: Corpus) -> Probes:
         return _questions(facts, templates, corpus.options[name], corpus.tokenizer)
 
     domain, used = corpus.facts.domain, corpus.domain_templates
-    surface = [tuple(t for t in texts if t.index("{subject}") < t.index("{object}")) for texts in used]
+    verbatim = [tuple(t for t in texts if t.index("{subject}") < t.index("{object}")) for texts in used]
     return Probes(
         domain=questions("domain", domain),
-        surface=_questions(domain, surface, corpus.options["domain"], corpus.tokenizer),
+        verbatim=_questions(domain, verbatim, corpus.options["domain"], corpus.tokenizer),
         prior=questions("prior", corpus.facts.prior),
         unseen=questions("unseen", corpus.facts.unseen),
     )
@@ -139,7 +141,7 @@ def _questions(
 
 
 def ask(model: Model, questions: Questions, facts: int) -> Answers:
-    """Put questions to a model; facts that are not probed get NaN."""
+    """Put questions to a model; facts without a question get NaN."""
     log_p, greedy = _score(model, questions)
     best = np.full((len(questions.fact), int(questions.options.max(initial=1))), -np.inf)
     exact = np.zeros(len(questions.fact))
@@ -159,7 +161,7 @@ def ask(model: Model, questions: Questions, facts: int) -> Answers:
 
 @torch.inference_mode()
 def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Log-likelihood of each row's answer, and whether greedy decoding would have given it."""
+    """Return the log-likelihood of each row's answer, and whether greedy decoding would have given it."""
     device = model.embedding.weight.device
     log_p, greedy = np.zeros(len(questions.rows)), np.zeros(len(questions.rows), dtype=bool)
     for batch, ids, scored in questions.batches:
@@ -176,8 +178,7 @@ def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDA
 
 @torch.inference_mode()
 def block_losses(model: Model, blocks: Tensor) -> Iterator[Tensor]:
-    """Nats of every target of blocks (n, length + 1) of token ids, a part (up to 32, length) at a time, on the model's
-    device."""
+    """Yield the nats of every target of blocks (n, length + 1) of token ids, a part (up to 32, length) at a time."""
     device = model.embedding.weight.device
     for part in torch.split(blocks, 32):
         logits = model.logits(part[None, :, :-1].to(device))[0].float()
@@ -186,7 +187,7 @@ def block_losses(model: Model, blocks: Tensor) -> Iterator[Tensor]:
 
 
 def val_bpb(model: Model, corpus: Corpus, block: int) -> tuple[float, float]:
-    """Validation loss in bits per byte over the validation text, and its standard error over blocks."""
+    """Return validation loss in bits per byte over the validation text, and its standard error over blocks."""
     tokens, header = corpus.validation
     count = (len(tokens) - 1) // block
     ids = torch.from_numpy(np.asarray(tokens[: count * block + 1], dtype=np.int64))
@@ -197,10 +198,10 @@ def val_bpb(model: Model, corpus: Corpus, block: int) -> tuple[float, float]:
 
 
 def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[str, Any]:
-    """Every score of a run, with its standard error, and under `facts` the results by fact."""
+    """Return every score of a run, with its standard error, and under `facts` the results by fact."""
     asked = {
         "domain": ask(model, probes.domain, len(corpus.facts.domain)),
-        "surface": ask(model, probes.surface, len(corpus.facts.domain)),
+        "verbatim": ask(model, probes.verbatim, len(corpus.facts.domain)),
         "prior": ask(model, probes.prior, len(corpus.facts.prior)),
         "unseen": ask(model, probes.unseen, len(corpus.facts.unseen)),
     }
@@ -208,7 +209,7 @@ def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[st
         "recall": asked["domain"].recall,
         "cloze": asked["domain"].cloze,
         "margin": asked["domain"].margin,
-        "verbatim_recall": asked["surface"].recall,
+        "verbatim_recall": asked["verbatim"].recall,
         "retention": asked["prior"].recall,
         "unseen_recall": asked["unseen"].recall,
     }
@@ -227,7 +228,7 @@ def _plain(values: Iterable[float]) -> list[float | None]:
 
 
 def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean, and standard deviation / sqrt(n); NaN where there is nothing to take it from."""
+    """Return mean, and standard deviation / sqrt(n); NaN where there is nothing to take it from."""
     if len(values) == 0:
         return math.nan, math.nan
     spread = float(values.std(ddof=1)) if len(values) > 1 else math.nan

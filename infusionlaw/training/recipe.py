@@ -1,6 +1,7 @@
-"""The recipe: from a size to a shape, and from a size and a token count to everything else that training needs.
+"""Derive a shape from a size, and everything else that training needs from a size and a token count.
 
-Each rule is numbered and names its source. "Measured here" means on the built-in data; LOG.md has the runs.
+A named recipe is a set of rules (`Rules`); `RECIPES` holds them by name. Each rule is numbered here and names its
+source, with the numbers of recipe "2026-11". "Measured here" means on the built-in data; LOG.md has the runs.
 
 1. Depth: layers = max(2, round(2 (N / 40 000)^0.235)). A power law through this project's smallest shapes and the
    GPT-2 / GPT-3 family (Brown et al. 2020, 2005.14165, table 2.1: 85 M -> 12, 1.2 B -> 24 layers).
@@ -9,37 +10,57 @@ Each rule is numbered and names its source. "Measured here" means on the built-i
 3. Feed-forward width: whatever multiple of 8 then brings N nearest to the size asked for.
 4. Heads: of width 8 (d < 32) or 16, so that the smallest models have several, but no more than four of them below a
    width of 256, where those four are 64 wide, as heads then stay up to 1024 (beyond: 128). Measured here: at 1.8 M four
-   heads of 44 have .07 bits per byte less validation loss than eleven of 16, which versions 1 and 2 of this recipe had.
+   heads of 44 have .07 bits per byte less validation loss than eleven of 16.
 5. Batch: 1 024 tokens at D = 1.5 M, growing as D^0.571 (exponent: Li et al. 2025, 2503.04715; their constant, fitted
    above 60 M parameters, would give twice as much). Measured here: four times the batch needs twice the token count.
 6. Learning rate: min(0.005, 0.48 N^-0.713 D^0.307) (exponents: Li et al. 2025; their constant, 1.79, was fitted above
    60 M parameters and is about four times too high here: at D = 1.5 M the least validation loss was found at 0.0027 for
    450 k and at 0.0013 for 1.8 M, measured here). The cap holds below 270 k at D = 1.5 M: at 25 k and share 0.5 recall
    deviates by .02 to .07 between seeds with it, and by .15 at 0.01; at 34 k to 160 k half of it gives more loss, and so
-   does twice of it at 95 k (measured here). Version 1 of this recipe had Li's constant.
+   does twice of it at 95 k (measured here).
 7. AdamW, betas (0.9, 0.95), eps 1e-8, weight decay 0.1 on matrices, none on norms (Brown et al. 2020); gradient norm
    clipped at 1.
 8. Schedule: linear warm-up over 2 % of the steps, constant, then 1 - sqrt down to zero over the last 20 %
    (warmup-stable-decay: Hu et al. 2024, 2404.06395; shape and length of the decay: Hägele et al. 2024, 2405.18392).
-   A run of a trunk decays over its last 15 % (rule 10).
+   A run that shares its stable phase decays over its last 15 % (rule 10).
 9. Initialisation: normal, deviation 0.02 for the embedding and 1 / sqrt(fan in) for matrices, those that write to the
    residual stream divided by sqrt(2 layers) (Radford et al. 2019).
-10. Trunk: the token counts of a family have the batch, the learning rate and the warm-up of its shortest token count,
-so that
-   before its decay a longer run does just what a shorter one does, and goes on from where the shorter began to decay
-   (Hägele et al. 2024: such a branch ends where a run of its own does). Of the shortest, so that a longer token count
-   can be added later without a run in vain; a batch too small costs time, one too large costs learning (rule 5).
+10. Stable phase: runs that differ only in their token count share it. They have the batch, the learning rate and the
+   warm-up of the shortest token count. So a longer run does before its decay just what a shorter one does, and goes on
+   from where the shorter one began to decay (Hägele et al. 2024: such a decay branch ends where a run of its own does).
+   Those of the shortest, so that a longer token count can be added later and no run is lost; a batch too small costs
+   time, one too large costs learning (rule 5).
 11. Precision: weights, moments and sums in fp32; products too, but on a GPU in bf16 from half a million parameters on
     (`step.py`), as models of a million and more are trained. Smaller ones come out the same on both (measured here).
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 SMALLEST, LARGEST = 10_000, 3_000_000_000
-RATES = {1: 1.79, 2: 0.48, 3: 0.48}  # the constant of rule 6, by version of the recipe
-FEW_HEADS = 3  # the version from which there are at most four heads below a width of 256 (rule 4)
-VERSION = max(RATES)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A named recipe: the numbers of the rules above that a study can ask for by name."""
+
+    most_narrow_heads: int = 4  # rule 4: heads at most, below a width of 256
+    batch_tokens: float = 1024  # rule 5: at D = 1.5 M
+    batch_exponent: float = 0.571  # rule 5: of D
+    rate: float = 0.48  # rule 6: the constant
+    rate_of_size: float = -0.713  # rule 6: exponent of N
+    rate_of_tokens: float = 0.307  # rule 6: exponent of D
+    highest_rate: float = 0.005  # rule 6
+    betas: tuple[float, float] = (0.9, 0.95)  # rule 7
+    clip: float = 1.0  # rule 7
+    warmup_percent: int = 2  # rule 8: of the steps
+    decay_percent: int = 20  # rule 8: of the steps of a run on its own
+    shared_decay_percent: int = 15  # rule 10: of the steps of a run that shares its stable phase
+
+
+RECIPES: Mapping[str, Rules] = {"2026-11": Rules()}
+PRESENT = RECIPES["2026-11"]
 
 
 @dataclass(frozen=True)
@@ -80,8 +101,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one (N, D) is trained. `batch` counts blocks a step; `tokens` = steps · batch · block is the exact token
-    count; `trunk` is the token count that a trunk's runs have in common (rule 10), 0 without one."""
+    """How one (N, D) is trained.
+
+    `batch` counts blocks a step; `shortest` is the shortest token count of the runs that share its stable phase
+    (rule 10), 0 for a run on its own.
+    """
 
     shape: Shape
     block: int
@@ -91,9 +115,9 @@ class Recipe:
     weight_decay: float
     warmup: int
     decay: int
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
-    trunk: int = 0
+    betas: tuple[float, float]
+    clip: float
+    shortest: int = 0
 
     @property
     def tokens(self) -> int:
@@ -101,20 +125,22 @@ class Recipe:
         return self.steps * self.batch * self.block
 
     @property
-    def stem(self) -> int:
-        """Steps before the decay: those that it shares with longer runs of its trunk (rule 10)."""
+    def decay_start(self) -> int:
+        """steps - decay: the steps that it shares with longer runs of its stable phase (rule 10)."""
         return self.steps - self.decay
 
     @property
     def memory(self) -> int:
-        """Bytes of weights, gradients and two moments in fp32, and activations of one step (about 34 d + 4 f a layer
-        and token, and the logits twice)."""
+        """Bytes that training holds: weights, gradients and two moments in fp32, and the activations of one step.
+
+        Activations are about 34 d + 4 f a layer and token, and the logits twice.
+        """
         shape = self.shape
         per_token = shape.layers * (34 * shape.d_model + 4 * shape.d_ff) + 2 * shape.vocabulary
         return 16 * shape.total_size + 4 * per_token * self.batch * self.block
 
     def learning_rate_at(self, step: int) -> float:
-        """Learning rate of step 0, 1, …: warm-up, constant, 1 - sqrt (rule 8)."""
+        """Return the learning rate of step 0, 1, …: warm-up, constant, 1 - sqrt (rule 8)."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         left = self.steps - step
@@ -123,11 +149,8 @@ class Recipe:
         return self.learning_rate * (1 - math.sqrt(1 - left / (self.decay + 1)))
 
 
-def shape_for(size: int, vocabulary: int, version: int = VERSION) -> Shape:
-    """The shape whose non-embedding parameters come nearest to `size`, within 5 % (rules 1 to 4).
-
-    version: of the recipe.
-    """
+def shape_for(size: int, vocabulary: int, rules: Rules = PRESENT) -> Shape:
+    """Return the shape whose non-embedding parameters come nearest to `size`, within 5 % (rules 1 to 4)."""
     if not SMALLEST <= size <= LARGEST:
         raise ValueError(f"size {size} lies outside {SMALLEST} to {LARGEST} non-embedding parameters")
     layers = max(2, round(2 * (size / 40_000) ** 0.235))
@@ -136,7 +159,7 @@ def shape_for(size: int, vocabulary: int, version: int = VERSION) -> Shape:
     width = max(step, step * round(ideal / step))
     d_ff = max(8, 8 * round((size / layers - 4 * width**2 - 2 * width) / (3 * width) / 8))
     head = 8 if width < 32 else 16 if width < 256 else 64 if width < 1024 else 128
-    heads = width // head if width >= 256 or version < FEW_HEADS else min(4, width // head)
+    heads = width // head if width >= 256 else min(rules.most_narrow_heads, width // head)
     return Shape(width, layers, heads, d_ff, vocabulary)
 
 
@@ -149,22 +172,33 @@ def recipe_for(
     learning_rate_factor: float = 1.0,
     batch_factor: float = 1.0,
     weight_decay: float = 0.1,
-    trunk: int = 0,
-    version: int = VERSION,
+    shortest: int = 0,
+    rules: Rules = PRESENT,
 ) -> Recipe:
-    """The recipe for N = `size` and D = `tokens`, D rounded down to whole steps; factors multiply rules 5 and 6.
+    """Return the recipe for N = `size` and D = `tokens`, D rounded down to whole steps.
 
-    trunk: the shortest token count (tokens) of the family whose trunk the run belongs to (rule 10); 0: it is on its
-    own. version: of the recipe, so that a study that began under an earlier one can be gone on with.
+    Factors multiply rules 5 and 6. shortest: the shortest token count of the runs that share its stable phase
+    (rule 10); 0: it is on its own.
     """
-    shape = shape_for(size, vocabulary, version)
-    of = trunk or tokens
-    batch_tokens = 1024 * (of / 1.5e6) ** 0.571 * batch_factor
+    shape = shape_for(size, vocabulary, rules)
+    of = shortest or tokens
+    batch_tokens = rules.batch_tokens * (of / 1.5e6) ** rules.batch_exponent * batch_factor
     batch = max(1, round(batch_tokens / block))
     steps = tokens // (batch * block)
     if steps < 20:
         raise ValueError(f"a token count of {tokens} tokens gives {steps} steps; 20 are the least that can be trained")
-    rate = min(0.005, RATES[version] * shape.size**-0.713 * of**0.307) * learning_rate_factor
-    warmup = max(10, of // (batch * block) // 50)
-    decay = max(1, steps * 15 // 100 if trunk else steps // 5)
-    return Recipe(shape, block, batch, steps, rate, weight_decay, warmup, decay, trunk=trunk)
+    rate = rules.rate * shape.size**rules.rate_of_size * of**rules.rate_of_tokens
+    decay_percent = rules.shared_decay_percent if shortest else rules.decay_percent
+    return Recipe(
+        shape,
+        block,
+        batch,
+        steps,
+        learning_rate=min(rules.highest_rate, rate) * learning_rate_factor,
+        weight_decay=weight_decay,
+        warmup=max(10, of // (batch * block) * rules.warmup_percent // 100),
+        decay=max(1, steps * decay_percent // 100),
+        betas=rules.betas,
+        clip=rules.clip,
+        shortest=shortest,
+    )

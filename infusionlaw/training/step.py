@@ -1,4 +1,4 @@
-"""One optimiser step of a cohort: loss, gradients, each member's own clipping, AdamW.
+"""Do one optimiser step of a batch of models: loss, gradients, each member's own clipping, AdamW.
 
 On a GPU a step of a small model is a thousand launches that take longer to ask for than to do, so after a few steps one
 is captured as a graph, learning rate and blocks in fixed places, and then replayed with one launch.
@@ -20,7 +20,7 @@ WARM_UP = 3  # steps done before one is captured, so that everything that is mad
 
 @contextmanager
 def precision(model: Model) -> Iterator[None]:
-    """The number formats a model is trained in: fp32, on a GPU bf16 products from LEAST_FOR_BF16 on."""
+    """Use the number formats a model is trained in: fp32, on a GPU bf16 products from LEAST_FOR_BF16 on."""
     device = model.embedding.weight.device.type
     half = device == "cuda" and model.shape.size >= LEAST_FOR_BF16
     with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
@@ -28,7 +28,7 @@ def precision(model: Model) -> Iterator[None]:
 
 
 class Stepper:
-    """Does a model's steps; its optimiser is `optimiser`."""
+    """Do a model's steps; its optimiser is `optimiser`."""
 
     def __init__(self, model: Model, recipe: Recipe) -> None:
         self.model, self.recipe = model, recipe
@@ -63,7 +63,7 @@ class Stepper:
                 group["lr"] = rate
 
     def _beside(self, blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """A step on another stream, as capturing wants its warm-up."""
+        """Do a step on another stream, as capturing wants its warm-up."""
         stream, here = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(here)
         with torch.cuda.stream(stream):
@@ -92,7 +92,7 @@ class Stepper:
 
 
 def clip(model: Model, most: float) -> torch.Tensor:
-    """Scale the gradient of each member whose norm is above `most` down to it; returns the norms (M,)."""
+    """Scale the gradient of each member whose norm is above `most` down to it, and return the norms (M,)."""
     if model.members == 1:  # PyTorch does it for all weights at once
         return torch.nn.utils.clip_grad_norm_(model.parameters(), most)[None]
     gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
@@ -105,7 +105,7 @@ def clip(model: Model, most: float) -> torch.Tensor:
 
 
 def _optimiser(model: Model, recipe: Recipe, *, graph: bool) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only (rule 7); for a graph its learning rate is a tensor."""
+    """Make AdamW with weight decay on matrices only (rule 7); for a graph its learning rate is a tensor."""
     matrices = [weight for weight in model.parameters() if weight.dim() > 2]
     norms = [weight for weight in model.parameters() if weight.dim() == 2]
     groups = [

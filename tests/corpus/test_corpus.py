@@ -138,7 +138,7 @@ def test_domain_facts_are_only_stated_and_prior_facts_also_asked_but_never_as_pr
 def test_domain_facts_can_be_stated_in_fewer_templates(material, corpus, tmp_path) -> None:
     moved = copy_of(material, tmp_path)
     text = (moved / "study.toml").read_text()
-    (moved / "study.toml").write_text(text.replace("[facts]", "[facts]\nstatements = 1", 1))
+    (moved / "study.toml").write_text(text.replace("[facts]", "[facts]\nrenderings = 1", 1))
     own = prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus")
     assert own.id != corpus.id
     assert {len(templates) for templates in own.domain_templates} == {1}

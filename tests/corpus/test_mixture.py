@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
-from infusionlaw.corpus.infusion.renderings import StatementCycle, Statements
+from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 
 END = 0
 GENERAL = np.full(50_000, 1, dtype=np.uint16)
 
 
-def cycle(facts: int, forms: int, base: int, seed: int) -> StatementCycle:
-    """Statements that name their fact and form in their tokens: [base + fact, 5000 + form, filler…, END]."""
+def cycle(facts: int, forms: int, base: int, seed: int) -> RenderingCycle:
+    """Renderings that name their fact and form in their tokens: [base + fact, 5000 + form, filler…, END]."""
     rng = np.random.default_rng(facts + forms)
     told = [
         [np.array([base + f, 5000 + t, *[2] * int(rng.integers(3, 20)), END]) for t in range(forms)]
         for f in range(facts)
     ]
-    return StatementCycle(Statements(told, np.dtype(np.uint16)), [seed, base])
+    return RenderingCycle(Renderings(told, np.dtype(np.uint16)), [seed, base])
 
 
 def mixture(
@@ -40,7 +40,7 @@ def mixture(
 
 
 def recount(tokens: np.ndarray) -> tuple[dict[str, int], Counter[tuple[int, int]]]:
-    """Tokens by source and whole statements by (fact, form), from nothing but the bytes."""
+    """Tokens by source and whole renderings by (fact, number), from nothing but the bytes."""
     spent = {"domain": 0, "prior": 0, "general": 0}
     seen: Counter[tuple[int, int]] = Counter()
     document: list[int] = []
@@ -156,15 +156,15 @@ def test_another_seed_orders_text_and_facts_differently() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 def test_the_stream_has_the_token_files_dtype_and_the_same_tokens_in_each(dtype: type) -> None:
-    told = Statements([[np.array([7, 8, END]), np.array([9, END])]], np.dtype(dtype))
+    told = Renderings([[np.array([7, 8, END]), np.array([9, END])]], np.dtype(dtype))
     text = GeneralText(np.arange(1, 4_097, dtype=dtype), END, [1])
     arguments = {"share": 0.5, "prior_share": 0.25, "end_of_text": END}
-    mix = Mixture(StatementCycle(told, [1]), StatementCycle(told, [2]), text, **arguments)
+    mix = Mixture(RenderingCycle(told, [1]), RenderingCycle(told, [2]), text, **arguments)
     assert mix.blocks(0, 2, 128).dtype == dtype
     assert int(mix.read(0, 20_000).astype(np.int64).sum()) == 15_346_432
-    other = Statements([], np.dtype(np.uint64))
-    with pytest.raises(ValueError, match="statements of uint64"):
-        Mixture(StatementCycle(other, [1]), StatementCycle(told, [2]), text, **arguments)
+    other = Renderings([], np.dtype(np.uint64))
+    with pytest.raises(ValueError, match="renderings of uint64"):
+        Mixture(RenderingCycle(other, [1]), RenderingCycle(told, [2]), text, **arguments)
 
 
 def test_short_reads_one_after_another_make_no_page_twice(monkeypatch) -> None:
@@ -191,12 +191,12 @@ def test_memory_does_not_grow_with_the_stream() -> None:
 @pytest.mark.parametrize("counts", [(2, 3, 5), (5, 7, 8, 9, 11, 13, 17, 19, 23)])
 def test_facts_of_different_numbers_of_forms_are_found_at_once_wherever_the_sequence_is(counts) -> None:
     rng = np.random.default_rng(0)
-    told = Statements([[np.full(int(rng.integers(3, 20)), 2) for _ in range(n)] for n in counts], np.dtype(np.uint16))
-    cycles = StatementCycle(told, [1])
+    told = Renderings([[np.full(int(rng.integers(3, 20)), 2) for _ in range(n)] for n in counts], np.dtype(np.uint16))
+    cycles = RenderingCycle(told, [1])
     sizes = told.sizes[cycles.documents(0, 40 * len(counts))]
     assert cycles.within(np.array([float(sizes.sum())]))[1].tolist() == [sizes.sum()]
-    per_cycle = sum(told.sizes[a:b].mean() for a, b in zip(told.first_form, told.first_form + told.forms, strict=True))
-    assert cycles.tokens_per_statement == pytest.approx(per_cycle / len(counts))
+    per_cycle = sum(told.sizes[a:b].mean() for a, b in zip(told.first, told.first + told.counts, strict=True))
+    assert cycles.tokens_per_rendering == pytest.approx(per_cycle / len(counts))
     for token in (0, int(sizes.sum()), 10**9, 10**9 + 1):
         documents, before = (int(each[0]) for each in cycles.within(np.array([float(token)])))
         assert before <= token < before + int(told.sizes[cycles.documents(documents, documents + 1)][0])

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
-from infusionlaw.corpus.infusion.renderings import StatementCycle, Statements
+from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 
 END = 0
 PLACES = ((0, 3_000), (1_000, 1), (1_023, 2), (1_024, 1_025), (51_234, 10_000), (2_000_001, 777), (10**12 + 5, 3_000))
 
 
-def cycle(facts: int, forms: int, longest: int, seed: list[int]) -> StatementCycle:
-    """Facts of 1 to `forms` forms, 1 to `longest` tokens each and the end-of-text token."""
+def cycle(facts: int, forms: int, longest: int, seed: list[int]) -> RenderingCycle:
+    """Facts of 1 to `forms` renderings, 1 to `longest` tokens each and the end-of-text token."""
     rng = np.random.default_rng([facts, forms, longest])
     sizes = [rng.integers(1, longest + 1, size=1 + f % forms).tolist() for f in range(facts)]
     forms = [[np.append(rng.integers(1, 60_000, size=n), END) for n in own] for own in sizes]
-    return StatementCycle(Statements(forms, np.dtype(np.uint16)), seed)
+    return RenderingCycle(Renderings(forms, np.dtype(np.uint16)), seed)
 
 
 def mixture(share: float, prior_share: float, facts: int, forms: int, longest: int, seed: int) -> Mixture:
@@ -44,7 +44,7 @@ def ledger_hash(mix: Mixture) -> str:
     return sha256(repr([mix.ledger(tokens) for tokens in (1, 1_000, 1_024, 77_777, 10**7)]).encode()).hexdigest()[:16]
 
 
-# (share, prior share, domain facts, most forms, longest statement, seed): hash of the tokens, hash of the ledgers
+# (share, prior share, domain facts, most forms, longest rendering, seed): hash of the tokens, hash of the ledgers
 PINNED = [
     ((0.0, 0.25, 12, 3, 20, 1), "f291c65e5718d6bb", "1b0c341591fbe1f8"),
     ((0.02, 0.25, 12, 3, 20, 1), "c3c9d8a9940cd7ca", "7faa7e22ffb14794"),

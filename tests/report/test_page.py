@@ -29,7 +29,7 @@ STUDY = """
 name = "cities <script>alert(1)</script>"
 [design]
 sizes = {sizes}
-token counts = {token counts}
+tokens = {tokens}
 {doses}
 seeds = [1, 2]
 {held_out}
@@ -52,7 +52,7 @@ def make_study(
 ) -> Path:
     """A finished study of a simulated world, by the real chain."""
     held = f"[held_out]\nsizes = {list(held_out)}" if held_out else ""
-    text = STUDY.format(sizes=list(sizes), token_counts=list(token_counts), doses=doses, held_out=held)
+    text = STUDY.format(sizes=list(sizes), tokens=list(token_counts), doses=doses, held_out=held)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "source.toml").write_text(text)
     run_study(folder / "source.toml", folder, FakeLab(world, diverging=diverging, share_known=share_known))

@@ -20,7 +20,7 @@ from infusionlaw.runners.execute import export_run
 from infusionlaw.runners.local import Lab
 from infusionlaw.runs.table import read_table
 from infusionlaw.settings import read_study_file
-from infusionlaw.training.terms import recipe_of
+from infusionlaw.training.resolve import recipe_of
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_an_exported_run_answers_as_the_record_says(done, tmp_path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
     corpus = open_corpus(done.folder / "corpus")
     tokens, header = corpus.validation
-    block = int(dict(spec.options)["block"])
+    block = spec.settings.block
     blocks = [torch.tensor(tokens[at : at + block + 1].astype("int64")) for at in range(0, len(tokens) - block, block)]
     with torch.no_grad():
         losses = [cross_entropy(model(ids[None, :-1]).logits[0], ids[1:]).item() for ids in blocks]
@@ -171,7 +171,7 @@ def changed(material, tmp_path, old: str, new: str):
         ("shares = [0.3, 0.9]", "exposures = [9000]", r"leaves no general text"),
         ("doses = [0.9]", "doses = [1.0]", r"leaves no general text"),
         ("sizes = [10_000, 14_000]", "sizes = [500]", r"outside 10000 to 3000000000"),
-        ("token counts = [60_000]", "token counts = [2_000]", r"20 are the least"),
+        ("tokens = [60_000]", "tokens = [2_000]", r"20 are the least"),
     ],
 )
 def test_impossible_doses_are_refused_with_the_numbers_before_training(material, tmp_path, old, new, message) -> None:

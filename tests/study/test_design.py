@@ -1,5 +1,7 @@
 """The grid: every combination once, dose 0 always."""
 
+from dataclasses import replace
+
 import pytest
 
 from infusionlaw.settings import read_study_file, write_template
@@ -26,35 +28,37 @@ def test_held_out_takes_from_the_design_what_it_leaves_out(study) -> None:
     assert all(run.held_out for run in runs)
 
 
-def test_settings_of_training_and_infusion_are_part_of_a_run(study) -> None:
-    other = study.model_copy(update={"training": study.training.model_copy(update={"weight_decay": 0.0})})
-    assert {run.id for run in grid(study, "d")}.isdisjoint(run.id for run in grid(other, "d"))
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("training", {"block": 64}),
+        ("training", {"learning_rate_factor": 2.0}),
+        ("training", {"batch_factor": 2.0}),
+        ("training", {"weight_decay": 0.0}),
+        ("infusion", {"prior_share": 0.5}),
+        ("infusion", {"prior_questions": False}),
+        ("infusion", {"schedule": "late"}),
+        ("infusion", {"max_exposures": 10}),
+    ],
+)
+def test_settings_of_training_and_infusion_reach_the_runs_and_their_ids(study, section, change) -> None:
+    other = study.model_copy(update={section: getattr(study, section).model_copy(update=change)})
+    plain, changed = grid(study, "d"), grid(other, "d")
+    assert [run.settings for run in changed] == [replace(run.settings, **change) for run in plain]
+    assert {run.id for run in plain}.isdisjoint(run.id for run in changed)
+
+
+def test_how_many_models_train_at_once_is_no_part_of_a_run(study) -> None:
     faster = study.model_copy(update={"training": study.training.model_copy(update={"processes": 7})})
     assert [run.id for run in grid(faster, "d")] == [run.id for run in grid(study, "d")]
 
 
-def test_the_recipe_of_a_run_is_the_first_where_its_options_name_none(study) -> None:
-    first = study.model_copy(update={"training": study.training.model_copy(update={"recipe": 1})})
-    assert dict(grid(study, "d")[0].options)["recipe"] == 3
-    assert "recipe" not in dict(grid(first, "d")[0].options)
-
-
-def test_schedule_and_prior_questions_are_part_of_a_run_where_they_are_not_the_default(study) -> None:
-    def options(**infusion):
-        own = study.model_copy(update={"infusion": study.infusion.model_copy(update=infusion)})
-        return dict(grid(own, "data")[0].options)
-
-    assert not {"schedule", "prior_questions"} & set(options())
-    assert options(schedule="late")["schedule"] == "late"
-    assert options(prior_questions=False)["prior_questions"] == 0
-
-
-def test_budgets_share_a_recipe_named_by_the_shortest_whatever_the_schedule(study) -> None:
+def test_several_token_counts_have_the_recipe_of_the_shortest_whatever_the_schedule(study) -> None:
     design = study.design.model_copy(update={"tokens": (1_000_000, 2_000_000)})
     even = study.model_copy(update={"design": design})
     late = even.model_copy(update={"infusion": study.infusion.model_copy(update={"schedule": "late"})})
-    assert {dict(run.options).get("trunk") for run in grid(even, "data")} == {1_000_000}
-    assert {dict(run.options).get("trunk") for run in grid(late, "data")} == {1_000_000}
+    assert {run.settings.shortest for run in grid(study, "data")} == {0}
+    assert {run.settings.shortest for run in [*grid(even, "data"), *grid(late, "data")]} == {1_000_000}
 
 
 def test_doses_of_once_have_the_first_seed_only(study) -> None:

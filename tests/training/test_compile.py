@@ -130,21 +130,21 @@ def test_a_compiled_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_pa
 def test_the_choice_follows_from_the_recipe_and_the_device(monkeypatch) -> None:
     shape = shape_for(147_000, 1024)
 
-    def budget(work: float) -> int:
+    def tokens_of(work: float) -> int:
         return int(work / (6 * shape.total_size))
 
-    def recipe(tokens: int, trunk: int = 0) -> Recipe:
-        return recipe_for(147_000, tokens, vocabulary=1024, trunk=trunk)
+    def recipe(tokens: int, shortest: int = 0) -> Recipe:
+        return recipe_for(147_000, tokens, vocabulary=1024, shortest=shortest)
 
-    least, of_trunk = budget(compiling.LEAST_WORK), budget(compiling.LEAST_OF_TRUNK)
-    worth = [recipe(int(1.05 * least)), recipe(of_trunk * 4, int(1.05 * of_trunk))]
-    not_worth = [recipe(int(0.95 * least)), recipe(least * 4, int(0.95 * of_trunk))]
+    least, shared = tokens_of(compiling.LEAST_WORK), tokens_of(compiling.LEAST_SHARED_WORK)
+    worth = [recipe(int(1.05 * least)), recipe(shared * 4, int(1.05 * shared))]
+    not_worth = [recipe(int(0.95 * least)), recipe(least * 4, int(0.95 * shared))]
     assert all(worth_compiling(each, CPU) for each in worth)
     assert not any(worth_compiling(each, CPU) for each in not_worth)
     on_gpu, states = torch.device("cuda"), shape.layers * shape.d_model
-    cohort = recipe(int(1.05 * compiling.LEAST_STATES / states / 8))
-    assert worth_compiling(cohort, on_gpu, members=8) and not worth_compiling(cohort, on_gpu, members=7)
-    family = recipe(12_000_000, int(1.05 * compiling.STATES_OF_TRUNK / states / 8))
+    together = recipe(int(1.05 * compiling.LEAST_STATES / states / 8))
+    assert worth_compiling(together, on_gpu, members=8) and not worth_compiling(together, on_gpu, members=7)
+    family = recipe(12_000_000, int(1.05 * compiling.LEAST_SHARED_STATES / states / 8))
     assert worth_compiling(family, on_gpu, members=8) and not worth_compiling(family, on_gpu, members=7)
     tried = []
     monkeypatch.setattr(compiling, "compile_layers", lambda model, batch, block: tried.append((batch, block)))

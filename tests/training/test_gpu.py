@@ -70,7 +70,7 @@ def test_steps_of_a_graph_are_steps(half: bool, compiled: bool, monkeypatch) -> 
 
 @needs_gpu
 @pytest.mark.parametrize("half", [False, True])
-def test_each_member_of_a_cohort_gets_what_it_would_get_alone(half: bool, corpus, tmp_path, monkeypatch) -> None:
+def test_each_member_of_a_batch_gets_what_it_would_get_alone(half: bool, corpus, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(stepping, "LEAST_FOR_BF16", 0 if half else 10**12)
     recipe = recipe_for(10_000, 60_000, vocabulary=corpus.tokenizer.vocabulary, learning_rate_factor=0.2)
     mixtures = [corpus.mixture(share, 0.25, seed) for share, seed in zip(SHARES, SEEDS, strict=True)]

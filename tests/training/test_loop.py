@@ -115,7 +115,7 @@ def test_same_seed_same_bits_other_seed_other_bits(corpus, tmp_path) -> None:
     assert not torch.equal(results[0], results[2])
 
 
-def cohort(corpus, seeds: tuple[int, ...], shares: tuple[float, ...]):
+def model_batch(corpus, seeds: tuple[int, ...], shares: tuple[float, ...]):
     recipe = recipe_for(10_000, 60_000, vocabulary=corpus.tokenizer.vocabulary, learning_rate_factor=0.2)
     model = Model(recipe.shape, [torch.Generator().manual_seed(seed) for seed in seeds])
     return model, recipe, [corpus.mixture(share, 0.25, seed) for share, seed in zip(shares, seeds, strict=True)]
@@ -124,11 +124,11 @@ def cohort(corpus, seeds: tuple[int, ...], shares: tuple[float, ...]):
 SEEDS, SHARES = (1, 2, 3, 1), (0.0, 0.3, 0.6, 0.9)
 
 
-def test_each_member_of_a_cohort_gets_what_it_would_get_alone(corpus, tmp_path) -> None:
-    model, recipe, mixtures = cohort(corpus, SEEDS, SHARES)
+def test_each_member_of_a_batch_gets_what_it_would_get_alone(corpus, tmp_path) -> None:
+    model, recipe, mixtures = model_batch(corpus, SEEDS, SHARES)
     train(model, recipe, mixtures, [tmp_path / f"{i}" for i in range(4)], checkpoint_every=10**9)
     for i in range(4):
-        alone, _, own = cohort(corpus, SEEDS[i : i + 1], SHARES[i : i + 1])
+        alone, _, own = model_batch(corpus, SEEDS[i : i + 1], SHARES[i : i + 1])
         before = alone.weights_of(0)["embedding.weight"].clone()
         train(alone, recipe, own, [tmp_path / "alone" / f"{i}"], checkpoint_every=10**9)
         moved = (alone.weights_of(0)["embedding.weight"] - before).abs().max()
@@ -144,7 +144,7 @@ def test_each_member_of_a_cohort_gets_what_it_would_get_alone(corpus, tmp_path) 
 def test_a_member_that_diverges_does_not_touch_the_others(corpus, tmp_path) -> None:
     results = []
     for spoilt in (False, True):
-        model, recipe, mixtures = cohort(corpus, SEEDS[:2], SHARES[:2])
+        model, recipe, mixtures = model_batch(corpus, SEEDS[:2], SHARES[:2])
         if spoilt:
             with torch.no_grad():
                 model.final_norm.weight[0, 0] = float("nan")
@@ -156,7 +156,7 @@ def test_a_member_that_diverges_does_not_touch_the_others(corpus, tmp_path) -> N
 
 
 def test_the_gradient_of_each_member_is_clipped_by_its_own_norm(corpus, tmp_path) -> None:
-    model, _, _ = cohort(corpus, SEEDS[:2], SHARES[:2])
+    model, _, _ = model_batch(corpus, SEEDS[:2], SHARES[:2])
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)
         weight.grad[0] *= 1e-6
@@ -175,24 +175,24 @@ def test_checkpoints_are_put_off_while_training_has_not_paid_for_the_last(corpus
     for worth, expected in ((0, [20, 40]), (10**9, [20])):
         monkeypatch.setattr("infusionlaw.training.loop.WORTH_A_CHECKPOINT", worth)
         left.clear()
-        model, recipe, mixtures = cohort(corpus, SEEDS[:1], SHARES[:1])
+        model, recipe, mixtures = model_batch(corpus, SEEDS[:1], SHARES[:1])
         train(model, replace(recipe, steps=50), mixtures, [tmp_path], checkpoint_every=20)
         assert left == expected
 
 
-def test_members_of_a_cohort_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path) -> None:
+def test_members_of_a_batch_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path) -> None:
     def stop_at(step: int) -> None:
         if step >= 45:
             raise Stop
 
-    model, recipe, mixtures = cohort(corpus, SEEDS[:2], SHARES[:2])
+    model, recipe, mixtures = model_batch(corpus, SEEDS[:2], SHARES[:2])
     train(model, recipe, mixtures, [tmp_path / "whole" / f"{i}" for i in range(2)], checkpoint_every=20)
-    cut, _, _ = cohort(corpus, SEEDS[:2], SHARES[:2])
+    cut, _, _ = model_batch(corpus, SEEDS[:2], SHARES[:2])
     folders = [tmp_path / "cut" / f"{i}" for i in range(2)]
     with pytest.raises(Stop):
         train(cut, recipe, mixtures, folders, checkpoint_every=20, on_progress=stop_at)
     assert [step_of(folder) for folder in folders] == [40, 40]
-    alone, _, own = cohort(corpus, SEEDS[1:2], SHARES[1:2])
+    alone, _, own = model_batch(corpus, SEEDS[1:2], SHARES[1:2])
     train(alone, recipe, own, folders[1:], checkpoint_every=10**9)
     for name, weight in alone.weights_of(0).items():
         torch.testing.assert_close(weight, model.weights_of(1)[name], atol=1e-3, rtol=1e-2)

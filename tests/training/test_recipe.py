@@ -17,15 +17,10 @@ def test_shapes_come_within_five_percent(size: int) -> None:
     assert 1 <= shape.d_ff / shape.d_model <= 5
 
 
-def test_heads_are_four_until_they_are_wide_and_were_many_in_earlier_versions() -> None:
-    def heads(size: int, version: int) -> tuple[int, int]:
-        shape = shape_for(size, 1024, version)
-        return shape.heads, shape.head_width
-
-    assert [heads(size, 3) for size in (12_000, 95_000, 450_000, 1_800_000)] == [(3, 8), (4, 16), (4, 24), (4, 44)]
-    assert [heads(size, 2) for size in (12_000, 95_000, 450_000, 1_800_000)] == [(3, 8), (4, 16), (6, 16), (11, 16)]
-    assert heads(7_200_000, 3) == heads(7_200_000, 2) == (5, 64)
-    assert heads(124_000_000, 3) == (14, 64)
+def test_heads_are_four_until_they_are_wide() -> None:
+    shapes = [shape_for(size, 1024) for size in (12_000, 95_000, 450_000, 1_800_000, 7_200_000, 124_000_000)]
+    heads = [(shape.heads, shape.head_width) for shape in shapes]
+    assert heads == [(3, 8), (4, 16), (4, 24), (4, 44), (5, 64), (14, 64)]
 
 
 def test_sizes_out_of_range_are_refused() -> None:
@@ -54,10 +49,9 @@ def test_batch_at_the_measured_budget_is_1024_tokens_and_grows() -> None:
 
 
 def test_the_rate_is_capped_where_models_are_small_and_falls_with_size_above() -> None:
-    def rate(size: int, version: int) -> float:
-        return recipe_for(size, 1_500_000, vocabulary=1024, version=version).learning_rate
+    def rate(size: int) -> float:
+        return recipe_for(size, 1_500_000, vocabulary=1024).learning_rate
 
-    assert {rate(size, version) for size in (12_000, 95_000, 270_000) for version in (1, 2)} == {0.005}
-    assert rate(450_000, 2) == pytest.approx(0.0035, rel=0.02)
-    assert rate(1_800_000, 2) == pytest.approx(0.0013, rel=0.02)
-    assert rate(1_800_000, 1) == pytest.approx(0.0049, rel=0.02)
+    assert {rate(size) for size in (12_000, 95_000, 270_000)} == {0.005}
+    assert rate(450_000) == pytest.approx(0.0035, rel=0.02)
+    assert rate(1_800_000) == pytest.approx(0.0013, rel=0.02)

@@ -1,14 +1,14 @@
 """The infusion: which fact is stated where and how often, and the ledger that proves it.
 
 A run's training tokens are one long stream made of pages of about `PAGE` tokens. Page p holds a piece of general text,
-then the statements due by then, prior and domain facts evenly interleaved, every document closed by the end-of-text
-token. What is due follows from quotas in closed form (`quota`), here those of an even schedule:
+then the renderings due by then, prior and domain facts evenly interleaved, every document closed by the end-of-text
+token. What is due follows from the pacing in closed form (`pacing`), here that of an even schedule:
 
     domain tokens by page p   <= share · PAGE · p
     prior tokens by page p    <= (1 - share) · prior_share · PAGE · p
     general tokens by page p   = floor((1 - share) (1 - prior_share) · PAGE · p)
 
-Only whole statements are placed, in cycles: every fact once a cycle, in an order drawn again for each, its templates in
+Only whole renderings are placed, in cycles: every fact once a cycle, in an order drawn again for each, its templates in
 turn. So exposures of two facts never differ by more than one, any prefix of an even stream is as evenly infused as the
 whole, and the stream can be entered anywhere: the start of page p is the sum of what the three sources have given.
 Blocks are consecutive slices of the stream. It is made in pieces of many pages: what they hold is found at once, as
@@ -26,13 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infusionlaw.corpus.infusion.pacing import Quota
-from infusionlaw.corpus.infusion.renderings import Numbers, StatementCycle, Tokens
+from infusionlaw.corpus.infusion.pacing import Pacing
+from infusionlaw.corpus.infusion.renderings import Numbers, RenderingCycle, Tokens
 
 PAGE = 1024
-_PIECE = (
-    64 * PAGE
-)  # tokens put together at a time: they bound the memory, and are no more than a few spans of statements
+# Tokens put together at a time: they bound the memory, and are no more than a few spans of renderings.
+_PIECE = 64 * PAGE
 
 
 class GeneralText:
@@ -59,7 +58,7 @@ class GeneralText:
         return self._table.dtype
 
     def read(self, start: int, count: int) -> Tokens:
-        """`count` tokens of the stream from position `start`."""
+        """Return `count` tokens of the stream from position `start`."""
         first, last = start // PAGE, -(-(start + count) // PAGE)
         places = [(self._stride * chunk + self._offset) % self.chunks for chunk in range(first, last)]
         chunks = self._table[np.array(places, dtype=np.int64)]
@@ -69,7 +68,10 @@ class GeneralText:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the first `tokens` tokens of a stream hold. Exposures count whole statements only."""
+    """What the first `tokens` tokens of a stream hold.
+
+    Exposures count whole renderings only; forms say, by fact, how often each of its renderings was used.
+    """
 
     tokens: int
     domain_tokens: int
@@ -108,7 +110,7 @@ class _Pages:
         return self.domain_tokens + self.prior_tokens + self.general
 
     def part(self, first: int, last: int) -> "_Pages":
-        """Pages `first` to `last` - 1 of these."""
+        """Return pages `first` to `last` - 1 of these."""
         return _Pages(*(getattr(self, name)[first : last + 1] for name in self.__dataclass_fields__))
 
 
@@ -117,8 +119,8 @@ class Mixture:
 
     def __init__(
         self,
-        domain: StatementCycle,
-        prior: StatementCycle,
+        domain: RenderingCycle,
+        prior: RenderingCycle,
         general: GeneralText,
         *,
         share: float,
@@ -127,20 +129,25 @@ class Mixture:
         tilt: float = 0.0,
         tokens: int = 0,
     ) -> None:
-        """share, prior_share, tilt and tokens: see `Quota`."""
-        told = domain.statements, prior.statements
-        if {each.dtype for each in told} != {general.dtype}:
-            raise ValueError(f"statements of {told[0].dtype} and {told[1].dtype} in general text of {general.dtype}")
+        """share, prior_share, tilt and tokens: see `Pacing`."""
+        sources = domain.renderings, prior.renderings
+        if {each.dtype for each in sources} != {general.dtype}:
+            raise ValueError(
+                f"renderings of {sources[0].dtype} and {sources[1].dtype} in general text of {general.dtype}"
+            )
         self.domain, self.prior, self.general = domain, prior, general
-        self._tokens = [*told[0].tokens, *told[1].tokens]  # a form of a prior fact comes after all domain facts'
-        self._sizes = np.concatenate([each.sizes for each in told])
-        self._quota = Quota(share, prior_share if prior.facts else 0.0, tilt, tokens)
+        self._tokens = [
+            *sources[0].tokens,
+            *sources[1].tokens,
+        ]  # a rendering of a prior fact comes after all domain facts'
+        self._sizes = np.concatenate([each.sizes for each in sources])
+        self._pacing = Pacing(share, prior_share if prior.facts else 0.0, tilt, tokens)
         self._end = end_of_text
         self._piece = lru_cache(maxsize=2)(self._make_piece)
         self._behind = domain.longest + prior.longest + 3  # pages start no more than that before PAGE · p
 
     def read(self, start: int, count: int) -> Tokens:
-        """Tokens [start, start + count) of the stream, in the token file's own dtype."""
+        """Return tokens [start, start + count) of the stream, in the token file's own dtype."""
         first, last = start // _PIECE, (start + count - 1) // _PIECE
         pieces = [self._piece(number) for number in range(first, last + 1)]
         pieces[-1] = pieces[-1][: start + count - last * _PIECE]
@@ -148,15 +155,15 @@ class Mixture:
         return np.concatenate(pieces)
 
     def blocks(self, first: int, count: int, block: int) -> Tokens:
-        """Blocks `first` to `first` + `count` - 1 as (count, block + 1): inputs, and targets one token later."""
+        """Return blocks `first` to `first` + `count` - 1 as (count, block + 1): inputs, and targets one token later."""
         tokens = self.read(first * block, count * block + 1)
         return np.lib.stride_tricks.sliding_window_view(tokens, block + 1)[::block]
 
     def ledger(self, tokens: int) -> Ledger:
         """Count what the first `tokens` tokens hold."""
         page = self._pages(tokens, tokens + 1)
-        is_domain, forms = self._placed(page)
-        sizes = self._sizes[forms]
+        is_domain, placed = self._placed(page)
+        sizes = self._sizes[placed]
         left = tokens - int(page.start[0])
         text = min(left, int(page.general[1] - page.general[0]))
         ends = np.cumsum(sizes)
@@ -178,53 +185,53 @@ class Mixture:
         )
 
     def _pages(self, start: int, end: int) -> _Pages:
-        """The pages that hold positions [start, end); a page starts at or before PAGE · p, and hardly before it."""
+        """Return the pages that hold positions [start, end); a page starts at PAGE · p or a little before it."""
         numbers = np.arange(start // PAGE, (end + self._behind) // PAGE + 2)
-        domain_quota, prior_quota, general_quota = self._quota.by(PAGE * numbers)
-        domain, domain_tokens = self.domain.within(domain_quota)
-        prior, prior_tokens = self.prior.within(prior_quota)
-        general = np.floor(general_quota).astype(np.int64)
+        domain_due, prior_due, general_due = self._pacing.by(PAGE * numbers)
+        domain, domain_tokens = self.domain.within(domain_due)
+        prior, prior_tokens = self.prior.within(prior_due)
+        general = np.floor(general_due).astype(np.int64)
         pages = _Pages(domain, prior, domain_tokens, prior_tokens, general)
         first, last = np.searchsorted(pages.start, start, side="right") - 1, np.searchsorted(pages.start, end)
         return pages.part(int(first), int(last))
 
     def _placed(self, pages: _Pages) -> tuple[NDArray[np.bool_], Numbers]:
-        """The statements of the pages in their order, as whether each is of the domain, and its form number.
+        """Return the renderings of the pages in their order, as whether each is of the domain, and its number.
 
         Each source keeps its own order, and in every page the two are evenly interleaved.
         """
         is_domain = _of_first(np.diff(pages.domain), np.diff(pages.prior))
-        forms = np.empty(len(is_domain), dtype=np.int64)
-        forms[is_domain] = self.domain.documents(int(pages.domain[0]), int(pages.domain[-1]))
-        forms[~is_domain] = self.prior.documents(int(pages.prior[0]), int(pages.prior[-1]))
-        forms[~is_domain] += len(self.domain.statements.tokens)
-        return is_domain, forms
+        numbers = np.empty(len(is_domain), dtype=np.int64)
+        numbers[is_domain] = self.domain.documents(int(pages.domain[0]), int(pages.domain[-1]))
+        numbers[~is_domain] = self.prior.documents(int(pages.prior[0]), int(pages.prior[-1]))
+        numbers[~is_domain] += len(self.domain.renderings.tokens)
+        return is_domain, numbers
 
     def _make_piece(self, number: int) -> Tokens:
-        """Tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
+        """Return tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
         start = number * _PIECE
         pages = self._pages(start, start + _PIECE)
         skip = start - int(pages.start[0])
         return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + _PIECE]
 
     def _parts(self, pages: _Pages) -> list[bytes | memoryview]:
-        """The bytes of the pages: of each its text, closed by end-of-text, then its statements."""
+        """Return the bytes of the pages: of each its text, closed by end-of-text, then its renderings."""
         bounds = pages.general - pages.general[0]
         text = self.general.read(int(pages.general[0]), int(bounds[-1]))
         text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
         view = text.data
-        statements = list(map(self._tokens.__getitem__, self._placed(pages)[1].tolist()))
+        renderings = list(map(self._tokens.__getitem__, self._placed(pages)[1].tolist()))
         texts = pairwise(bounds.tolist())
         places = pairwise((pages.domain - pages.domain[0] + pages.prior - pages.prior[0]).tolist())
         parts: list[bytes | memoryview] = []
         for (first, last), (here, there) in zip(texts, places, strict=True):
             parts.append(view[first:last])
-            parts += statements[here:there]
+            parts += renderings[here:there]
         return parts
 
 
 def _of_first(first: Numbers, second: Numbers) -> NDArray[np.bool_]:
-    """Which documents are of the first of two sources that give `first` and `second` documents to each page.
+    """Return which documents are of the first of two sources that give `first` and `second` documents to each page.
 
     Document i of n stands at (i + 1/2) / n of its page, the first source's ahead where two stand at one place. So
     before it come those j of the other's m with (j + 1/2) / m < (i + 1/2) / n: ceil(((2 i + 1) m - n) / 2 n) of them.

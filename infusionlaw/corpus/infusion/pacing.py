@@ -1,4 +1,4 @@
-"""How many tokens each source may have given by a position of the stream.
+"""Pace the sources of a stream: how many tokens each may have given by a position.
 
 With an even schedule the infused tokens are `share` of any prefix. With a tilted one their odds rise or fall over the
 run, the share of the whole staying what it is: with t = position / D, r the share and b the tilt,
@@ -17,22 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 Positions = NDArray[np.integer]
-Quotas = NDArray[np.floating]
+Tokens = NDArray[np.floating]
 # By how much the log odds of infused tokens rise over a run: early begins at 100 times the odds that it ends at.
 TILTS = {"even": 0.0, "early": -math.log(100), "late": math.log(100)}
 
 
 @dataclass(frozen=True)
-class Quota:
-    """share: infused tokens / D; prior_share: prior facts' part of the rest; tokens: D, which only a tilt needs."""
+class Pacing:
+    """How infused and other tokens are spread over a run.
+
+    share: infused tokens / D; prior_share: prior facts' part of the rest; tokens: D, which only a tilt needs.
+    """
 
     share: float
     prior_share: float
     tilt: float = 0.0
     tokens: int = 0
 
-    def by(self, positions: Positions) -> tuple[Quotas, Quotas, Quotas]:
-        """Tokens of domain statements, prior statements and general text by each position; they add up to it."""
+    def by(self, positions: Positions) -> tuple[Tokens, Tokens, Tokens]:
+        """Return the tokens of domain facts, prior facts and general text by each position; they add up to it."""
         if not self.tilt or self.share in (0, 1):  # there is nothing to move
             kept = 1 - self.share
             rates = self.share, kept * self.prior_share, kept * (1 - self.prior_share)
@@ -41,7 +44,7 @@ class Quota:
         rest = positions - infused
         return infused, rest * self.prior_share, rest * (1 - self.prior_share)
 
-    def _infused(self, positions: Positions) -> Quotas:
+    def _infused(self, positions: Positions) -> Tokens:
         b, grown = self.tilt, math.exp(self.tilt * self.share)
         a = math.log((grown - 1) / (math.exp(b / 2) - grown * math.exp(-b / 2)))
         softplus = np.logaddexp(0, a + b * (positions / self.tokens - 0.5)) - np.logaddexp(0, a - b / 2)

@@ -1,4 +1,4 @@
-"""The sequence of statements that a source of facts gives: what is stated, in which order, and how long it is.
+"""The sequence of renderings that a source of facts gives: what is stated, in which order, and how long it is.
 
 Everything asked of it is answered for many documents at once. A span, some cycles made together, is the unit that is
 kept, and only the last few are, so memory does not grow with the stream.
@@ -20,51 +20,52 @@ Numbers = NDArray[np.int64]
 _DOCUMENTS, _CYCLES = 4096, 256  # a span has about so many documents, but no more cycles than that
 
 
-class Statements:
-    """All forms of all facts, numbered: the tokens of form g as bytes in `tokens[g]`, how many they are in `sizes[g]`.
+class Renderings:
+    """All renderings of all facts, numbered: `tokens[g]` holds the tokens of rendering g as bytes, `sizes[g]` how many.
 
-    `forms[f]` lists the token arrays of fact f, each with its end-of-text token; they are numbered in that order.
+    `own[f]` lists the token arrays of fact f, each with its end-of-text token; they are numbered in that order. A fact
+    has `counts[f]` renderings, the first of which is number `first[f]`.
     """
 
-    def __init__(self, forms: Sequence[Sequence[Tokens]], dtype: np.dtype[Any]) -> None:
+    def __init__(self, own: Sequence[Sequence[Tokens]], dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self.tokens = [form.astype(dtype).tobytes() for own in forms for form in own]
-        self.sizes: Numbers = np.array([len(form) for own in forms for form in own], dtype=np.int64)
-        self.forms: Numbers = np.array([len(own) for own in forms], dtype=np.int64)
-        self.first_form: Numbers = np.cumsum(self.forms) - self.forms
+        self.tokens = [ids.astype(dtype).tobytes() for each in own for ids in each]
+        self.sizes: Numbers = np.array([len(ids) for each in own for ids in each], dtype=np.int64)
+        self.counts: Numbers = np.array([len(each) for each in own], dtype=np.int64)
+        self.first: Numbers = np.cumsum(self.counts) - self.counts
 
 
-class StatementCycle:
-    """An endless sequence of statements: document j states a fact in one of its forms.
+class RenderingCycle:
+    """An endless sequence of renderings: document j states a fact in one of its renderings.
 
-    In cycle c fact f uses form (first[f] + c) mod forms[f], first[f] drawn from the seed.
+    In cycle c fact f uses its rendering (start[f] + c) mod counts[f], start[f] drawn from the seed.
     """
 
-    def __init__(self, statements: Statements, seed: Sequence[int]) -> None:
-        self.statements = statements
-        self.facts = len(statements.forms)
+    def __init__(self, renderings: Renderings, seed: Sequence[int]) -> None:
+        self.renderings = renderings
+        self.facts = len(renderings.counts)
         self._seed = tuple(seed)
-        self._first = np.random.default_rng(self._seed).integers(1 << 30, size=self.facts)
-        # By how many forms facts have: tokens of all their statements in the first so many cycles, until they recur.
-        self._recurring = {int(count): self._of_facts_with(int(count)) for count in np.unique(statements.forms)}
+        self._start = np.random.default_rng(self._seed).integers(1 << 30, size=self.facts)
+        # By how many renderings facts have: tokens of all that they give in the first so many cycles, until they recur.
+        self._recurring = {int(count): self._of_facts_with(int(count)) for count in np.unique(renderings.counts)}
         mean = sum((Fraction(ends[-1], count) for count, ends in self._recurring.items()), Fraction())
         self._tokens_per_cycle = float(mean)
-        self._tokens_per_statement = float(mean / self.facts) if self.facts else 0.0
+        self._tokens_per_rendering = float(mean / self.facts) if self.facts else 0.0
         self._cycles = min(_CYCLES, max(1, _DOCUMENTS // max(1, self.facts)))
         self._span = lru_cache(maxsize=4)(self._make_span)
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest statement."""
-        return int(self.statements.sizes.max(initial=0))
+        """Tokens of the longest rendering."""
+        return int(self.renderings.sizes.max(initial=0))
 
     @property
-    def tokens_per_statement(self) -> float:
-        """Mean tokens of a statement, end-of-text included."""
-        return self._tokens_per_statement
+    def tokens_per_rendering(self) -> float:
+        """Mean tokens of a rendering, end-of-text included."""
+        return self._tokens_per_rendering
 
     def within(self, tokens: NDArray[np.floating]) -> tuple[Numbers, Numbers]:
-        """How many whole documents fit into the first `tokens` tokens of the sequence, and how many tokens they have.
+        """Return how many whole documents fit into the first `tokens` tokens, and how many tokens they have.
 
         tokens: ascending, (n,).
         """
@@ -76,41 +77,41 @@ class StatementCycle:
         return first + documents, before[documents]
 
     def documents(self, first: int, last: int) -> Numbers:
-        """Form numbers of documents `first` to `last` - 1."""
+        """Return the rendering numbers of documents `first` to `last` - 1."""
         if first == last:
             return np.empty(0, dtype=np.int64)
-        start, forms, _ = self._spans(first // self.facts, (last - 1) // self.facts)
-        return forms[first - start : last - start]
+        start, numbers, _ = self._spans(first // self.facts, (last - 1) // self.facts)
+        return numbers[first - start : last - start]
 
     def counts(self, documents: int) -> tuple[Numbers, list[Counter[int]]]:
-        """Exposures of each fact, and by fact of each form, in the first `documents` documents."""
+        """Return the exposures of each fact, and by fact of each rendering, in the first `documents` documents."""
         cycles, rest = divmod(documents, self.facts) if self.facts else (0, 0)
         exposures = np.full(self.facts, cycles, dtype=np.int64)
         if rest:
             exposures[shuffles(self._seed, cycles, 1, self.facts)[0, :rest]] += 1
-        by_form: list[Counter[int]] = []
-        for first, forms, total in zip(self._first.tolist(), self.statements.forms.tolist(), exposures, strict=True):
-            whole, extra = divmod(int(total), forms)
-            used = Counter({form: whole for form in range(forms) if whole})
-            used.update((first + cycle) % forms for cycle in range(extra))
-            by_form.append(used)
-        return exposures, by_form
+        by_rendering: list[Counter[int]] = []
+        for start, count, total in zip(self._start.tolist(), self.renderings.counts.tolist(), exposures, strict=True):
+            whole, extra = divmod(int(total), count)
+            used = Counter({number: whole for number in range(count) if whole})
+            used.update((start + cycle) % count for cycle in range(extra))
+            by_rendering.append(used)
+        return exposures, by_rendering
 
-    def _forms(self, cycle: Numbers) -> Numbers:
-        """Form number of each fact in a cycle; (n, facts) for cycles (n, 1)."""
-        return self.statements.first_form + (self._first + cycle) % self.statements.forms
+    def _numbers(self, cycle: Numbers) -> Numbers:
+        """Return the rendering number of each fact in a cycle; (n, facts) for cycles (n, 1)."""
+        return self.renderings.first + (self._start + cycle) % self.renderings.counts
 
     def _of_facts_with(self, count: int) -> list[int]:
-        own = self.statements.forms == count
-        sizes = self.statements.sizes[self._forms(np.arange(count)[:, None])[:, own]].sum(1)
+        own = self.renderings.counts == count
+        sizes = self.renderings.sizes[self._numbers(np.arange(count)[:, None])[:, own]].sum(1)
         return [0, *np.cumsum(sizes).tolist()]
 
     def _before(self, cycle: int) -> int:
-        """Tokens of the sequence before a cycle."""
+        """Return the tokens of the sequence before a cycle."""
         return sum(cycle // count * ends[-1] + ends[cycle % count] for count, ends in self._recurring.items())
 
     def _cycle_at(self, token: int) -> int:
-        """The cycle that a token lies in: where the mean has it, or a few away."""
+        """Return the cycle that a token lies in: where the mean has it, or a few away."""
         cycle = int(token / self._tokens_per_cycle)
         while self._before(cycle) > token:
             cycle -= 1
@@ -119,19 +120,21 @@ class StatementCycle:
         return cycle
 
     def _spans(self, first: int, last: int) -> tuple[int, Numbers, Numbers]:
-        """The spans that hold cycles `first` to `last`: number of their first document, and by document its form
-        number and the tokens of the sequence before it."""
-        numbers = range(first // self._cycles, last // self._cycles + 1)
-        forms, before = zip(*map(self._span, numbers), strict=True)
-        return numbers[0] * self._cycles * self.facts, _joined(forms), _joined(before)
+        """Return the spans that hold cycles `first` to `last`.
+
+        The number of their first document, and by document its rendering number and the tokens before it.
+        """
+        spans = range(first // self._cycles, last // self._cycles + 1)
+        numbers, before = zip(*map(self._span, spans), strict=True)
+        return spans[0] * self._cycles * self.facts, _joined(numbers), _joined(before)
 
     def _make_span(self, number: int) -> tuple[Numbers, Numbers]:
         first = number * self._cycles
         orders = shuffles(self._seed, first, self._cycles, self.facts)
-        by_fact = self._forms(np.arange(first, first + self._cycles)[:, None])
-        forms = np.take_along_axis(by_fact, orders, axis=1).ravel()
-        sizes = self.statements.sizes[forms]
-        return forms, self._before(first) + np.cumsum(sizes) - sizes
+        by_fact = self._numbers(np.arange(first, first + self._cycles)[:, None])
+        numbers = np.take_along_axis(by_fact, orders, axis=1).ravel()
+        sizes = self.renderings.sizes[numbers]
+        return numbers, self._before(first) + np.cumsum(sizes) - sizes
 
 
 def _joined(parts: Sequence[Numbers]) -> Numbers:

@@ -1,12 +1,12 @@
-"""Branches of a trunk beside runs of their own: recall and validation loss, paired by seed.
+"""Decay branches of a stable phase beside runs of their own: recall and validation loss, paired by seed.
 
-Every token count is trained twice at every size, dose and seed: as a branch of the trunk that the three token counts
-share, and as a study of that token count alone would (its own batch, warm-up and decay over 20 %). For each size and
-token count the table has the mean difference, branch less own, with its standard error over pairs, beside the
-deviation between seeds of runs that are the same in all else. Facts and text are the demonstration's. A second call
+Every token count is trained twice at every size, dose and seed: as a decay branch of the stable phase that the three
+token counts share, and as a study of that token count alone would (its own batch, warm-up and decay over 20 %). For
+each size and token count the table has the mean difference, branch less own, with its standard error over pairs, beside
+the deviation between seeds of runs that are the same in all else. Facts and text are the demonstration's. A second call
 goes on where the first one stopped.
 
-    python -m benchmarks.trunks FOLDER
+    python -m benchmarks.decay_branches FOLDER
 """
 
 import argparse
@@ -25,9 +25,9 @@ from infusionlaw.runs.record import RunRecord, RunSpec
 from infusionlaw.settings import StudyFile, read_study_file
 from infusionlaw.study.design import grid
 from infusionlaw.study.study import Study
-from infusionlaw.training.terms import recipe_of
+from infusionlaw.training.resolve import recipe_of
 
-BUDGETS = (500_000, 1_000_000, 2_000_000)
+TOKEN_COUNTS = (500_000, 1_000_000, 2_000_000)
 SIZES, SHARES, SEEDS = (14_000, 28_000), (0.35, 0.75, 0.92), (1, 2, 3)
 STUDY = Path(__file__).parent.parent / "studies" / "demo.toml"
 Pair = tuple[RunRecord, RunRecord]
@@ -36,23 +36,23 @@ HEADINGS = ["size", "tokens", "pairs", "recall, branch − own", "seeds", "valid
 
 
 def designs(file: StudyFile, data: str) -> tuple[list[RunSpec], list[RunSpec]]:
-    """The runs of all token counts from trunks, and the same ones each as a study of its token count alone has it."""
+    """Return the runs that share stable phases, and the same ones each as a study of its token count alone has it."""
 
     def runs(token_counts: tuple[int, ...]) -> list[RunSpec]:
         design = {"sizes": SIZES, "tokens": token_counts, "shares": SHARES, "seeds": SEEDS}
         return grid(file.model_copy(update={"design": file.design.model_copy(update=design)}), data)
 
-    return runs(BUDGETS), [spec for budget in BUDGETS for spec in runs((budget,))]
+    return runs(TOKEN_COUNTS), [spec for tokens in TOKEN_COUNTS for spec in runs((tokens,))]
 
 
 def cost(folder: Path, specs: Sequence[RunSpec]) -> float:
-    """Tokens trained for all token counts over those of the longest, shorter runs of a trunk coming first."""
+    """Tokens trained for all token counts over those of the longest, shorter runs of a stable phase coming first."""
     corpus = open_corpus(folder / "corpus")
     spent = longest = 0
     for spec, start in zip(specs, starts(specs, corpus), strict=True):
         recipe = recipe_of(spec, corpus)
         spent += recipe.tokens - start * recipe.batch * recipe.block
-        longest += recipe.tokens * (spec.tokens == max(BUDGETS))
+        longest += recipe.tokens * (spec.tokens == max(TOKEN_COUNTS))
     return spent / longest
 
 
@@ -84,7 +84,7 @@ def row(key: Key, doses: dict[float, list[Pair]]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trunks", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.decay_branches", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(arguments).folder
     file, lab = read_study_file(STUDY), Lab()
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number, record in enumerate(lab.execute(file, folder, study.missing([*branches, *own])), 1):
         print(number, record.run, record.status, flush=True)
     spent = [cost(folder, specs) for specs in (branches, own)]
-    print(f"Tokens over those of the longest token count: trunks {spent[0]:.2f}, own {spent[1]:.2f}\n")
+    print(f"Tokens over those of the longest token count: shared {spent[0]:.2f}, own {spent[1]:.2f}\n")
     print(table(HEADINGS, [row(key, doses) for key, doses in sorted(pairs(study, branches, own).items())]))
 
 

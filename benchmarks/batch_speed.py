@@ -1,7 +1,7 @@
-"""One GPU: a cohort beside its members one by one, Hugging Face Trainer and a plain compiled loop; single models too.
+"""One GPU: a batch of models beside its members one by one, Hugging Face Trainer, a plain loop; single models too.
 
-Cohorts: 32 members at N of about 0.2 M, 1 M and 5 M, vocabulary 1024, blocks of 128, as many blocks a member as the
-recipe gives for D = 6 M (18), four times the built-in studies' token count, so that the smallest cohort still has a
+Batches: 32 models at N of about 0.2 M, 1 M and 5 M, vocabulary 1024, blocks of 128, as many blocks a member as the
+recipe gives for D = 6 M (18), four times the built-in studies' token count, so that the smallest batch still has a
 GPU's worth of tokens a step and the largest fits. Singles: N of about 25 M and 124 M, 16 blocks of 1024 a step, and
 GPT-2's vocabulary of 50,257 rounded up to a multiple of 128 (50,304), as usual for models of that size: tensor cores
 want the multiple, and every contender gets it.
@@ -24,7 +24,7 @@ The bar: at 1 M, together 8 times one by one and 20 times Trainer; at 124 M, 40 
 within ten minutes on an H100; `--singles` or `--sizes` without numbers leaves a table out. `--device cpu` is for trying
 the code, with ours interpreted. With several GPUs show it one, or Trainer takes all:
 
-    CUDA_VISIBLE_DEVICES=0 python -m benchmarks.cohort_speed
+    CUDA_VISIBLE_DEVICES=0 python -m benchmarks.batch_speed
 """
 
 import argparse
@@ -238,7 +238,7 @@ def measure(pools: Pools, case: Case, device: torch.device, repeats: int, second
     return dict.fromkeys(CONTENDERS, math.nan) | done
 
 
-COHORT_HEADINGS = [
+BATCH_HEADINGS = [
     *("N", "members", "batch", "together", "one by one", "together, interpreted", "Trainer", "compiled"),
     *("together / one by one", "together / Trainer", "together / compiled", "of peak", "peak, TFLOP/s"),
 ]
@@ -248,8 +248,8 @@ SINGLE_HEADINGS = [
 ]
 
 
-def cohort_row(case: Case, found: Mapping[str, float]) -> list[str]:
-    """What stands under `COHORT_HEADINGS`."""
+def batch_row(case: Case, found: Mapping[str, float]) -> list[str]:
+    """What stands under `BATCH_HEADINGS`."""
     recipe, together = case.recipe, found[OURS]
     return [
         *(f"{recipe.shape.size:,}", str(case.members), str(recipe.batch)),
@@ -281,12 +281,12 @@ def _number(value: float, form: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cohort_speed", description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="N of the cohorts")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch_speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="N of the models that train in a batch")
     parser.add_argument("--singles", type=int, nargs="*", default=SINGLES, help="N of the single models")
     parser.add_argument("--members", type=int, default=MEMBERS)
-    parser.add_argument("--tokens", type=int, default=TOKENS, help="D, from which a cohort's batch follows")
-    parser.add_argument("--block", type=int, default=BLOCK, help="tokens of a cohort's block")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="D, from which blocks a model and step follow")
+    parser.add_argument("--block", type=int, default=BLOCK, help="tokens of a block where models train in a batch")
     parser.add_argument("--single-block", type=int, default=SINGLE_BLOCK, help="tokens of a single model's block")
     parser.add_argument("--single-batch", type=int, default=SINGLE_BATCH, help="blocks of a single model's step")
     parser.add_argument("--repeats", type=int, default=3)
@@ -297,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("PyTorch finds no GPU here; --device cpu tries the code on small --sizes and --singles")
     device = torch.device(given.device)
-    cohorts = [Case(size, given.members, VOCABULARY, given.block, tokens=given.tokens) for size in given.sizes]
+    batches = [Case(size, given.members, VOCABULARY, given.block, tokens=given.tokens) for size in given.sizes]
     singles = [Case(size, 1, SINGLE_VOCABULARY, given.single_block, given.single_batch) for size in given.singles]
     where = torch.cuda.get_device_name() if device.type == "cuda" else "One core"
     print(f"{where}, PyTorch {torch.__version__}, tokens/s, medians of {given.repeats}.")
@@ -310,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         for pool in pools.values():
             pool.submit(int)  # so that all start now, side by side
-        for cases, headings, row in ((cohorts, COHORT_HEADINGS, cohort_row), (singles, SINGLE_HEADINGS, single_row)):
+        for cases, headings, row in ((batches, BATCH_HEADINGS, batch_row), (singles, SINGLE_HEADINGS, single_row)):
             if cases:
                 print(f"\n{head(headings)}", flush=True)
             for case in cases:

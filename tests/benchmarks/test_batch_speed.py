@@ -1,4 +1,4 @@
-"""The GPU benchmark of cohorts, tried on the CPU without what takes a minute to compile."""
+"""The GPU benchmark of batches of models, tried on the CPU without what takes a minute to compile."""
 
 import pytest
 import torch
@@ -6,8 +6,8 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
-from benchmarks import cohort_speed
-from benchmarks.cohort_speed import COHORT_HEADINGS, CONTENDERS, SINGLE_HEADINGS, Case, main, single_row
+from benchmarks import batch_speed
+from benchmarks.batch_speed import BATCH_HEADINGS, CONTENDERS, SINGLE_HEADINGS, Case, main, single_row
 
 TINY = """
 --device cpu --members 2 --repeats 1 --seconds 0.1 --without compiled
@@ -33,7 +33,7 @@ def number(cell: str) -> float:
 def test_both_tables_hold_a_figure_in_every_column(capsys) -> None:
     main(TINY.split())
     together, alone = tables(capsys.readouterr().out)
-    assert list(together) == COHORT_HEADINGS and list(alone) == SINGLE_HEADINGS
+    assert list(together) == BATCH_HEADINGS and list(alone) == SINGLE_HEADINGS
     assert together["members"] == "2" and alone["batch"] == "1"
     for row in (together, alone):
         for heading, cell in row.items():
@@ -52,11 +52,11 @@ def test_a_contender_that_fails_says_why_and_has_no_figures(monkeypatch, capsys)
         raise torch.OutOfMemoryError("no room")
 
     case = Case(12_000, 1, 1024, 16)
-    monkeypatch.setattr(cohort_speed, "loop_of", fails)
-    monkeypatch.setattr(cohort_speed._Worker, "contender", "trainer", raising=False)
-    monkeypatch.setattr(cohort_speed._Worker, "device", torch.device("cpu"), raising=False)
-    cohort_speed._prepare(case)
+    monkeypatch.setattr(batch_speed, "loop_of", fails)
+    monkeypatch.setattr(batch_speed._Worker, "contender", "trainer", raising=False)
+    monkeypatch.setattr(batch_speed._Worker, "device", torch.device("cpu"), raising=False)
+    batch_speed._prepare(case)
     assert capsys.readouterr().err == "trainer at 12,000: OutOfMemoryError: no room\n"
-    found = dict.fromkeys((*CONTENDERS, "peak"), 1.0) | {"trainer": cohort_speed._measure(case.size, 1.0)}
+    found = dict.fromkeys((*CONTENDERS, "peak"), 1.0) | {"trainer": batch_speed._measure(case.size, 1.0)}
     row = dict(zip(SINGLE_HEADINGS, single_row(case, found), strict=True))
     assert row["Trainer"] == row["ours / Trainer"] == "–" and row["ours / compiled"] == "1.00"

@@ -1,5 +1,4 @@
-"""Token counts from one trunk: a branch is the run it would be alone; three token counts cost little more than the
-longest."""
+"""Token counts that share a stable phase: a decay branch is the run it would be alone, and three cost little more."""
 
 import json
 import shutil
@@ -20,9 +19,9 @@ from infusionlaw.study.design import grid
 from infusionlaw.training.checkpoint import step_of
 from infusionlaw.training.probe import build_probes
 from infusionlaw.training.recipe import recipe_for
-from infusionlaw.training.terms import doses_of, recipe_of, trunk_of
+from infusionlaw.training.resolve import doses_of, recipe_of, stable_phase_of
 
-BUDGETS = (20_000, 40_000, 80_000)
+TOKEN_COUNTS = (20_000, 40_000, 80_000)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,7 +36,7 @@ def one_thread():
 def specs(material, corpus):
     """The runs of three token counts at one size, dose and seed."""
     study = read_study_file(material / "study.toml")
-    design = study.design.model_copy(update={"tokens": BUDGETS, "sizes": (10_000,), "shares": (0.6,)})
+    design = study.design.model_copy(update={"tokens": TOKEN_COUNTS, "sizes": (10_000,), "shares": (0.6,)})
     return [spec for spec in grid(study.model_copy(update={"design": design}), corpus.id) if spec.dose]
 
 
@@ -56,12 +55,12 @@ def in_order(specs, corpus, folder) -> dict[str, list[int]]:
 
 @pytest.fixture(scope="module")
 def grown(specs, corpus, tmp_path_factory):
-    """The folder in which they were done from one trunk, and the steps told of."""
+    """The folder in which they were done from one stable phase, and the steps told of."""
     folder = tmp_path_factory.mktemp("grown")
     return folder, in_order(specs, corpus, folder)
 
 
-def test_a_branch_is_bit_for_bit_the_run_it_would_be_alone(specs, corpus, grown, tmp_path) -> None:
+def test_a_decay_branch_is_bit_for_bit_the_run_it_would_be_alone(specs, corpus, grown, tmp_path) -> None:
     folder, _ = grown
     for spec in specs:
         execute([spec], corpus, tmp_path)
@@ -75,11 +74,11 @@ def test_a_branch_is_bit_for_bit_the_run_it_would_be_alone(specs, corpus, grown,
         assert steps[0] == steps[1]
 
 
-def test_three_budgets_cost_at_most_1_3_of_the_longest(specs, corpus, grown) -> None:
+def test_three_token_counts_cost_at_most_1_3_of_the_longest(specs, corpus, grown) -> None:
     _, told = grown
     recipes = [recipe_of(spec, corpus) for spec in specs]
     begins = starts(specs, corpus)
-    assert begins == [0, recipes[0].stem, recipes[1].stem]
+    assert begins == [0, recipes[0].decay_start, recipes[1].decay_start]
     assert all(begin < told[spec.id][0] <= begin + 25 for begin, spec in zip(begins, specs, strict=True))
     cost = sum(recipe.steps - begin for recipe, begin in zip(recipes, begins, strict=True))
     assert recipes[2].steps < cost < 1.3 * recipes[2].steps
@@ -87,47 +86,47 @@ def test_three_budgets_cost_at_most_1_3_of_the_longest(specs, corpus, grown) -> 
 
 
 def test_the_last_15_percent_cool_as_one_minus_root_and_all_before_is_shared() -> None:
-    short, long = (recipe_for(20_000, tokens, vocabulary=512, trunk=500_000) for tokens in (500_000, 2_000_000))
+    short, long = (recipe_for(20_000, tokens, vocabulary=512, shortest=500_000) for tokens in (500_000, 2_000_000))
     assert (short.batch, short.learning_rate, short.warmup) == (long.batch, long.learning_rate, long.warmup)
-    shared = range(short.stem)
+    shared = range(short.decay_start)
     assert [short.learning_rate_at(i) for i in shared] == [long.learning_rate_at(i) for i in shared]
     assert short.decay == pytest.approx(0.15 * short.steps, abs=1)
-    left = [1 - short.learning_rate_at(short.stem + i) / short.learning_rate for i in (0, short.decay // 4)]
+    left = [1 - short.learning_rate_at(short.decay_start + i) / short.learning_rate for i in (0, short.decay // 4)]
     assert left[0] < 0.1 and left[1] == pytest.approx(0.5, abs=0.02)
 
 
-def test_killed_on_a_branch_it_goes_on_to_the_same_bytes(specs, corpus, grown, tmp_path) -> None:
+def test_killed_on_a_decay_branch_it_goes_on_to_the_same_bytes(specs, corpus, grown, tmp_path) -> None:
     class Killed(Exception):
         pass
 
     def kill(step: int) -> None:
-        if step >= recipe_of(specs[1], corpus).stem + 25:
+        if step >= recipe_of(specs[1], corpus).decay_start + 25:
             raise Killed
 
     folder = tmp_path / "killed"
     execute([specs[0]], corpus, folder)
     with pytest.raises(Killed):
         execute([specs[1]], corpus, folder, on_progress=kill)
-    assert step_of(folder / "runs" / specs[1].id) and step_of(folder / "trunks" / trunk_of(specs[1], corpus))
+    assert step_of(folder / "runs" / specs[1].id) and step_of(folder / "stable" / stable_phase_of(specs[1], corpus))
     in_order(specs[1:], corpus, folder)
     for spec in specs:
         same = [(place / "runs" / spec.id / "model.safetensors").read_bytes() for place in (folder, grown[0])]
         assert same[0] == same[1]
 
 
-def test_a_shorter_budget_asked_for_later_is_trained_from_the_start_and_leaves_the_trunk(
+def test_a_shorter_run_asked_for_later_is_trained_from_the_start_and_leaves_the_stable_phase(
     specs, corpus, grown, tmp_path
 ) -> None:
     folder = shutil.copytree(grown[0], tmp_path / "copy")
     between = replace(specs[0], tokens=30_000)
-    trunk = folder / "trunks" / trunk_of(between, corpus)
-    longest = step_of(trunk)
-    assert longest == recipe_of(specs[2], corpus).stem
+    stable = folder / "stable" / stable_phase_of(between, corpus)
+    longest = step_of(stable)
+    assert longest == recipe_of(specs[2], corpus).decay_start
     assert in_order([between], corpus, folder)[between.id][0] == 25
-    assert step_of(trunk) == longest
+    assert step_of(stable) == longest
 
 
-def test_members_of_a_cohort_of_trunks_agree_with_each_alone(specs, corpus, grown, tmp_path) -> None:
+def test_models_that_train_in_a_batch_from_stable_phases_agree_with_each_alone(specs, corpus, grown, tmp_path) -> None:
     others = [replace(spec, seed=9) for spec in specs]
     (task,) = schedule([*specs, *others], corpus, tmp_path / "together", 1e12)
     assert [len(together) for together in task] == [2, 2, 2]
@@ -137,18 +136,18 @@ def test_members_of_a_cohort_of_trunks_agree_with_each_alone(specs, corpus, grow
     assert records[0].val_bpb == pytest.approx(alone["val_bpb"], abs=0.01)
 
 
-def test_exposures_are_another_stream_at_every_budget(specs, corpus) -> None:
+def test_exposures_are_another_stream_at_every_token_count(specs, corpus) -> None:
     exposures = [replace(spec, unit="exposures", dose=20.0) for spec in specs]
     shares = [doses_of(spec, recipe_of(spec, corpus), corpus)[0] for spec in exposures]
     assert shares[0] == pytest.approx(2 * shares[1], rel=0.01)
-    assert len({trunk_of(spec, corpus) for spec in exposures}) == 3
-    assert len({trunk_of(spec, corpus) for spec in specs}) == 1
+    assert len({stable_phase_of(spec, corpus) for spec in exposures}) == 3
+    assert len({stable_phase_of(spec, corpus) for spec in specs}) == 1
     assert starts(exposures, corpus) == [0, 0, 0]
 
 
-def test_one_budget_has_no_trunk(material, corpus) -> None:
+def test_one_token_count_shares_no_stable_phase(material, corpus) -> None:
     (spec,) = [spec for spec in grid(read_study_file(material / "study.toml"), corpus.id) if spec.dose][:1]
-    assert trunk_of(spec, corpus) == ""
+    assert stable_phase_of(spec, corpus) == ""
 
 
 class EvenPace:
@@ -171,7 +170,7 @@ class EvenPace:
 
 
 @pytest.mark.slow
-def test_a_study_of_several_budgets_goes_through_the_door(material, tmp_path, monkeypatch) -> None:
+def test_a_study_of_several_token_counts_goes_through_the_door(material, tmp_path, monkeypatch) -> None:
     text = (material / "study.toml").read_text(encoding="utf8")
     study = tmp_path / "study.toml"
     study.write_text(text.replace("[60_000]", "[40_000, 80_000]"), encoding="utf8")
@@ -186,12 +185,12 @@ def test_a_study_of_several_budgets_goes_through_the_door(material, tmp_path, mo
     short, long = (next(s for s in wanted if s.tokens == tokens and s.dose == 0.3) for tokens in (40_000, 80_000))
     prepared = open_corpus(tmp_path / "out" / "corpus")
     begins = dict(zip((spec.id for spec in wanted), starts(wanted, prepared), strict=True))
-    assert begins[short.id] == 0 and begins[long.id] == recipe_of(short, prepared).stem  # it begins in mid-way
+    assert begins[short.id] == 0 and begins[long.id] == recipe_of(short, prepared).decay_start  # it begins in mid-way
     assert all(estimate.seconds > 0 for estimate in estimates.values())
     monkeypatch.setattr(lab_run, "_pool", EvenPace)
     EvenPace.timed.clear()
     estimates = {run.run: run for run in lab.estimate(file, tmp_path / "out", wanted)}
-    assert len(EvenPace.timed) == 1  # token counts of a trunk have one step, which is timed once
+    assert len(EvenPace.timed) == 1  # they have one step, which is timed once
     assert estimates[long.id].seconds < 1.6 * estimates[short.id].seconds  # it is twice as long and begins in mid-way
     assert estimates[long.id].seconds == pytest.approx(0.01 * (estimates[long.id].steps - begins[long.id]) + 0.5)
     assert not list((tmp_path / "out").glob("runs/*/checkpoint*"))

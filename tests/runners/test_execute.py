@@ -1,0 +1,34 @@
+"""A batch of models: every run's folder holds its own model, ledger and record, whatever trains beside it."""
+
+import json
+
+import torch
+from safetensors.torch import load_file
+
+from infusionlaw.runners.execute import execute_together
+from infusionlaw.runs.record import RunSettings, RunSpec
+from infusionlaw.training.probe import build_probes
+
+
+def test_each_run_of_a_batch_leaves_what_it_would_leave_alone(corpus, tmp_path) -> None:
+    doses = ((0.0, 1), (0.6, 2), (0.9, 3))
+    settings = RunSettings(learning_rate_factor=0.2)
+    specs = [RunSpec(10_000, 40_000, dose, "share", seed, corpus.id, settings) for dose, seed in doses]
+    probes = build_probes(corpus)
+
+    def execute(specs, place):
+        return list(execute_together(specs, corpus, probes, tmp_path / place, checkpoint_every=10**9))
+
+    together = execute(specs, "together")
+    alone = [record for spec in specs for record in execute([spec], "alone")]
+    assert [record.run for record in together] == [spec.id for spec in specs]
+    for spec, one, other in zip(specs, together, alone, strict=True):
+        assert (one.run, one.seed, one.share) == (spec.id, spec.seed, spec.dose)
+        assert abs(one.val_bpb - other.val_bpb) < 0.01
+        batch, own = (tmp_path / place / "runs" / spec.id for place in ("together", "alone"))
+        assert json.loads((batch / "ledger.json").read_text()) == json.loads((own / "ledger.json").read_text())
+        weights = load_file(own / "model.safetensors")
+        for name, weight in load_file(batch / "model.safetensors").items():
+            torch.testing.assert_close(weight, weights[name], atol=1e-2, rtol=1e-2)
+    apart = [abs(a.val_bpb - b.val_bpb) for a, b in zip(together, reversed(together), strict=True) if a is not b]
+    assert min(apart) > 0.05  # else a record in another's place would not be seen
