@@ -165,7 +165,7 @@ def names_of(column: str) -> tuple[str, ...]:
 
 
 def read_table(path: str | Path) -> list[RunRecord]:
-    """Read and check a table of runs, text or Parquet; the columns and checks are in docs/table.md.
+    """Read and check a table of runs, text or Parquet; the columns and checks are in docs/reference/table.md.
 
     Required columns: size, tokens, recall, and share or exposures; unknown columns are ignored. Missing scores of a
     row are None. With facts and tokens_per_fact, a missing dose unit is filled from the other.
