@@ -168,9 +168,9 @@ def names_of(column: str) -> tuple[str, ...]:
 def read_table(source: str | Path | Frame) -> list[RunRecord]:
     """Read and check a table of runs: a file, text or Parquet, or a pandas data frame.
 
-    The columns and checks are in docs/table.md. Required columns: size, tokens, recall, and share or exposures; unknown
-    columns are ignored. Missing scores of a row are None. With facts and tokens_per_fact, a missing dose unit is filled
-    from the other.
+    The columns and checks are in docs/reference/table.md. Required columns: size, tokens, recall, and share or
+    exposures; unknown columns are ignored. Missing scores of a row are None. With facts and tokens_per_fact, a missing
+    dose unit is filled from the other.
     Raises InputError with file and the first bad row, and how many more there are. Rows of a file are counted as in a
     spreadsheet, from 2 below the names of the columns; those of a data frame from 0, as by `iloc`.
     """

@@ -26,7 +26,7 @@ from infusionlaw.runs.table import (
     write_table,
 )
 
-DOCS = Path(__file__).parents[2] / "docs" / "table.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "table.md"
 ROW = RunRecord(size=14_000, tokens=1_500_000, share=0.1 + 0.2, recall=1 / 3, recall_se=0.04, seed=1, run="r1")
 PART = st.floats(0, 1) | st.none()
 RECORDS = st.builds(
