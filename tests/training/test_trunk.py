@@ -22,7 +22,7 @@ from infusionlaw.training.probe import build_probes
 from infusionlaw.training.recipe import recipe_for
 from infusionlaw.training.terms import doses_of, recipe_of, trunk_of
 
-BUDGETS = (20_000, 40_000, 80_000)
+TOKEN_COUNTS = (20_000, 40_000, 80_000)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,7 +37,7 @@ def one_thread():
 def specs(material, corpus):
     """The runs of three token counts at one size, dose and seed."""
     study = read_study_file(material / "study.toml")
-    design = study.design.model_copy(update={"tokens": BUDGETS, "sizes": (10_000,), "shares": (0.6,)})
+    design = study.design.model_copy(update={"tokens": TOKEN_COUNTS, "sizes": (10_000,), "shares": (0.6,)})
     return [spec for spec in grid(study.model_copy(update={"design": design}), corpus.id) if spec.dose]
 
 

@@ -11,7 +11,7 @@ from infusionlaw.law.scores.loss_floor import LossFloor
 from infusionlaw.law.scores.zero_dose import Line, ZeroDose, fit_zero_dose
 from infusionlaw.runs.record import RunRecord
 
-SIZES, BUDGETS = (1e4, 2e4, 4e4, 8e4), (1e6, 2e6, 4e6)
+SIZES, TOKEN_COUNTS = (1e4, 2e4, 4e4, 8e4), (1e6, 2e6, 4e6)
 TARGET = (3.2e5, 8e6)
 PLACES = [(n, d) for n in np.geomspace(1.2e4, 1.8e6, 10) for d in (1.5e6, 3e6, 6e6)]
 
@@ -24,7 +24,7 @@ def true_loss(size: float, tokens: float) -> float:
     return float(2.4 * (size / 3e4) ** -0.08 * (tokens / 2e6) ** -0.12)
 
 
-def rows(rng: np.random.Generator, sizes: Sequence[float] = SIZES, token_counts: Sequence[float] = BUDGETS):
+def rows(rng: np.random.Generator, sizes: Sequence[float] = SIZES, token_counts: Sequence[float] = TOKEN_COUNTS):
     return [
         RunRecord(
             size=size,
@@ -58,7 +58,7 @@ def test_lines_are_recovered_far_beyond_the_sizes_tried() -> None:
 def test_intervals_cover() -> None:
     inside = []
     for seed in range(100):
-        bare = fit_zero_dose(rows(np.random.default_rng(seed), SIZES[:3], BUDGETS[:2]), "share")
+        bare = fit_zero_dose(rows(np.random.default_rng(seed), SIZES[:3], TOKEN_COUNTS[:2]), "share")
         low, high = np.quantile(loss_at(bare, *TARGET), [0.05, 0.95])
         inside.append(low <= true_loss(*TARGET) <= high)
     assert np.mean(inside) > 0.85
@@ -136,7 +136,7 @@ def test_far_beyond_what_was_tried_a_loss_keeps_away_from_0() -> None:
 
 
 def test_one_place_is_enough_and_says_little_of_another() -> None:
-    bare = fit_zero_dose(rows(np.random.default_rng(0), SIZES[:1], BUDGETS[:1]), "share")
+    bare = fit_zero_dose(rows(np.random.default_rng(0), SIZES[:1], TOKEN_COUNTS[:1]), "share")
     near, far = loss_at(bare, 1e4, 1e6), loss_at(bare, 1e6, 1e6)
     assert np.std(np.log(far)) > 5 * np.std(np.log(near))
     assert np.median(far) < np.median(near)  # larger models do better, as published losses do
