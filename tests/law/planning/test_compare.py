@@ -12,7 +12,6 @@ from infusionlaw.law.planning.plan import Dose, Plan, Support
 from infusionlaw.law.planning.planfile import WrittenPlan, WrittenPredictions
 from infusionlaw.runs.record import RunRecord
 
-
 KEPT = Interval(0.8, 0.7, 0.9)
 
 
