@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -70,9 +70,9 @@ def test_held_out_rows_join_a_fitted_place_and_do_not_move_it() -> None:
 
 def test_many_rows_take_no_time() -> None:
     rows = at_tokens(*np.random.default_rng(0).uniform(1e6, 1.5e6, 20_000).tolist())
-    start = perf_counter()
+    start = process_time()
     merged(rows)
-    assert perf_counter() - start < 5
+    assert process_time() - start < 5
 
 
 def test_a_row_that_gives_a_named_run_again_is_left_out() -> None:

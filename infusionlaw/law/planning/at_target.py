@@ -41,7 +41,7 @@ class AtTarget:
     def but(self, **changes: Any) -> Self:
         """The same law at a target that differs in these."""
         other = type(self)(self.law, replace(self.target, **changes))
-        if not {"size", "tokens"} & set(changes):
+        if (other.target.size, other.target.tokens) == (self.target.size, self.target.tokens):
             own = {kind: x for kind, x in self._own.items() if "facts" not in self.law.of(kind).varied}
             other._own.update(own if "facts" in changes else self._own)
         return other

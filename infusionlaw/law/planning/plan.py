@@ -27,7 +27,7 @@ from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
 from infusionlaw.law.planning.limits import TRIED_LIMIT, Limit
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
-from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, beyond, other_answers, under_rule
+from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, answers_at, beyond, under_rule
 from infusionlaw.law.plot import by_dose
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Law, Prediction
@@ -300,12 +300,11 @@ def _known(at: AtTarget, recall: Interval) -> Interval:
 
 def _alternatives(at: AtTarget, x: float | None, rules: Sequence[Rule]) -> tuple[Alternative, ...]:
     """What published rules say of a target beside the law, and of its advised dose x."""
-    law, target = at.law, at.target
-    if isinstance(law, LawUnderRule):  # it is one of the two answers already
+    if isinstance(at.law, LawUnderRule):  # it is one of the two answers already
         return ()
     found = []
-    for point in other_answers(law, target.size, target.tokens, target.facts, rules):
-        ruled, kind = at.under(under_rule(law, point.rule)), kind_named(point.rule.kind)
+    for point in answers_at(at, rules):
+        ruled, kind = at.under(under_rule(at.law, point.rule)), kind_named(point.rule.kind)
         meaning, recall = "", Interval()
         if x is not None:
             meaning = kind.beyond if _is_beyond(ruled, kind, x) else kind.below

@@ -22,6 +22,7 @@ from scipy.special import ndtri
 from infusionlaw.errors import InputError
 from infusionlaw.law.covariates import SAME
 from infusionlaw.law.dose import Array, Interval, log_odds, share_of
+from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.law.scores.cost import Cost
@@ -132,8 +133,14 @@ def other_answers(
     A rule is listed where it contradicts the law. One that is `always` stated comes first, and is also listed where the
     law's interval holds it, if the tokens lie that far away.
     """
-    far_tokens = beyond(tokens, law.token_counts) > FAR_TIMES * SAME
-    found = (carried(law, rule, size, tokens, facts) for rule in rules if far(law, rule, size, tokens))
+    return answers_at(AtTarget(law, Target(size, tokens, facts, law.tokens_per_fact, 0.05, None)), rules)
+
+
+def answers_at(at: AtTarget, rules: Sequence[Rule] = RULES) -> tuple[Carried, ...]:
+    """Return what `other_answers` does, of a law at its target."""
+    target = at.target
+    far_tokens = beyond(target.tokens, at.law.token_counts) > FAR_TIMES * SAME
+    found = (carried(at, rule) for rule in rules if far(at.law, rule, target.size, target.tokens))
     listed = (each for each in found if each and (each.contradicts or (each.rule.always and far_tokens)))
     return tuple(sorted(listed, key=lambda each: not each.rule.always))
 
@@ -151,25 +158,27 @@ def beyond(value: float, tried: Sequence[float]) -> float:
     return factor if factor > SAME else 1.0
 
 
-def carried(law: Law, rule: Rule, size: float, tokens: float, facts: float | None = None) -> Carried | None:
+def carried(at: AtTarget, rule: Rule) -> Carried | None:
     """Return a law's point moved to a target by a rule; None where the law has no such point or lacks the share."""
+    law, target = at.law, at.target
     if not law.of(rule.kind).forms or not _applies(law, rule):
         return None
-    ruled = under_rule(law, rule)
-    point, own = ruled.predict_point(rule.kind, size, tokens, facts), law.predict_point(rule.kind, size, tokens, facts)
+    moved_law = under_rule(law, rule)
+    ruled = at.under(moved_law)
+    point, own = ruled.prediction(rule.kind), at.prediction(rule.kind)
     exposures, dex = point.exposures, None
     if rule.measure == "exposures":
-        moved = interval_of(ruled.log_dose(size, tokens, facts)[0])
-        per_share = law.scale(tokens, facts).per_share if law.unit == "share" else 1.0
+        moved = interval_of(moved_law.log_dose(target.size, target.tokens, target.facts)[0])
+        per_share = at.scale.per_share if law.unit == "share" else 1.0
         exposures = moved.map(lambda end: 10.0**end * per_share) if per_share else Interval()
         if moved.value is not None and own.x.value is not None:
             dex = moved.value - (own.x.value if law.unit == "exposures" else float(np.log10(share_of(own.x.value))))
     elif point.x.value is not None and own.x.value is not None:
         dex = point.x.value - own.x.value
-    start = (float(_start(size, law.sizes, rule.size)), float(_start(tokens, law.token_counts, rule.tokens)))
-    x = ruled.draws_at(rule.kind, size, tokens, facts)[0]
-    outside = _outside(x, law.draws_at(rule.kind, size, tokens, facts)[0])
-    return Carried(rule, start, own, point.x, point.share, exposures, dex, outside)
+    size = float(_start(target.size, law.sizes, rule.size))
+    tokens = float(_start(target.tokens, law.token_counts, rule.tokens))
+    outside = _outside(ruled.points(rule.kind), at.points(rule.kind))
+    return Carried(rule, (size, tokens), own, point.x, point.share, exposures, dex, outside)
 
 
 def _outside(rule: Array, law: Array) -> bool:

@@ -5,32 +5,54 @@ from dataclasses import replace
 import pytest
 
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.planning.at_target import Target
 from infusionlaw.law.planning.compare import ComparedPoint, compare, read_comparison, write_comparison
+from infusionlaw.law.planning.forecast import Forecast
+from infusionlaw.law.planning.plan import Dose, Plan, Support
+from infusionlaw.law.planning.planfile import WrittenPlan, WrittenPredictions
 from infusionlaw.runs.record import RunRecord
 
-
-def end(value: float, low: float, high: float) -> dict[str, float]:
-    return {"value": value, "low": low, "high": high}
+KEPT = Interval(0.8, 0.7, 0.9)
 
 
-def looked_at(name: str, share: float, recall: float) -> dict[str, object]:
-    scores = {"recall": end(recall, recall - 0.1, recall + 0.1), "retention": end(0.8, 0.7, 0.9)}
-    nothing = {"value": None, "low": None, "high": None}
-    return {"name": name, "share": share, "exposures": 1000 * share, "val_bpb": nothing, **scores}
+def looked_at(name: str, share: float, recall: Interval, retention: Interval = KEPT) -> Forecast:
+    scores = {"recall": recall, "retention": retention, "val_bpb": Interval()}
+    return Forecast(name, share, 1000 * share, scores)
 
 
-FORECAST = [
-    looked_at("no dose", 0.0, 0.1),
-    looked_at("a quarter", 0.1, 0.5),
-    looked_at("the advised dose", 0.4, 0.9),
-    looked_at("four times", 0.97, 0.3),
-]
-PREDICTION = {
-    "written": "2026-01-01T00:00:00+00:00",
-    "table_sha256": "0" * 64,
-    "held_out_runs_already_known": 0,
-    "predictions": [{"target": {"size": 1000, "tokens": 5000, "facts": 10}, "forecast": FORECAST}],
-}
+def near(recall: float) -> Interval:
+    return Interval(recall, recall - 0.1, recall + 0.1)
+
+
+def predicted(*forecasts: Forecast) -> WrittenPredictions:
+    """A prediction written for one target, of which only what a comparison reads is filled in."""
+    nothing = Interval()
+    plan = Plan(
+        status="ok",
+        notes=(),
+        target=Target(1000, 5000, 10, None, 0.05, 0.05),
+        points={},
+        dose=Dose(nothing, nothing, nothing, nothing),
+        binding="",
+        constraints=(),
+        recall=nothing,
+        rise=nothing,
+        known=nothing,
+        room=nothing,
+        forecast=forecasts,
+        remedies=(),
+        support=Support((), (), 1.0, 1.0, ""),
+    )
+    written = WrittenPlan((1000, 5000), "2026-01-01T00:00:00+00:00", 0, plan)
+    return WrittenPredictions("fitted.csv", "0" * 64, (written,))
+
+
+PREDICTION = predicted(
+    looked_at("no dose", 0.0, near(0.1)),
+    looked_at("a quarter", 0.1, near(0.5)),
+    looked_at("the advised dose", 0.4, near(0.9)),
+    looked_at("four times", 0.97, near(0.3)),
+)
 
 
 def run(share: float, recall: float, seed: int = 1, *, size: float = 1000, error: float = 0.02) -> RunRecord:
@@ -62,13 +84,11 @@ def test_an_interval_is_widened_by_the_error_of_what_was_seen() -> None:
 
 
 def test_where_all_facts_are_right_the_predicted_level_says_how_sure_that_is() -> None:
-    sure = {"name": "no dose", "share": 0.0, "exposures": 0.0, "retention": end(0.995, 0.994, 0.996)}
-    nothing = {"value": None, "low": None, "high": None}
-    plan = {**PREDICTION["predictions"][0], "forecast": [sure | {"recall": nothing, "val_bpb": nothing}]}
+    prediction = predicted(looked_at("no dose", 0.0, Interval(), Interval(0.995, 0.994, 0.996)))
 
     def inside(others: RunRecord) -> bool:
         rows = [replace(run(0.0, 0.1), retention=1.0, retention_se=0.0), others]
-        return compare({**PREDICTION, "predictions": [plan]}, [], rows).scores[0].inside
+        return compare(prediction, [], rows).scores[0].inside
 
     assert inside(replace(run(0.7, 0.1), retention=0.75, retention_se=0.0625))  # 48 facts
     assert not inside(replace(run(0.7, 0.1), retention=0.75, retention_se=0.00625))  # 4,800
@@ -82,8 +102,7 @@ def test_regret_is_recall_given_away_by_the_advised_dose() -> None:
 
 
 def test_a_prediction_that_looks_at_no_doses_is_compared_by_its_points_alone() -> None:
-    old = {**PREDICTION, "predictions": [{"target": {"size": 1000, "tokens": 5000, "facts": 10}}]}
-    assert compare(old, [], ROWS).scores == compare(old, [], ROWS).regrets == ()
+    assert compare(predicted(), [], ROWS).scores == compare(predicted(), [], ROWS).regrets == ()
 
 
 def test_a_comparison_reads_back_as_it_was_written(tmp_path) -> None:
@@ -96,8 +115,8 @@ def test_a_comparison_reads_back_as_it_was_written(tmp_path) -> None:
 
 def beside(error: float | None, seen: Interval, *, inside: bool | None = False) -> bool | None:
     """Whether what was seen agrees with a share of 10 / 11 (5 / 6 to 20 / 21), .3 dex of odds either way."""
-    predicted = Interval(10 / 11, 5 / 6, 20 / 21)
-    return ComparedPoint("collapse", 1000, 5000, "share", predicted, seen, "found", error, inside).agrees
+    expected = Interval(10 / 11, 5 / 6, 20 / 21)
+    return ComparedPoint("collapse", 1000, 5000, "share", expected, seen, "found", error, inside).agrees
 
 
 def test_points_agree_where_the_errors_of_both_together_account_for_the_difference() -> None:
@@ -113,7 +132,7 @@ def test_points_agree_where_the_errors_of_both_together_account_for_the_differen
 
 
 def test_exposures_agree_by_their_ratio() -> None:
-    predicted, seen = Interval(100.0, 80.0, 120.0), Interval(150.0, 110.0, 200.0)
-    point = ComparedPoint("collapse", 1000, 5000, "exposures", predicted, seen, "found", 0.1761, False)
+    expected, seen = Interval(100.0, 80.0, 120.0), Interval(150.0, 110.0, 200.0)
+    point = ComparedPoint("collapse", 1000, 5000, "exposures", expected, seen, "found", 0.1761, False)
     assert point.agrees is False  # .079 and .135 dex, together .156
     assert replace(point, observed=Interval(150.0, 100.0, 200.0)).agrees is True

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planlaws import BUDGETS, NEVER, SIZE0, SIZES, TOKENS0, known_cost, known_law
+from planlaws import NEVER, SIZE0, SIZES, TOKEN_COUNTS, TOKENS0, known_cost, known_law
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.design.simulate import TrueLaw, World, height, simulate, true_points
 from infusionlaw.law.dose import Interval, share_of
+from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.limits import works
 from infusionlaw.law.planning.plan import Plan, predict
-from infusionlaw.law.planning.planfile import plan_json, write_plan
+from infusionlaw.law.planning.planfile import read_plan, write_plan
 from infusionlaw.law.planning.rules import CMR, HUBBLE, under_rule
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
@@ -76,7 +77,7 @@ def test_the_expected_rise_of_val_bpb_stays_within_the_tolerance_or_is_free() ->
 def test_the_interval_is_how_the_dose_would_move_with_the_collapse() -> None:
     law = known_law(acquisition=None, collapse=(0.5, 0.2, 0, 0))
     plan = plan_for(law)
-    c05, c50, c95 = plan.collapse.x.low, plan.collapse.x.value, plan.collapse.x.high
+    c05, c50, c95 = plan.points["collapse"].x.low, plan.points["collapse"].x.value, plan.points["collapse"].x.high
     assert c05 is not None and c50 is not None and c95 is not None
     assert x_of(plan) == pytest.approx(c05, abs=2e-3)
     assert (plan.dose.x.low, plan.dose.x.high) == pytest.approx((c05 - (c50 - c05), c05 + (c95 - c50)), abs=0.01)
@@ -86,8 +87,7 @@ def test_the_interval_is_how_the_dose_would_move_with_the_collapse() -> None:
 
 def brute_recall(law: Law, x: np.ndarray) -> np.ndarray:
     """Expected recall by joint random draws of everything: (n,)."""
-    rng, count, plateaus = np.random.default_rng(9), 20_000, law.plateaus
-    assert plateaus is not None
+    rng, count, plateaus = np.random.default_rng(9), 20_000, law.plateaus["collapse"]
     a, c = (rng.choice(law.draws_at(kind, SIZE0, TOKENS0)[0], count) for kind in ("acquisition", "collapse"))
     rise, fall = (10 ** rng.normal(level.mean, level.sd, count) for level in (plateaus.rise, plateaus.fall))
     top = plateaus.plateau(SIZE0, TOKENS0, count, rng)
@@ -122,8 +122,10 @@ def test_facts_known_and_room_follow_from_recall_and_exposures() -> None:
 def test_more_facts_need_more_text_and_the_collapse_stays_where_it_is_in_share() -> None:
     law = known_law()
     few, many = plan_for(law), plan_for(law, facts=400)
-    assert few.collapse.share == many.collapse.share
-    assert many.acquisition.exposures.value == pytest.approx(few.acquisition.exposures.value, rel=1e-6)
+    assert few.points["collapse"].share == many.points["collapse"].share
+    assert many.points["acquisition"].exposures.value == pytest.approx(
+        few.points["acquisition"].exposures.value, rel=1e-6
+    )
     assert x_of(many) > x_of(few)
     assert any("acquisition is taken to carry over in exposures" in note for note in many.notes) and not few.notes
 
@@ -136,15 +138,15 @@ def test_where_no_dose_works_every_remedy_named_does_and_a_little_less_does_not(
     assert plan.status == "no dose works" and plan.dose.x.value is None
     assert plan.dose.reason == "the largest dose that collapse of recall allows lies below acquisition"
     remedies = {remedy.change: remedy.value for remedy in plan.remedies}
-    assert set(remedies) == {"fewer facts", "shorter statements", "more tokens", "a larger model"}
+    assert set(remedies) == {"fewer facts", "shorter renderings", "more tokens", "a larger model"}
     facts, length, tokens, size = (remedies[change] or 0.0 for change in remedies)
     for less, args in ((1.02, {"facts": facts}), (0.98, {"tokens": tokens}), (0.98, {"size": size})):
         assert plan_for(NO_DOSE, **args).status != "no dose works"
         assert plan_for(NO_DOSE, **{name: value * less for name, value in args.items()}).status == "no dose works"
     # Statements of t* tokens take as much text as fewer facts would; exposures of each at acquisition stay.
     assert length / 15 == pytest.approx(facts / 100, rel=0.02)
-    assert works(NO_DOSE, replace(plan.target, tokens_per_fact=length))
-    assert not works(NO_DOSE, replace(plan.target, tokens_per_fact=length * 1.02))
+    assert works(AtTarget(NO_DOSE, replace(plan.target, tokens_per_fact=length)))
+    assert not works(AtTarget(NO_DOSE, replace(plan.target, tokens_per_fact=length * 1.02)))
     # The law moves acquisition by -1 a decade of tokens; it must fall from .3 to the lower end of the collapse.
     assert tokens == pytest.approx(TOKENS0 * 10 ** (0.3 - (0.1 - 1.645 * 0.05)), rel=0.05)
 
@@ -185,7 +187,6 @@ def test_far_beyond_the_support_only_on_request_and_always_said() -> None:
     assert near.support.flag == (
         "the target's size is 8 times the largest tried and its token count is 2 times below the smallest tried"
     )
-    assert plan_json(near)["support"]["distance"] == {"size": 8, "tokens": 2}
     assert plan_for(law).support.inside
 
 
@@ -208,10 +209,15 @@ def test_no_law_gives_nulls_with_a_reason(tmp_path: Path) -> None:
     plan = plan_for(known_law(acquisition=None, collapse=None, cost=known_cost(1.0)))
     assert plan.status == "no law"
     write_plan(tmp_path / "plan.json", plan)
-    content = json.loads((tmp_path / "plan.json").read_text())
+    content = json.loads((tmp_path / "plan.json").read_text())["plan"]
     nothing = {"value": None, "low": None, "high": None}
-    assert content["dose"]["share"] == content["collapse"]["exposures"] == content["tokens"] == nothing
-    assert "none was located" in content["dose"]["reason"] and "none was located" in content["collapse"]["reason"]
+    assert (
+        content["dose"]["share"] == content["points"]["collapse"]["exposures"] == content["dose"]["tokens"] == nothing
+    )
+    assert (
+        "none was located" in content["dose"]["reason"]
+        and "none was located" in content["points"]["collapse"]["reason"]
+    )
 
 
 def test_exposures_alone_are_enough() -> None:
@@ -240,12 +246,12 @@ def test_in_exposures_more_facts_crowd_out_more() -> None:
     law = known_law((1.0, 0.1, 0, 0), (3.0, 0.1, 0, 0), unit="exposures", cost=cost, largest=1e4)
     one, more = plan_for(law), plan_for(law, facts=130)
     assert more.dose.exposures.value == pytest.approx((one.dose.exposures.value or 0) / 1.3, rel=1e-3)
-    assert more.collapse.exposures.value == pytest.approx((one.collapse.exposures.value or 0) / 1.3)
+    assert more.points["collapse"].exposures.value == pytest.approx((one.points["collapse"].exposures.value or 0) / 1.3)
     assert more.rise.value == pytest.approx(one.rise.value)
     assert more.room.value == pytest.approx(one.room.value, rel=0.01)
 
 
-def test_unknown_facts_leave_exposures_unknown_and_no_heights_recall() -> None:
+def test_unknown_facts_leave_exposures_unknown_and_no_plateaus_recall() -> None:
     plan = plan_for(known_law(facts=None, plateaus=False))
     assert plan.dose.share.value is not None and plan.dose.exposures == plan.recall == plan.known == Interval()
     assert any("facts are not given" in note for note in plan.notes)
@@ -268,22 +274,45 @@ def test_a_target_that_is_not_positive_is_refused(asked: dict[str, float]) -> No
         plan_for(known_law(), risk=1.0)
 
 
-def test_the_json_says_all_and_a_plan_is_the_same_every_time() -> None:
+def test_a_plan_on_disk_says_all_and_reads_back(tmp_path: Path) -> None:
     law = known_law(retention=(0.5, 0.1, 0, 0), cost=known_cost(1.0))
-    content = plan_json(plan_for(law, size=8e4))
-    assert content == plan_json(plan_for(law, size=8e4))
-    assert content["version"] == 3 and content["level"] == 0.9
-    assert content["target"] == {"size": 8e4, "tokens": TOKENS0, "facts": 100}
-    assert (content["risk"], content["most_rise"]) == (0.05, 0.05)
-    assert {c["name"] for c in content["constraints"]} == {
+    plan = plan_for(law, size=8e4)
+    assert plan == plan_for(law, size=8e4)
+    write_plan(tmp_path / "plan.json", plan)
+    assert read_plan(tmp_path / "plan.json") == plan
+    content = json.loads((tmp_path / "plan.json").read_text())
+    assert content["version"] == 1 and content["level"] == 0.9
+    inner = content["plan"]
+    bounds = {"risk": 0.05, "tolerance": 0.05}
+    assert inner["target"] == {"size": 8e4, "tokens": TOKENS0, "facts": 100, "tokens_per_fact": 15, **bounds}
+    assert {c["name"] for c in inner["constraints"]} == {
         "collapse of recall",
         "collapse of retention",
         "validation loss",
     }
-    for part in (content["recall"], content["rise"], content["facts_known"], content["dose"]["share"]):
+    for part in (inner["recall"], inner["rise"], inner["known"], inner["dose"]["share"]):
         assert part["low"] <= part["value"] <= part["high"]
-    assert "retention" in content and "tolerance" not in content
-    assert content["support"]["sizes"] == list(SIZES) and content["support"]["token_counts"] == list(BUDGETS)
+    assert inner["points"]["retention"]["share"]["value"] and inner["points"]["tolerance"]["share"]["value"] is None
+    assert inner["support"]["sizes"] == list(SIZES) and inner["support"]["token_counts"] == list(TOKEN_COUNTS)
+    assert (inner["support"]["size_factor"], inner["support"]["tokens_factor"]) == (2, 1)
+
+
+@pytest.mark.parametrize("law", [known_law(), NO_DOSE], ids=["a dose works", "no dose works"])
+@pytest.mark.parametrize("tokens", [TOKENS0, 100 * TOKEN_COUNTS[-1]], ids=["near", "far"])
+def test_a_plan_makes_the_draws_at_its_target_once_a_kind_of_point(
+    law: Law, tokens: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Draws are what takes the time of a plan; remedies look at other targets, rules move points from others."""
+    asked, own_draws = [], Law.own_draws
+
+    def counted(self: Law, kind: str, size: float, tokens: float, facts: float | None = None) -> np.ndarray:
+        asked.append((float(np.max(size)), float(np.max(tokens))))
+        return own_draws(self, kind, size, tokens, facts)
+
+    monkeypatch.setattr(Law, "own_draws", counted)
+    plan = plan_for(law, tokens=tokens, extrapolate=True)
+    assert plan.status == ("no dose works" if law is NO_DOSE and tokens == TOKENS0 else plan.status)
+    assert 0 < asked.count((SIZE0, tokens)) <= 5
 
 
 def test_the_advised_dose_of_simulated_studies_is_near_the_best_in_their_true_worlds() -> None:
@@ -316,14 +345,14 @@ def test_what_there_is_no_room_for_is_no_dose_and_no_remedy() -> None:
     law = known_law((-1.0, 0.1, 0, 0))  # a share of .09 for 100 facts
     plans = {facts: plan_for(law, facts=facts, tolerance=None) for facts in (100, 1000, 10_000, 1e9)}
     assert [plan.status for plan in plans.values()] == ["ok", "no dose works", "no dose works", "no dose works"]
-    needed = plans[100].acquisition.exposures.value
-    assert plans[1000].acquisition.exposures.value == pytest.approx(needed)
+    needed = plans[100].points["acquisition"].exposures.value
+    assert plans[1000].points["acquisition"].exposures.value == pytest.approx(needed)
     assert (
-        plans[10_000].acquisition.x == Interval()
-        and "more often than the whole token count" in plans[10_000].acquisition.reason
+        plans[10_000].points["acquisition"].x == Interval()
+        and "more often than all training tokens" in plans[10_000].points["acquisition"].reason
     )
     shorter = {
-        facts: {r.change: r.value for r in plan.remedies}.get("shorter statements") for facts, plan in plans.items()
+        facts: {r.change: r.value for r in plan.remedies}.get("shorter renderings") for facts, plan in plans.items()
     }
     assert shorter[1000] == pytest.approx(10 * (shorter[10_000] or 0), rel=0.02) and shorter[1e9] is None
     # The remedy stands by plain arithmetic: as many statements of so many tokens fit into the largest share allowed.
@@ -344,7 +373,9 @@ def test_half_recall_and_onset_lead_to_the_same_advice(facts: float) -> None:
     assert plans[0].status == plans[1].status
     assert plans[0].recall.value == pytest.approx(plans[1].recall.value, abs=0.1)
     if facts == 200:  # for six times as many facts half recall lies beyond what there is room for
-        assert plans[0].acquisition.x.value == pytest.approx((plans[1].acquisition.x.value or 0) - 0.3, abs=0.15)
+        assert plans[0].points["acquisition"].x.value == pytest.approx(
+            (plans[1].points["acquisition"].x.value or 0) - 0.3, abs=0.15
+        )
 
 
 def test_the_tolerance_of_the_law_and_of_the_plan_are_told_apart() -> None:
@@ -366,7 +397,7 @@ def test_guessing_is_what_is_recalled_without_a_dose_where_nothing_else_tells() 
     )
     bare = [replace(row, unseen_recall=None, chance=None) for row in rows]
     law = fit_law(bare, find_points(bare))
-    assert law.plateaus is not None and law.plateaus.guessing == pytest.approx(0.25, abs=0.05)
+    assert law.plateaus["collapse"].guessing == pytest.approx(0.25, abs=0.05)
 
 
 def test_no_dose_is_clear_where_a_curve_collapses_before_its_smallest_one() -> None:
@@ -394,7 +425,7 @@ def test_in_exposures_no_dose_takes_more_than_the_budget_has_room_for() -> None:
     assert room.share == pytest.approx(0.97) and room.exposures == pytest.approx(0.97 * 3e4 / 1500)
 
 
-FAR_TOKENS = 100 * BUDGETS[-1]
+FAR_TOKENS = 100 * TOKEN_COUNTS[-1]
 CONSTANT_EXPOSURES = known_law((-2.0, 0.05, 0.0, -1.0))
 
 
@@ -405,7 +436,7 @@ def test_far_in_tokens_a_plan_gives_both_answers_and_keeps_the_laws_own_dose() -
     assert alone.alternatives == () and replace(plan, alternatives=()) == alone
     hubble = plan.alternatives[0]
     assert hubble.point.dex == pytest.approx(0.93 * 2, abs=0.01)
-    assert hubble.point.law == plan.acquisition
+    assert hubble.point.law == plan.points["acquisition"]
     # by the rule the advised dose lies far below acquisition, so recall stays near guessing
     assert hubble.point.x.value is not None and x_of(plan) < hubble.point.x.value - 0.3
     assert hubble.meaning == "the facts would not be learned"
@@ -413,19 +444,18 @@ def test_far_in_tokens_a_plan_gives_both_answers_and_keeps_the_laws_own_dose() -
     assert hubble.recall.value < 0.5 < plan.recall.value
     ruled = plan_for(under_rule(CONSTANT_EXPOSURES, HUBBLE), **far)
     assert hubble.dose == ruled.dose and ruled.alternatives == () and x_of(ruled) > x_of(plan) + 0.5
-    assert hubble.point.x == ruled.acquisition.x
+    assert hubble.point.x == ruled.points["acquisition"].x
 
 
 def test_within_four_times_the_fitted_tokens_no_rule_is_told_of() -> None:
-    assert plan_for(CONSTANT_EXPOSURES, tokens=4 * BUDGETS[-1]).alternatives == ()
-    assert plan_for(CONSTANT_EXPOSURES, tokens=20 * BUDGETS[-1]).alternatives
+    assert plan_for(CONSTANT_EXPOSURES, tokens=4 * TOKEN_COUNTS[-1]).alternatives == ()
+    assert plan_for(CONSTANT_EXPOSURES, tokens=20 * TOKEN_COUNTS[-1]).alternatives
 
 
 def test_a_law_too_wide_to_be_contradicted_still_has_both_answers_beyond_four_times_the_fitted_tokens() -> None:
-    plan = plan_for(known_law((-2.0, 2.0, 0.0, -1.0)), tokens=4.2 * BUDGETS[-1])
+    plan = plan_for(known_law((-2.0, 2.0, 0.0, -1.0)), tokens=4.2 * TOKEN_COUNTS[-1])
     (hubble,) = plan.alternatives
     assert hubble.point.rule == HUBBLE and not hubble.point.contradicts and hubble.dose != plan.dose
-    assert plan_json(plan)["alternatives"][0]["contradicts"] is False
 
 
 def test_where_the_rule_leaves_no_dose_the_reason_is_given() -> None:
@@ -461,13 +491,15 @@ def test_a_rule_of_tolerance_moves_what_the_val_bpb_allows() -> None:
     assert against.dose.x.value == pytest.approx(x_of(plan) - 0.06, abs=0.005)
 
 
-def test_the_json_holds_what_the_rules_say() -> None:
+def test_a_plan_on_disk_holds_what_the_rules_say(tmp_path: Path) -> None:
     plan = plan_for(CONSTANT_EXPOSURES, tokens=FAR_TOKENS, extrapolate=True)
-    first = json.loads(json.dumps(plan_json(plan)))["alternatives"][0]
-    assert (first["rule"], first["kind"], first["source"]) == ("Hubble's rule", "acquisition", HUBBLE.source)
-    assert first["exponents"] == {"of": "exposures", "size": -0.73, "tokens": 0.93}
-    assert first["from"] == {"size": SIZE0, "tokens": BUDGETS[-1]} and first["contradicts"] is True
-    assert first["measured"]["tokens"] == [1e11, 5e11]
-    assert first["exposures"]["low"] < first["exposures"]["value"] < first["exposures"]["high"]
+    write_plan(tmp_path / "plan.json", plan)
+    assert read_plan(tmp_path / "plan.json") == plan
+    first = json.loads((tmp_path / "plan.json").read_text())["plan"]["alternatives"][0]
+    point, rule = first["point"], first["point"]["rule"]
+    assert (rule["name"], rule["kind"], rule["source"]) == ("Hubble's rule", "acquisition", HUBBLE.source)
+    assert (rule["measure"], rule["size"], rule["tokens"]) == ("exposures", -0.73, 0.93)
+    assert point["start"] == [SIZE0, TOKEN_COUNTS[-1]] and point["contradicts"] is True
+    assert rule["trained"] == [1e11, 5e11]
+    assert point["exposures"]["low"] < point["exposures"]["value"] < point["exposures"]["high"]
     assert first["dose"]["share"]["value"] == plan.alternatives[0].dose.share.value
-    assert plan_json(plan_for(CONSTANT_EXPOSURES))["alternatives"] == []

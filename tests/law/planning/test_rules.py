@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planlaws import BUDGETS, SIZE0, SIZES, known_cost, known_law
+from planlaws import SIZE0, SIZES, TOKEN_COUNTS, known_cost, known_law
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Interval, log_odds
+from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.rules import BORDT, CMR, HUBBLE, RULES, Carried, Rule, carried, other_answers, under_rule
 from infusionlaw.law.scaling.law import Law
 
-FAR_TOKENS, FAR_SIZE = 100 * BUDGETS[-1], 100 * SIZES[-1]
+FAR_TOKENS, FAR_SIZE = 100 * TOKEN_COUNTS[-1], 100 * SIZES[-1]
 CONSTANT_EXPOSURES = known_law((-3.0, 0.1, 0.0, -1.0))
 
 
@@ -19,8 +20,12 @@ def names(found: tuple[Carried, ...]) -> list[str]:
     return [each.rule.name for each in found]
 
 
+def at(law: Law, size: float, tokens: float, facts: float | None = None) -> AtTarget:
+    return AtTarget(law, Target(size, tokens, facts, law.tokens_per_fact, 0.05, None))
+
+
 def alone(law: Law, rule: Rule, size: float = SIZE0, tokens: float = FAR_TOKENS, facts: float | None = None) -> Carried:
-    found = carried(law, rule, size, tokens, facts)
+    found = carried(at(law, size, tokens, facts), rule)
     assert found is not None
     return found
 
@@ -30,7 +35,7 @@ def test_constant_exposures_at_a_hundred_times_the_tokens_differ_by_the_rules_ex
     assert names(found) == ["Hubble's rule", "Bordt's rule"]
     hubble, bordt = found
     assert hubble.dex == pytest.approx(2 * 0.93, abs=0.01) and bordt.dex == pytest.approx(2 * 0.44, abs=0.01)
-    assert hubble.start == (SIZE0, BUDGETS[-1])
+    assert hubble.start == (SIZE0, TOKEN_COUNTS[-1])
     ours, theirs = hubble.law.exposures.value, hubble.exposures.value
     assert ours and theirs and theirs / ours == pytest.approx(100**0.93, rel=0.03)
 
@@ -43,19 +48,19 @@ def test_the_rules_interval_holds_the_error_of_the_law_and_that_of_the_exponent(
 
 @pytest.mark.parametrize("factor", [0.5, 1, 3.9, 4.0])
 def test_within_four_times_the_fitted_range_nothing_is_added(factor: float) -> None:
-    assert other_answers(CONSTANT_EXPOSURES, SIZE0, factor * BUDGETS[-1]) == ()
-    assert other_answers(CONSTANT_EXPOSURES, factor * SIZES[-1], BUDGETS[-1]) == ()
+    assert other_answers(CONSTANT_EXPOSURES, SIZE0, factor * TOKEN_COUNTS[-1]) == ()
+    assert other_answers(CONSTANT_EXPOSURES, factor * SIZES[-1], TOKEN_COUNTS[-1]) == ()
 
 
 def test_just_beyond_four_times_the_fitted_range_both_answers_stand() -> None:
-    assert names(other_answers(CONSTANT_EXPOSURES, SIZE0, 4.2 * BUDGETS[-1])) == ["Hubble's rule", "Bordt's rule"]
-    assert "Hubble's rule" in names(other_answers(CONSTANT_EXPOSURES, SIZE0, BUDGETS[0] / 4.2))
+    assert names(other_answers(CONSTANT_EXPOSURES, SIZE0, 4.2 * TOKEN_COUNTS[-1])) == ["Hubble's rule", "Bordt's rule"]
+    assert "Hubble's rule" in names(other_answers(CONSTANT_EXPOSURES, SIZE0, TOKEN_COUNTS[0] / 4.2))
 
 
 def test_far_in_tokens_hubbles_rule_is_given_also_where_the_laws_interval_holds_it() -> None:
     agreeing, unsure = known_law((-3.0, 0.1, -0.73, 0.93 - 1)), known_law((-3.0, 2.0, 0.0, -1.0))
     for law in (agreeing, unsure):
-        for tokens in (4.2 * BUDGETS[-1], FAR_TOKENS):
+        for tokens in (4.2 * TOKEN_COUNTS[-1], FAR_TOKENS):
             (hubble,) = other_answers(law, SIZE0, tokens, rules=[replace(HUBBLE, name="mine", always=False), HUBBLE])
             assert hubble.rule == HUBBLE and not hubble.contradicts
     assert abs(alone(agreeing, HUBBLE).dex or 0.0) < 0.02
@@ -63,7 +68,7 @@ def test_far_in_tokens_hubbles_rule_is_given_also_where_the_laws_interval_holds_
 
 def test_far_in_size_alone_a_rule_is_given_only_where_it_contradicts_the_law() -> None:
     agreeing = known_law((-3.0, 0.1, -0.73, 0.93 - 1))
-    assert other_answers(agreeing, FAR_SIZE, 4 * BUDGETS[-1], rules=[HUBBLE]) == ()
+    assert other_answers(agreeing, FAR_SIZE, 4 * TOKEN_COUNTS[-1], rules=[HUBBLE]) == ()
     assert names(other_answers(CONSTANT_EXPOSURES, FAR_SIZE, 3e6, rules=[HUBBLE])) == ["Hubble's rule"]
 
 
@@ -72,12 +77,12 @@ def test_the_rule_that_is_always_given_comes_first() -> None:
     assert names(found) == ["Hubble's rule", "Bordt's rule"]
 
 
-def test_a_rule_moves_by_all_causes_that_lie_outside_and_by_no_other() -> None:
+def test_a_rule_moves_by_all_covariates_that_lie_outside_and_by_no_other() -> None:
     tokens_only, size_only = alone(CONSTANT_EXPOSURES, HUBBLE), alone(CONSTANT_EXPOSURES, HUBBLE, FAR_SIZE, 3e6)
     both = alone(CONSTANT_EXPOSURES, HUBBLE, FAR_SIZE)
     assert size_only.dex == pytest.approx(-2 * 0.73, abs=0.01) and size_only.start == (SIZES[-1], 3e6)
     barely = 1.005 * SIZES[-1]
-    assert alone(CONSTANT_EXPOSURES, HUBBLE, barely).start == (barely, BUDGETS[-1])
+    assert alone(CONSTANT_EXPOSURES, HUBBLE, barely).start == (barely, TOKEN_COUNTS[-1])
     assert both.dex == pytest.approx((tokens_only.dex or 0.0) + (size_only.dex or 0.0), abs=0.03)
 
 
@@ -111,7 +116,7 @@ def test_a_law_in_exposures_moves_by_the_exponent_itself() -> None:
     found = alone(law, HUBBLE)
     assert found.exposures.value == pytest.approx(10 ** (1 + 2 * 0.93), rel=0.03) and found.share == Interval()
     in_exposures = known_law(tolerance=(1.0, 0.1, 0, 0), unit="exposures")
-    assert carried(in_exposures, CMR, FAR_SIZE, 3e6) is None
+    assert carried(at(in_exposures, FAR_SIZE, 3e6), CMR) is None
 
 
 def test_what_has_no_law_has_no_rule() -> None:

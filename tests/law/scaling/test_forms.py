@@ -24,10 +24,10 @@ from tests.law.scaling.test_fit import at as point
 from tests.law.scaling.test_fit import law_of
 
 NAMES = [form.name for form in BUILT_IN]
-SIZES, BUDGETS, FACTS = (1e4, 3e4, 1e5, 3e5), (1e6, 3e6, 9e6), (50.0, 100.0)
+SIZES, TOKEN_COUNTS, FACTS = (1e4, 3e4, 1e5, 3e5), (1e6, 3e6, 9e6), (50.0, 100.0)
 
 
-def grid(unit: DoseUnit, sizes: Sequence[float] = SIZES, token_counts: Sequence[float] = BUDGETS) -> Places:
+def grid(unit: DoseUnit, sizes: Sequence[float] = SIZES, token_counts: Sequence[float] = TOKEN_COUNTS) -> Places:
     size, tokens, facts = (a.ravel() for a in np.meshgrid(sizes, token_counts, FACTS))
     return places(unit, size, tokens, facts, 15.0)
 
@@ -89,7 +89,7 @@ TRUTHS = {
 
 def points_of(name: str, rng: np.random.Generator) -> Evidence:
     """Points of a law at four sizes and three token counts, each known to 0.05 dex."""
-    sizes, token_counts = np.meshgrid([1e4, 4e4, 1.6e5, 6.4e5], BUDGETS)
+    sizes, token_counts = np.meshgrid([1e4, 4e4, 1.6e5, 6.4e5], TOKEN_COUNTS)
     at = places("share", sizes.ravel(), token_counts.ravel(), 64.0, 15.0)
     theta = np.array([TRUTHS[name][: len(form_of(name, at).parameters)]])
     if name == NAMES[1]:

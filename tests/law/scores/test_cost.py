@@ -14,7 +14,7 @@ from infusionlaw.law.scores.cost import Cost, fit_cost
 from infusionlaw.runs.record import RunRecord
 
 SHARES = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95)
-SIZES, BUDGETS = (1e4, 2e4, 4e4), (1e6, 3e6)
+SIZES, TOKEN_COUNTS = (1e4, 2e4, 4e4), (1e6, 3e6)
 SCALE, BEND, BY_SIZE, BY_TOKENS = 1.5, 0.12, -0.1, -0.2
 
 
@@ -23,7 +23,9 @@ def true_rise(size: float, tokens: float, share: float, own: float = 0.0) -> flo
     return float(at * ((1 - share) ** -BEND - 1))
 
 
-def table(rng: np.random.Generator, token_counts: Sequence[float] = BUDGETS, noise: float = 0.01) -> list[RunRecord]:
+def table(
+    rng: np.random.Generator, token_counts: Sequence[float] = TOKEN_COUNTS, noise: float = 0.01
+) -> list[RunRecord]:
     """Two seeds of each run; every place (N, D) has its own level and lies off the surface by some 5 %."""
     rows = []
     for size in SIZES:
