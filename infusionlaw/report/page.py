@@ -32,7 +32,7 @@ from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figur
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast, verdict
-from infusionlaw.report.words import growth, plan_text, point_cells
+from infusionlaw.report.words import forecast_table, growth, plan_lines, point_cells, support_lines
 from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import cell, read_table, used_columns
@@ -176,11 +176,18 @@ def plan_part(plan: Plan) -> list[Block]:
         ),
     ]
     return [
-        *texts(plan_text(plan).split("\n")),
+        *texts(plan_lines(plan)),
+        *_rows(forecast_table(plan)),
         *table(("", "share", "exposures", "why not"), rows, wrap=("why not",)),
         *_alternatives(plan),
+        *texts(support_lines(plan)),
         *table(("", ""), facts),
     ]
+
+
+def _rows(rows: Sequence[tuple[str, ...]]) -> list[Block]:
+    """A table whose first row is its head."""
+    return table(rows[0], rows[1:]) if rows else []
 
 
 def _alternatives(plan: Plan) -> list[Block]:

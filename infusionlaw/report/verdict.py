@@ -9,7 +9,7 @@ from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.plotdata import SAME_BUDGET
-from infusionlaw.report.words import alternative_lines, plan_text
+from infusionlaw.report.words import alternative_lines, plan_lines
 from infusionlaw.runs.outcomes import COLLAPSE, PointKind, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import cell
@@ -21,7 +21,7 @@ def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
         *(text for outcome in outcomes_with_points() if (lost := outcome.point("lost")) for text in _falls(law, lost)),
         *_direction(law),
         *_outcomes(comparison),
-        " ".join([*plan_text(plan).split("\n")[:3], *_far(plan)]),
+        " ".join([*plan_lines(plan)[:3], *_far(plan)]),
         " ".join(alternative_lines(plan)),
     ]
     return [text for text in paragraphs if text]

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.numbers import aligned, bracket, count, listed, number, share
-from infusionlaw.law.planning.forecast import ADVISED, Forecast
+from infusionlaw.law.planning.forecast import Forecast
 from infusionlaw.law.planning.limits import LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT
 from infusionlaw.law.planning.plan import UNBOUND, Alternative, Dose, Plan
 from infusionlaw.law.planning.remedies import MOST_TIMES, Remedy
 from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law, Prediction
-from infusionlaw.runs.outcomes import kind_named, outcome_named, outcome_of, outcomes
+from infusionlaw.runs.outcomes import Outcome, kind_named, outcome_named, outcome_of, outcomes
 
 
 def points_text(points: Sequence[Point]) -> str:
@@ -54,21 +54,53 @@ def law_text(law: Law) -> str:
 
 
 def plan_text(plan: Plan) -> str:
-    """A plan in short sentences, one a line: the dose, what it buys and costs, the points, and what it rests on."""
+    """Return a plan as text: the dose and what holds it back, tables of what to expect, and what it rests on."""
+    forecasts, points = forecast_table(plan), point_table(plan)
+    tables = [aligned(rows) for rows in (forecasts, points) if len(rows) > 1]
+    return "\n\n".join(["\n".join(plan_lines(plan)), *tables, "\n".join(support_lines(plan))])
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return the answer in short sentences: the dose, what holds it back, what it buys and costs."""
     target = plan.target
     facts = [f"{number(target.facts)} facts"] if target.facts else []
     wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
     lines = [f"Plan for {wanted}. Status: {plan.status}. Intervals are 90 %.", _dose_sentence(plan)]
     lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *alternative_lines(plan)]
-    lines += [_forecast_sentence(forecast) for forecast in plan.forecast if forecast.name != ADVISED]
-    lines += _remedy_sentences(plan)
-    lines += [
-        f"Expected: {_happens(point)} {_both_units(point)}."
-        for point in plan.points.values()
-        if point.x.value is not None
+    return [line for line in [*lines, *_remedy_sentences(plan)] if line]
+
+
+def support_lines(plan: Plan) -> list[str]:
+    """Return what a plan rests on: what could not be checked, the sizes and token counts, and notes."""
+    lines = [f"Not checked, {c.name}: {c.reason}." for c in plan.constraints if c.reason and plan.status != "no law"]
+    return [*lines, _support_sentence(plan), *(f"Note: {note}." for note in plan.notes)]
+
+
+def forecast_table(plan: Plan) -> list[tuple[str, ...]]:
+    """Return a head and a row a dose: what to expect of each outcome of which anything can be said."""
+    known = [
+        outcome_named(name)
+        for name in (plan.forecast[0].scores if plan.forecast else {})
+        if any(forecast.scores[name].value is not None for forecast in plan.forecast)
     ]
-    lines += [f"Not checked, {c.name}: {c.reason}." for c in plan.constraints if c.reason and plan.status != "no law"]
-    return "\n".join(line for line in [*lines, _support_sentence(plan), *(f"Note: {n}." for n in plan.notes)] if line)
+    rows = [("expected at", "share", "exposures", *(outcome.title for outcome in known))]
+    for forecast in plan.forecast:
+        in_share = "-" if forecast.share is None else share(forecast.share)
+        exposures = "-" if forecast.exposures is None else count(forecast.exposures)
+        rows.append((forecast.name, in_share, exposures, *(_expected(forecast, outcome) for outcome in known)))
+    return rows if known else []
+
+
+def _expected(forecast: Forecast, outcome: Outcome) -> str:
+    form = "{:.2f}" if outcome.scale == "proportion" else "{:.3g}"
+    return bracket(forecast.scores[outcome.name], form.format)
+
+
+def point_table(plan: Plan) -> list[tuple[str, ...]]:
+    """Return a head and a row a point: what happens there, and the dose in both units."""
+    located = [point for point in plan.points.values() if point.x.value is not None]
+    rows = [(_happens(point), bracket(point.share, share), bracket(point.exposures, count)) for point in located]
+    return [("the target's points", "share", "exposures"), *rows]
 
 
 def _dose_sentence(plan: Plan) -> str:
@@ -230,25 +262,6 @@ def _facts_sentence(plan: Plan) -> str:
         parts.append(f"with as much infused text, beyond {bracket(plan.room, _whole)} facts each is stated too rarely")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
-
-
-def _forecast_sentence(forecast: Forecast) -> str:
-    """What to expect at another dose: "At a quarter (a share of 0.11): recall 0.33 [0.03, 0.96]"; nothing unknown."""
-    outcomes = [(outcome_named(name), score) for name, score in forecast.scores.items() if score.value is not None]
-    parts = [
-        f"{outcome.title} {bracket(score, ('{:.2f}' if outcome.scale == 'proportion' else '{:.3g}').format)}"
-        for outcome, score in outcomes
-    ]
-    units = [
-        text
-        for known, text in (
-            (forecast.share, f"a share of {share(forecast.share or 0)}"),
-            (forecast.exposures, f"{count(forecast.exposures or 0)} exposures"),
-        )
-        if known
-    ]
-    where = f"{forecast.name} ({units[0]})" if units else forecast.name
-    return f"At {where}: {', '.join(parts)}." if parts else ""
 
 
 def _remedy_sentences(plan: Plan) -> list[str]:
