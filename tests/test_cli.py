@@ -1,6 +1,5 @@
 """The command line: what a person types and reads."""
 
-import json
 import os
 import re
 import subprocess
@@ -41,16 +40,14 @@ def test_fit_then_predict(table, tmp_path) -> None:
         "predict", tmp_path / "law.json", "--size", "112e3", "--tokens", "1.5e6", "--out", tmp_path / "plan.json"
     )
     assert planned.returncode == 0, planned.stderr
-    plan = json.loads((tmp_path / "plan.json").read_text())
-    assert set(plan) >= {"version", "status", "target", "collapse", "acquisition", "dose", "support", "level"}
-    assert plan["target"] == {"size": 112e3, "tokens": 1.5e6, "facts": 128}
-    for name in ("collapse", "acquisition", "dose"):
-        for unit in ("share", "exposures"):
-            part = plan[name][unit]
-            assert part["low"] <= part["value"] <= part["high"]
-    assert plan["support"]["distance"]["size"] == pytest.approx(2)
-    assert plan["status"] == "outside support"
-    assert plan["most_rise"] == plan["risk"] == 0.05
+    plan = read_plan(tmp_path / "plan.json")
+    assert (plan.target.size, plan.target.tokens, plan.target.facts) == (112e3, 1.5e6, 128)
+    for part in (plan.dose, plan.points["collapse"], plan.points["acquisition"]):
+        for dose in (part.share, part.exposures):
+            assert dose.low <= dose.value <= dose.high
+    assert plan.support.size_factor == pytest.approx(2)
+    assert plan.status == "outside support"
+    assert plan.target.tolerance == plan.target.risk == 0.05
 
 
 def test_predict_takes_bounds_and_refuses_to_go_far_unless_told_to(tmp_path) -> None:
@@ -61,8 +58,8 @@ def test_predict_takes_bounds_and_refuses_to_go_far_unless_told_to(tmp_path) -> 
     assert not (tmp_path / "plan.json").exists()
     told = infusionlaw(*asked, "7e9", "--extrapolate", "--tolerance", "none", "--risk", "0.1", "--facts", "50")
     assert told.returncode == 0, told.stderr
-    plan = json.loads((tmp_path / "plan.json").read_text())
-    assert (plan["most_rise"], plan["risk"], plan["target"]["facts"]) == (None, 0.1, 50)
+    target = read_plan(tmp_path / "plan.json").target
+    assert (target.tolerance, target.risk, target.facts) == (None, 0.1, 50)
     assert "175,000 times the largest tried" in told.stdout
     bad = infusionlaw(*asked, "2e4", "--tolerance", "little").stderr
     assert (
