@@ -53,7 +53,7 @@ def load_knowledge(
     known = {template.relation for template in found}
     for relation in relations or ():
         if relation not in known:
-            raise InputError(f'relations: "{relation}" has no templates; {nearest(relation, known)}')
+            raise InputError(f'relations: "{relation}" has no templates; {_near(relation, known)}')
     raw, left_out = _raw_facts(sources, set(relations or ()), known)
     merged = _merged(found, {fact.relation for fact in raw})
     kept, reasons = clean(raw)
@@ -78,14 +78,16 @@ def _raw_facts(sources: Sequence[str | Path], wanted: set[str], known: set[str])
             continue
         for place, fact in read_facts(source):
             if not wanted and fact.relation not in known:
-                raise InputError(f'{place}: the relation "{fact.relation}" has no templates; {_near(fact, known)}')
+                raise InputError(
+                    f'{place}: the relation "{fact.relation}" has no templates; {_near(fact.relation, known)}'
+                )
             if not wanted or fact.relation in wanted:
                 facts.append(fact)
     return facts, left_out
 
 
-def _near(fact: Fact, known: set[str]) -> str:
-    return nearest(fact.relation, known) if known else "give a template file"
+def _near(relation: str, known: set[str]) -> str:
+    return nearest(relation, known) if known else "give a template file"
 
 
 def read_facts(path: str | Path) -> Iterator[tuple[str, Fact]]:

@@ -225,6 +225,7 @@ def test_chosen_relations_alone_are_read(tmp_path, templates):
     assert 'relations: "im" has no templates; did you mean "in"?' in refusal(
         load_knowledge, [path], [templates], ["im"]
     )
+    assert 'relations: "in" has no templates; give a template file' in refusal(load_knowledge, [path], [], ["in"])
 
 
 def test_templates_of_unused_relations_may_lack_questions(tmp_path, templates):
