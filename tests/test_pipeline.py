@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -17,7 +18,9 @@ from infusionlaw.console import ConsoleWatch
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.design.simulate import TrueLaw, World
-from infusionlaw.law.planning.compare import compare
+from infusionlaw.law.dose import Interval
+from infusionlaw.law.planning.compare import compare, read_comparison
+from infusionlaw.law.planning.planfile import read_plan, read_predictions
 from infusionlaw.law.points.point import read_points
 from infusionlaw.pipeline import Watch, dry_run, run_study
 from infusionlaw.report.status import status_text
@@ -72,21 +75,21 @@ def test_the_prediction_is_on_disk_before_the_held_out_runs_and_names_its_table(
 
     run_study(study, tmp_path / "out", Look())
     assert [(held, len(files)) for held, files in seen] == [(False, 0), (True, 1)]
-    prediction = json.loads(seen[1][1][0].read_text())
+    prediction = read_predictions(seen[1][1][0])
     table = (tmp_path / "out" / "fitted.csv").read_bytes()
-    assert prediction["table_sha256"] == hashlib.sha256(table).hexdigest()
-    assert prediction["held_out_runs_already_known"] == 0
-    assert prediction["predictions"][0]["target"] == {"size": 112_000, "tokens": 1_500_000, "facts": 128}
-    assert "T" in prediction["written"]
+    assert prediction.table_sha256 == hashlib.sha256(table).hexdigest()
+    assert prediction.already_known == 0
+    target = prediction.predictions[0].plan.target
+    assert (target.size, target.tokens, target.facts) == (112_000, 1_500_000, 128)
+    assert "T" in prediction.written
 
 
 def test_the_law_recovers_a_known_world_and_the_comparison_says_so(done) -> None:
     study, _ = done
-    comparison = json.loads((study.folder / "comparison.json").read_text())
-    collapse = next(row for row in comparison["points"] if row["kind"] == "collapse")
-    assert collapse["observed"]["status"] == "found"
-    assert abs(collapse["error_dex"]) < 0.4
-    assert collapse["inside"] is True
+    (collapse,) = read_comparison(study.folder / "comparison.json").of("collapse")
+    assert collapse.status == "found"
+    assert abs(collapse.error_dex) < 0.4
+    assert collapse.inside is True
 
 
 @pytest.mark.parametrize("dies_after", [0, 5, 48, 55])
@@ -105,28 +108,28 @@ def test_a_study_killed_anywhere_ends_in_the_same_bytes(done, tmp_path, study, d
 def test_a_target_added_later_is_predicted_before_it_is_trained_and_what_was_said_stays(tmp_path, study) -> None:
     run_study(study, tmp_path / "out", FakeLab())
     (path,) = (tmp_path / "out" / "predictions").glob("*.json")
-    before = read_json(path)
+    before = read_predictions(path)
     seen = []
 
     class Look(FakeLab):
         def execute(self, file, folder, specs, on_progress=lambda progress: None):
-            seen.extend((spec.size, len(read_json(path)["predictions"])) for spec in specs)
+            seen.extend((spec.size, len(read_predictions(path).predictions)) for spec in specs)
             yield from super().execute(file, folder, specs, on_progress)
 
     study.write_text(STUDY.replace("[112_000]", "[112_000, 224_000]"))
     run_study(study, tmp_path / "out", Look())
-    after, compared = read_json(path), read_json(tmp_path / "out" / "comparison.json")
+    after, compared = read_predictions(path), read_comparison(tmp_path / "out" / "comparison.json")
     assert set(seen) == {(224_000, 2)}
-    assert after["predictions"][0] == before["predictions"][0] and after["written"] == before["written"]
-    assert after["predictions"][1]["asked"]["size"] == 224_000
-    assert after["predictions"][1]["held_out_runs_already_known"] == compared["held_out_runs_already_known"] == 0
-    assert {row["size"] for row in compared["points"]} == {112_000, 224_000}
+    assert after.predictions[0] == before.predictions[0] and after.written == before.written
+    assert after.predictions[1].asked == (224_000, 1_500_000)
+    assert after.predictions[1].held_out_runs_already_known == compared.already_known == 0
+    assert {row.size for row in compared.points} == {112_000, 224_000}
 
 
 def test_a_tolerance_that_was_changed_since_is_not_compared_with_what_was_predicted_of_another(tmp_path, study) -> None:
     def kinds() -> set[str]:
         run_study(study, tmp_path / "out", FakeLab())
-        return {row["kind"] for row in read_json(tmp_path / "out" / "comparison.json")["points"]}
+        return {row.kind for row in read_comparison(tmp_path / "out" / "comparison.json").points}
 
     assert "tolerance" in kinds()
     study.write_text(STUDY.replace("[law]", "[law]\ntolerance = 0.3"))
@@ -226,7 +229,7 @@ def test_more_seeds_make_a_second_prediction_that_owns_up(tmp_path, study) -> No
     study.write_text(STUDY.replace("seeds = [1, 2]", "seeds = [1, 2, 3]", 1))
     run_study(study, tmp_path / "out", FakeLab())
     files = sorted((tmp_path / "out" / "predictions").iterdir(), key=os.path.getmtime)
-    assert [json.loads(f.read_text())["held_out_runs_already_known"] for f in files] == [0, 16]
+    assert [read_predictions(f).already_known for f in files] == [0, 16]
 
 
 def test_diverged_runs_do_not_stop_the_study(tmp_path, study) -> None:
@@ -246,19 +249,21 @@ def test_a_world_without_collapse_is_told_as_such(tmp_path, study) -> None:
     done = run_study(study, tmp_path / "out", FakeLab(World(collapse=None, spread=0.0)))
     points = [p for p in read_points(done.folder / "points.json") if p.kind == "collapse"]
     assert {point.status for point in points} == {"not reached"}
-    plan = json.loads((done.folder / "plan.json").read_text())
-    assert plan["constraints"][0]["name"] == "collapse of recall" and plan["constraints"][0]["share"] is None
-    assert "none was located" in plan["constraints"][0]["reason"]
-    assert plan["dose"]["share"]["value"] <= 0.98
+    plan = read_plan(done.folder / "plan.json")
+    assert plan.constraints[0].name == "collapse of recall" and plan.constraints[0].share is None
+    assert "none was located" in plan.constraints[0].reason
+    assert plan.dose.share.value <= 0.98
 
 
 def test_a_hit_and_a_miss(done) -> None:
     study, _ = done
     points = [p for p in read_points(study.folder / "points.json") if p.size == 112_000]
     (path,) = (study.folder / "predictions").iterdir()
-    prediction = json.loads(path.read_text())
-    prediction["predictions"][0]["collapse"]["share"] = {"value": 0.02, "low": 0.01, "high": 0.03}
-    (row,) = compare(prediction, points).of("collapse")
+    prediction = read_predictions(path)
+    (item,) = prediction.predictions
+    astray = replace(item.plan.points["collapse"], share=Interval(0.02, 0.01, 0.03))
+    plan = replace(item.plan, points=item.plan.points | {"collapse": astray})
+    (row,) = compare(replace(prediction, predictions=(replace(item, plan=plan),)), points).of("collapse")
     assert row.inside is False
     assert row.error_dex > 1
 
@@ -347,17 +352,17 @@ def test_held_out_models_are_trained_at_the_doses_that_the_prediction_looks_at(t
     with ConsoleWatch(Console(file=StringIO())) as watch:  # hears of runs that nobody knew of when the study began
         done = run_study(study, tmp_path / "out", lab, watch)
     (path,) = (done.folder / "predictions").iterdir()
-    prediction, comparison = read_json(path), read_json(done.folder / "comparison.json")
-    assert prediction["held_out_runs_already_known"] == 0
-    doses = {float(f"{forecast['share']:.5g}") for forecast in prediction["predictions"][0]["forecast"]}
+    prediction, comparison = read_predictions(path), read_comparison(done.folder / "comparison.json")
+    assert prediction.already_known == 0
+    doses = {float(f"{forecast.share:.5g}") for forecast in prediction.predictions[0].plan.forecast}
     assert len(doses) == 4
     assert doses <= {spec.dose for spec in lab.log if spec.held_out}
     assert len(lab.log) == 64 + 2 * len(doses - {0.0, 0.97})  # two seeds; 0 and .97 are run anyway
-    seen = {(row["name"], row["score"]) for row in comparison["scores"]}
+    seen = {(row.name, row.score) for row in comparison.scores}
     assert len(seen) == 4 * 3
-    assert all(row["observed"]["runs"] == 2 for row in comparison["scores"])
-    (regret,) = comparison["regret"]
-    assert 0 <= regret["regret"] < 0.3
+    assert all(row.runs == 2 for row in comparison.scores)
+    (regret,) = comparison.regrets
+    assert 0 <= regret.regret < 0.3
     page = (done.folder / "report.html").read_text(encoding="utf8")
     assert "<td>four times</td>" in page and "the advised dose gave a recall of" in page
     again = FakeLab(dies_after=0)
@@ -371,7 +376,7 @@ def test_a_dose_looked_at_that_the_study_forbids_or_has_is_not_run(tmp_path, stu
     lab = FakeLab()
     done = run_study(study, tmp_path / "out", lab)
     (path,) = (done.folder / "predictions").iterdir()
-    looked_at = [forecast["exposures"] for forecast in read_json(path)["predictions"][0]["forecast"]]
+    looked_at = [forecast.exposures for forecast in read_predictions(path).predictions[0].plan.forecast]
     assert max(looked_at) > 700
     assert len(lab.log) == 64 + 2 * 2
     assert len({spec.id for spec in lab.log}) == len(lab.log)
@@ -383,4 +388,4 @@ def test_a_size_and_budget_that_the_law_is_fitted_to_is_no_target(tmp_path, stud
     done = run_study(study, tmp_path / "out", lab)
     assert {spec.size for spec in lab.log if spec.held_out} == {112_000}
     (path,) = (done.folder / "predictions").iterdir()
-    assert [plan["target"]["size"] for plan in read_json(path)["predictions"]] == [112_000]
+    assert [item.plan.target.size for item in read_predictions(path).predictions] == [112_000]
