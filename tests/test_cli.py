@@ -11,6 +11,8 @@ from fakelab import FakeLab
 from planlaws import known_law
 
 from infusionlaw.law.design.simulate import World, simulate
+from infusionlaw.law.planning.at_target import Target
+from infusionlaw.law.planning.planfile import read_plan
 from infusionlaw.law.scaling.lawfile import write_law
 from infusionlaw.pipeline import run_study
 from infusionlaw.runs.table import write_table
@@ -38,16 +40,16 @@ def test_fit_then_predict(table, tmp_path) -> None:
         "predict", tmp_path / "law.json", "--size", "112e3", "--tokens", "1.5e6", "--out", tmp_path / "plan.json"
     )
     assert planned.returncode == 0, planned.stderr
-    plan = json.loads((tmp_path / "plan.json").read_text())
-    assert set(plan) >= {"version", "status", "target", "collapse", "acquisition", "dose", "support", "level"}
-    assert plan["target"] == {"size": 112e3, "tokens": 1.5e6, "facts": 128}
-    for name in ("collapse", "acquisition", "dose"):
-        for unit in ("share", "exposures"):
-            part = plan[name][unit]
-            assert part["low"] <= part["value"] <= part["high"]
-    assert plan["support"]["distance"]["size"] == pytest.approx(2)
-    assert plan["status"] == "outside support"
-    assert plan["most_rise"] == plan["risk"] == 0.05
+    plan = read_plan(tmp_path / "plan.json")
+    assert plan.target == Target(112e3, 1.5e6, 128, 16.0, 0.05, 0.05)
+    for part in (plan.points["collapse"], plan.points["acquisition"], plan.dose):
+        for known in (part.share, part.exposures):
+            assert known.low is not None and known.value is not None and known.high is not None
+            assert known.low <= known.value <= known.high
+    assert plan.support.size_factor == pytest.approx(2)
+    assert plan.status == "outside support" and plan.status in planned.stdout
+    keys = json.loads((tmp_path / "plan.json").read_text())["plan"]
+    assert keys["dose"]["share"]["value"] == plan.dose.share.value
 
 
 def test_predict_takes_bounds_and_refuses_to_go_far_unless_told_to(tmp_path) -> None:
@@ -58,8 +60,8 @@ def test_predict_takes_bounds_and_refuses_to_go_far_unless_told_to(tmp_path) -> 
     assert not (tmp_path / "plan.json").exists()
     told = infusionlaw(*asked, "7e9", "--extrapolate", "--tolerance", "none", "--risk", "0.1", "--facts", "50")
     assert told.returncode == 0, told.stderr
-    plan = json.loads((tmp_path / "plan.json").read_text())
-    assert (plan["most_rise"], plan["risk"], plan["target"]["facts"]) == (None, 0.1, 50)
+    target = read_plan(tmp_path / "plan.json").target
+    assert (target.tolerance, target.risk, target.facts) == (None, 0.1, 50)
     assert "175,000 times the largest tried" in told.stdout
     assert "give a number of bits per byte, or none" in infusionlaw(*asked, "2e4", "--tolerance", "little").stderr
 
@@ -111,7 +113,7 @@ def test_status_of_a_finished_study_and_of_no_study(tmp_path) -> None:
     assert missing.stderr.count("\n") == 1
 
 
-def test_report_can_be_written_anew(tmp_path) -> None:
+def test_report_can_be_written_again(tmp_path) -> None:
     infusionlaw("init", tmp_path / "mine.toml")
     study = run_study(tmp_path / "mine.toml", tmp_path / "out", FakeLab())
     before = (study.folder / "report.html").read_text()

@@ -23,7 +23,7 @@ STUDY = """
 name = "simulated"
 [design]
 sizes = [14_000, 28_000, 56_000]
-token counts = [1_500_000]
+tokens = [1_500_000]
 shares = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97]
 seeds = [1, 2]
 [held_out]

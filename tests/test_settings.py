@@ -35,7 +35,7 @@ def test_an_existing_file_is_never_overwritten(study) -> None:
         ("block = 128", 'block = "x"', "\"training.block\" is 'x'"),
         ("shares = [0.1", "shares = [1.0", '"design.shares.0" is 1.0: input should be less than 1'),
         ("sizes = [14_000, 28_000, 55_000]", "sizes = 14_000", "should be a list, such as [1, 2]"),
-        ("token counts = [1_500_000]", "", '"token counts" is missing in [design]; add it'),
+        ("tokens = [1_500_000]", "", '"tokens" is missing in [design]; add it'),
         ("[law]", "[law", "not valid TOML"),
         ("sizes = [14_000, 28_000, 55_000]", "sizes = []", '"design.sizes" is empty; give at least one'),
         ("seeds = [1, 2]", "seeds = []", '"design.seeds" is empty'),

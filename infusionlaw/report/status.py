@@ -6,6 +6,7 @@ from pathlib import Path
 
 from infusionlaw.files import read_json
 from infusionlaw.law.dose import Interval, Scale
+from infusionlaw.law.planning.planfile import read_predictions
 from infusionlaw.report.numbers import aligned, count, dose, number, share, when
 from infusionlaw.runs.record import RunSpec
 from infusionlaw.study.search import State, most_runs
@@ -87,7 +88,7 @@ def _progress(run: Path, spec: RunSpec) -> str:
 
 
 def _results_text(folder: Path) -> str:
-    written = [read_json(path)["written"] for path in sorted(folder.glob("predictions/*.json"))]
+    written = [read_predictions(path).written for path in sorted(folder.glob("predictions/*.json"))]
     found = {
         "prediction": f"written {when(max(written))}" if written else "not yet",
         **{name: "there" if (folder / file).exists() else "not yet" for name, file in _RESULTS.items()},

@@ -171,7 +171,7 @@ def changed(material, tmp_path, old: str, new: str):
         ("shares = [0.3, 0.9]", "exposures = [9000]", r"leaves no general text"),
         ("doses = [0.9]", "doses = [1.0]", r"leaves no general text"),
         ("sizes = [10_000, 14_000]", "sizes = [500]", r"outside 10000 to 3000000000"),
-        ("token counts = [60_000]", "token counts = [2_000]", r"20 are the least"),
+        ("tokens = [60_000]", "tokens = [2_000]", r"20 are the least"),
     ],
 )
 def test_impossible_doses_are_refused_with_the_numbers_before_training(material, tmp_path, old, new, message) -> None:
