@@ -132,24 +132,26 @@ def _without_repeats(rows: Sequence[RunRecord]) -> list[RunRecord]:
 
 def _without_twins(rows: Sequence[RunRecord]) -> list[RunRecord]:
     """The rows without those that agree with an earlier one in every score to the last digit, and not by chance."""
-    first = {_content(row): row for row in reversed(rows)}
+    columns = score_columns()
+    contents = [_content(row, columns) for row in rows]
+    first = {content: row for content, row in zip(reversed(contents), reversed(rows), strict=True)}
     if len(first) == len(rows):
         return list(rows)
-    measured = [name for name in score_columns() if not name.endswith("_se")]
+    measured = [name for name in columns if not name.endswith("_se")]
     values = {name: _values(rows, name) for name in measured}
     kept = []
-    for row in rows:
+    for row, content in zip(rows, contents, strict=True):
         told = [values[name] for name in measured if _tells(row, name)]
-        copy = first[_content(row)] is not row and len(told) >= TELLING_SCORES and math.prod(told) >= TELLING_VALUES
+        copy = first[content] is not row and len(told) >= TELLING_SCORES and math.prod(told) >= TELLING_VALUES
         if not copy:
             kept.append(row)
     return kept
 
 
-def _content(row: RunRecord) -> tuple[object, ...]:
+def _content(row: RunRecord, columns: Sequence[str]) -> tuple[object, ...]:
     """All that two copies have in common: place, dose, facts and scores, but not seed and name."""
     dose = tuple(None if unit is None else f"{unit:.9g}" for unit in (row.share, row.exposures))
-    scores = tuple(cell(row, name) for name in score_columns())
+    scores = tuple(cell(row, name) for name in columns)
     return row.held_out, row.status, row.size, row.tokens, row.facts, *dose, *scores
 
 

@@ -15,10 +15,10 @@ from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_at, x_o
 from infusionlaw.law.numbers import bracket, count, number, share
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.points.curves import Curve, curves
-from infusionlaw.law.points.lines import fitted_line
+from infusionlaw.law.points.lines import Line, fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH, Law, law_band
-from infusionlaw.runs.outcomes import COLLAPSE, outcomes, outcomes_with_points
+from infusionlaw.runs.outcomes import COLLAPSE, outcome_of, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
 SAME_BUDGET = 1.06  # token counts within this factor are one: D is rounded to whole steps
@@ -86,15 +86,15 @@ def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
     return out
 
 
-Curves = dict[tuple[str, float, float], Curve]
+Curves = dict[tuple[str, float, float], list[Curve]]
 
 
 def _curves(rows: Sequence[RunRecord]) -> Curves:
-    """The curves of rows, by outcome, size and tokens; of several numbers of facts the first."""
+    """The curves of rows, by outcome, size and tokens: one a number of facts."""
     found: Curves = {}
     for outcome in outcomes_with_points() if rows else ():
         for curve in curves(rows, outcome):
-            found.setdefault((outcome.name, curve.size, curve.tokens), curve)
+            found.setdefault((outcome.name, curve.size, curve.tokens), []).append(curve)
     return found
 
 
@@ -103,15 +103,14 @@ def _panel(
 ) -> Panel:
     unit = unit_of(rows)
     mine = [row for row in rows if (row.size, row.tokens) == (size, tokens)]
-    lines = [fitted_line(rows, point) for point in points if point.kind == COLLAPSE.name]
-    line = next((line for line in lines if line is not None), None)
+    line = _line(measured.get((outcome_of(COLLAPSE.name).name, size, tokens), []), points)
     return Panel(
         size=size,
         tokens=tokens,
         held_out=held,
         unit=unit,
         scores={
-            outcome.name: _series(measured.get((outcome.name, size, tokens)))
+            outcome.name: _series(measured.get((outcome.name, size, tokens), []))
             if outcome.points
             else _means(mine, outcome.name, unit)
             for outcome in outcomes()
@@ -123,10 +122,18 @@ def _panel(
     )
 
 
-def _series(curve: Curve | None) -> Series:
-    """A score as the detectors see it, dose 0 first."""
-    if curve is None:
+def _line(curves: Sequence[Curve], points: Sequence[Point]) -> Line | None:
+    """The line through the curve that the collapse of recall is on."""
+    collapse = next((point for point in points if point.kind == COLLAPSE.name), None)
+    own = next((curve for curve in curves if collapse and curve.facts == collapse.facts), None)
+    return fitted_line(own, collapse) if own and collapse else None
+
+
+def _series(curves: Sequence[Curve]) -> Series:
+    """A score as the detectors see it, dose 0 first; of several numbers of facts the first."""
+    if not curves:
         return Series((), (), ())
+    curve = curves[0]
     zero = [(-np.inf, curve.zero.mean, curve.zero.sd)] if curve.zero else []
     table = [*zero, *zip(curve.x.tolist(), curve.mean.tolist(), curve.sd.tolist(), strict=True)]
     return Series(*(tuple(column) for column in zip(*((x, y, HALF_WIDTH * sd) for x, y, sd in table), strict=True)))

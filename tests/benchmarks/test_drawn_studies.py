@@ -13,7 +13,7 @@ def test_drawn_worlds_are_what_their_kind_says(design: Any) -> None:
     for number in range(20):
         study = draw(design, np.random.default_rng(number))
         world = study.world
-        assert (len(study.sizes), len(study.token_counts), study.shares[0]) == (design.sizes, design.tokens, 0)
+        assert (len(study.sizes), len(study.token_counts), study.shares[0]) == (design.sizes, design.token_counts, 0)
         assert 64 <= world.facts <= 256 and world.shape == design.shape
         assert (world.floor is not None) == design.floor
         if world.collapse is None:
@@ -23,8 +23,8 @@ def test_drawn_worlds_are_what_their_kind_says(design: Any) -> None:
         middle = world.collapse.at
         beyond = 0
         for size in study.sizes:
-            for budget in study.token_counts:
-                x = true_points(world, size, budget)
+            for tokens in study.token_counts:
+                x = true_points(world, size, tokens)
                 assert x["collapse"] is not None and x["acquisition"] is not None
                 assert x["collapse"] - x["acquisition"] - world.rise >= 0.2
                 beyond += not log_odds(study.shares[1]) < x["collapse"] < log_odds(study.shares[-1])

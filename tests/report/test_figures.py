@@ -21,21 +21,21 @@ from infusionlaw.report.plotdata import Mark, Panel, by_tokens, collapse_note, c
 from infusionlaw.runs.record import RunRecord
 
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
-SIZES, HELD, BUDGET = (14_000, 28_000, 55_000), 110_000, 1_500_000
+SIZES, HELD, TOKENS = (14_000, 28_000, 55_000), 110_000, 1_500_000
 Results = tuple[list[RunRecord], list[Point], Law, Comparison]
 
 
 @pytest.fixture(scope="module")
 def results() -> Results:
     rng = np.random.default_rng(1)
-    fitted, _ = simulate(World(), SIZES, [BUDGET], SHARES, 2, rng)
-    held, _ = simulate(World(), [HELD], [BUDGET], SHARES, 2, rng)
+    fitted, _ = simulate(World(), SIZES, [TOKENS], SHARES, 2, rng)
+    held, _ = simulate(World(), [HELD], [TOKENS], SHARES, 2, rng)
     held = [replace(row, held_out=True) for row in held]
     points, law = fit(fitted, 0.05, 60)
     held_points = find_points(held, draws=60)
     seen = next(point for point in held_points if point.kind == "collapse")
-    predicted = law.predict_point("collapse", HELD, BUDGET)
-    row = ComparedPoint("collapse", HELD, BUDGET, "share", predicted.share, seen.share, seen.status, 0.0, True)
+    predicted = law.predict_point("collapse", HELD, TOKENS)
+    row = ComparedPoint("collapse", HELD, TOKENS, "share", predicted.share, seen.share, seen.status, 0.0, True)
     return [*fitted, *held], [*points, *held_points], law, Comparison("", "", 0, points=(row,))
 
 
@@ -51,11 +51,15 @@ def test_panels_come_in_order_of_size_with_the_held_out_last(items: list[Panel])
 def test_a_panel_shows_means_over_seeds_at_their_coordinates(results: Results, items: list[Panel]) -> None:
     panel, rows = items[0], [row for row in results[0] if row.size == SIZES[0]]
     assert panel.recall.x == pytest.approx([-np.inf, *log_odds(SHARES[1:])])
-    for score, series in (("recall", panel.recall), ("retention", panel.retention), ("unseen_recall", panel.unseen)):
+    for score, series in (
+        ("recall", panel.recall),
+        ("retention", panel.scores["retention"]),
+        ("unseen_recall", panel.unseen),
+    ):
         means = [np.mean([getattr(row, score) for row in rows if row.share == share]) for share in SHARES]
         assert series.mean == pytest.approx(means)
     assert len(panel.seeds) == len(rows) and all(half > 0 for half in panel.recall.half)
-    assert panel.surface.x == ()  # it was not measured
+    assert panel.scores["verbatim_recall"].x == ()  # it was not measured
 
 
 def test_a_panel_holds_the_fitted_shape_and_its_points(results: Results, items: list[Panel]) -> None:
@@ -87,7 +91,7 @@ def test_a_panel_says_in_words_where_collapse_is(items: list[Panel]) -> None:
     assert collapse_note(replace(items[0], marks=())) == ""
 
 
-def test_budgets_that_differ_by_rounding_are_one(items: list[Panel]) -> None:
+def test_token_counts_that_differ_by_rounding_are_one(items: list[Panel]) -> None:
     tokens = (1.50e6, 1.52e6, 6.0e6, 6.1e6)
     sets = by_tokens([replace(items[0], tokens=t) for t in tokens])
     assert [[panel.tokens for panel in members] for members in sets] == [[1.50e6, 1.52e6], [6.0e6, 6.1e6]]
@@ -114,7 +118,7 @@ def test_coordinates_stay_finite_at_the_ends_of_a_share() -> None:
 
 def test_the_law_is_shown_up_to_the_held_out_size_with_what_was_predicted(results: Results) -> None:
     _, points, law, comparison = results
-    collapse, retention = law_panels(law, comparison, BUDGET)
+    collapse, retention = law_panels(law, comparison, TOKENS)
     assert (collapse.kind, retention.kind) == ("collapse", "retention")
     assert [mark.size for mark in collapse.points] == [*SIZES]  # the held-out point is no part of the law
     assert collapse.sizes[0] < SIZES[0] and collapse.sizes[-1] > HELD
@@ -143,7 +147,7 @@ def test_figures_are_written_as_png_and_svg_with_text_as_text(
     assert [drawing.path.read_bytes() for drawing in again] == [drawing.path.read_bytes() for drawing in drawings]
 
 
-def test_figures_of_several_budgets_have_them_in_their_names_in_the_formats_asked_for(
+def test_figures_of_several_token_counts_have_them_in_their_names_in_the_formats_asked_for(
     tmp_path: Path, items: list[Panel], results: Results
 ) -> None:
     token_counts = [*items, *(replace(panel, tokens=3e6) for panel in items)]
@@ -154,7 +158,7 @@ def test_figures_of_several_budgets_have_them_in_their_names_in_the_formats_aske
 
 def test_bounds_and_a_missing_law_are_drawn(tmp_path: Path) -> None:
     rows, _ = simulate(
-        World(collapse=None, spread=0.0), [14_000, 28_000], [BUDGET], SHARES, 1, np.random.default_rng(0)
+        World(collapse=None, spread=0.0), [14_000, 28_000], [TOKENS], SHARES, 1, np.random.default_rng(0)
     )
     points, law = fit(rows, 0.05, 60)
     comparison = Comparison(written="", table_sha256="", already_known=0)

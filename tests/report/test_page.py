@@ -143,14 +143,14 @@ def test_the_verdict_says_what_was_predicted_when_and_what_came_out(study: Path)
     predicted, observed = row["predicted"]["value"], row["observed"]["value"]
     assert f"For the held-out 110k model the law predicted collapse at a share of {predicted:.2f}" in text
     assert f"Observed: a share of {observed:.2f}" in text
-    assert f"{abs(row['error_dex']):.2f} dex {'above' if row['error_dex'] > 0 else 'below'} the prediction" in text
+    assert f"{abs(row['error_dex']):.2f} dex {'higher' if row['error_dex'] > 0 else 'lower'}" in text
     assert comparison["written"][:10] in text and "before any of its runs was trained" in text
     assert "true prediction" not in text
 
 
 def test_a_prediction_that_knew_held_out_runs_is_not_called_one(copy: Path) -> None:
     comparison = json.loads((copy / "comparison.json").read_text())
-    write_json(copy / "comparison.json", comparison | {"held_out_runs_already_known": 3})
+    write_json(copy / "comparison.json", comparison | {"already_known": 3})
     text = text_of(write_report(copy).parent)
     assert "3 held-out runs were already known when the prediction was written: it was no true prediction" in text
     assert "before any" not in text and "predicted first" not in text
@@ -220,12 +220,12 @@ def test_a_single_size_that_learned_nothing_says_so(tmp_path: Path) -> None:
     assert "nothing was predicted, for want of a law" in text
 
 
-def test_several_budgets_get_figures_each_and_diverged_runs_are_named(tmp_path: Path) -> None:
+def test_several_token_counts_get_figures_each_and_diverged_runs_are_named(tmp_path: Path) -> None:
     folder = make_study(tmp_path, sizes=[14_000, 55_000], token_counts=[1_500_000, 6_000_000], held_out=(), diverging=3)
     assert {path.name for path in (folder / "figures").iterdir()} == {
-        f"{name}-{budget}.{end}"
+        f"{name}-{tokens}.{end}"
         for name in ("dose-response", "law", "validation-loss")
-        for budget in ("1.5M", "6M")
+        for tokens in ("1.5M", "6M")
         for end in ("png", "svg")
     }
     reader = Reader((folder / "report.html").read_text())
@@ -248,7 +248,7 @@ def test_what_no_power_law_describes_is_said_with_the_law_the_plan_and_in_the_re
     doses = "shares = [0.05, 0.15, 0.3, 0.5, 0.67, 0.8, 0.9, 0.95, 0.98]"
     sizes, token_counts = (10_000, 30_000, 90_000, 270_000), (1_000_000, 2_000_000, 4_000_000)
     source = tmp_path / "source.toml"
-    source.write_text(STUDY.format(sizes=list(sizes), token_counts=list(token_counts), doses=doses, held_out=""))
+    source.write_text(STUDY.format(sizes=list(sizes), tokens=list(token_counts), doses=doses, held_out=""))
     run_study(source, tmp_path, Interacting())
     law = read_law(tmp_path / "law.json")
     notes = [(kind.kind, note) for kind in law.kinds for note in kind.notes]

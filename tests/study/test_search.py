@@ -11,6 +11,7 @@ import pytest
 from fakelab import Died, FakeLab
 
 from infusionlaw.console import ConsoleWatch
+from infusionlaw.law.design import look
 from infusionlaw.law.design.look import BEFORE_GRID, LOCATED, NONE, SPENT, UNLEARNED
 from infusionlaw.law.design.simulate import TrueLaw, World, simulate
 from infusionlaw.law.dose import log_odds
@@ -44,8 +45,10 @@ def measure(world: World):
 
 def forget() -> None:
     """Forget what was decided, as another process has: what comes next must follow from the runs alone."""
-    search._look.cache_clear()
-    search._opening.cache_clear()
+    for part in (look, search):
+        for name in vars(part).values():
+            if hasattr(name, "cache_clear"):
+                name.cache_clear()
 
 
 def searched(world: World, file: StudyFile):

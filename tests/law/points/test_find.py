@@ -10,10 +10,12 @@ import pytest
 from infusionlaw.errors import InputError
 from infusionlaw.law.design.simulate import TrueLaw, World, simulate
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.points.curves import curves
 from infusionlaw.law.points.find import RISING, find_points, in_order
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, read_points, write_points
 from infusionlaw.law.points.tolerance import isotonic
+from infusionlaw.runs.outcomes import OUTCOMES
 from infusionlaw.runs.record import RunRecord
 
 SHARES = (0.1, 0.3, 0.6, 0.85, 0.92, 0.97)
@@ -258,7 +260,7 @@ def test_points_survive_the_disk(tmp_path: Path) -> None:
 def test_the_fitted_line_passes_through_the_means_and_bends_at_the_point() -> None:
     values = [0.21, 0.93, 0.95, 0.9, 0.6, 0.25]
     rows = table(values)
-    line = fitted_line(rows, point(rows), steps=400)
+    line = fitted_line(curves(rows, OUTCOMES["recall"])[0], point(rows), steps=400)
     assert line is not None and line.unit == "share"
     assert np.interp(SHARES, line.dose, line.value) == pytest.approx(values, abs=0.06)
     hinge = point(rows).share.value
@@ -266,7 +268,7 @@ def test_the_fitted_line_passes_through_the_means_and_bends_at_the_point() -> No
     before, after = np.interp([hinge - 0.1, 0.95], line.dose, line.value)
     assert before == pytest.approx(line.value.max(), abs=0.04) and after < before - 0.2  # a smooth fall bends early
     loss = table([2.0, 2.2, 2.1, 2.3, 2.5, 3.0], zero=2.0, score="val_bpb", se=0.005)
-    monotone = fitted_line(loss, point(loss, "tolerance"))
+    monotone = fitted_line(curves(loss, OUTCOMES["val_bpb"])[0], point(loss, "tolerance"))
     assert monotone is not None and np.all(np.diff(monotone.value) >= 0)
 
 

@@ -294,7 +294,7 @@ def test_a_wrong_rename_or_filter_is_named(tmp_path: Path) -> None:
     path = table(tmp_path, "N,D,loss\n1e7,1e9,3\n")
     with pytest.raises(InputError, match=r'there is no column "Tokens"; '):
         read_losses(path, tokens="Tokens")
-    with pytest.raises(InputError, match=r'"token count" is nothing a loss depends on'):
+    with pytest.raises(InputError, match=r'"budget" is nothing a loss depends on'):
         read_losses(path, budget="D")
     with pytest.raises(InputError, match='no column "set"'):
         read_losses(path, where={"set": "a"})
