@@ -10,8 +10,8 @@ from infusionlaw.law.points.find import observed
 from infusionlaw.law.points.fitting import sketch
 from infusionlaw.law.points.levels import bases
 from infusionlaw.law.points.point import Point
-from infusionlaw.law.points.pooling import FIRST_NOISE, FORMS
-from infusionlaw.law.points.shapes import NEVER, Edges
+from infusionlaw.law.points.pooling import FIRST_NOISE
+from infusionlaw.law.points.shapes import FORMS, NEVER, Edges
 from infusionlaw.law.points.tolerance import isotonic
 from infusionlaw.runs.outcomes import kind_named
 
