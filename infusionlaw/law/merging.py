@@ -134,7 +134,7 @@ def _without_twins(rows: Sequence[RunRecord]) -> list[RunRecord]:
     """The rows without those that agree with an earlier one in every score to the last digit, and not by chance."""
     columns = score_columns()
     contents = [_content(row, columns) for row in rows]
-    first = {content: row for content, row in zip(reversed(contents), reversed(rows), strict=True)}
+    first = dict(zip(reversed(contents), reversed(rows), strict=True))
     if len(first) == len(rows):
         return list(rows)
     measured = [name for name in columns if not name.endswith("_se")]
