@@ -8,9 +8,8 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.points.curves import Curve
 from infusionlaw.law.points.find import observed
 from infusionlaw.law.points.fitting import sketch
-from infusionlaw.law.points.levels import bases
+from infusionlaw.law.points.levels import Noise, bases
 from infusionlaw.law.points.point import Point
-from infusionlaw.law.points.pooling import FIRST_NOISE
 from infusionlaw.law.points.shapes import FORMS, NEVER, Edges
 from infusionlaw.law.points.tolerance import isotonic
 from infusionlaw.runs.outcomes import kind_named
@@ -45,7 +44,7 @@ def _shape(curve: Curve, point: Point, x: Array) -> Array:
     best: tuple[float, Array] = (-np.inf, np.full(len(x), curve.mean.mean()))
     data = observed(curve)
     for form in FORMS["all"]:
-        fit = sketch(data, form, FIRST_NOISE)
+        fit = sketch(data, form, NOISE)
         near = (
             _near(fit.rises, point)[:, None] if kind_named(point.kind).change == "learned" else _near(fit.falls, point)
         )
@@ -67,3 +66,4 @@ def _near(edges: Edges, point: Point) -> Array:
 
 
 CLOSE = 0.02  # dex; a knot this near to a point is at it
+NOISE = Noise(0.012, 0.0)  # of the means that a line goes through: small, so that it follows them
