@@ -269,12 +269,12 @@ max_exposures = 5000                # refuse doses that would state a fact more 
 
 [design]
 design = "grid"                     # every dose with every seed; or "search": from these doses on, where it tells most
-sizes = [14_000, 28_000, 55_000]    # non-embedding parameters
-tokens = [1_500_000]                # training tokens; several share one stable phase
+sizes = ["14k", "28k", "55k"]       # non-embedding parameters
+tokens = ["1.5M"]                   # training tokens; several share one stable phase
 # shares: infused tokens / training tokens; dose 0 is added; or: exposures = [...]
-shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]
+shares = [0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.88, 0.93, 0.97, 0.99]
 once = []                           # more doses, run with the first seed only
-seeds = [1, 2]
+seeds = [1, 2, 3, 4, 5, 6]          # with fewer, a collapse is found but not well: try `infusionlaw power THIS_FILE`
 
 [search]                            # of design = "search"; a curve is one size and token count
 width = 0.1                         # a collapse is located when half its interval is no wider, dex
@@ -282,7 +282,7 @@ runs = 64                           # the most runs of a curve
 round = 4                           # runs that a curve takes before it is looked at again
 
 [held_out]                          # predicted first, then trained
-sizes = [110_000]
+sizes = ["110k"]
 seeds = [1]
 advised = false                     # true: also at the advised dose, at a quarter and at four times it
 
@@ -292,7 +292,7 @@ block = 128                         # tokens a block
 processes = 0                       # models trained at once; 0: one a core
 
 [law]
-tolerance = 0.05                    # rise of validation loss, bits per byte
+tolerance = 0.2                     # rise of validation loss, bits per byte; a large model should lose less: 0.05
 """
 
 

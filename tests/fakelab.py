@@ -1,5 +1,6 @@
 """A lab that measures a simulated world instead of training: quick, deterministic, and able to die on demand."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from infusionlaw.files import write_json
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
-from infusionlaw.settings import StudyFile
+from infusionlaw.settings import StudyFile, write_template
 
 COUNTS = {
     "facts_available": 900,
@@ -105,3 +106,12 @@ def ledger(record: RunRecord) -> dict[str, object]:
     tokens = {"all": int(record.tokens), "domain": domain, "prior": 100, "general": int(record.tokens) - domain - 100}
     stated = [{"subject": "<b>Lyon</b>", "relation": "in", "exposures": int(record.exposures or 0) + i} for i in (0, 1)]
     return {"tokens": tokens, "general_passes": 0.5, "domain": {"exposures": stated}}
+
+
+def small_study(path: Path) -> Path:
+    """The template with fewer doses and seeds: 48 runs to fit, 8 held out."""
+    text = write_template(path).read_text()
+    for key, value in (("shares", "[0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]"), ("seeds", "[1, 2]")):
+        text = re.sub(rf"(?m)^{key} = .*", f"{key} = {value}", text, count=1)
+    path.write_text(text)
+    return path

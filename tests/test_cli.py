@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakelab import FakeLab
+from fakelab import FakeLab, small_study
 from planlaws import known_law
 
 from infusionlaw import __version__, find_points, read_plan
@@ -165,7 +165,7 @@ def test_power_needs_only_a_study_file(tmp_path) -> None:
 
 
 def test_status_of_a_finished_study_and_of_no_study(tmp_path) -> None:
-    infusionlaw("init", tmp_path / "mine.toml")
+    small_study(tmp_path / "mine.toml")
     run_study(tmp_path / "mine.toml", tmp_path / "out", FakeLab())
     shown = infusionlaw("status", tmp_path / "out")
     assert shown.returncode == 0, shown.stderr
@@ -180,7 +180,7 @@ def test_status_of_a_finished_study_and_of_no_study(tmp_path) -> None:
 
 
 def test_report_can_be_written_anew(tmp_path) -> None:
-    infusionlaw("init", tmp_path / "mine.toml")
+    small_study(tmp_path / "mine.toml")
     study = run_study(tmp_path / "mine.toml", tmp_path / "out", FakeLab())
     before = (study.folder / "report.html").read_text()
     (study.folder / "report.html").unlink()

@@ -4,20 +4,19 @@ import time
 from io import StringIO
 
 import pytest
-from fakelab import FakeLab
+from fakelab import FakeLab, small_study
 from rich.console import Console
 
 from infusionlaw.console import ConsoleWatch, estimate_table, named_if_slow
 from infusionlaw.files import read_json, write_json
 from infusionlaw.pipeline import dry_run, run_study
 from infusionlaw.runs.record import RunRecord, RunSpec
-from infusionlaw.settings import write_template
 
 
 def test_a_study_says_a_line_a_run_and_where_its_prediction_is(tmp_path) -> None:
     out = StringIO()
     with ConsoleWatch(Console(file=out, width=200)) as watch:
-        run_study(write_template(tmp_path / "mine.toml"), tmp_path / "out", FakeLab(), watch)
+        run_study(small_study(tmp_path / "mine.toml"), tmp_path / "out", FakeLab(), watch)
     lines = out.getvalue().splitlines()
     assert sum("recall" in line for line in lines) == 48 + 8
     assert any("the prediction is in" in line for line in lines)
@@ -25,7 +24,7 @@ def test_a_study_says_a_line_a_run_and_where_its_prediction_is(tmp_path) -> None
 
 
 def test_a_resumed_study_counts_on_from_what_is_done(tmp_path) -> None:
-    study = write_template(tmp_path / "mine.toml")
+    study = small_study(tmp_path / "mine.toml")
     run_study(study, tmp_path / "out", FakeLab())
     records = sorted((tmp_path / "out" / "runs").glob("*/record.json"))
     records[0].unlink()
@@ -46,7 +45,7 @@ def test_a_run_without_val_bpb_is_shown() -> None:
 
 
 def test_the_dry_run_table_has_a_row_a_run_with_the_numbers(tmp_path) -> None:
-    estimates = dry_run(write_template(tmp_path / "mine.toml"), tmp_path / "out", FakeLab())
+    estimates = dry_run(small_study(tmp_path / "mine.toml"), tmp_path / "out", FakeLab())
     out = StringIO()
     Console(file=out, width=200).print(estimate_table(estimates))
     text = out.getvalue()
@@ -67,7 +66,7 @@ def test_what_is_to_be_known_of_the_corpus_is_said_before_training(tmp_path) -> 
 
     out = StringIO()
     with ConsoleWatch(Console(file=out, width=200)) as watch:
-        run_study(write_template(tmp_path / "mine.toml"), tmp_path / "out", Repeats(), watch)
+        run_study(small_study(tmp_path / "mine.toml"), tmp_path / "out", Repeats(), watch)
     before, _, _ = out.getvalue().partition("training the runs")
     assert "31 % of the validation text stands word for word in the training text" in before
 

@@ -3,7 +3,10 @@
 import pytest
 
 from infusionlaw.errors import InputError
+from infusionlaw.report.power import study_power
 from infusionlaw.settings import read_study_file, write_template
+
+SIZES, TOKENS = 'sizes = ["14k", "28k", "55k"]', 'tokens = ["1.5M"]'
 
 
 @pytest.fixture
@@ -27,20 +30,28 @@ def test_an_existing_file_is_never_overwritten(study) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("sizes = [14", "sizs = [14", 'unknown key "sizs" in [design]; did you mean "sizes"?'),
+        ('sizes = ["14k', 'sizs = ["14k', 'unknown key "sizs" in [design]; did you mean "sizes"?'),
         ("[held_out]", "[heldout]", 'unknown key "heldout" at the top; did you mean "held_out"?'),
         ("tolerance =", "tolerence =", 'unknown key "tolerence" in [law]; did you mean "tolerance"?'),
-        ("seeds = [1, 2]", "exposures = [3]", "give the doses as shares or as exposures"),
+        ("seeds = [1, 2, 3, 4, 5, 6]", "exposures = [3]", "give the doses as shares or as exposures"),
         ("once = []", "once = [1.0]", "a dose of once is a share of 1 or more"),
         ("block = 128", 'block = "x"', "\"training.block\" is 'x'"),
         ("shares = [0.1", "shares = [1.0", '"design.shares.0" is 1.0: input should be less than 1'),
-        ("sizes = [14_000, 28_000, 55_000]", "sizes = 14_000", "should be a list, such as [1, 2]"),
-        ("tokens = [1_500_000]", "", '"tokens" is missing in [design]; add it'),
+        (SIZES, "sizes = 14_000", "should be a list, such as [1, 2]"),
+        (TOKENS, "", '"tokens" is missing in [design]; add it'),
         ("[law]", "[law", "not valid TOML"),
-        ("sizes = [14_000, 28_000, 55_000]", "sizes = []", '"design.sizes" is empty; give at least one'),
-        ("seeds = [1, 2]", "seeds = []", '"design.seeds" is empty'),
-        ("seeds = [1, 2]", "seeds = [-1]", '"design.seeds.0" is -1: input should be greater than or equal to 0'),
-        ("shares = [0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]", "shares = [0.0]", "no dose is above 0; add one"),
+        (SIZES, "sizes = []", '"design.sizes" is empty; give at least one'),
+        ("seeds = [1, 2, 3, 4, 5, 6]", "seeds = []", '"design.seeds" is empty'),
+        (
+            "seeds = [1, 2, 3, 4, 5, 6]",
+            "seeds = [-1]",
+            '"design.seeds.0" is -1: input should be greater than or equal to 0',
+        ),
+        (
+            "shares = [0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.88, 0.93, 0.97, 0.99]",
+            "shares = [0.0]",
+            "no dose is above 0; add one",
+        ),
         ('name = "mine"', 'name = ""', '"name" is empty'),
         (
             'recipe = "2026-11"',
@@ -76,9 +87,14 @@ def test_settings_are_frozen(study) -> None:
 
 
 def test_numbers_are_read_as_people_write_them(study) -> None:
-    text = study.read_text().replace("sizes = [14_000, 28_000, 55_000]", 'sizes = ["14k", 28e3, "0.055M"]')
-    text = text.replace("tokens = [1_500_000]", 'tokens = ["1.5M"]').replace("[0.1, 0.35", '["10%", 0.35')
+    text = study.read_text().replace(SIZES, 'sizes = ["14k", 28e3, "0.055M"]')
+    text = text.replace(TOKENS, 'tokens = ["1.5M"]').replace("[0.1, 0.2", '["10%", 0.2')
     study.write_text(text.replace("max_exposures = 5000", 'max_exposures = "5k"'))
     file = read_study_file(study)
     assert file.design.sizes == (14_000, 28_000, 55_000) and file.design.tokens == (1_500_000,)
     assert file.design.shares[0] == 0.1 and file.infusion.max_exposures == 5000
+
+
+@pytest.mark.slow
+def test_the_template_passes_its_own_power_check(study) -> None:
+    assert study_power(read_study_file(study)).warnings == ()

@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from fakelab import small_study
 
-from infusionlaw.settings import read_study_file, write_template
+from infusionlaw.settings import read_study_file
 from infusionlaw.study.design import grid, held_out
 
 
 @pytest.fixture
 def study(tmp_path):
-    return read_study_file(write_template(tmp_path / "mine.toml"))
+    return read_study_file(small_study(tmp_path / "mine.toml"))
 
 
 def test_grid_has_every_combination_once_and_dose_zero(study) -> None:
