@@ -9,13 +9,12 @@ same doses. Its answers, those of the time and those of two simple methods are c
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from math import inf
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 import numpy as np
 from scipy.stats import binom
@@ -24,19 +23,21 @@ import infusionlaw
 from benchmarks.baselines import drop, line, trapezoid
 from benchmarks.calibration import code_hash
 from benchmarks.markdown import table
+from benchmarks.old_predictions import partial_plan, predicted, read_old_predictions
 from benchmarks.results.grid import FALLS, NAMES, curves_of
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, write_json, write_text
+from infusionlaw.files import read_json, read_typed, write_text, write_typed
 from infusionlaw.law.dose import LEVEL, Interval, same_doses, unit_of, x_at, x_of
 from infusionlaw.law.numbers import bracket, listed, number, share, when
+from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.compare import ComparedPoint, ComparedScore, Comparison, compare
 from infusionlaw.law.planning.forecast import forecast
-from infusionlaw.law.planning.plan import predict
-from infusionlaw.law.planning.planfile import plan_json
+from infusionlaw.law.planning.plan import Plan, predict
+from infusionlaw.law.planning.planfile import WrittenPlan, WrittenPredictions
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.law.scaling.law import Law
+from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import read_table, table_hash
 
@@ -45,8 +46,6 @@ TODAY, THEN, TRAPEZOID, DROP = "today's law", "committed prediction", "trapezoid
 METHODS = (TODAY, THEN, TRAPEZOID, DROP)
 BASELINES: Mapping[str, Callable[..., float | None]] = {TRAPEZOID: trapezoid, DROP: drop}
 SCORE_OF: dict[Kind, str] = {"collapse": "recall", "retention": "retention"}
-
-Plan = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,15 @@ BETS = (
 
 
 @dataclass(frozen=True)
+class Bets:
+    """What is predicted of each bet, with its family. law_half: hash of the code that predicted it."""
+
+    law_half: str
+    families: tuple[str, ...]
+    predictions: WrittenPredictions
+
+
+@dataclass(frozen=True)
 class Seen:
     """What was seen of one collapse at one target, and what each method said of it."""
 
@@ -148,36 +156,37 @@ def outcome(laws: Laws, trials: Sequence[Trial] = TRIALS) -> Outcome:
 def _tested(trial: Trial, laws: Laws) -> tuple[list[Seen], dict[str, Comparison]]:
     """What was seen in one trial, and each method's comparison with it."""
     folder = laws.results / trial.folder
-    rows, then = laws.rows(trial.base, trial.largest), read_json(folder / "prediction.json")
+    rows, then = laws.rows(trial.base, trial.largest), read_old_predictions(folder / "prediction.json")
     # Part of a grid: its rows had other ids in the study that predicted, and so another hash.
-    if trial.largest == inf and table_hash(rows) != then["table_sha256"]:
+    if trial.largest == inf and table_hash(rows) != then.table_sha256:
         raise InputError(f"{folder}: its prediction was made from another table than results/{trial.base}/runs.csv")
     held = [row for row in read_table(folder / "runs.csv") if row.held_out]
     points = find_points([*rows, *curves_of(held)], tolerance=TOLERANCE, only_held_out=True)
-    asked, law = then["predictions"], laws.law(trial.base, trial.largest)
+    asked, law = [item.plan for item in then.predictions], laws.law(trial.base, trial.largest)
     plans = {TODAY: [_today(law, plan) for plan in asked], THEN: asked}
     plans |= {name: [_baseline(name, rows, law, plan) for plan in asked] for name in BASELINES}
-    by = {name: compare(then | {"predictions": [_whole(plan) for plan in plans[name]]}, points, held) for name in plans}
+    by = {name: compare(_instead(then, plans[name]), points, held) for name in plans}
     return list(_seen(trial, points, by)), by
 
 
 def _today(law: Law, then: Plan) -> Plan:
-    """Today's plan for the target of an earlier one, with an forecast at the doses that were looked at then."""
-    size, tokens = then["target"]["size"], then["target"]["tokens"]
-    plan = predict(law, size, tokens, tolerance=TOLERANCE, extrapolate=True)
-    doses = [(float(x_at(row[law.unit], law.unit)), row["name"]) for row in then.get("forecast", ())]
-    return plan_json(replace(plan, forecast=tuple(forecast(law, plan.target, x, name) for x, name in doses)))
+    """Today's plan for the target of an earlier one, with a forecast at the doses that were looked at then."""
+    plan = predict(law, then.target.size, then.target.tokens, tolerance=TOLERANCE, extrapolate=True)
+    at = AtTarget(law, plan.target)
+    looked_at = [(row.share if law.unit == "share" else row.exposures, row.name) for row in then.forecast]
+    doses = [(float(x_at(dose, law.unit)), name) for dose, name in looked_at if dose is not None]
+    return replace(plan, forecast=tuple(forecast(at, x, name) for x, name in doses))
 
 
 def _baseline(name: str, rows: Sequence[RunRecord], law: Law, then: Plan) -> Plan:
     """What a simple method says of both collapses at a target: a place a curve, then least squares."""
-    size, tokens = then["target"]["size"], then["target"]["tokens"]
-    scale, plan = law.scale(tokens), {"target": then["target"]}
+    size, tokens = then.target.size, then.target.tokens
+    scale, points = law.scale(tokens), {}
     for kind in FALLS:
         found = [(place, at) for place, x, y in _means(rows, kind) if (at := _place(name, x, y)) is not None]
         where = line([place for place, _ in found], [at for _, at in found], (size, tokens))
-        plan[kind] = {"share": asdict(scale.share(where)), "exposures": asdict(scale.exposures(where))}
-    return plan
+        points[kind] = predicted(then.target, kind, scale.share(where), scale.exposures(where))
+    return partial_plan(then.target, points)
 
 
 Doses = tuple[float, ...]
@@ -217,10 +226,18 @@ def _key(score: ComparedScore) -> tuple[float, float, str, str]:
     return score.size, score.tokens, score.name, score.score
 
 
-def _whole(plan: Plan) -> Plan:
-    """A plan with both collapses, the one that nothing was said of with no value."""
-    nothing = {unit: asdict(Interval()) for unit in ("share", "exposures")}
-    return dict.fromkeys(FALLS, nothing) | plan
+def _instead(then: WrittenPredictions, plans: Sequence[Plan]) -> WrittenPredictions:
+    """A prediction with other plans in the place of its own."""
+    items = [
+        replace(item, plan=replace(plan, points=_both(plan)))
+        for item, plan in zip(then.predictions, plans, strict=True)
+    ]
+    return replace(then, predictions=tuple(items))
+
+
+def _both(plan: Plan) -> dict[Kind, Prediction]:
+    """The points of a plan with both collapses, the one that nothing was said of with no value."""
+    return {kind: predicted(plan.target, kind, Interval(), Interval()) for kind in FALLS} | plan.points
 
 
 def _seen(trial: Trial, points: Sequence[Point], by: Mapping[str, Comparison]) -> Iterator[Seen]:
@@ -259,17 +276,21 @@ def write_bets(laws: Laws, path: Path, bets: Sequence[Bet] = BETS) -> None:
     """Write what today's laws predict of targets that have not been run; InputError once one of them has been."""
     for bet in bets:
         _check_not_run(bet, laws.results)
-    bases = list(dict.fromkeys(bet.base for bet in bets))
-    content = {
-        "version": 1,
-        "table": " and ".join(f"results/{base}/runs.csv" for base in bases),
-        "table_sha256": table_hash([row for base in bases for row in laws.rows(base)]),
-        "law_half": code_hash(),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "held_out_runs_already_known": 0,
-        "predictions": [_bet_json(bet, laws.law(bet.base)) for bet in bets],
-    }
-    write_json(path, content)
+    bases, now = list(dict.fromkeys(bet.base for bet in bets)), datetime.now(UTC).isoformat(timespec="seconds")
+    table_name = " and ".join(f"results/{base}/runs.csv" for base in bases)
+    hashed = table_hash([row for base in bases for row in laws.rows(base)])
+    plans = tuple(WrittenPlan((bet.size, bet.tokens), now, 0, _bet_plan(bet, laws.law(bet.base))) for bet in bets)
+    families = tuple(bet.family for bet in bets)
+    write_typed(path, Bets(code_hash(), families, WrittenPredictions(table_name, hashed, plans)), Bets)
+
+
+def read_bets(path: Path) -> Bets:
+    """Read what `write_bets` wrote, now or before predictions had types."""
+    content = read_json(path)
+    if "families" in content:
+        return read_typed(path, Bets, "a file of predictions", "write it again with --predict")
+    families = tuple(plan["family"] for plan in content["predictions"])
+    return Bets(content["law_half"], families, read_old_predictions(path))
 
 
 def _check_not_run(bet: Bet, results: Path) -> None:
@@ -281,10 +302,8 @@ def _check_not_run(bet: Bet, results: Path) -> None:
                 raise InputError(f"{path}: {bet.size:,} at {bet.tokens:,} tokens has been run, so it is no bet")
 
 
-def _bet_json(bet: Bet, law: Law) -> Plan:
-    plan = predict(law, bet.size, bet.tokens, tolerance=TOLERANCE, extrapolate=True)
-    own = {"family": bet.family, "table": f"results/{bet.base}/runs.csv", "table_sha256": law.table}
-    return own | {"asked": {"size": bet.size, "tokens": bet.tokens}} | plan_json(plan)
+def _bet_plan(bet: Bet, law: Law) -> Plan:
+    return predict(law, bet.size, bet.tokens, tolerance=TOLERANCE, extrapolate=True)
 
 
 HEAD = """# Do today's intervals hold what our own runs showed?
@@ -315,8 +334,8 @@ COLUMNS = (
 )
 
 
-def page(found: Outcome, bets: Mapping[str, Any] | None) -> str:
-    """The whole page; bets: the content of results/next/prediction.json, if it is there."""
+def page(found: Outcome, bets: Bets | None) -> str:
+    """The whole page; bets: results/next/prediction.json, if it is there."""
     rows = [_row(found, kind, name) for kind in FALLS for name in METHODS]
     scores = [[name, f"{sum(each)} of {len(each)}"] for name, each in found.scores.items()]
     parts = [
@@ -405,20 +424,20 @@ def _said(point: ComparedPoint) -> str:
     return f"{bracket(point.predicted, share)}{error}{missed}"
 
 
-def _bets(content: Mapping[str, Any]) -> str:
+def _bets(bets: Bets) -> str:
     rows = [
         [
-            plan["family"],
-            *(number(plan["target"][name]) for name in ("size", "tokens")),
-            *(bracket(Interval(**_whole(plan)[kind]["share"]), share) for kind in FALLS),
+            family,
+            *(number(size) for size in (item.plan.target.size, item.plan.target.tokens)),
+            *(bracket(_both(item.plan)[kind].share, share) for kind in FALLS),
         ]
-        for plan in content["predictions"]
+        for family, item in zip(bets.families, bets.predictions.predictions, strict=True)
     ]
     return "\n\n".join(
         [
             "## What it predicts next",
-            f"Written {when(content['written'])}, before any infused run was made at these sizes and token counts "
-            f"with this\nrecipe, by the law half with hash {content['law_half']}. Shares with 90 % intervals; all of "
+            f"Written {when(bets.predictions.written)}, before any infused run was made at these sizes and token "
+            f"counts with this\nrecipe, by the law half with hash {bets.law_half}. Shares with 90 % intervals; all of "
             "it is in\n`results/next/prediction.json`.",
             table(["law of", "size", "tokens", *(NAMES[kind] for kind in FALLS)], rows),
         ]
@@ -435,7 +454,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     laws, bets = Laws(given.results), given.results / "next" / "prediction.json"
     if given.predict:
         write_bets(laws, bets)
-    write_text(given.out, page(outcome(laws), read_json(bets) if bets.exists() else None))
+    write_text(given.out, page(outcome(laws), read_bets(bets) if bets.exists() else None))
     print(f"wrote {given.out}")
 
 

@@ -7,7 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.real_runs import METHODS, THEN, TODAY, Bet, Laws, Trial, interval_score, main, outcome, page, write_bets
+from benchmarks.real_runs import (
+    METHODS,
+    THEN,
+    TODAY,
+    Bet,
+    Laws,
+    Trial,
+    interval_score,
+    main,
+    outcome,
+    page,
+    read_bets,
+    write_bets,
+)
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
 from infusionlaw.law.design.simulate import TrueLaw, World, simulate, true_points
@@ -35,12 +48,12 @@ def predicted(rows: list[RunRecord], size: float) -> dict[str, object]:
     """A prediction that misses the collapse of recall, holds that of retention, and holds one score of two."""
     sure = {"value": 0.5, "low": 0.0, "high": 1.0}
     wrong = {"value": 0.01, "low": 0.0, "high": 0.02}
-    at = {"name": "the advised dose", "share": 0.6, "exposures": None, "val_bpb": dict.fromkeys(sure)}
+    at = {"name": "the advised dose", "share": 0.6, "exposures": None, "general_loss": dict.fromkeys(sure)}
     plan = {
         "target": {"size": size, "tokens": TARGET[1], "facts": None},
         "collapse": ends(0.2, 0.1, 0.3),
         "retention": ends(0.7, 0.01, 0.999),
-        "forecast": [at | {"recall": sure, "retention": wrong}],
+        "outlook": [at | {"recall": sure, "retention": wrong}],
     }
     return {"written": "", "table_sha256": table_hash(rows), "predictions": [plan]}
 
@@ -119,12 +132,12 @@ def test_an_interval_scores_its_width_and_twenty_times_what_it_misses_by() -> No
 def test_what_it_predicts_next_is_on_the_page_and_cannot_be_written_once_it_has_been_run(laws: Laws, tmp_path) -> None:
     path = laws.results / "next" / "prediction.json"
     write_bets(laws, path, [Bet("simulated", "grid", 6.4e5, 3e6)])
-    content = read_json(path)
-    assert content["table_sha256"] == content["predictions"][0]["table_sha256"] == table_hash(laws.rows("grid"))
+    bets = read_bets(path)
+    assert bets.predictions.table_sha256 == laws.law("grid").table == table_hash(laws.rows("grid"))
     main(["--results", str(laws.results), "--out", str(tmp_path / "page.md")])
     asked = laws.law("grid").predict_point("collapse", 6.4e5, 3e6).share.value
     text = (tmp_path / "page.md").read_text(encoding="utf8")
-    assert f"| simulated | 640k | 3M | {asked:.2f}" in text and content["written"][:10] in text
+    assert f"| simulated | 640k | 3M | {asked:.2f}" in text and bets.predictions.written[:10] in text
     with pytest.raises(InputError, match="has been run"):
         write_bets(laws, path, [Bet("simulated", "grid", *TARGET)])
-    assert read_json(path) == content
+    assert read_bets(path) == bets

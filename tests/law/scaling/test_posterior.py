@@ -37,6 +37,31 @@ def test_smoothing_leaves_equal_weights_and_small_ones_alone() -> None:
     assert logsumexp(out) == pytest.approx(logsumexp(log_w), abs=0.02)
 
 
+def test_smoothed_weights_let_no_draw_carry_the_rest() -> None:
+    shares, errors = [], []
+    for seed in range(60):
+        log_w = np.log(genpareto(0.7).rvs(1000, random_state=np.random.default_rng(seed)))
+        found = [np.exp(w - logsumexp(log_w)) for w in (log_w, smoothed(log_w)[0])]
+        shares.append([w.max() / w.sum() for w in found])
+        errors.append([np.log(np.exp(w).mean() * 0.3) for w in (log_w, smoothed(log_w)[0])])  # the mean is 1 / .3
+    raw, smooth = np.max(shares, axis=0)
+    assert smooth < 0.8 * raw
+    assert np.std(errors, axis=0)[1] < 0.9 * np.std(errors, axis=0)[0]
+
+
+def test_draws_are_found_where_a_point_lies_far_off_the_line_that_they_start_from() -> None:
+    """Least squares says that the line is known well; one point says otherwise, and few first draws lie near enough."""
+    where = places("share", np.repeat(SIZES, 3), np.tile([1e6, 2e6, 4e6], 4))
+    data = Evidence.of(where, [normal(0.1 * i + 0.6 * (i == 5), 0.02) for i in range(12)])
+    found = [posterior(PowerLaw.around(where), data, np.random.default_rng(seed)) for seed in range(8)]
+    assert np.ptp([each.log_evidence for each in found]) < 0.6
+    assert min(1 / (each.weight**2).sum() for each in found) > 60
+    for each in found:  # the largest weights are quantiles of a Pareto tail of that shape, cut at the largest
+        third, second, first = np.sort(each.weight)[-3:]
+        tail = np.array([0.5, 1.5, 2.5]) ** -each.k
+        assert (first - second) / (second - third) <= (tail[0] - tail[1]) / (tail[1] - tail[2]) + 1e-3
+
+
 def test_the_marginal_likelihood_does_not_hang_on_the_seed() -> None:
     where = places("share", np.repeat(SIZES, 3), np.tile([1e6, 2e6, 4e6], 4))
     data = Evidence.of(where, [normal(0.1 * i, 0.1) for i in range(12)])
