@@ -204,15 +204,18 @@ class StudyFile(_Section):
 def read_study_file(path: str | Path) -> StudyFile:
     """Read and check a study file; InputError in one sentence when it cannot be used."""
     path = Path(path)
-    content = _extended(path, ())
+    content = study_content(path)
     try:
         return StudyFile.model_validate({**content, "base": path.parent.resolve()})
     except ValidationError as error:
         raise InputError(f"{path}: {_sentence(error)}") from error
 
 
-def _extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
-    """The content of a file over that of the file it extends. extending: the files that led to it, the first first."""
+def study_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the content of a study file over that of the file it extends, unchecked.
+
+    extending: the files that led to it, the first one first.
+    """
     if path.resolve() in [other.resolve() for other in extending]:
         raise InputError(f"{extending[-1]}: extends {path}, which extends it in turn; take one of the two out")
     content = _toml(path, extending)
@@ -221,7 +224,7 @@ def _extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         return content
     if not isinstance(base, str):
         raise InputError(f'{path}: "{EXTENDS}" is {base!r}; give the path of one study file, such as "base.toml"')
-    return _merged(_extended(path.parent / base, (*extending, path)), content)
+    return _merged(study_content(path.parent / base, (*extending, path)), content)
 
 
 def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
