@@ -4,7 +4,7 @@ A token of the validation text is repeated in its block when the two tokens befo
 the same token after them. Models that have learned to copy from their context (induction heads: Olsson et al. 2022,
 2209.11895) lose far less on those than others do, and on a passage that they read a second time.
 
-    python -m benchmarks.copying FOLDER [FOLDER ...] [--out results/copying/runs.csv]
+    python -m benchmarks.copying FOLDER [FOLDER ...] [--out experiments/DATE-copying/runs.csv]
 """
 
 import argparse

@@ -29,7 +29,7 @@ from infusionlaw.training.resolve import recipe_of
 
 TOKEN_COUNTS = (500_000, 1_000_000, 2_000_000)
 SIZES, SHARES, SEEDS = (14_000, 28_000), (0.35, 0.75, 0.92), (1, 2, 3)
-STUDY = Path(__file__).parent.parent / "studies" / "demo.toml"
+STUDY = Path(__file__).parent.parent / "examples" / "demo" / "study.toml"
 Pair = tuple[RunRecord, RunRecord]
 Key = tuple[int, int]
 HEADINGS = ["size", "tokens", "pairs", "recall, branch − own", "seeds", "validation loss, branch − own", "seeds"]

@@ -3,7 +3,7 @@
 Runs a study in a new folder. A run is in progress from the writing of its spec.json to that of its record.json;
 overhead is the time in which no run is. Beside it, how much of all processes' time runs were in progress.
 
-    python -m benchmarks.overhead studies/demo.toml FOLDER
+    python -m benchmarks.overhead examples/demo/study.toml FOLDER
 """
 
 import argparse

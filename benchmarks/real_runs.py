@@ -4,17 +4,18 @@ Each law is fitted again to the rows that a committed prediction was made from, 
 same doses. Its answers, those of the time and those of two simple methods are compared with one set of outcomes.
 
     python -m benchmarks.real_runs              # writes docs/real-runs.md
-    python -m benchmarks.real_runs --predict    # first writes results/next/prediction.json again
+    python -m benchmarks.real_runs --predict    # first writes the prediction of experiments/DATE-next again
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from math import inf
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 import numpy as np
 from scipy.stats import binom
@@ -23,58 +24,29 @@ import infusionlaw
 from benchmarks.baselines import drop, line, trapezoid
 from benchmarks.calibration import code_hash
 from benchmarks.markdown import table
-from benchmarks.old_predictions import partial_plan, predicted, read_old_predictions
-from benchmarks.results.grid import FALLS, NAMES, curves_of
+from experiments.analysis.evidence import TRIALS, Trial, bare_plan, curves_of, experiment, fitted_to
+from experiments.analysis.findings import FALLS, NAMES
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, read_typed, write_text, write_typed
+from infusionlaw.files import read_json, write_json, write_text
 from infusionlaw.law.dose import LEVEL, Interval, same_doses, unit_of, x_at, x_of
 from infusionlaw.law.numbers import bracket, listed, number, share, when
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.compare import ComparedPoint, ComparedScore, Comparison, compare
 from infusionlaw.law.planning.forecast import forecast
 from infusionlaw.law.planning.plan import Plan, predict
-from infusionlaw.law.planning.planfile import WrittenPlan, WrittenPredictions
+from infusionlaw.law.planning.planfile import WrittenPredictions
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.runs.table import read_table, table_hash
+from infusionlaw.runs.table import table_hash
 
 TOLERANCE = 0.5  # of validation loss, bits per byte: that of every study here
 TODAY, THEN, TRAPEZOID, DROP = "today's law", "committed prediction", "trapezoid", "first 10 % drop"
 METHODS = (TODAY, THEN, TRAPEZOID, DROP)
 BASELINES: Mapping[str, Callable[..., float | None]] = {TRAPEZOID: trapezoid, DROP: drop}
 SCORE_OF: dict[Kind, str] = {"collapse": "recall", "retention": "retention"}
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A prediction that has been tested: its folder in results/, and the folder that its law was fitted to.
-
-    largest: the largest size that the law was fitted to, where it was not all of them.
-    """
-
-    law: str
-    folder: str
-    base: str
-    largest: float = inf
-
-
-# In the order of time, as docs/results.md has them.
-TRIALS = (
-    Trial("first grid", "reference", "reference"),
-    Trial("first grid, law fixed", "repaired", "reference"),
-    Trial("first grid up to 267k, recipe fixed", "retuned", "reference", 3e5),
-    Trial("grid with many heads", "extended", "extended"),
-    Trial("main grid", "reshaped", "reshaped"),
-    Trial("second family up to 4M", "rarer", "rarer"),
-    Trial("main grid, law fixed", "longer", "reshaped"),
-    Trial("main grid, law fixed twice", "longer-again", "reshaped"),
-    Trial("second family up to 16M", "larger", "larger"),
-    Trial("main grid, law fixed twice: larger sizes", "longer-larger", "reshaped"),
-    Trial("main grid, deviation between seeds in its law", "other-seeds", "reshaped"),
-)
 
 
 @dataclass(frozen=True)
@@ -98,15 +70,6 @@ BETS = (
 
 
 @dataclass(frozen=True)
-class Bets:
-    """What is predicted of each bet, with its family. law_half: hash of the code that predicted it."""
-
-    law_half: str
-    families: tuple[str, ...]
-    predictions: WrittenPredictions
-
-
-@dataclass(frozen=True)
 class Seen:
     """What was seen of one collapse at one target, and what each method said of it."""
 
@@ -127,16 +90,15 @@ class Outcome:
 
 
 class Laws:
-    """The laws of the folders in results/, each fitted when it is first asked for."""
+    """The laws of experiments, each fitted when it is first asked for."""
 
-    def __init__(self, results: Path) -> None:
-        self.results = results
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self._laws: dict[tuple[str, float], Law] = {}
 
     def rows(self, base: str, largest: float = inf) -> list[RunRecord]:
         """The rows that a law is fitted to: runs of whole curves that were not held out."""
-        rows = curves_of(read_table(self.results / base / "runs.csv"))
-        return [row for row in rows if not row.held_out and row.size <= largest]
+        return [row for row in experiment(self.root, base).fitted if row.size <= largest]
 
     def law(self, base: str, largest: float = inf) -> Law:
         """Today's law of those rows."""
@@ -148,33 +110,39 @@ class Laws:
 
 def outcome(laws: Laws, trials: Sequence[Trial] = TRIALS) -> Outcome:
     """What was seen in all trials, beside what each method says of it."""
-    found = [_tested(trial, laws) for trial in trials if (laws.results / trial.folder / "runs.csv").exists()]
+    found = [_tested(trial, laws) for trial in trials]
     scores = {name: tuple(held for _, by in found for held in _scores(by[name], by[THEN])) for name in (TODAY, THEN)}
     return Outcome(tuple(seen for each, _ in found for seen in each), scores)
 
 
 def _tested(trial: Trial, laws: Laws) -> tuple[list[Seen], dict[str, Comparison]]:
     """What was seen in one trial, and each method's comparison with it."""
-    folder = laws.results / trial.folder
-    rows, then = laws.rows(trial.base, trial.largest), read_old_predictions(folder / "prediction.json")
-    # Part of a grid: its rows had other ids in the study that predicted, and so another hash.
-    if trial.largest == inf and table_hash(rows) != then.table_sha256:
-        raise InputError(f"{folder}: its prediction was made from another table than results/{trial.base}/runs.csv")
-    held = [row for row in read_table(folder / "runs.csv") if row.held_out]
+    rows, tested = fitted_to(laws.root, trial), experiment(laws.root, trial.name)
+    then, held = tested.prediction, tested.held_out
     points = find_points([*rows, *curves_of(held)], tolerance=TOLERANCE, only_held_out=True)
     asked, law = [item.plan for item in then.predictions], laws.law(trial.base, trial.largest)
     plans = {TODAY: [_today(law, plan) for plan in asked], THEN: asked}
     plans |= {name: [_baseline(name, rows, law, plan) for plan in asked] for name in BASELINES}
-    by = {name: compare(_instead(then, plans[name]), points, held) for name in plans}
+    by = {name: compare(_with(then, plans[name]), points, held) for name in plans}
     return list(_seen(trial, points, by)), by
+
+
+def _with(then: WrittenPredictions, plans: Sequence[Plan]) -> WrittenPredictions:
+    """The same prediction with other plans. A collapse that one says nothing of has no value."""
+    whole = [replace(plan, points={kind: _nothing(plan, kind) for kind in FALLS} | plan.points) for plan in plans]
+    written = tuple(replace(item, plan=plan) for item, plan in zip(then.predictions, whole, strict=True))
+    return replace(then, predictions=written)
+
+
+def _nothing(plan: Plan, kind: Kind) -> Prediction:
+    return Prediction(kind, plan.target.size, plan.target.tokens, Interval(), Interval(), Interval())
 
 
 def _today(law: Law, then: Plan) -> Plan:
     """Today's plan for the target of an earlier one, with a forecast at the doses that were looked at then."""
     plan = predict(law, then.target.size, then.target.tokens, tolerance=TOLERANCE, extrapolate=True)
     at = AtTarget(law, plan.target)
-    looked_at = [(row.share if law.unit == "share" else row.exposures, row.name) for row in then.forecast]
-    doses = [(float(x_at(dose, law.unit)), name) for dose, name in looked_at if dose is not None]
+    doses = [(float(x_at(getattr(row, law.unit), law.unit)), row.name) for row in then.forecast]
     return replace(plan, forecast=tuple(forecast(at, x, name) for x, name in doses))
 
 
@@ -185,8 +153,8 @@ def _baseline(name: str, rows: Sequence[RunRecord], law: Law, then: Plan) -> Pla
     for kind in FALLS:
         found = [(place, at) for place, x, y in _means(rows, kind) if (at := _place(name, x, y)) is not None]
         where = line([place for place, _ in found], [at for _, at in found], (size, tokens))
-        points[kind] = predicted(then.target, kind, scale.share(where), scale.exposures(where))
-    return partial_plan(then.target, points)
+        points[kind] = Prediction(kind, size, tokens, where, scale.share(where), scale.exposures(where))
+    return bare_plan(then.target, points)
 
 
 Doses = tuple[float, ...]
@@ -226,20 +194,6 @@ def _key(score: ComparedScore) -> tuple[float, float, str, str]:
     return score.size, score.tokens, score.name, score.score
 
 
-def _instead(then: WrittenPredictions, plans: Sequence[Plan]) -> WrittenPredictions:
-    """A prediction with other plans in the place of its own."""
-    items = [
-        replace(item, plan=replace(plan, points=_both(plan)))
-        for item, plan in zip(then.predictions, plans, strict=True)
-    ]
-    return replace(then, predictions=tuple(items))
-
-
-def _both(plan: Plan) -> dict[Kind, Prediction]:
-    """The points of a plan with both collapses, the one that nothing was said of with no value."""
-    return {kind: predicted(plan.target, kind, Interval(), Interval()) for kind in FALLS} | plan.points
-
-
 def _seen(trial: Trial, points: Sequence[Point], by: Mapping[str, Comparison]) -> Iterator[Seen]:
     """The collapses that were seen, or of which a bound was."""
     for point in points:
@@ -275,35 +229,45 @@ def _reach(point: ComparedPoint) -> tuple[float, float]:
 def write_bets(laws: Laws, path: Path, bets: Sequence[Bet] = BETS) -> None:
     """Write what today's laws predict of targets that have not been run; InputError once one of them has been."""
     for bet in bets:
-        _check_not_run(bet, laws.results)
-    bases, now = list(dict.fromkeys(bet.base for bet in bets)), datetime.now(UTC).isoformat(timespec="seconds")
-    table_name = " and ".join(f"results/{base}/runs.csv" for base in bases)
-    hashed = table_hash([row for base in bases for row in laws.rows(base)])
-    plans = tuple(WrittenPlan((bet.size, bet.tokens), now, 0, _bet_plan(bet, laws.law(bet.base))) for bet in bets)
-    families = tuple(bet.family for bet in bets)
-    write_typed(path, Bets(code_hash(), families, WrittenPredictions(table_name, hashed, plans)), Bets)
+        _check_not_run(bet, laws.root)
+    bases = list(dict.fromkeys(bet.base for bet in bets))
+    content = {
+        "version": 1,
+        "table": " and ".join(_table(laws.root, base) for base in bases),
+        "table_sha256": table_hash([row for base in bases for row in laws.rows(base)]),
+        "law_half": code_hash(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "held_out_runs_already_known": 0,
+        "predictions": [_bet_json(bet, laws) for bet in bets],
+    }
+    write_json(path, content)
 
 
-def read_bets(path: Path) -> Bets:
-    """Read what `write_bets` wrote, now or before predictions had types."""
-    content = read_json(path)
-    if "families" in content:
-        return read_typed(path, Bets, "a file of predictions", "write it again with --predict")
-    families = tuple(plan["family"] for plan in content["predictions"])
-    return Bets(content["law_half"], families, read_old_predictions(path))
+def _table(root: Path, base: str) -> str:
+    return f"experiments/{experiment(root, base).folder.name}/runs.csv"
 
 
-def _check_not_run(bet: Bet, results: Path) -> None:
+def _check_not_run(bet: Bet, root: Path) -> None:
     """InputError where a run with a dose is there at the target, under the recipe of its law."""
-    for folder in dict.fromkeys((bet.base, "next", *(trial.folder for trial in TRIALS if trial.base == bet.base))):
-        path = results / folder / "runs.csv"
-        for row in read_table(path) if path.exists() else ():
-            if (row.size, row.tokens) == (bet.size, bet.tokens) and (row.share or row.exposures):
-                raise InputError(f"{path}: {bet.size:,} at {bet.tokens:,} tokens has been run, so it is no bet")
+    for name in dict.fromkeys((bet.base, *(trial.name for trial in TRIALS if trial.base == bet.base))):
+        tested = experiment(root, name)
+        if any(
+            (row.size, row.tokens) == (bet.size, bet.tokens) and (row.share or row.exposures) for row in tested.rows
+        ):
+            raise InputError(f"{tested.folder}: {bet.size:,} at {bet.tokens:,} tokens has been run, so it is no bet")
 
 
-def _bet_plan(bet: Bet, law: Law) -> Plan:
-    return predict(law, bet.size, bet.tokens, tolerance=TOLERANCE, extrapolate=True)
+def _bet_json(bet: Bet, laws: Laws) -> dict[str, Any]:
+    """A bet under the keys of the committed ones: where it is, and where the points will lie."""
+    law = laws.law(bet.base)
+    plan = predict(law, bet.size, bet.tokens, tolerance=TOLERANCE, extrapolate=True)
+    own = {"family": bet.family, "table": _table(laws.root, bet.base), "table_sha256": law.table}
+    where = {"size": bet.size, "tokens": bet.tokens}
+    points = {
+        kind: {"share": asdict(point.share), "exposures": asdict(point.exposures)}
+        for kind, point in plan.points.items()
+    }
+    return own | {"asked": where, "target": where, "most_rise": TOLERANCE} | points
 
 
 HEAD = """# Do today's intervals hold what our own runs showed?
@@ -315,8 +279,8 @@ These outcomes were known when the code was written, so this page proves nothing
 
 HOW = """## How to read it
 
-- *Committed prediction*: the one in `results/`, made before its runs. Every method is fitted to the same runs as that
-  one. The laws are described in [results](results.md).
+- *Committed prediction*: the one in `experiments/`, made before its runs. Every method is fitted to the same runs as
+  that one. The laws are described in [results](results/index.md).
 - *Seen*: the collapse that today's code finds in the held-out runs, the same for all methods. The laws are fitted to
   points that the same code finds, which favours them. The 10 % drop marks a later place on a curve.
 - *Held*: the 90 % interval holds the value seen. Where only a bound was seen, the interval reaches past it. No interval
@@ -334,8 +298,8 @@ COLUMNS = (
 )
 
 
-def page(found: Outcome, bets: Bets | None) -> str:
-    """The whole page; bets: results/next/prediction.json, if it is there."""
+def page(found: Outcome, bets: Mapping[str, Any] | None) -> str:
+    """The whole page; bets: what is predicted of targets that have not been run, if it has been written."""
     rows = [_row(found, kind, name) for kind in FALLS for name in METHODS]
     scores = [[name, f"{sum(each)} of {len(each)}"] for name, each in found.scores.items()]
     parts = [
@@ -351,7 +315,7 @@ def page(found: Outcome, bets: Bets | None) -> str:
             ["law of", "target (parameters at tokens)", "collapse of", "seen", TODAY, THEN],
             [_target(seen) for seen in found.seen],
         ),
-        f"Made by `python -m benchmarks.real_runs` from `results/`, with infusionlaw {infusionlaw.__version__}\n"
+        f"Made by `python -m benchmarks.real_runs` from `experiments/`, with infusionlaw {infusionlaw.__version__}\n"
         f"(hash of the law half and of the simulated worlds: {code_hash()}).",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -424,21 +388,21 @@ def _said(point: ComparedPoint) -> str:
     return f"{bracket(point.predicted, share)}{error}{missed}"
 
 
-def _bets(bets: Bets) -> str:
+def _bets(content: Mapping[str, Any]) -> str:
     rows = [
         [
-            family,
-            *(number(size) for size in (item.plan.target.size, item.plan.target.tokens)),
-            *(bracket(_both(item.plan)[kind].share, share) for kind in FALLS),
+            plan["family"],
+            *(number(plan["target"][name]) for name in ("size", "tokens")),
+            *(bracket(Interval(**plan[kind]["share"]), share) for kind in FALLS),
         ]
-        for family, item in zip(bets.families, bets.predictions.predictions, strict=True)
+        for plan in content["predictions"]
     ]
     return "\n\n".join(
         [
             "## What it predicts next",
-            f"Written {when(bets.predictions.written)}, before any infused run was made at these sizes and token "
-            f"counts with this\nrecipe, by the law half with hash {bets.law_half}. Shares with 90 % intervals; all of "
-            "it is in\n`results/next/prediction.json`.",
+            f"Written {when(content['written'])}, before any infused run was made at these sizes and token counts "
+            f"with this\nrecipe, by the law half with hash {content['law_half']}. Shares with 90 % intervals; all of "
+            "it is in\n`experiments/2026-11-28-next/prediction.json`.",
             table(["law of", "size", "tokens", *(NAMES[kind] for kind in FALLS)], rows),
         ]
     )
@@ -447,14 +411,14 @@ def _bets(bets: Bets) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.real_runs", description="Write the page of real runs.")
-    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--experiments", type=Path, default=Path("experiments"))
     parser.add_argument("--out", type=Path, default=Path("docs/real-runs.md"))
     parser.add_argument("--predict", action="store_true", help="write the predictions of what has not been run again")
     given = parser.parse_args(arguments)
-    laws, bets = Laws(given.results), given.results / "next" / "prediction.json"
+    laws, bets = Laws(given.experiments), experiment(given.experiments, "next").folder / "prediction.json"
     if given.predict:
         write_bets(laws, bets)
-    write_text(given.out, page(outcome(laws), read_bets(bets) if bets.exists() else None))
+    write_text(given.out, page(outcome(laws), read_json(bets) if bets.exists() else None))
     print(f"wrote {given.out}")
 
 

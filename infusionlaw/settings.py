@@ -1,6 +1,10 @@
 """The study file: a TOML file read into frozen settings; a misspelt key is refused with the nearest known one.
 
 Counts may be written as 1_500_000, 1.5e6 or "1.5M", shares as 0.2 or "20%".
+
+A file may begin with `extends = "base.toml"`, a path from its own folder: it then has all settings of that file, and
+its own values where it gives any. Tables are merged key by key. All other paths start from the folder of the file that
+is read, not from that of the base.
 """
 
 import tomllib
@@ -36,6 +40,9 @@ Share = Annotated[Part, Field(ge=0, lt=1)]  # at 1 no general text is left, and 
 Dose = Annotated[float, BeforeValidator(_dose), Field(ge=0)]
 PositiveInt = Annotated[int, BeforeValidator(_count), Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
+
+
+EXTENDS = "extends"
 
 
 class _Section(BaseModel):
@@ -197,18 +204,50 @@ class StudyFile(_Section):
 def read_study_file(path: str | Path) -> StudyFile:
     """Read and check a study file; InputError in one sentence when it cannot be used."""
     path = Path(path)
+    content = study_content(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf8"))
+        return StudyFile.model_validate({**content, "base": path.parent.resolve()})
+    except ValidationError as error:
+        raise InputError(f"{path}: {_sentence(error)}") from error
+
+
+def study_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the content of a study file over that of the file it extends, unchecked.
+
+    extending: the files that led to it, the first one first.
+    """
+    if path.resolve() in [other.resolve() for other in extending]:
+        raise InputError(f"{extending[-1]}: extends {path}, which extends it in turn; take one of the two out")
+    content = _toml(path, extending)
+    base = content.pop(EXTENDS, None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise InputError(f'{path}: "{EXTENDS}" is {base!r}; give the path of one study file, such as "base.toml"')
+    return _merged(study_content(path.parent / base, (*extending, path)), content)
+
+
+def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError as error:
+        if extending:
+            raise InputError(f"{extending[-1]}: extends {path}, which is not there; fix the path") from error
         raise InputError(f"{path}: no such file; `infusionlaw init {path}` writes one to start from") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a folder; name a study file, such as {path / 'study.toml'}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
-    try:
-        return StudyFile.model_validate({**content, "base": path.parent.resolve()})
-    except ValidationError as error:
-        raise InputError(f"{path}: {_sentence(error)}") from error
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The base's values with `own` over them; tables key by key, everything else whole."""
+    both = {key: _merged(base[key], own[key]) for key in own if _is_table(base.get(key)) and _is_table(own[key])}
+    return {**base, **own, **both}
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _sentence(error: ValidationError) -> str:
@@ -235,12 +274,13 @@ def _known(sections: list[str]) -> list[str]:
     for section in sections:
         kind = model.model_fields[section].annotation
         model = next(t for t in get_args(kind) if t is not type(None)) if isinstance(kind, UnionType) else kind
-    return [name for name in model.model_fields if name != "base"]
+    return [*([] if sections else [EXTENDS]), *(name for name in model.model_fields if name != "base")]
 
 
 TEMPLATE = """\
 # A study: small models of several sizes, trained at several doses of domain facts, then a law and a prediction.
 # Run it with `infusionlaw run THIS_FILE`; look first with `infusionlaw run THIS_FILE --dry-run`.
+# A file that begins with `extends = "base.toml"` has the settings of that file, and its own where it gives any.
 name = "{name}"
 seed = 0                            # draws which subjects are domain, prior and unseen
 

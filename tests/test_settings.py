@@ -98,3 +98,46 @@ def test_numbers_are_read_as_people_write_them(study) -> None:
 @pytest.mark.slow
 def test_the_template_passes_its_own_power_check(study) -> None:
     assert study_power(read_study_file(study)).warnings == ()
+
+
+def write(path, text: str):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_file_that_extends_another_has_its_settings_and_its_own_values_where_it_gives_any(study, tmp_path) -> None:
+    family = write(tmp_path / "family.toml", 'extends = "mine.toml"\n[training]\nweight_decay = 0.3\nblock = 64\n')
+    own = "[design]\nsizes = [20_000]\n[training]\nblock = 256\n"
+    file = read_study_file(write(tmp_path / "own" / "study.toml", f'extends = "../family.toml"\nname = "own"\n{own}'))
+    base = read_study_file(study)
+    assert read_study_file(family).training.block == 64
+    assert (file.name, file.design.sizes, file.training.block, file.training.weight_decay) == (
+        "own",
+        (20_000,),
+        256,
+        0.3,
+    )
+    assert (file.design.shares, file.facts, file.held_out) == (base.design.shares, base.facts, base.held_out)
+    assert file.base == tmp_path / "own"
+
+
+def test_files_that_extend_each_other_are_refused(tmp_path) -> None:
+    write(tmp_path / "one.toml", 'extends = "two.toml"')
+    two = write(tmp_path / "two.toml", 'extends = "one.toml"')
+    with pytest.raises(InputError, match=r"one\.toml: extends .*two\.toml, which extends it in turn"):
+        read_study_file(two)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('extends = "none.toml"', r"mine\.toml: extends .*none\.toml, which is not there"),
+        ("extends = 3", r'mine\.toml: "extends" is 3; give the path of one study file'),
+        ('extend = "base.toml"', r'unknown key "extend" at the top; did you mean "extends"'),
+    ],
+)
+def test_a_mistake_in_what_is_extended_is_one_sentence(study, line, message) -> None:
+    study.write_text(f"{line}\n{study.read_text()}")
+    with pytest.raises(InputError, match=message):
+        read_study_file(study)

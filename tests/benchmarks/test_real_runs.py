@@ -7,20 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.real_runs import (
-    METHODS,
-    THEN,
-    TODAY,
-    Bet,
-    Laws,
-    Trial,
-    interval_score,
-    main,
-    outcome,
-    page,
-    read_bets,
-    write_bets,
-)
+from benchmarks.real_runs import METHODS, THEN, TODAY, Bet, Laws, interval_score, outcome, page, write_bets
+from experiments.analysis.evidence import Trial
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
 from infusionlaw.law.design.simulate import TrueLaw, World, simulate, true_points
@@ -55,7 +43,8 @@ def predicted(rows: list[RunRecord], size: float) -> dict[str, object]:
         "retention": ends(0.7, 0.01, 0.999),
         "outlook": [at | {"recall": sure, "retention": wrong}],
     }
-    return {"written": "", "table_sha256": table_hash(rows), "predictions": [plan]}
+    made = {"written": "", "table": "", "table_sha256": table_hash(rows), "held_out_runs_already_known": 0}
+    return made | {"predictions": [plan]}
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +54,10 @@ def laws(tmp_path_factory) -> Laws:
     rng = np.random.default_rng(4)
     rows, _ = simulate(WORLD, (1e4, 2e4, 4e4), (1.5e6, 3e6), SHARES, 2, rng)
     held = [replace(row, held_out=True) for row in simulate(WORLD, TARGET[:1], TARGET[1:], SHARES, 1, rng)[0]]
-    write_table(folder / "grid" / "runs.csv", [*rows, *held])
-    write_json(folder / "grid" / "prediction.json", predicted(rows, TARGET[0]))
-    write_table(folder / "later" / "runs.csv", [replace(row, size=2e5) for row in held if not row.share])
-    write_json(folder / "later" / "prediction.json", predicted(rows, 2e5))
+    write_table(folder / "2026-01-01-grid" / "runs.csv", [*rows, *held])
+    write_json(folder / "2026-01-01-grid" / "prediction.json", predicted(rows, TARGET[0]))
+    write_table(folder / "2026-01-02-later" / "runs.csv", [replace(row, size=2e5) for row in held if not row.share])
+    write_json(folder / "2026-01-02-later" / "prediction.json", predicted(rows, 2e5))
     return Laws(folder)
 
 
@@ -95,9 +84,9 @@ def test_what_was_said_at_the_time_and_what_todays_law_says_are_held_against_the
 
 
 def test_where_a_prediction_says_nothing_of_a_collapse_it_is_counted_as_not_held(laws: Laws, tmp_path: Path) -> None:
-    content = read_json(laws.results / "grid" / "prediction.json")
+    content = read_json(laws.root / "2026-01-01-grid" / "prediction.json")
     del content["predictions"][0]["retention"]
-    path = tmp_path / "grid"
+    path = tmp_path / "2026-01-01-grid"
     write_table(path / "runs.csv", [*laws.rows("grid"), *held_of(laws)])
     write_json(path / "prediction.json", content)
     text = page(outcome(Laws(tmp_path), [TRIAL]), None)
@@ -105,12 +94,12 @@ def test_where_a_prediction_says_nothing_of_a_collapse_it_is_counted_as_not_held
 
 
 def held_of(laws: Laws) -> list[RunRecord]:
-    return [row for row in read_table(laws.results / "grid" / "runs.csv") if row.held_out]
+    return [row for row in read_table(laws.root / "2026-01-01-grid" / "runs.csv") if row.held_out]
 
 
 def test_a_prediction_from_another_table_is_refused(laws: Laws, tmp_path: Path) -> None:
-    write_table(tmp_path / "grid" / "runs.csv", [*laws.rows("grid")[1:], *held_of(laws)])
-    write_json(tmp_path / "grid" / "prediction.json", predicted(laws.rows("grid"), TARGET[0]))
+    write_table(tmp_path / "2026-01-01-grid" / "runs.csv", [*laws.rows("grid")[1:], *held_of(laws)])
+    write_json(tmp_path / "2026-01-01-grid" / "prediction.json", predicted(laws.rows("grid"), TARGET[0]))
     with pytest.raises(InputError, match="made from another table"):
         outcome(Laws(tmp_path), [TRIAL])
 
@@ -129,15 +118,14 @@ def test_an_interval_scores_its_width_and_twenty_times_what_it_misses_by() -> No
     assert interval_score(compared(Interval(10, None, 100), Interval(50, 20, 200))) is None
 
 
-def test_what_it_predicts_next_is_on_the_page_and_cannot_be_written_once_it_has_been_run(laws: Laws, tmp_path) -> None:
-    path = laws.results / "next" / "prediction.json"
+def test_what_it_predicts_next_is_on_the_page_and_cannot_be_written_once_it_has_been_run(laws: Laws) -> None:
+    path = laws.root / "2026-01-03-next" / "prediction.json"
     write_bets(laws, path, [Bet("simulated", "grid", 6.4e5, 3e6)])
-    bets = read_bets(path)
-    assert bets.predictions.table_sha256 == laws.law("grid").table == table_hash(laws.rows("grid"))
-    main(["--results", str(laws.results), "--out", str(tmp_path / "page.md")])
+    content = read_json(path)
+    assert content["table_sha256"] == content["predictions"][0]["table_sha256"] == table_hash(laws.rows("grid"))
+    text = page(outcome(laws, [TRIAL]), content)
     asked = laws.law("grid").predict_point("collapse", 6.4e5, 3e6).share.value
-    text = (tmp_path / "page.md").read_text(encoding="utf8")
-    assert f"| simulated | 640k | 3M | {asked:.2f}" in text and bets.predictions.written[:10] in text
+    assert f"| simulated | 640k | 3M | {asked:.2f}" in text and content["written"][:10] in text
     with pytest.raises(InputError, match="has been run"):
         write_bets(laws, path, [Bet("simulated", "grid", *TARGET)])
-    assert read_bets(path) == bets
+    assert read_json(path) == content

@@ -22,7 +22,7 @@ from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.runs.record import DoseUnit, RunRecord, RunSpec
 
-CURVES = 3  # about ten seconds for the design of studies/demo.toml on one idle core
+CURVES = 3  # about ten seconds for the design of examples/demo/study.toml on one idle core
 TYPICAL_SCATTER = 0.1
 # A collapse is seen when at least this share of the curves show it, which takes doses this far (dex) beyond it.
 SEEN, TAIL = 0.5, 0.4

@@ -1,7 +1,7 @@
 """How far the validation loss of one run lies from the mean over seeds.
 
 A seed decides in what order the text is read, and that shifts validation loss much alike at every size and token count
-(docs/results.md has a table). Runs of three seeds at thirty places therefore tell of three shifts, not of ninety. A run
+(docs/results/other-seeds.md). Runs of three seeds at thirty places therefore tell of three shifts, not of ninety. A run
 of another seed lies beside the mean over m seeds, the most that a place has, by
 
     s sqrt(1 + 1 / m) t,   s^2 = (SHIFT_DOF s0^2 + (m - 1) v) / (SHIFT_DOF + m - 1)

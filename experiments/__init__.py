@@ -1,0 +1,1 @@
+"""Our own studies: one dated folder each, and their analysis."""
