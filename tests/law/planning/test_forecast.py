@@ -10,7 +10,8 @@ from planlaws import SIZE0, TOKENS0, known_law
 from infusionlaw.law.design.simulate import TrueLaw, World, fallen, height, simulate, true_points, val_bpb
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.planning.at_target import AtTarget, Target
-from infusionlaw.law.planning.forecast import MOST_SHARE, forecast, forecasts
+from infusionlaw.law.planning.forecast import forecast, forecasts
+from infusionlaw.law.planning.limits import LARGEST_SHARE
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law
@@ -80,7 +81,7 @@ def test_doses_looked_at_are_none_a_quarter_the_advised_and_four_times_it() -> N
 
 def test_four_times_ends_at_the_largest_share_possible() -> None:
     law, target = known_law(), Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
-    assert forecasts(AtTarget(law, target), float(log_odds(0.5)))[-1].share == pytest.approx(MOST_SHARE)
+    assert forecasts(AtTarget(law, target), float(log_odds(0.5)))[-1].share == pytest.approx(LARGEST_SHARE)
     assert len(forecasts(AtTarget(law, target), float(log_odds(0.98)))) == 3
     assert [seen.name for seen in forecasts(AtTarget(law, target), None)] == ["no dose"]
 
@@ -113,7 +114,7 @@ def test_val_bpb_lies_in_its_interval_however_far_the_target() -> None:
 def test_four_times_in_exposures_ends_where_the_training_tokens_do_or_at_the_largest_tried() -> None:
     target = Target(SIZE0, TOKENS0, 100, 15.0, 0.05, None)
     known = known_law(unit="exposures", acquisition=(1.5, 0.1, 0, 0), collapse=(2.9, 0.1, 0, 0), largest=900)
-    assert forecasts(AtTarget(known, target), 2.7)[-1].exposures == pytest.approx(MOST_SHARE * TOKENS0 / (100 * 15))
+    assert forecasts(AtTarget(known, target), 2.7)[-1].exposures == pytest.approx(LARGEST_SHARE * TOKENS0 / (100 * 15))
     unknown = replace(known, facts=None, tokens_per_fact=None)
     blind = Target(SIZE0, TOKENS0, None, None, 0.05, None)
     assert forecasts(AtTarget(unknown, blind), 2.7)[-1].exposures == pytest.approx(900)
