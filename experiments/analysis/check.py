@@ -9,7 +9,7 @@ import re
 from difflib import SequenceMatcher
 
 DIGITS, PART = 2.0, 0.02
-NUMBER = re.compile(r"(?<![\w.])[+-]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?(?=[kMBT]?(?!\w))")
+NUMBER = re.compile(r"(?<![\w.])[+-]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,2})?(?=[kMBT]?(?!\w))")
 
 
 def differences(before: str, after: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from math import inf
 from multiprocessing import get_context
 from pathlib import Path
@@ -111,7 +111,7 @@ class Findings:
     def _found(self) -> Mapping[Key, Found]:
         jobs = dict(self._jobs())
         names = sorted(jobs, key=lambda key: -len(jobs[key]))  # the one that takes longest first
-        asked = [(jobs[key], key in HELD_OUT_ALONE, key[0] in WITH_LAW) for key in names]
+        asked = [(tuple(jobs[key]), key in HELD_OUT_ALONE, key[0] in WITH_LAW) for key in names]
         with ProcessPoolExecutor(self.processes, get_context("spawn")) as pool:
             each = (pool.map if self.processes > 1 else map)(_found, *zip(*asked, strict=True))
             return dict(zip(names, each, strict=True))
@@ -144,7 +144,8 @@ def recall_alone(rows: Sequence[RunRecord]) -> list[RunRecord]:
     return [replace(row, retention=None, val_bpb=None) for row in rows]
 
 
-def _found(rows: Sequence[RunRecord], only_held_out: bool, with_law: bool) -> Found:
+@cache
+def _found(rows: tuple[RunRecord, ...], only_held_out: bool, with_law: bool) -> Found:
     points = find_points(rows, tolerance=TOLERANCE, draws=DRAWS, only_held_out=only_held_out)
     used = [row for row in rows if not row.held_out]
     law = fit_law(used, [point for point in points if not point.held_out]) if with_law else None

@@ -47,6 +47,7 @@ def test_a_page_that_says_something_else_is_told(old: str, new: str) -> None:
 
 
 def test_a_page_of_sevens_is_told() -> None:
+    assert differences("7e12a4 or `12e456`", "7e77a7 or `77e777`")
     assert differences(PAGE, re.sub(r"\d", "7", PAGE))
 
 
