@@ -131,7 +131,7 @@ def _scores(record: RunRecord) -> str:
         f"{name} {value:.2f}"
         for name, value in (
             ("recall", record.recall),
-            ("surface", record.verbatim_recall),
+            ("verbatim", record.verbatim_recall),
             ("retention", record.retention),
         )
         if value is not None
