@@ -251,7 +251,8 @@ def _lab(name: str) -> "Lab":
     """A lab by the name of its entry point, imported only when a command needs it."""
     runners = {entry.name: entry for entry in entry_points(group="infusionlaw.runners")}
     if name not in runners:
-        raise InputError(f'no runner is named "{name}"; {nearest(name, runners)}')
+        known = nearest(name, runners) if runners else "none is; install infusionlaw again, with pip install ."
+        raise InputError(f'no runner is named "{name}"; {known}')
     with _extra():
         lab: Lab = runners[name].load()()
     return lab
