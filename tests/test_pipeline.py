@@ -1,7 +1,6 @@
 """The chain with a simulated lab: order, resuming, predictions before outcomes, comparison."""
 
 import hashlib
-import json
 import os
 import sys
 from collections import Counter
@@ -22,6 +21,7 @@ from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.compare import compare, read_comparison
 from infusionlaw.law.planning.planfile import read_plan, read_predictions
 from infusionlaw.law.points.point import read_points
+from infusionlaw.law.scaling.lawfile import read_law
 from infusionlaw.pipeline import Watch, dry_run, run_study
 from infusionlaw.report.status import status_text
 from infusionlaw.runs.table import read_table, write_table
@@ -330,9 +330,8 @@ def test_either_sign_of_the_law_is_found(tmp_path, study) -> None:
     study.write_text(STUDY.replace("[law]", "").replace("draws = 100", ""))
     down = World(collapse=TrueLaw(0.6, -0.8))
     done = run_study(study, tmp_path / "out", FakeLab(down))
-    law = json.loads((done.folder / "law.json").read_text())
-    exponent = law["kinds"]["collapse"]["coefficients"]["size"]
-    assert exponent["high"] < 0
+    exponent = read_law(done.folder / "law.json").of("collapse").coefficients["size"]
+    assert exponent.high is not None and exponent.high < 0
 
 
 def test_a_name_that_is_no_folder_needs_one(tmp_path, study, monkeypatch) -> None:
