@@ -87,7 +87,11 @@ def _number(column: str, raw: Any, label: str) -> float:
         number = None
     if number is None or isinstance(raw, bool):
         comma = isinstance(raw, str) and _DECIMAL_COMMA.fullmatch(raw.strip())
-        why = "has a decimal comma; write it with a point" if comma else "is not a number; fix or empty that cell"
+        why = (
+            "has a decimal comma; write it with a point"
+            if comma
+            else "is not a number; fix it (decimals have a point) or empty that cell"
+        )
         raise InputError(f"{label} is {raw!r}, which {why}")
     return number
 

@@ -234,12 +234,12 @@ def _unambiguous(header: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[
 
 
 def _meant(column: str, header: Sequence[str]) -> str | None:
-    """A question whether a misspelt column was meant for a missing one."""
+    """Advice to rename a column whose name is near one of a missing column, if there is such a name."""
     names, known = {bare(name): name for name in names_of(column)}, _known()
     for given in (name for name in header if bare(name) not in known):
         near = get_close_matches(bare(given), names, n=1, cutoff=0.75)
         if near:
-            return f'by "{given}", did you mean "{names[near[0]]}"?'
+            return f'if "{given}" is that column, rename it to "{names[near[0]]}"'
     return None
 
 
