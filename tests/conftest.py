@@ -90,3 +90,11 @@ def corpus(material: Path, tmp_path_factory: pytest.TempPathFactory):
     from infusionlaw.settings import read_study_file
 
     return prepare(read_study_file(material / "study.toml"), tmp_path_factory.mktemp("prepared") / "corpus")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow the tests that `slow.txt` lists, a name or the beginning of one a line."""
+    slow = tuple((Path(__file__).parent / "slow.txt").read_text(encoding="utf8").split())
+    for item in items:
+        if item.nodeid.startswith(slow):
+            item.add_marker(pytest.mark.slow)
