@@ -34,7 +34,7 @@ from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.compare import ComparedPoint, ComparedScore, Comparison, compare
 from infusionlaw.law.planning.forecast import forecast
 from infusionlaw.law.planning.plan import Plan, predict
-from infusionlaw.law.planning.planfile import WrittenPredictions
+from infusionlaw.law.planning.predictions import WrittenPredictions
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.fit import fit_law

@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # for type checkers and editors; the table below loads the sa
     from infusionlaw.law.planning.plan import Alternative as Alternative
     from infusionlaw.law.planning.plan import Plan as Plan
     from infusionlaw.law.planning.plan import predict as predict
-    from infusionlaw.law.planning.planfile import read_plan as read_plan
-    from infusionlaw.law.planning.planfile import write_plan as write_plan
+    from infusionlaw.law.planning.plan import read_plan as read_plan
+    from infusionlaw.law.planning.plan import write_plan as write_plan
     from infusionlaw.law.planning.rules import RULES as RULES
     from infusionlaw.law.planning.rules import Rule as Rule
     from infusionlaw.law.planning.rules import other_answers as other_answers
@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # for type checkers and editors; the table below loads the sa
     from infusionlaw.law.points.points import Points as Points
     from infusionlaw.law.scaling.fit import fit_law as fit_law
     from infusionlaw.law.scaling.law import Law as Law
-    from infusionlaw.law.scaling.lawfile import read_law as read_law
-    from infusionlaw.law.scaling.lawfile import write_law as write_law
+    from infusionlaw.law.scaling.law import read_law as read_law
+    from infusionlaw.law.scaling.law import write_law as write_law
     from infusionlaw.law.surfaces.conditions import Conditions as Conditions
     from infusionlaw.law.surfaces.fit import fit_surface as fit_surface
     from infusionlaw.law.surfaces.fit import tolerated_share as tolerated_share
@@ -79,9 +79,9 @@ _HOMES = {
     "points_text": "report.words",
     "power": "law.design.power",
     "predict": "law.planning.plan",
-    "read_law": "law.scaling.lawfile",
+    "read_law": "law.scaling.law",
     "read_losses": "law.surfaces.losses",
-    "read_plan": "law.planning.planfile",
+    "read_plan": "law.planning.plan",
     "read_points": "law.points.point",
     "read_study_file": "settings",
     "read_table": "runs.table",
@@ -90,8 +90,8 @@ _HOMES = {
     "tolerated_share": "law.surfaces.fit",
     "under_rule": "law.planning.rules",
     "verdict_text": "report.page",
-    "write_law": "law.scaling.lawfile",
-    "write_plan": "law.planning.planfile",
+    "write_law": "law.scaling.law",
+    "write_plan": "law.planning.plan",
     "write_points": "law.points.point",
     "write_report": "report.page",
     "write_table": "runs.table",

@@ -13,19 +13,12 @@ from typing import Protocol
 from infusionlaw.errors import InputError
 from infusionlaw.files import remove_leftovers, write_json, write_text
 from infusionlaw.law.planning.compare import compare, write_comparison
-from infusionlaw.law.planning.plan import Plan, predict
-from infusionlaw.law.planning.planfile import (
-    WrittenPlan,
-    WrittenPredictions,
-    read_predictions,
-    write_plan,
-    write_predictions,
-)
+from infusionlaw.law.planning.plan import Plan, predict, write_plan
+from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions, read_predictions, write_predictions
 from infusionlaw.law.points.find import Acquisition, find_points, in_order
 from infusionlaw.law.points.point import Point, write_points
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.law.scaling.law import Law
-from infusionlaw.law.scaling.lawfile import write_law
+from infusionlaw.law.scaling.law import Law, write_law
 from infusionlaw.report.corpus import remarks
 from infusionlaw.report.page import write_report
 from infusionlaw.report.status import state_text

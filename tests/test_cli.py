@@ -13,7 +13,7 @@ from planlaws import known_law
 
 from infusionlaw import __version__, find_points, read_plan
 from infusionlaw.law.design.simulate import World, simulate
-from infusionlaw.law.scaling.lawfile import write_law
+from infusionlaw.law.scaling.law import write_law
 from infusionlaw.pipeline import run_study
 from infusionlaw.runs.table import write_table
 

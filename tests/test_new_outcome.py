@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infusionlaw.law.planning.plan import predict
-from infusionlaw.law.planning.planfile import read_plan, write_plan
+from infusionlaw.law.planning.plan import predict, read_plan, write_plan
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import read_points, write_points
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.law.scaling.lawfile import read_law, write_law
+from infusionlaw.law.scaling.law import read_law, write_law
 from infusionlaw.report.words import law_text, plan_text, points_text
 from infusionlaw.runs.outcomes import OUTCOMES, Outcome, PointKind
 from infusionlaw.runs.record import RunRecord

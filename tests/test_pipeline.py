@@ -19,9 +19,10 @@ from infusionlaw.files import read_json
 from infusionlaw.law.design.simulate import TrueLaw, World
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.compare import compare, read_comparison
-from infusionlaw.law.planning.planfile import read_plan, read_predictions
+from infusionlaw.law.planning.plan import read_plan
+from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.law.points.point import read_points
-from infusionlaw.law.scaling.lawfile import read_law
+from infusionlaw.law.scaling.law import read_law
 from infusionlaw.pipeline import Watch, dry_run, run_study
 from infusionlaw.report.status import status_text
 from infusionlaw.runs.table import read_table, write_table

@@ -18,7 +18,7 @@ from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.at_target import Target
 from infusionlaw.law.planning.forecast import Forecast
 from infusionlaw.law.planning.plan import Dose, Plan, Support
-from infusionlaw.law.planning.planfile import WrittenPlan, WrittenPredictions
+from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Prediction
 from infusionlaw.runs.outcomes import kinds

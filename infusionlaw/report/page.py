@@ -21,11 +21,9 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_text
 from infusionlaw.law.numbers import bracket, count, listed, number, share, when
 from infusionlaw.law.planning.compare import Comparison, read_comparison
-from infusionlaw.law.planning.plan import Dose, Plan
-from infusionlaw.law.planning.planfile import read_plan
+from infusionlaw.law.planning.plan import Dose, Plan, read_plan
 from infusionlaw.law.points.point import Point, read_points
-from infusionlaw.law.scaling.law import Law, Prediction
-from infusionlaw.law.scaling.lawfile import read_law
+from infusionlaw.law.scaling.law import Law, Prediction, read_law
 from infusionlaw.report.blocks import Block, Download, Figure, Heading, Listing, Text, environment, table, texts
 from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures

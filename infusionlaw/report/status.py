@@ -7,7 +7,7 @@ from pathlib import Path
 from infusionlaw.files import read_json
 from infusionlaw.law.dose import Interval, Scale
 from infusionlaw.law.numbers import aligned, count, dose, number, share, when
-from infusionlaw.law.planning.planfile import read_predictions
+from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.runs.record import RunSpec
 from infusionlaw.study.search import State, most_runs
 from infusionlaw.study.study import Study, is_held, open_folder

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.dose import same_dose, x_at
-from infusionlaw.law.planning.planfile import read_predictions
+from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.runs.table import read_table, table_hash
 from infusionlaw.settings import StudyFile

@@ -20,7 +20,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.law.design.simulate import TrueLaw, World, simulate
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.compare import compare
-from infusionlaw.law.planning.planfile import WrittenPredictions
+from infusionlaw.law.planning.predictions import WrittenPredictions
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import write_table
 

@@ -19,7 +19,7 @@ from infusionlaw.files import write_json
 from infusionlaw.law.design.simulate import TrueLaw, World
 from infusionlaw.law.planning.plan import Plan, predict
 from infusionlaw.law.planning.rules import HUBBLE
-from infusionlaw.law.scaling.lawfile import read_law
+from infusionlaw.law.scaling.law import read_law
 from infusionlaw.pipeline import run_study
 from infusionlaw.report.blocks import environment
 from infusionlaw.report.page import inline_svg, plan_part, write_report

@@ -12,7 +12,7 @@ from infusionlaw.law.dose import Interval, Scale, log_odds
 from infusionlaw.law.numbers import bracket, count, number, share
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.plan import predict
-from infusionlaw.law.planning.planfile import WrittenPlan, WrittenPredictions, write_predictions
+from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions, write_predictions
 from infusionlaw.law.planning.rules import HUBBLE
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.fit import fit_law

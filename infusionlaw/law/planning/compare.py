@@ -12,7 +12,7 @@ from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import Interval, same_dose, same_doses, x_at
 from infusionlaw.law.planning.forecast import ADVISED, Forecast
 from infusionlaw.law.planning.plan import Plan
-from infusionlaw.law.planning.planfile import WrittenPredictions
+from infusionlaw.law.planning.predictions import WrittenPredictions
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH, Prediction
 from infusionlaw.runs.outcomes import kind_named, outcome_named

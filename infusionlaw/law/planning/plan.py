@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.dose import Interval
+from infusionlaw.files import read_typed, write_typed
+from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.numbers import bracket, dose, number
 from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.best import Advice, advise
@@ -127,14 +128,10 @@ class Plan:
     @classmethod
     def load(cls, path: str | Path) -> "Plan":
         """Read plan.json; InputError when it is none."""
-        from infusionlaw.law.planning.planfile import read_plan
-
         return read_plan(path)
 
     def save(self, path: str | Path) -> None:
         """Write plan.json."""
-        from infusionlaw.law.planning.planfile import write_plan
-
         write_plan(path, self)
 
     def to_frame(self) -> "DataFrame":
@@ -394,3 +391,21 @@ def _range(name: str, tried: Sequence[float]) -> str:
 
 def _plain(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.10g}"
+
+
+@dataclass(frozen=True)
+class _File:
+    """plan.json."""
+
+    level: float
+    plan: Plan
+
+
+def write_plan(path: str | Path, plan: Plan) -> None:
+    """Write plan.json atomically. Unknown numbers are null, with the reason beside them."""
+    write_typed(path, _File(LEVEL, plan), _File)
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Read plan.json. Raises InputError when it is not one that we wrote."""
+    return read_typed(path, _File, "a plan", "make it again from its law").plan

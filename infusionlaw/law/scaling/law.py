@@ -19,7 +19,8 @@ from pydantic import BeforeValidator, PlainSerializer
 from scipy.special import ndtri
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.dose import LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
+from infusionlaw.files import read_typed, write_typed
+from infusionlaw.law.dose import COORDINATES, LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
 from infusionlaw.law.numbers import bracket, count, ends, listed, share
 from infusionlaw.law.plot import Curve, Panel, Spot, by_size
 from infusionlaw.law.points.point import Kind, Point
@@ -182,14 +183,10 @@ class Law:
     @classmethod
     def load(cls, path: str | Path) -> "Law":
         """Read law.json; InputError when it is none."""
-        from infusionlaw.law.scaling.lawfile import read_law
-
         return read_law(path)
 
     def save(self, path: str | Path) -> None:
         """Write law.json."""
-        from infusionlaw.law.scaling.lawfile import write_law
-
         write_law(path, self)
 
     def to_frame(self) -> "DataFrame":
@@ -360,3 +357,25 @@ def law_band(law: Law, kind: Kind, tokens: float, sizes: ArrayLike) -> Band | No
 def located(points: Sequence[Point]) -> int:
     """How many points have a value."""
     return sum(point.x.value is not None for point in points)
+
+
+@dataclass(frozen=True)
+class _File:
+    """law.json. coordinate: what x is."""
+
+    level: float
+    coordinate: str
+    law: Law
+
+
+def write_law(path: str | Path, law: Law) -> None:
+    """Write law.json atomically."""
+    write_typed(path, _File(LEVEL, COORDINATES[law.unit], law), _File)
+
+
+def read_law(path: str | Path) -> Law:
+    """Read law.json. Raises InputError when it is not one that we wrote, or needs a form that is not installed.
+
+    The law that is read gives the same predictions to the last digit.
+    """
+    return read_typed(path, _File, "a law file", "fit it again from its table").law

@@ -9,7 +9,7 @@ from infusionlaw.law.planning.at_target import Target
 from infusionlaw.law.planning.compare import ComparedPoint, compare, read_comparison, write_comparison
 from infusionlaw.law.planning.forecast import Forecast
 from infusionlaw.law.planning.plan import Dose, Plan, Support
-from infusionlaw.law.planning.planfile import WrittenPlan, WrittenPredictions
+from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions
 from infusionlaw.runs.record import RunRecord
 
 KEPT = Interval(0.8, 0.7, 0.9)

@@ -14,8 +14,7 @@ from infusionlaw.law.planning.forecast import forecast, forecasts
 from infusionlaw.law.planning.limits import LARGEST_SHARE
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.law.scaling.law import Law
-from infusionlaw.law.scaling.lawfile import read_law, write_law
+from infusionlaw.law.scaling.law import Law, read_law, write_law
 
 SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
 SIZES, TOKEN_COUNTS = (1.4e4, 2.8e4, 5.6e4), (1.5e6, 3e6)

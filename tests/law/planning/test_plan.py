@@ -13,8 +13,7 @@ from infusionlaw.law.design.simulate import TrueLaw, World, height, simulate, tr
 from infusionlaw.law.dose import Interval, share_of
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.limits import works
-from infusionlaw.law.planning.plan import Plan, predict
-from infusionlaw.law.planning.planfile import read_plan, write_plan
+from infusionlaw.law.planning.plan import Plan, predict, read_plan, write_plan
 from infusionlaw.law.planning.rules import CMR, HUBBLE, under_rule
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point

@@ -13,8 +13,7 @@ from infusionlaw.law.likelihood import Assumed, normal
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.law.scaling.law import Law, law_band
-from infusionlaw.law.scaling.lawfile import read_law, write_law
+from infusionlaw.law.scaling.law import Law, law_band, read_law, write_law
 from infusionlaw.runs.record import RunRecord
 
 SHARES = (0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.92, 0.97)

@@ -16,8 +16,7 @@ from infusionlaw.law.likelihood import normal
 from infusionlaw.law.scaling.choice import INTERACTION, SIMPLE, log_prior_weight, weights
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.forms import BUILT_IN, Form, Places, candidates, known_forms, places
-from infusionlaw.law.scaling.law import Law
-from infusionlaw.law.scaling.lawfile import read_law, write_law
+from infusionlaw.law.scaling.law import Law, read_law, write_law
 from infusionlaw.law.scaling.posterior import Evidence, posterior
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from tests.law.scaling.test_fit import at as point

@@ -9,8 +9,7 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import normal
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.forms import PowerLaw, places
-from infusionlaw.law.scaling.law import Law
-from infusionlaw.law.scaling.lawfile import read_law, write_law
+from infusionlaw.law.scaling.law import Law, read_law, write_law
 from infusionlaw.law.scaling.misfit import Misfit, misfit
 from infusionlaw.law.scaling.posterior import Evidence, posterior
 from infusionlaw.report.words import law_text

@@ -9,7 +9,7 @@ import pytest
 
 from infusionlaw.law.dose import log_odds
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.law.scaling.lawfile import read_law, write_law
+from infusionlaw.law.scaling.law import read_law, write_law
 from infusionlaw.law.scores.cost import Cost, fit_cost
 from infusionlaw.runs.record import RunRecord
 

@@ -1,30 +1,11 @@
-"""Plans and predictions on disk: plan.json, and prediction.json, which is written before the runs that test it."""
+"""Predictions on disk: plans that are written before the runs that test them, with the time and the table's hash."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infusionlaw.files import read_typed, write_typed
-from infusionlaw.law.dose import LEVEL
 from infusionlaw.law.planning.plan import Plan
-
-
-@dataclass(frozen=True)
-class _File:
-    """plan.json."""
-
-    level: float
-    plan: Plan
-
-
-def write_plan(path: str | Path, plan: Plan) -> None:
-    """Write plan.json atomically. Unknown numbers are null, with the reason beside them."""
-    write_typed(path, _File(LEVEL, plan), _File)
-
-
-def read_plan(path: str | Path) -> Plan:
-    """Read plan.json. Raises InputError when it is not one that we wrote."""
-    return read_typed(path, _File, "a plan", "make it again from its law").plan
 
 
 @dataclass(frozen=True)
