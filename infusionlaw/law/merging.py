@@ -191,8 +191,8 @@ def _repeats_told(count: int) -> str:
     if not count:
         return ""
     rows, left = ("rows give", "are") if count > 1 else ("row gives", "is")
-    mend = "give every run its own name in the column run if they are not the same"
-    return f"{count} {rows} a run again at the same size, tokens and dose and {left} left out; {mend}."
+    fix = "give every run its own name in the column run if they are not the same"
+    return f"{count} {rows} a run again at the same size, tokens and dose and {left} left out; {fix}."
 
 
 def _twins_told(count: int) -> str:

@@ -134,7 +134,7 @@ def _pool(
     try:
         yield pool
     except BaseException:
-        for process in list((pool._processes or {}).values()):  # first, lest anything else that waits leaves them
+        for process in list((pool._processes or {}).values()):  # first, or whatever else waits could leave them
             process.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
         raise

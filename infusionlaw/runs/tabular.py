@@ -109,8 +109,8 @@ def _checked(row: list[str | None], width: int, delimiter: str, place: str) -> l
         return [None] * width
     if len(row) != width:
         commas = delimiter == "," and len(row) > width
-        mend = "quote cells that hold a comma, and write decimals with a point" if commas else "fix it"
-        raise InputError(f"{place}: the header has {width} cells and this row {len(row)}; {mend}")
+        fix = "quote cells that hold a comma, and write decimals with a point" if commas else "fix it"
+        raise InputError(f"{place}: the header has {width} cells and this row {len(row)}; {fix}")
     return row
 
 

@@ -97,8 +97,8 @@ def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
     """What to believe of each curve of one outcome by what the others say; held-out ones say nothing unless all are."""
     measured = [i for i, curve in enumerate(every) if len(curve.x) > 1]
     told = [i for i in measured if not every[i].held_out] or measured
-    anew, each = pooled([observed(every[i]) for i in told], detector)
-    return [each[told.index(i)] if i in told else anew for i in range(len(every))]
+    other, each = pooled([observed(every[i]) for i in told], detector)
+    return [each[told.index(i)] if i in told else other for i in range(len(every))]
 
 
 def in_order(points: Sequence[Point]) -> list[Point]:
