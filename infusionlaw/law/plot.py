@@ -92,7 +92,9 @@ def _draw_spot(ax: "Axes", spot: Spot, colour: Any, low: float, high: float) -> 
     """A located dose with its interval; a bound as a triangle that points to where the dose lies."""
     dose = spot.dose
     if dose.value is not None:
-        ax.errorbar(spot.size, dose.value, _bar(dose, low, high), fmt="o", color=colour, elinewidth=BAR, capsize=2)
+        ax.errorbar(
+            spot.size, dose.value, interval_bar(dose, low, high), fmt="o", color=colour, elinewidth=BAR, capsize=2
+        )
     elif (bound := dose.low if dose.low is not None else dose.high) is not None:
         shape = "^" if dose.low is not None else "v"
         ax.plot(spot.size, min(max(bound, low), high), shape, color=colour, markerfacecolor="none")
@@ -114,12 +116,12 @@ def by_dose(
     figure = _figure(2)
     axes = figure.subplots(2 if drawn else 1, 1, sharex=True, squeeze=False)[:, 0]
     for row, (_, dose) in enumerate(known.items()):
-        axes[0].errorbar(dose.value, row, xerr=_bar(dose, low, high), fmt="o", color=f"C{row}", capsize=3)
+        axes[0].errorbar(dose.value, row, xerr=interval_bar(dose, low, high), fmt="o", color=f"C{row}", capsize=3)
     axes[0].set_yticks(range(len(known)), list(known))
     axes[0].set_ylim(len(known) - 0.5, -0.5)
     for i, name in enumerate(drawn):
         x, y = [dose for dose, _ in scores[name]], [score.value or 0.0 for _, score in scores[name]]
-        bars = np.concatenate([_bar(score, 0.0, 1.0) for _, score in scores[name]], axis=1)
+        bars = np.concatenate([interval_bar(score, 0.0, 1.0) for _, score in scores[name]], axis=1)
         axes[1].errorbar(x, y, bars, fmt="o-", color=f"C{i}", capsize=3, label=name)
     if drawn:
         axes[1].set_ylim(-0.03, 1.03)
@@ -143,8 +145,8 @@ def _ends(doses: Sequence[float], unit: DoseUnit) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _bar(dose: Interval, low: float, high: float) -> Array:
-    """Lengths below and above a value (2, 1); an open end runs to the edge."""
+def interval_bar(dose: Interval, low: float, high: float) -> Array:
+    """Return the lengths below and above a value (2, 1), for error bars; an open end runs to the edge."""
     value = dose.value or 0.0
     below, above = (edge if end is None else end for end, edge in ((dose.low, low), (dose.high, high)))
     return np.array([[max(value - max(below, low), 0.0)], [max(min(above, high) - value, 0.0)]])

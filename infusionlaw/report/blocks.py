@@ -1,7 +1,7 @@
 """What a page is made of: paragraphs, tables, headings, figures, listings. The template gives them their markup."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -9,25 +9,30 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+class _Block:
+    @property
+    def block(self) -> str:
+        """What the template calls it."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(_Block):
     """A paragraph. look: "", "small" or "warning"."""
 
     text: str
     look: str = ""
-    block: str = field(default="text", init=False)
 
 
 @dataclass(frozen=True)
-class Heading:
+class Heading(_Block):
     """A heading within a section."""
 
     text: str
-    block: str = field(default="heading", init=False)
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(_Block):
     """Cells of text under a head. wrap: the columns that may break their lines; one of them that is empty is left out.
 
     summary: what a reader opens it with; "" where it is open.
@@ -37,33 +42,29 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     wrap: frozenset[str] = frozenset()
     summary: str = ""
-    block: str = field(default="table", init=False)
 
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(_Block):
     """A drawing of our own, as SVG that is put in as it is, and its caption."""
 
     svg: str
     caption: str
-    block: str = field(default="figure", init=False)
 
 
 @dataclass(frozen=True)
-class Listing:
+class Listing(_Block):
     """Text whose lines stay as they are."""
 
     text: str
-    block: str = field(default="listing", init=False)
 
 
 @dataclass(frozen=True)
-class Download:
+class Download(_Block):
     """A file that the page holds. data: its bytes in base 64."""
 
     name: str
     data: str
-    block: str = field(default="download", init=False)
 
 
 Block = Text | Heading | Table | Figure | Listing | Download

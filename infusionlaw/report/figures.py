@@ -16,6 +16,7 @@ from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.numbers import listed, number
 from infusionlaw.law.planning.compare import Comparison
+from infusionlaw.law.plot import interval_bar
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.plotdata import (
     DoseAxis,
@@ -160,7 +161,7 @@ def _draw_loss(ax: "Axes", panel: Panel, axis: DoseAxis, colour: Any) -> None:
     mark = panel.mark(TOLERANCE.name)
     if mark and mark.x.value is not None and above:
         y = float(np.interp(mark.x.value, [x[i] for i in above], [mean[i] for i in above]))
-        bar = _bar(mark.x, axis.low, axis.high)
+        bar = interval_bar(mark.x, axis.low, axis.high)
         ax.errorbar(mark.x.value, y, xerr=bar, fmt="D", markersize=5, color=colour, capsize=3, zorder=5,
                     markerfacecolor=PALETTE["paper"])  # fmt: skip
 
@@ -227,20 +228,13 @@ def _draw_marks(
     for mark in marks:
         value, bound = mark.x.value, mark.x.low if mark.x.low is not None else mark.x.high
         if value is not None:
-            ax.errorbar(mark.size, value, yerr=_bar(mark.x, axis.low, axis.high), fmt=shape, color=colour,
+            ax.errorbar(mark.size, value, yerr=interval_bar(mark.x, axis.low, axis.high), fmt=shape, color=colour,
                         elinewidth=width, zorder=4, alpha=0.55 if shape == "_" else 1, markersize=size)  # fmt: skip
         elif bound is not None:
             up = 1 if mark.x.low is not None else -1
             ax.annotate("", (mark.size, bound + up * 0.12 * (axis.high - axis.low)), (mark.size, bound),
                         arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.2})  # fmt: skip
             ax.plot(mark.size, bound, shape, color=colour, markerfacecolor=PALETTE["paper"], markersize=size)
-
-
-def _bar(x: Interval, low: float, high: float) -> list[list[float]]:
-    """Lengths below and above the value for matplotlib; an open end runs to the edge."""
-    value = x.value or 0.0
-    below, above = (edge if end is None else end for end, edge in ((x.low, low), (x.high, high)))
-    return [[max(value - max(below, low), 0.0)], [max(min(above, high) - value, 0.0)]]
 
 
 def _all_x(items: Sequence[Panel], score: str) -> list[float]:

@@ -18,10 +18,10 @@ from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.lines import Line, fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH, Law, law_band
-from infusionlaw.runs.outcomes import COLLAPSE, outcome_of, outcomes, outcomes_with_points
+from infusionlaw.runs.outcomes import COLLAPSE, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
-SAME_BUDGET = 1.06  # token counts within this factor are one: D is rounded to whole steps
+SAME_TOKENS = 1.06  # token counts within this factor are one: D is rounded to whole steps
 SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)
 
 
@@ -103,7 +103,7 @@ def _panel(
 ) -> Panel:
     unit = unit_of(rows)
     mine = [row for row in rows if (row.size, row.tokens) == (size, tokens)]
-    line = _line(measured.get((outcome_of(COLLAPSE.name).name, size, tokens), []), points)
+    line = _line(measured.get(("recall", size, tokens), []), points)
     return Panel(
         size=size,
         tokens=tokens,
@@ -169,7 +169,7 @@ def collapse_note(panel: Panel) -> str:
 def by_tokens(items: Sequence[Panel]) -> list[list[Panel]]:
     """Panels in sets of one token count, the order within each kept."""
     token_counts = sorted({panel.tokens for panel in items})
-    starts = [token_counts[0], *(b for a, b in pairwise(token_counts) if b > SAME_BUDGET * a)] if token_counts else []
+    starts = [token_counts[0], *(b for a, b in pairwise(token_counts) if b > SAME_TOKENS * a)] if token_counts else []
     return [[p for p in items if start <= p.tokens < end] for start, end in pairwise([*starts, np.inf])]
 
 
@@ -262,4 +262,4 @@ def _held_mark(row: ComparedPoint, where: Interval, status: Status) -> Mark:
 
 
 def _same(tokens: float, other: float) -> bool:
-    return 1 / SAME_BUDGET < tokens / other < SAME_BUDGET
+    return 1 / SAME_TOKENS < tokens / other < SAME_TOKENS

@@ -8,7 +8,7 @@ from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.report.plotdata import SAME_BUDGET
+from infusionlaw.report.plotdata import SAME_TOKENS
 from infusionlaw.report.words import alternative_lines, plan_lines
 from infusionlaw.runs.outcomes import COLLAPSE, PointKind, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
@@ -29,7 +29,7 @@ def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
 
 def _place(point: Point, points: Sequence[Point]) -> str:
     """The size of a point, with its token count where several were tried."""
-    several = max(p.tokens for p in points) > SAME_BUDGET * min(p.tokens for p in points)
+    several = max(p.tokens for p in points) > SAME_TOKENS * min(p.tokens for p in points)
     return f"{number(point.size)} parameters" + (f" and {number(point.tokens)} tokens" if several else "")
 
 

@@ -78,7 +78,8 @@ _NEAR, _FAR = 1.1, 5.0
 
 def score_columns() -> tuple[str, ...]:
     """The columns of a table that hold a score or its standard error."""
-    return tuple(name for name in columns() if name.endswith("_se") or f"{name}_se" in columns())
+    names = columns()
+    return tuple(name for name in names if name.endswith("_se") or f"{name}_se" in names)
 
 
 def columns() -> tuple[str, ...]:
@@ -211,11 +212,11 @@ def _columns_of(header: Sequence[str], path: str | Path) -> dict[str, str]:
             columns[column] = name
     for column in REQUIRED:
         if column not in columns:
-            needs, mend = ", ".join(REQUIRED), _meant(column, header) or f"this one has {', '.join(header[:8])}"
-            raise InputError(f'{path}: column "{column}" is missing; a table needs {needs}; {mend}')
+            needs, fix = ", ".join(REQUIRED), _meant(column, header) or f"this one has {', '.join(header[:8])}"
+            raise InputError(f'{path}: column "{column}" is missing; a table needs {needs}; {fix}')
     if "share" not in columns and "exposures" not in columns:
-        mend = _meant("share", header) or _meant("exposures", header) or "add the dose of each run"
-        raise InputError(f'{path}: neither column "share" nor "exposures" is there; {mend}')
+        fix = _meant("share", header) or _meant("exposures", header) or "add the dose of each run"
+        raise InputError(f'{path}: neither column "share" nor "exposures" is there; {fix}')
     return columns
 
 
@@ -257,7 +258,8 @@ def _record(row: dict[str, Any], columns: dict[str, str]) -> RunRecord:
             values["tokens"], values["facts"], values["tokens_per_fact"], values.get("share"), values.get("exposures")
         )
     if values.get("status") == "diverged":  # its scores, if it has any, are not those of a trained model
-        values = {column: value for column, value in values.items() if column not in score_columns()}
+        scores = score_columns()
+        values = {column: value for column, value in values.items() if column not in scores}
     if values.get("share") == 1:
         raise InputError("the share is 1, which leaves no general text and has infinite odds; take the row out")
     more = tuple((name, value) for name, value in values.items() if name not in FIELDS)
@@ -302,8 +304,8 @@ def _repeated(records: Iterable[tuple[int, RunRecord]]) -> Iterator[tuple[int, I
         before = first.setdefault((row.size, row.tokens, dose, row.facts, row.seed, scores), number)
         if before != number:
             same = f"scores as row {before}, and no seed" if row.seed is None else f"seed as row {before}"
-            mend = "take one out, or give each its own seed"
-            yield number, InputError(f"the same size, tokens, dose, facts and {same}; {mend}")
+            fix = "take one out, or give each its own seed"
+            yield number, InputError(f"the same size, tokens, dose, facts and {same}; {fix}")
 
 
 def _opposed(records: Iterable[tuple[int, RunRecord]], columns: dict[str, str]) -> Iterator[tuple[int, InputError]]:
@@ -325,10 +327,10 @@ def _opposed(records: Iterable[tuple[int, RunRecord]], columns: dict[str, str]) 
             found.setdefault(max(one, other), min(one, other))
         doses |= {number: f"share {share:.4g} and {exposures:.4g} exposures" for number, share, exposures in rows}
     names = f'"{columns.get("share", "share")}" or "{columns.get("exposures", "exposures")}"'
-    mend = f"rename or correct {names}, or add a column facts if the number of facts differs"
+    fix = f"rename or correct {names}, or add a column facts if the number of facts differs"
     for number, other in found.items():
         contradict = f"{doses[number]} contradict row {other}, {doses[other]} at the same size and tokens"
-        yield number, InputError(f"{contradict}: where one grows the other must; {mend}")
+        yield number, InputError(f"{contradict}: where one grows the other must; {fix}")
 
 
 def _contradictions(rows: Sequence[tuple[int, float, float]]) -> set[tuple[int, int]]:

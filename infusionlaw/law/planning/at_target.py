@@ -4,6 +4,7 @@ A plan asks a hundred times where a point lies at its target. The draws are made
 that differs in facts, length of a rendering, risk or tolerance alone shares them.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -30,11 +31,15 @@ class Target:
 
 
 class AtTarget:
-    """A law at a target. base: a law at the same target that says the same of all kinds of points that this one has
-    no rule for."""
+    """A law at a target.
+
+    base: a law at the same target that says the same of all kinds of points that this one has no rule for. under: the
+    same target under published rules, as far as they were asked for (`rules.ruled_at`).
+    """
 
     def __init__(self, law: Law, target: Target, base: "AtTarget | None" = None) -> None:
         self.law, self.target, self._base = law, target, base
+        self.under: dict[Hashable, AtTarget] = {}
         self._own: dict[Kind, Array] = {}
         self._draws: dict[Kind, Array] = {}
 
@@ -45,10 +50,6 @@ class AtTarget:
             own = {kind: x for kind, x in self._own.items() if "facts" not in self.law.of(kind).varied}
             other._own.update(own if "facts" in changes else self._own)
         return other
-
-    def under(self, law: Law) -> Self:
-        """Another law at this target, which moves some kinds of points by a rule and has the others from this one."""
-        return type(self)(law, self.target, self)
 
     def points(self, kind: Kind) -> Array:
         """Predictive draws of x of a point (M,); M = 0 when its law is not fitted."""

@@ -28,7 +28,7 @@ from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
 from infusionlaw.law.planning.limits import TRIED_LIMIT, Limit
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
-from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, answers_at, beyond, under_rule
+from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, answers_at, beyond, ruled_at
 from infusionlaw.law.plot import by_dose
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Law, Prediction
@@ -301,7 +301,7 @@ def _alternatives(at: AtTarget, x: float | None, rules: Sequence[Rule]) -> tuple
         return ()
     found = []
     for point in answers_at(at, rules):
-        ruled, kind = at.under(under_rule(at.law, point.rule)), kind_named(point.rule.kind)
+        ruled, kind = ruled_at(at, point.rule), kind_named(point.rule.kind)
         meaning, recall = "", Interval()
         if x is not None:
             meaning = kind.beyond if _is_beyond(ruled, kind, x) else kind.below

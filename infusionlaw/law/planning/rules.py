@@ -163,12 +163,11 @@ def carried(at: AtTarget, rule: Rule) -> Carried | None:
     law, target = at.law, at.target
     if not law.of(rule.kind).forms or not _applies(law, rule):
         return None
-    moved_law = under_rule(law, rule)
-    ruled = at.under(moved_law)
+    ruled = ruled_at(at, rule)
     point, own = ruled.prediction(rule.kind), at.prediction(rule.kind)
     exposures, dex = point.exposures, None
     if rule.measure == "exposures":
-        moved = interval_of(moved_law.log_dose(target.size, target.tokens, target.facts)[0])
+        moved = interval_of(under_rule(law, rule).log_dose(target.size, target.tokens, target.facts)[0])
         per_share = at.scale.per_share if law.unit == "share" else 1.0
         exposures = moved.map(lambda end: 10.0**end * per_share) if per_share else Interval()
         if moved.value is not None and own.x.value is not None:
@@ -205,6 +204,13 @@ def under_rule(law: Law, rule: Rule) -> "LawUnderRule":
         cost = {part.name: getattr(law.cost, part.name) for part in fields(Cost)}
         parts["cost"] = _CostUnderRule(**cost, sizes=law.sizes, token_counts=law.token_counts, rule=rule)
     return LawUnderRule(**parts, rule=rule)
+
+
+def ruled_at(at: AtTarget, rule: Rule) -> AtTarget:
+    """Return what the law says at its target under a rule, made once for each rule."""
+    if rule not in at.under:
+        at.under[rule] = AtTarget(under_rule(at.law, rule), at.target, at)
+    return at.under[rule]
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from experiments.analysis.evidence import bare_plan
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.at_target import Target
 from infusionlaw.law.planning.compare import ComparedPoint, compare, read_comparison, write_comparison
 from infusionlaw.law.planning.forecast import Forecast
-from infusionlaw.law.planning.plan import Dose, Plan, Support
 from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions
 from infusionlaw.runs.record import RunRecord
 
@@ -26,23 +26,7 @@ def near(recall: float) -> Interval:
 
 def predicted(*forecasts: Forecast) -> WrittenPredictions:
     """A prediction written for one target, of which only what a comparison reads is filled in."""
-    nothing = Interval()
-    plan = Plan(
-        status="ok",
-        notes=(),
-        target=Target(1000, 5000, 10, None, 0.05, 0.05),
-        points={},
-        dose=Dose(nothing, nothing, nothing, nothing),
-        binding="",
-        constraints=(),
-        recall=nothing,
-        rise=nothing,
-        known=nothing,
-        room=nothing,
-        forecast=forecasts,
-        remedies=(),
-        support=Support((), (), 1.0, 1.0, ""),
-    )
+    plan = bare_plan(Target(1000, 5000, 10, None, 0.05, 0.05), {}, forecasts)
     written = WrittenPlan((1000, 5000), "2026-01-01T00:00:00+00:00", 0, plan)
     return WrittenPredictions("fitted.csv", "0" * 64, (written,))
 
