@@ -295,7 +295,7 @@ unseen = 32                         # subjects no run ever sees: the guessing ba
 
 [text]
 source = "python-docs"              # built in: docstrings; or your files, folders, globs: ["corpus/*.jsonl.gz"]
-field = "text"                      # the text field of .jsonl and .parquet
+field = "text"                      # the text field of JSON and Parquet files
 validation = 0.02                   # part of the documents kept for validation loss
 
 [tokenizer]

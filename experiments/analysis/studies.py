@@ -272,7 +272,7 @@ def copying(findings: Findings) -> Content:
 
 def second_readings(path: Path) -> Content:
     """The same from a table."""
-    rows: list[Content] = [{name: float(value) for name, value in row.items()} for row in read_rows(path)[1]]
+    rows: list[Content] = [{name: float(value) for name, value in row.items()} for row in read_rows(path)[1].values()]
     for row in rows:
         row["gain"] = row["first"] - row["again"]
         row["copies"] = row["gain"] > COPIES

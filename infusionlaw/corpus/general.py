@@ -10,42 +10,45 @@ Duplicate documents in the user's files are kept: what their corpus repeats is t
 would take memory that grows with it.
 """
 
-import codecs
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from glob import glob
 from io import StringIO, TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import Any, TextIO
 
 from infusionlaw.corpus.docstrings import python_docs, python_docs_versions
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError
+from infusionlaw.runs.packed import PACKED, ending, open_text, packing
+from infusionlaw.runs.tabular import JSON, stream_rows
 
 PYTHON_DOCS = "python-docs"
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-ENDINGS = {kind + packed for kind in (".txt", ".md", ".jsonl") for packed in ("", *COMPRESSIONS)} | {".parquet"}
+TEXT, ROWS = (".txt", ".md"), (*JSON, ".parquet")  # one document a file, and one a row
 WHOLE = 1_000_000  # characters up to which a text file is one document; a longer one is cut
 PIECE = 100_000  # bytes at which a document cut from a long file ends at the latest
 LINE = 10_000  # characters read at a time, so that a file that is one endless line can be cut as well
-BATCH = 1024  # rows of a parquet file held at a time
 
 
 def documents(source: str | Sequence[str], *, text_field: str = "text", base: Path) -> Iterator[str]:
     """The documents of a source, one at a time; documents of white space only are left out.
 
-    source: "python-docs", or a path, folder (searched through and through, hidden files left out) or glob relative to
-    `base`, or several of these. `.txt` and `.md` files are one document each, above WHOLE characters cut at blank
-    lines into documents of at most about PIECE bytes; `.jsonl` lines and `.parquet` rows are one document each, in
-    `text_field`. `.gz` and `.zst` may follow all but `.parquet`. A folder of your own called python-docs is
-    "./python-docs". Paths that match nothing or cannot be read are refused at the call, bad contents while reading.
+    source: "python-docs", or a path, folder (searched through and through, links followed, hidden files left out) or
+    glob relative to `base`, or several of these. A file of TEXT is one document, above WHOLE characters cut at blank
+    lines into documents of at most about PIECE bytes; of a file of ROWS each row is one, in `text_field`. All but
+    Parquet may be packed. A folder of your own called python-docs is "./python-docs". Paths that match nothing or
+    cannot be read are refused at the call, bad contents while reading.
     """
-    with_docs, files = _resolve(source, base)
+    with_docs, files, _ = _resolve(source, base)
     streams = (_file_documents(path, text_field) for path in files)
     return _filled(chain(python_docs() if with_docs else (), chain.from_iterable(streams)), source)
+
+
+def unread_files(source: str | Sequence[str], *, base: Path) -> list[Path]:
+    """The files in the folders of a source that are of no kind that is read, hidden ones left out."""
+    return _resolve(source, base)[2]
 
 
 def source_hash(source: str | Sequence[str], *, text_field: str = "text", base: Path) -> str:
@@ -53,21 +56,24 @@ def source_hash(source: str | Sequence[str], *, text_field: str = "text", base: 
 
     Only a file's own name counts, so that a study folder may be moved.
     """
-    with_docs, files = _resolve(source, base)
+    with_docs, files, _ = _resolve(source, base)
     digest = hashlib.sha256()
     for version in python_docs_versions() if with_docs else ():
         digest.update(version.encode("utf8"))
     for path in files:
-        with _readable(path), path.open("rb") as handle:
-            content = hashlib.file_digest(handle, "sha256").hexdigest()
-        field = text_field if _has_fields(path) else None
+        try:
+            with path.open("rb") as handle:
+                content = hashlib.file_digest(handle, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
+        field = text_field if ending(path) in ROWS else None
         digest.update(json.dumps([path.name, field, content]).encode("utf8"))
     return digest.hexdigest()
 
 
 def source_fingerprint(source: str | Sequence[str], *, base: Path) -> list[str]:
     """A cheap sign that a source is as it was: versions of python-docs' packages; names, sizes and times of files."""
-    with_docs, files = _resolve(source, base)
+    with_docs, files, _ = _resolve(source, base)
     found = [(path, path.stat()) for path in files]
     return [*(python_docs_versions() if with_docs else ()), *(f"{p} {s.st_size} {s.st_mtime_ns}" for p, s in found)]
 
@@ -81,47 +87,58 @@ def is_validation(document: str, rate: float) -> bool:
     return int.from_bytes(digest, "big") < rate * 2**64
 
 
-def _resolve(source: str | Sequence[str], base: Path) -> tuple[bool, list[Path]]:
-    """Whether python-docs is asked for, and the files to read: each once, sorted."""
+def _resolve(source: str | Sequence[str], base: Path) -> tuple[bool, list[Path], list[Path]]:
+    """Whether python-docs is asked for, the files to read (each once, sorted), and those of folders that are not."""
     entries = [source] if isinstance(source, str) else list(source)
     if not entries:
         raise InputError(f'general text: the list of sources is empty; give "{PYTHON_DOCS}" or files')
-    paths = [path for entry in entries if entry != PYTHON_DOCS for path in _files_of(entry, base)]
-    for path in paths:
-        if _ending(path) not in ENDINGS:
-            hint = nearest(_ending(path), ENDINGS)
-            raise InputError(f'{path}: files ending in "{_ending(path)}" cannot be read as text; {hint}')
-    return PYTHON_DOCS in entries, sorted({Path(os.path.abspath(path)) for path in paths})
+    found = [_files_of(entry, base) for entry in entries if entry != PYTHON_DOCS]
+    once: dict[Path, Path] = {}  # a file that links lead to as well is read under the first of its names
+    for path in sorted(Path(os.path.abspath(path)) for files, _ in found for path in files):
+        if not _is_text(path):
+            kinds = ", ".join((*TEXT, *ROWS))
+            raise InputError(
+                f"{path}: cannot be read as text by its ending; text is read from {kinds} (all but .parquet also "
+                f"packed: {', '.join(PACKED)})"
+            )
+        once.setdefault(Path(os.path.realpath(path)), path)
+    return PYTHON_DOCS in entries, list(once.values()), sorted({path for _, unread in found for path in unread})
 
 
-def _files_of(entry: str, base: Path) -> list[Path]:
-    """The files that a path, a folder or a glob stands for. What exists under that very name is not a glob."""
+def _files_of(entry: str, base: Path) -> tuple[list[Path], list[Path]]:
+    """The files that a path, a folder or a glob stands for, and those in folders that are no text.
+
+    What exists under that very name is not a glob.
+    """
     name = os.path.expanduser(entry)
     exists = bool(entry) and (base / name).exists()
     matches = [base / name] if exists else [base / match for match in glob(name, root_dir=base, recursive=True)]
-    files = [path for match in matches for path in (_folder_files(match) if match.is_dir() else [match])]
+    inside = [path for match in matches if match.is_dir() for path in _folder_files(match)]
+    files = [*(match for match in matches if not match.is_dir()), *(path for path in inside if _is_text(path))]
     if not files:
-        endings = ", ".join(sorted(ENDINGS))
+        kinds = ", ".join((*TEXT, *ROWS))
         raise InputError(
             f'general text: "{entry}" matches nothing to read in {base}; '
-            f'give "{PYTHON_DOCS}", or a file, folder or glob with files of {endings}'
+            f'give "{PYTHON_DOCS}", or a file, folder or glob with files of {kinds}'
         )
-    return files
+    return files, [path for path in inside if not _is_text(path)]
 
 
 def _folder_files(folder: Path) -> list[Path]:
-    """The text files under a folder; anything else that lies there, and what is hidden, is none of ours."""
-    paths = (path for path in folder.rglob("*") if _ending(path) in ENDINGS and path.is_file())
-    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    """The files under a folder that are not hidden; links to folders are followed, each folder once."""
+    seen, files = {os.path.realpath(folder)}, []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        # a link may lead back to where it lies
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".")]
+        real = {name: os.path.realpath(os.path.join(place, name)) for name in folders}
+        folders[:] = [name for name in folders if real[name] not in seen]
+        seen |= set(real.values())
+        files += [Path(place, name) for name in names if not name.startswith(".")]
+    return [path for path in files if path.is_file()]
 
 
-def _ending(path: Path) -> str:
-    endings = [suffix.lower() for suffix in path.suffixes[-2:]]
-    return "".join(endings if endings and endings[-1] in COMPRESSIONS else endings[-1:])
-
-
-def _has_fields(path: Path) -> bool:
-    return _ending(path).startswith((".jsonl", ".parquet"))
+def _is_text(path: Path) -> bool:
+    return ending(path) in (*TEXT, *ROWS) and not (ending(path) == ".parquet" and packing(path))
 
 
 def _filled(stream: Iterable[str], source: str | Sequence[str]) -> Iterator[str]:
@@ -136,48 +153,12 @@ def _filled(stream: Iterable[str], source: str | Sequence[str]) -> Iterator[str]
 
 
 def _file_documents(path: Path, text_field: str) -> Iterator[str]:
-    if _ending(path) == ".parquet":
-        yield from _parquet_documents(path, text_field)
+    if ending(path) in ROWS:
+        for number, row in stream_rows(path, text_field):
+            yield _text_value(row[text_field], f"{path}, row {number}", text_field)
         return
-    with _readable(path), _open_bytes(path) as stream, TextIOWrapper(stream, encoding="utf-8-sig") as lines:
-        yield from _jsonl_documents(lines, path, text_field) if _has_fields(path) else _text_documents(lines)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what can go wrong with a file's bytes into one sentence."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        place = f"the text is not UTF-8 at byte {_bad_byte(path)}"
-        raise InputError(f"{path}: {place}; convert the file to UTF-8, for instance with iconv") from error
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read to its end ({error}); make it readable or replace it") from error
-
-
-def _open_bytes(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked. pyarrow unpacks because it also notices when a packed file is cut short."""
-    compression = COMPRESSIONS.get(path.suffix.lower())
-    if compression is None:
-        return path.open("rb")
-    import pyarrow
-
-    stream: IO[bytes] = pyarrow.input_stream(str(path), compression=compression)
-    return stream
-
-
-def _bad_byte(path: Path) -> int:
-    """Offset, from 0, of the first unpacked byte that is not UTF-8: a second reading, for the error only."""
-    decoder, offset = codecs.getincrementaldecoder("utf8")(), 0
-    with _open_bytes(path) as stream:
-        for chunk in chain(iter(lambda: stream.read(2**20), b""), [b""]):
-            waiting = len(decoder.getstate()[0])
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                return offset - waiting + error.start
-            offset += len(chunk)
-    return offset
+    with open_text(path) as text:
+        yield from _text_documents(text)
 
 
 def _text_documents(text: TextIOWrapper) -> Iterator[str]:
@@ -202,56 +183,10 @@ def _lines(text: TextIO) -> Iterator[str]:
     return iter(lambda: text.readline(LINE), "")
 
 
-def _jsonl_documents(lines: Iterable[str], path: Path, text_field: str) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield _jsonl_text(line, f"{path}, line {number}", text_field)
-
-
-def _jsonl_text(line: str, place: str, text_field: str) -> str:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: not valid JSON ({error}); fix or remove that line") from error
-    if not isinstance(row, dict):
-        raise InputError(f'{place}: not an object; each line must be like {{"{text_field}": "..."}}')
-    if text_field not in row:
-        raise InputError(
-            f'{place}: field "{text_field}" is missing; fix that line or name another text field'
-            f" ({nearest(text_field, row)})"
-        )
-    return _text_value(row[text_field], place, text_field)
-
-
-def _parquet_documents(path: Path, text_field: str) -> Iterator[str]:
-    import pyarrow
-    from pyarrow import parquet
-
-    row = 0
-    try:
-        # left to itself, pyarrow fetches the whole file ahead and keeps it
-        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
-            if text_field not in (names := file.schema_arrow.names):
-                hint = nearest(text_field, names)
-                raise InputError(f'{path}: column "{text_field}" is missing; name another text field ({hint})')
-            for batch in file.iter_batches(BATCH, columns=[text_field]):
-                for value in batch.column(text_field):
-                    row += 1
-                    yield _text_value(value.as_py(), f"{path}, row {row}", text_field)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}, row {row}: the text is not UTF-8 at byte {error.start}; fix that row") from error
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error}); replace it") from error
-
-
 def _text_value(value: Any, place: str, text_field: str) -> str:
     """A field's text; null is an empty text, as in data sets that keep a row for what they could not fetch."""
     if value is None:
         return ""
     if not isinstance(value, str):
         raise InputError(f'{place}: "{text_field}" must be text, not {type(value).__name__}; fix that value')
-    try:
-        value.encode("utf8")  # JSON can spell half a surrogate pair
-    except UnicodeEncodeError as error:
-        raise InputError(f'{place}: "{text_field}" is not UTF-8 at character {error.start}; fix that text') from error
     return value

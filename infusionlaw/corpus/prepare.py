@@ -6,6 +6,7 @@ gives the same id, so finished runs keep their worth.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -17,7 +18,7 @@ from infusionlaw.corpus.contamination import FactFinder
 from infusionlaw.corpus.corpus import SPLITS, Corpus, open_corpus
 from infusionlaw.corpus.facts import Fact, Templates, fill, split
 from infusionlaw.corpus.fingerprint import content_id, content_key, fact_sources, fingerprint
-from infusionlaw.corpus.general import documents, is_validation
+from infusionlaw.corpus.general import documents, is_validation, unread_files
 from infusionlaw.corpus.options import option_sets
 from infusionlaw.corpus.overlap import repeated_tokens
 from infusionlaw.corpus.readers import load_knowledge
@@ -72,6 +73,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         "facts_left_out": dict(knowledge.left_out),
         **{f"{name}_facts": len(part) for name, part in parts.items()},
         **text_counts,
+        "files_unread": Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base)),
     }
     write_json(
         folder / "corpus.json",

@@ -1,28 +1,33 @@
-"""From files to knowledge: facts in CSV, TSV, JSONL or Parquet, templates in TOML or JSONL.
+"""From files to knowledge: facts in any file of rows, templates in TOML or JSON Lines.
 
-Facts have the columns subject, relation, object and, if wanted, subject_type; JSONL rows may follow LAMA instead
-(sub_label, predicate_id, obj_label; without predicate_id the relation is the file's stem). Templates are TOML tables,
-one a relation, with `statements` and `questions`, or JSONL rows with `[X]` and `[Y]` as in LAMA (`relation`,
-`template`) and ParaRel (`pattern`, the relation being the file's stem); there a text with "?" before `[Y]` is a
-question. Whatever cannot be used is refused in one sentence with file and line.
+Facts have the columns subject, relation, object and, if wanted, subject_type, or other usual names (`NAMES`); where
+LAMA's rows have no predicate_id, the relation is the file's stem. Templates are TOML tables, one a relation, with
+`statements` and `questions`, or JSON rows with `[X]` and `[Y]` as in LAMA (`relation`, `template`) and ParaRel
+(`pattern`, the relation being the file's stem); there a text with "?" before `[Y]` is a question. Whatever cannot be
+used is refused in one sentence with file and row.
 """
 
-import csv
-import json
 import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from infusionlaw.corpus import atlas
 from infusionlaw.corpus.facts import INCOMPLETE, Fact, Knowledge, Templates, check_template, clean, complete
 from infusionlaw.errors import InputError, nearest
+from infusionlaw.runs.packed import ending, open_text
+from infusionlaw.runs.tabular import JSON, bare, read_rows, stream_rows
 
-COLUMNS = ("subject", "relation", "object")
-LAMA_COLUMNS = {"subject": "sub_label", "relation": "predicate_id", "object": "obj_label"}
+PARTS = ("subject", "relation", "object")
+# Other names of the parts, as in LAMA, PopQA, ConceptNet and tables of triples; a label goes before an identifier.
+NAMES = {
+    "subject": ("sub_label", "subject_label", "subj_label", "sub", "subj", "head", "head_entity", "entity", "s"),
+    "relation": ("predicate_id", "relation_label", "predicate", "pred", "property", "prop", "rel", "p"),
+    "object": ("obj_label", "object_label", "obj", "tail", "tail_entity", "answer", "o"),
+    "subject_type": (),
+}
 KINDS = ("statements", "questions")
 
 
@@ -44,7 +49,7 @@ def load_knowledge(
 
     `facts`: one or several files, or "atlas" for the built-in ones, which bring their templates; template files are
     merged. `relations`: those to use (None or empty: all in the facts). Of the atlas only subjects with all the chosen
-    relations of their type are kept. Raises InputError with file and line.
+    relations of their type are kept. Raises InputError with file and row.
     """
     sources = [facts] if isinstance(facts, str | Path) else list(facts)
     if not sources:
@@ -91,118 +96,60 @@ def _near(relation: str, known: set[str]) -> str:
 
 
 def read_facts(path: str | Path) -> Iterator[tuple[str, Fact]]:
-    """The facts of one file, each with the place (file and line, or row) it was read at.
+    """The facts of one file, each with the place (file and row) it was read at.
 
     Raises InputError for a missing column, an empty cell, or a file that cannot be read.
     """
     path = Path(path)
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
-    if path.suffix not in readers:
-        raise InputError(f'{path}: facts are read from {", ".join(readers)}, or named "atlas"; rename or convert it')
-    empty = True
-    for place, row in readers[path.suffix](path):
-        empty = False
-        yield place, _fact(row, path, place)
-    if empty:
-        raise InputError(f"{path}: there are no facts in it; give one a row")
+    header, rows = read_rows(path)
+    default = {"subject_type": "", **({"relation": path.stem} if "sub_label" in header else {})}
+    columns = _columns(header, default, path)
+    for number, row in rows.items():
+        place = f"{path}, row {number}"
+        yield place, Fact(**{name: _cell(row, own, default.get(name), place) for name, own in columns.items()})
 
 
-def _fact(row: Mapping[str, Any], path: Path, place: str) -> Fact:
-    names = dict(LAMA_COLUMNS) if "sub_label" in row else {name: name for name in COLUMNS}
-    if "sub_label" in row and "predicate_id" not in row:
-        row = {**row, "predicate_id": path.stem}
-    subject, relation, answer = (_cell(row, name, place) for name in names.values())
-    return Fact(subject, relation, answer, _text(row.get("subject_type")) or "")
+def _columns(header: Sequence[str], default: Mapping[str, str], path: Path) -> dict[str, list[str]]:
+    """The file's columns that may hold each part of a fact, the likeliest first; none for a part with a default."""
+    found = {}
+    for name, names in NAMES.items():
+        known = [bare(other) for other in (name, *names)]
+        mine = [column for column in header if bare(column) in known]
+        found[name] = sorted(mine, key=lambda column: known.index(bare(column)))
+    missing = [name for name in PARTS if not found[name] and name not in default]
+    if missing:
+        has = ", ".join(header[:8])
+        raise InputError(
+            f"{path}: no column is known as the {' or the '.join(missing)}; a fact needs {', '.join(PARTS)}, and this "
+            f"file has {has}; rename its columns (the first row must hold their names)"
+        )
+    return found
 
 
-def _cell(row: Mapping[str, Any], name: str, place: str) -> str:
-    if name not in row:
-        raise InputError(f'{place}: "{name}" is missing; a fact needs {", ".join(COLUMNS)}')
-    text = _text(row[name])
-    if text is None:
-        raise InputError(f'{place}: "{name}" is {row[name]!r}, which is neither text nor a number; fix that cell')
-    if not text:
-        raise InputError(f'{place}: "{name}" is empty; fill it in or take the row out')
-    return text
-
-
-def _text(value: Any) -> str | None:
-    """A cell as one line of text, None when it is neither text nor a number (NaN counts as empty)."""
-    if value is None or value != value:
-        return ""
-    return " ".join(str(value).split()) if isinstance(value, str | int | float) else None
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    reader = csv.reader(
-        StringIO(_read(path), newline=""), delimiter="\t" if path.suffix == ".tsv" else ",", strict=True
-    )
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        for name in COLUMNS:
-            if name not in header:
-                raise InputError(f'{path}, line 1: column "{name}" is missing; facts need {", ".join(COLUMNS)}')
-        for cells in reader:
-            if not cells:
-                continue
-            place = f"{path}, line {reader.line_num}"
-            if len(cells) != len(header):
-                raise InputError(f"{place}: {len(cells)} cells where the header has {len(header)}; fix that row")
-            yield place, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: broken CSV ({error}); fix the quotes of that row") from error
-
-
-def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(_read(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}: broken JSON ({error}); fix or take out that line") from error
-        if not isinstance(row, dict):
-            raise InputError(f'{path}, line {number}: not a JSON object; write one {{"name": value}} object a line')
-        yield f"{path}, line {number}", row
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pyarrow.parquet as parquet
-
-    _refuse_absent(path)
-    try:
-        table = parquet.read_table(path)
-    except Exception as error:  # pyarrow raises many kinds, some of them its own
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable Parquet file ({reason}); write it again") from error
-    for name in COLUMNS:
-        if name not in table.column_names and "sub_label" not in table.column_names:
-            raise InputError(f'{path}: column "{name}" is missing; facts need {", ".join(COLUMNS)}')
-    number = 0
-    for batch in table.to_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path}, row {number}", row
-
-
-def _refuse_absent(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: {'a folder; name the files in it' if path.is_dir() else 'no such file'}")
+def _cell(row: Mapping[str, Any], columns: Sequence[str], default: str | None, place: str) -> str:
+    """One part of a fact as one line of text, from the first of the columns that is filled in."""
+    column = next((name for name in columns if row[name] is not None and row[name] == row[name]), None)
+    if column is None:
+        if default is None:
+            raise InputError(f'{place}: "{columns[0]}" is empty; fill it in or take the row out')
+        return default
+    value = row[column]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InputError(f'{place}: "{column}" is {value!r}, which is neither text nor a number; fix that cell')
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a year that was kept as 1999.0
+    if len(lines := str(value).splitlines()) > 1:
+        raise InputError(f'{place}: "{column}" has {len(lines)} lines, the first "{lines[0]}"; write it on one line')
+    return " ".join(str(value).split())
 
 
 def _read(path: Path) -> str:
-    """The text of a UTF-8 file; InputError with the line where it is not UTF-8."""
-    _refuse_absent(path)
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8") from error
+    with open_text(path) as text:
+        return text.read()
 
 
 def read_templates(paths: Sequence[str | Path]) -> dict[str, Templates]:
-    """All templates of the files by relation, merged. Raises InputError with file and line.
+    """All templates of the files by relation, merged. Raises InputError with file and row.
 
     Every relation needs at least one statement and one question template, and no text may be both.
     """
@@ -214,9 +161,9 @@ def _templates(paths: Sequence[str | Path]) -> list[_Found]:
     """Every template of every file, each checked by itself."""
     found: list[_Found] = []
     for path in map(Path, paths):
-        if path.suffix not in (".toml", ".jsonl"):
-            raise InputError(f"{path}: templates are read from .toml and .jsonl; rename or convert it")
-        found += _toml_templates(path) if path.suffix == ".toml" else _jsonl_templates(path)
+        if ending(path) not in (".toml", *JSON):
+            raise InputError(f"{path}: templates are read from .toml, {', '.join(JSON)}; rename or convert it")
+        found += _toml_templates(path) if ending(path) == ".toml" else _json_templates(path)
     for template in found:
         check_template(template.text, template.place, question=template.kind == "questions")
     return found
@@ -266,8 +213,9 @@ def _line(source: str, spellings: tuple[str, ...], start: int) -> tuple[str, int
     return (f", line {source.count(chr(10), 0, at) + 1}", at) if at >= 0 else ("", start)
 
 
-def _jsonl_templates(path: Path) -> Iterator[_Found]:
-    for place, row in _jsonl_rows(path):
+def _json_templates(path: Path) -> Iterator[_Found]:
+    for number, row in stream_rows(path):
+        place = f"{path}, row {number}"
         text, relation = row.get("template", row.get("pattern")), row.get("relation", path.stem)
         if not isinstance(text, str) or not isinstance(relation, str):
             raise InputError(f'{place}: a template row needs a text "template" (or "pattern") with [X] and [Y]')

@@ -12,14 +12,21 @@ MUCH = 0.05  # of the validation text repeated in the training text, from which 
 def remarks(folder: Path) -> list[str]:
     """What somebody should know of the corpus of a study's folder before training on it, a sentence each."""
     counts = _counts(folder)
+    said = []
+    if unread := counts.get("files_unread"):
+        kinds = ", ".join(f"{number:,} of {kind or 'no ending'}" for kind, number in unread.items())
+        said.append(
+            f"{sum(unread.values()):,} files in the folders of text were not read, for their endings ({kinds}); rename "
+            "or convert those that are text"
+        )
     tokens, repeated = counts.get("validation_tokens"), counts.get("validation_tokens_in_training_text")
-    if not tokens or not repeated or repeated < MUCH * tokens:
-        return []
-    return [
-        f"{100 * repeated / tokens:.0f} % of the validation text stands word for word in the training text (in runs of "
-        "32 tokens or more), so validation loss is in part that of text which was trained on; remove near duplicates "
-        "from the text if it is to tell of new text alone"
-    ]
+    if tokens and repeated and repeated >= MUCH * tokens:
+        said.append(
+            f"{100 * repeated / tokens:.0f} % of the validation text stands word for word in the training text (in "
+            "runs of 32 tokens or more), so validation loss is in part that of text which was trained on; remove near "
+            "duplicates from the text if it is to tell of new text alone"
+        )
+    return said
 
 
 def corpus_part(folder: Path) -> list[Block]:

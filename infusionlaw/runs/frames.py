@@ -18,8 +18,8 @@ class Frame(Protocol):
     def itertuples(self, index: bool = True, name: str | None = None) -> Iterable[tuple[Any, ...]]: ...
 
 
-def frame_rows(frame: Frame) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the names of a frame's columns and one dict a row, as `tabular.read_rows` does of a file.
+def frame_rows(frame: Frame) -> tuple[list[str], dict[int, dict[str, Any]]]:
+    """Return the names of a frame's columns and its rows from 0, as `tabular.read_rows` does of a file.
 
     NaN, NaT and pandas.NA are None, text is stripped. Raises InputError where two columns have one name.
     """
@@ -28,7 +28,7 @@ def frame_rows(frame: Frame) -> tuple[list[str], list[dict[str, Any]]]:
     if twice:
         raise InputError(f'the data frame: two columns are named "{twice}"; rename or remove one')
     rows = frame.itertuples(index=False, name=None)
-    return header, [dict(zip(header, map(_cell, row), strict=True)) for row in rows]
+    return header, {n: dict(zip(header, map(_cell, row), strict=True)) for n, row in enumerate(rows)}
 
 
 def _cell(value: Any) -> Any:

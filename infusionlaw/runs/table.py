@@ -167,23 +167,23 @@ def names_of(column: str) -> tuple[str, ...]:
 
 
 def read_table(source: str | Path | Frame) -> list[RunRecord]:
-    """Read and check a table of runs: a file, text or Parquet, or a pandas data frame.
+    """Read and check a table of runs: a file of text, JSON Lines or Parquet, or a pandas data frame.
 
     The columns and checks are in docs/reference/table.md. Required columns: size, tokens, recall, and share or
     exposures; unknown columns are ignored. Missing scores of a row are None. With facts and tokens_per_fact, a missing
     dose unit is filled from the other.
-    Raises InputError with file and the first bad row, and how many more there are. Rows of a file are counted as in a
-    spreadsheet, from 2 below the names of the columns; those of a data frame from 0, as by `iloc`.
+    Raises InputError with file and the first bad row, and how many more there are. Rows of a text table are counted as
+    in a spreadsheet, from 2 below the names of the columns; those of a data frame from 0, as by `iloc`.
     """
     place: str | Path
     if isinstance(source, str | Path):
-        place, start, (header, rows) = source, 2, read_rows(source)
+        place, (header, rows) = source, read_rows(source)
     else:
-        place, start, (header, rows) = "the data frame", 0, frame_rows(source)
-    columns = _columns_of(_unambiguous(header, rows), place)
+        place, (header, rows) = "the data frame", frame_rows(source)
+    columns = _columns_of(_unambiguous(header, rows.values()), place)
     records: list[tuple[int, RunRecord]] = []
     bad: list[tuple[int, InputError]] = []
-    for number, row in enumerate(rows, start=start):
+    for number, row in rows.items():
         if all(cell is None for cell in row.values()):
             continue
         try:
@@ -225,7 +225,7 @@ def _known() -> dict[str, str]:
     return {bare(name): column for column in columns() for name in names_of(column)}
 
 
-def _unambiguous(header: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
+def _unambiguous(header: Sequence[str], rows: Iterable[dict[str, Any]]) -> list[str]:
     """The names of the columns without the loose ones, where another column holds a dose."""
     loose, known = {bare(name) for name in LOOSE}, _known()
     doses = [name for name in header if known.get(bare(name)) in ("share", "exposures") and bare(name) not in loose]

@@ -13,6 +13,7 @@ from infusionlaw.corpus.corpus import open_corpus, probed_questions
 from infusionlaw.corpus.facts import fill
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
+from infusionlaw.report.corpus import remarks
 from infusionlaw.settings import read_study_file
 
 
@@ -99,6 +100,19 @@ def test_documents_that_state_a_domain_fact_are_left_out_and_counted(material, c
     assert 10 <= own.counts["documents_that_state_a_domain_fact"] <= 20
     assert not any(document.startswith(telling) for document in text)
     assert any(document.startswith(innocent) for document in text)
+
+
+def test_files_of_other_kinds_in_a_folder_of_text_are_counted_and_said(material, tmp_path) -> None:
+    moved = copy_of(material, tmp_path)
+    (moved / "texts").mkdir()
+    (moved / "text.jsonl").rename(moved / "texts" / "a.ndjson")
+    for name in ("b.pdf", "c.PDF", ".hidden.pdf"):
+        (moved / "texts" / name).write_bytes(b"%PDF")
+    study = (moved / "study.toml").read_text()
+    (moved / "study.toml").write_text(study.replace('"text.jsonl"', '"texts"'))
+    own = prepare(read_study_file(moved / "study.toml"), tmp_path / "study" / "corpus")
+    assert own.counts["files_unread"] == {".pdf": 2}
+    assert any("2 files" in remark and "2 of .pdf" in remark for remark in remarks(tmp_path / "study"))
 
 
 def test_validation_text_is_not_trained_on_and_the_bytes_are_counted(corpus) -> None:

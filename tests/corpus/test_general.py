@@ -1,7 +1,9 @@
 """General text: files of every kind in, the same documents out, and one sentence when something is wrong."""
 
+import bz2
 import gzip
 import json
+import lzma
 import tracemalloc
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from infusionlaw.corpus import general
-from infusionlaw.corpus.general import documents, is_validation, source_hash
+from infusionlaw.corpus.general import documents, is_validation, source_hash, unread_files
 from infusionlaw.errors import InputError
 
 
@@ -173,23 +175,43 @@ def test_a_path_that_matches_nothing_is_refused_at_the_call(corpus: Path, source
         documents(source, base=corpus)
 
 
-def test_an_unknown_ending_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    for name in ("a.json", "b.parquet.gz"):
+def test_an_unknown_ending_is_refused_with_what_is_read(tmp_path: Path) -> None:
+    for name in ("a.pdf", "b.parquet.gz"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(InputError, match=r'a\.json: .* did you mean "\.jsonl"'):
-        documents("a.json", base=tmp_path)
+    with pytest.raises(InputError, match=r"a\.pdf: .* text is read from \.txt, \.md, \.jsonl"):
+        documents("a.pdf", base=tmp_path)
     with pytest.raises(InputError, match=r"\.parquet\.gz"):
         source_hash("*.gz", base=tmp_path)
+
+
+def test_a_folder_is_read_whatever_its_files_are_called_and_says_what_it_left(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a.jsonl").write_text(jsonl("linked"))
+    (tmp_path / "data" / "b.ndjson").write_text(jsonl("b"))
+    (tmp_path / "data" / "c.json.gz").write_bytes(gzip.compress(jsonl("c").encode()))
+    (tmp_path / "data" / "d.json").write_text('[{"text": "d"}]')
+    (tmp_path / "data" / "e.jsonl.zstd").write_bytes(bytes(pyarrow.Codec("zstd").compress(jsonl("e").encode())))
+    (tmp_path / "data" / "f.txt.xz").write_bytes(lzma.compress(b"f"))
+    (tmp_path / "data" / "g.md.bz2").write_bytes(bz2.compress(b"g"))
+    (tmp_path / "data" / "h.pdf").write_bytes(b"%PDF")
+    (tmp_path / "data" / "i.parquet.gz").write_bytes(b"")
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "store")
+    (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "z.jsonl").symlink_to(tmp_path / "store" / "a.jsonl")
+    assert sorted(read("data", tmp_path)) == ["b", "c", "d", "e", "f", "g", "linked"]
+    assert read("data/**/*.jsonl", tmp_path) == ["linked"]
+    assert [path.name for path in unread_files("data", base=tmp_path)] == ["h.pdf", "i.parquet.gz"]
 
 
 @pytest.mark.parametrize(
     ("second", "complaint"),
     [
-        ("{broken", "line 2: not valid JSON"),
-        ('["text"]', "line 2: not an object"),
-        ('{"txt": "x"}', 'line 2: field "text" is missing.*did you mean "txt"'),
-        ('{"text": 3}', 'line 2: "text" must be text, not int'),
-        ('{"text": "ab\\ud800"}', 'line 2: "text" is not UTF-8 at character 2'),
+        ("{broken", "row 2: broken JSON"),
+        ('["text"]', "row 2: not a JSON object"),
+        ('{"txt": "x"}', 'row 2: "text" is missing.*did you mean "txt"'),
+        ('{"text": 3}', 'row 2: "text" must be text, not int'),
+        ('{"text": "ab\\ud800"}', 'row 2: "text" is not UTF-8 at character 2'),
     ],
 )
 def test_a_bad_jsonl_line_is_named(tmp_path: Path, second: str, complaint: str) -> None:
@@ -202,7 +224,7 @@ def test_a_bad_jsonl_line_is_named(tmp_path: Path, second: str, complaint: str) 
 
 def test_a_parquet_without_the_column_is_refused_with_the_nearest(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"txt": ["x"], "n": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r'a\.parquet: column "text" is missing.*did you mean "txt"'):
+    with pytest.raises(InputError, match=r'a\.parquet: "text" is missing.*did you mean "txt"'):
         read("a.parquet", tmp_path)
     with pytest.raises(InputError, match=r'a\.parquet, row 1: "n" must be text, not int'):
         read("a.parquet", tmp_path, text_field="n")
@@ -225,9 +247,9 @@ def test_text_that_is_not_utf8_is_refused_with_its_byte(tmp_path: Path, start: s
     good = (start + "é line\n" * 700_000).encode()
     (tmp_path / "a.txt").write_bytes(good + tail)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(jsonl("fine").encode() + b'{"text": "' + tail))
-    with pytest.raises(InputError, match=rf"a\.txt: .* not UTF-8 at byte {len(good)};"):
+    with pytest.raises(InputError, match=rf"a\.txt: .* not UTF-8 at byte {len(good)}, in line 700001;"):
         read("a.txt", tmp_path)
-    with pytest.raises(InputError, match=rf"b\.jsonl\.gz: .* not UTF-8 at byte {len(jsonl('fine')) + 10};"):
+    with pytest.raises(InputError, match=rf"b\.jsonl\.gz: .* not UTF-8 at byte {len(jsonl('fine')) + 10}, in line 2;"):
         read("b.jsonl.gz", tmp_path)
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from infusionlaw.corpus.facts import AMBIGUOUS, DUPLICATE, SHOWN, Fact, Templates
-from infusionlaw.corpus.readers import load_knowledge, read_facts, read_templates
+from infusionlaw.corpus.readers import NAMES, PARTS, load_knowledge, read_facts, read_templates
 from infusionlaw.errors import InputError
 
 FACTS = [Fact("Lyon", "in", "France", "city"), Fact('Say "Oslo", twice', "in", "Norway", "city")]
@@ -66,11 +66,11 @@ def test_every_format_gives_the_same_facts(tmp_path):
         assert [fact for _, fact in read_facts(path)] == FACTS, path
 
 
-def test_places_are_lines_and_parquet_rows(tmp_path):
-    path = write(tmp_path / "a.csv", 'subject,relation,object\n"two\nlines",in,x\nb,in,y\n')
+def test_places_are_rows_as_a_spreadsheet_counts_them(tmp_path):
+    path = write(tmp_path / "a.csv", 'subject,relation,object,note\na,in,x,"two\nlines"\n\nb,in,y,\n')
     assert [(place.split(", ")[1], fact.subject) for place, fact in read_facts(path)] == [
-        ("line 3", "two lines"),
-        ("line 4", "b"),
+        ("row 2", "a"),
+        ("row 4", "b"),
     ]
 
 
@@ -81,32 +81,57 @@ def test_lama_rows_are_facts(tmp_path):
     assert [(fact.subject, fact.object) for _, fact in read_facts(path)] == [("Lyon", "France")] * 2
 
 
-def test_numbers_are_read_as_text(tmp_path):
+@pytest.mark.parametrize(("value", "text"), [(69, "69"), (1999.0, "1999"), (0.5, "0.5")])
+def test_numbers_are_read_as_text(tmp_path, value, text):
     path = tmp_path / "a.parquet"
-    parquet.write_table(pa.table({"subject": ["Lyon"], "relation": ["code"], "object": [69]}), path)
-    assert next(read_facts(path))[1].object == "69"
+    parquet.write_table(pa.table({"subject": ["Lyon"], "relation": ["code"], "object": [value]}), path)
+    assert next(read_facts(path))[1].object == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("popqa.tsv", 'id\tsubj\tprop\tobj\tsubj_id\tpossible_answers\n1\tLyon\tin\tFrance\t7\t["France", "FR"]\n'),
+        ("conceptnet.jsonl", '{"sub": "Lyon", "pred": "in", "obj": "france", "obj_label": "France"}\n'),
+        ("semicolon.csv", "Subject;Relation;Object\nLyon;in;France\n"),
+        ("triples.csv", "head,relation,tail\nLyon,in,France\n"),
+        ("list.json", '[{"subject": "Lyon", "relation": "in", "object": "France"}]'),
+        ("wikidata.csv", "subject,subject_label,predicate,object,object_label\nLyon,,in,France,\n"),
+    ],
+)
+def test_the_usual_names_of_columns_are_known(tmp_path, name, text):
+    assert [fact for _, fact in read_facts(write(tmp_path / name, text))] == [Fact("Lyon", "in", "France")]
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "subject,relation\nLyon,in\n", 'line 1: column "object" is missing'),
-        ("a.csv", "subject,relation,object\nLyon,in,France\nOslo,in\n", "line 3: 2 cells where the header has 3"),
-        ("a.csv", "subject,relation,object\nLyon,in,France, Europe\n", "line 2: 4 cells"),
-        ("a.csv", "subject,relation,object\nLyon,in, \n", 'line 2: "object" is empty'),
-        ("a.csv", 'subject,relation,object\n"Lyon,in,France\n', "broken CSV"),
-        ("a.csv", b"subject,relation,object\nLyon,in,France\nMalm\xf6,in,Sweden\n", "line 3: not UTF-8"),
-        ("a.csv", "subject,relation,object\n", "there are no facts"),
-        ("a.csv", "", "line 1: column"),
-        ("a.jsonl", '{"subject": "a", "relation": "in", "object": "b"}\n{"subject": \n', "line 2: broken JSON"),
-        ("a.jsonl", "[" * 100_000 + "\n", "line 1: broken JSON"),
-        ("a.jsonl", '["a", "in", "b"]\n', "line 1: not a JSON object"),
-        ("a.jsonl", '\n{"subject": "a", "object": "b"}\n', 'line 2: "relation" is missing'),
+        ("a.csv", "subject,relation\nLyon,in\n", "no column is known as the object"),
+        ("a.csv", "term,in,is\nLyon,in,France\n", "subject or the relation or the object; a fact needs"),
+        ("a.csv", "subject,relation,object\nLyon,in,France\nOslo,in\n", "row 3: the header has 3 cells and this row 2"),
+        ("a.csv", "subject,relation,object\nLyon,in,France, Europe\n", "row 2: the header has 3 cells and this row 4"),
+        ("a.csv", "subject,relation,object\nLyon,in, \n", 'row 2: "object" is empty'),
+        ("a.csv", 'subject,relation,object\n"Lyon,in,France\n', "row 2: cannot be split"),
+        (
+            "a.csv",
+            'subject,relation,object\n"Lyon\nOslo",in,France\n',
+            'row 2: "subject" has 2 lines, the first "Lyon"',
+        ),
+        ("a.csv", "subject,relation,object,object\na,b,c,d\n", 'two columns are named "object"'),
+        ("a.csv", b"subject,relation,object\nLyon,in,France\nMalm\xf6,in,Sweden\n", "not UTF-8 at byte 43, in line 3"),
+        ("a.csv", "subject,relation,object\n", "there are no rows"),
+        ("a.csv", "", "the file is empty"),
+        ("a.jsonl", '{"subject": "a", "relation": "in", "object": "b"}\n{"subject": \n', "row 2: broken JSON"),
+        ("a.jsonl", "[" * 100_000 + "\n", "row 1: broken JSON"),
+        ("a.jsonl", '["a", "in", "b"]\n', "row 1: not a JSON object"),
+        ("a.jsonl", '{"subject": "a", "relation": "in", "object": true}\n', "neither text nor a number"),
+        ("a.jsonl", '{"subject": "a", "relation": "in", "object": "x\\ud83d"}\n', 'row 1: "object" is not UTF-8'),
+        ("a.jsonl", '\n{"subject": "a", "object": "b"}\n', "no column is known as the relation"),
         ("a.jsonl", '{"subject": "a", "relation": "in", "object": ["b"]}\n', "neither text nor a number"),
-        ("a.jsonl", '{"subject": null, "relation": "in", "object": "b"}\n', 'line 1: "subject" is empty'),
-        ("a.jsonl", '{"sub_label": "a", "predicate_id": "P1"}\n', 'line 1: "obj_label" is missing'),
+        ("a.jsonl", '{"subject": null, "relation": "in", "object": "b"}\n', 'row 1: "subject" is empty'),
+        ("a.jsonl", '{"sub_label": "a", "predicate_id": "P1"}\n', "no column is known as the object"),
         ("a.parquet", b"PAR1 nothing", "not a readable Parquet file"),
-        ("a.xlsx", "", "facts are read from .csv"),
+        ("a.xlsx", "", "save it as .csv"),
     ],
 )
 def test_broken_facts_are_refused_with_their_place(tmp_path, name, text, message):
@@ -119,7 +144,7 @@ def test_broken_facts_are_refused_with_their_place(tmp_path, name, text, message
 def test_parquet_faults_name_column_and_row(tmp_path):
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"subject": ["a"], "relation": ["r"]}), path)
-    assert 'column "object" is missing' in facts_refusal(path)
+    assert "no column is known as the object" in facts_refusal(path)
     parquet.write_table(pa.table({"subject": ["a", None], "relation": ["r", "r"], "object": ["x", "y"]}), path)
     assert 'row 2: "subject" is empty' in facts_refusal(path)
 
@@ -182,13 +207,13 @@ def test_template_files_merge(tmp_path, templates):
         ("t.toml", "in = 3\n", "[in]: a relation is a table"),
         ("t.toml", '[in]\nstatements = "one"\n', '"statements" must be a list'),
         ("t.toml", "[in\n", "broken TOML"),
-        ("t.toml", b"[in]\n# \xff\n", "line 2: not UTF-8"),
-        ("t.jsonl", '{"template": "[X] in [Y]."}\n{"pattern": "[X] in [Z] [Y]."}', 'line 2: unknown placeholder "[Z]"'),
-        ("t.jsonl", '{"template": "[X] is."}', 'line 1: "[X] is." has 0 times "[Y]"'),
-        ("t.jsonl", '{"text": "[X] is [Y]."}', 'line 1: a template row needs a text "template"'),
+        ("t.toml", b"[in]\n# \xff\n", "not UTF-8 at byte 7, in line 2"),
+        ("t.jsonl", '{"template": "[X] in [Y]."}\n{"pattern": "[X] in [Z] [Y]."}', 'row 2: unknown placeholder "[Z]"'),
+        ("t.jsonl", '{"template": "[X] is."}', 'row 1: "[X] is." has 0 times "[Y]"'),
+        ("t.jsonl", '{"text": "[X] is [Y]."}', 'row 1: a template row needs a text "template"'),
         ("t.jsonl", '{"template": "Where? [Y] has [X]."}', "must name {subject} first"),
-        ("t.jsonl", '{"template": "[X] in [Y]."}', 'line 1: the relation "t" has no question template'),
-        ("t.yaml", "", "templates are read from .toml and .jsonl"),
+        ("t.jsonl", '{"template": "[X] in [Y]."}', 'row 1: the relation "t" has no question template'),
+        ("t.yaml", "", "templates are read from .toml, .jsonl"),
     ],
 )
 def test_broken_templates_are_refused_with_their_place(tmp_path, name, text, message):
@@ -215,7 +240,7 @@ def test_knowledge_is_cleaned_and_counted(tmp_path, templates):
 def test_a_fact_without_templates_is_refused_with_the_nearest(tmp_path, templates):
     path = write(tmp_path / "a.csv", "subject,relation,object\nLyon,in,France\nOslo,inn,Norway\n")
     message = refusal(load_knowledge, [path], [templates])
-    assert f'{path}, line 3: the relation "inn" has no templates; did you mean "in"?' in message
+    assert f'{path}, row 3: the relation "inn" has no templates; did you mean "in"?' in message
     assert "give a template file" in refusal(load_knowledge, [path])
 
 
@@ -248,3 +273,9 @@ def test_own_facts_may_join_the_atlas(tmp_path, templates):
 
 def test_no_facts_at_all_are_refused(templates):
     assert "no facts are named" in refusal(load_knowledge, [], [templates], ["in"])
+
+
+def test_the_page_names_every_column_that_is_known():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "facts.md").read_text()
+    for part in PARTS:
+        assert f"| `{part}` | {', '.join(f'`{name}`' for name in NAMES[part])} |" in page

@@ -31,7 +31,7 @@ def tasks() -> dict[str, list[RunRecord]]:
     _, rows = read_rows(TABLE)
     found: dict[str, list[RunRecord]] = {}
     prefix = "yago_hubble_full_prefix_"
-    mine = [row for row in rows if row["notebook_cell"] == "77" and row["task"].startswith(prefix)]
+    mine = [row for row in rows.values() if row["notebook_cell"] == "77" and row["task"].startswith(prefix)]
     control = {
         (row["task"], row["model_tokens_variant"]): float(row["value"]) for row in mine if row["duplicates"] == "0"
     }

@@ -26,7 +26,7 @@ def test_the_published_curves_give_the_published_critical_shares() -> None:
     _, rows = read_rows(FOLDER / "cmr_table5_coefficients.csv")
     twenty_billion = Conditions(tokens=2e10)
     found = {}
-    for row in rows:
+    for row in rows.values():
         theta = {"alpha": float(row["alpha4"]), "s": float(row["s4"]), "beta": float(row["beta3"])}
         found[row["model"]] = f"{100 * SURFACES['critical share by tokens'].loss(theta, twenty_billion)[0]:.2f}"
     assert found == SHARES

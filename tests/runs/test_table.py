@@ -334,7 +334,7 @@ def test_a_truth_value_is_no_number(tmp_path) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"size": [9e3], "tokens": [9e3], "share": [0.5], "recall": [True]}), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match='row 2: "recall" is True, which is not a number'):
+    with pytest.raises(InputError, match='row 1: "recall" is True, which is not a number'):
         read_table(tmp_path / "t.parquet")
 
 

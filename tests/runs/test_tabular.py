@@ -1,13 +1,18 @@
 """Files as people save them come in as the same rows; what cannot be read is named by file and row."""
 
+import bz2
+import csv
 import gzip
+import json
+import lzma
 
+import pyarrow
 import pytest
 
 from infusionlaw.errors import InputError
 from infusionlaw.runs.tabular import read_rows
 
-HEADER, ROWS = ["size", "note, if any"], [{"size": "1", "note, if any": "a"}, {"size": "2", "note, if any": None}]
+HEADER, ROWS = ["size", "note, if any"], {2: {"size": "1", "note, if any": "a"}, 3: {"size": "2", "note, if any": None}}
 
 
 def refusal(path) -> str:
@@ -25,6 +30,7 @@ def refusal(path) -> str:
         ("t.tsv", "size\tnote, if any\n1\ta\n2\t\n"),
         ("t.txt", "size;note, if any\n1;a\n2;\n"),
         ("t.csv", "size;note, if any\n1;a\n2;\n"),
+        ("t.txt", "size|note, if any\n1|a\n2|\n"),
         ("T.CSV", '\ufeffsize,"note, if any"\r\n1,a\r\n2,\r\n'),
         ("t.csv", 'size,"note, if any"\r1,a\r2,'),
         ("t.csv", ' size , "note,  if\nany", \n 1 , a,x\n2, ,\n\n,,\n'),
@@ -33,19 +39,45 @@ def refusal(path) -> str:
 def test_the_same_rows_however_they_are_written(tmp_path, name, text) -> None:
     (tmp_path / name).write_bytes(text.encode())
     assert read_rows(tmp_path / name) == (HEADER, ROWS)
-    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
-    assert read_rows(str(tmp_path / f"{name}.gz")) == (HEADER, ROWS)
+    packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": pyarrow.Codec("zstd").compress}
+    for ending, compress in packed.items():
+        (tmp_path / f"{name}{ending}").write_bytes(bytes(compress(text.encode())))
+        assert read_rows(str(tmp_path / f"{name}{ending}")) == (HEADER, ROWS)
+
+
+QUOTED = ["Song A", '"Heroes"', '"Foo', 'Qux"', '"Weird" Name', 'say ""x']
+
+
+def test_between_tabs_a_quotation_mark_is_a_character(tmp_path) -> None:
+    (tmp_path / "t.tsv").write_text("name\tn\n" + "".join(f"{name}\t1\n" for name in QUOTED))
+    assert [row["name"] for row in read_rows(tmp_path / "t.tsv")[1].values()] == QUOTED
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_between_tabs_the_quotes_of_a_writer_of_csv_are_taken_off(tmp_path, quoting) -> None:
+    with (tmp_path / "t.tsv").open("w", newline="") as handle:
+        csv.writer(handle, delimiter="\t", quoting=quoting).writerows([["name", "n"], *([name, 1] for name in QUOTED)])
+    assert [row["name"] for row in read_rows(tmp_path / "t.tsv")[1].values()] == QUOTED
+
+
+def test_json_is_read_by_line_or_as_one_list(tmp_path) -> None:
+    rows = [{"size": "1", "note, if any": "a"}, {"size": "2"}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n\n" for row in rows))
+    assert read_rows(tmp_path / "t.jsonl") == (HEADER, {1: ROWS[2], 3: ROWS[3]})
+    for text in (json.dumps(rows), json.dumps(rows, indent=1), "\n" + json.dumps(rows)):
+        (tmp_path / "t.json").write_text(text)
+        assert read_rows(tmp_path / "t.json") == (HEADER, {1: ROWS[2], 2: ROWS[3]})
 
 
 def test_one_column_is_a_table(tmp_path) -> None:
     (tmp_path / "t.csv").write_text("size\n1\n2\n")
-    assert read_rows(tmp_path / "t.csv") == (["size"], [{"size": "1"}, {"size": "2"}])
+    assert read_rows(tmp_path / "t.csv") == (["size"], {2: {"size": "1"}, 3: {"size": "2"}})
 
 
 def test_a_blank_row_keeps_the_numbers_of_the_rows_below(tmp_path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n\n,\n3,4\n")
     _, rows = read_rows(tmp_path / "t.csv")
-    assert [row["a"] for row in rows] == ["1", None, None, "3"]
+    assert {number: row["a"] for number, row in rows.items()} == {2: "1", 5: "3"}
 
 
 def test_parquet_keeps_its_types(tmp_path) -> None:
@@ -53,7 +85,7 @@ def test_parquet_keeps_its_types(tmp_path) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({" n ": [1, None], "x": pa.array(["a", "a"]).dictionary_encode()}), tmp_path / "t.parquet")
-    assert read_rows(tmp_path / "t.parquet") == (["n", "x"], [{"n": 1, "x": "a"}, {"n": None, "x": "a"}])
+    assert read_rows(tmp_path / "t.parquet") == (["n", "x"], {1: {"n": 1, "x": "a"}, 2: {"n": None, "x": "a"}})
 
 
 @pytest.mark.parametrize(
@@ -69,7 +101,20 @@ def test_parquet_keeps_its_types(tmp_path) -> None:
         ("t.csv", b"a,b, a\n1,2,3\n", 'two columns are named "a"'),
         ("t.csv", b"sep=;\na;b\n1;2\n", 'row 1: "sep=;" is no row of names; delete that line'),
         ("t.csv", b"\xef\xbb\xbfsep=,\r\na,b\r\n1,2\r\n", 'row 1: "sep=," is no row of names'),
-        ("t.csv", "a,b\n1,é\n".encode("latin-1"), "not UTF-8 text"),
+        ("t.csv", "a,b\n1,é\n".encode("latin-1"), "the text is not UTF-8 at byte 6, in line 2"),
+        ("t.csv", b"a,b\n", "no rows below the first, which is taken for the names of columns: a, b"),
+        ("t.csv", "a,b\n1,é\n".encode("utf-16"), "the text is UTF-16"),
+        ("t.jsonl", b'{"a": 1}\n{"a": 1, "a": 2}\n', 'row 2: broken JSON (the key "a" stands twice'),
+        ("t.jsonl", b'{"a": "ab\\ud800"}\n', 'row 1: "a" is not UTF-8 at character 2'),
+        ("t.jsonl", b'{"a": 1}\n[1]\n', "row 2: not a JSON object"),
+        ("t.json", b'[{"a": 1}, 2]', "row 2: not a JSON object"),
+        ("t.json", b"[" * 100_000, "broken JSON"),
+        ("t.jsonl", b'{"a": ' + b"1" * 10_000 + b"}", "row 1: broken JSON"),
+        ("t.jsonl", b"\n", "no rows"),
+        ("t.tsv", b'a\tb\n"x\n', "row 2: the header has 2 cells and this row 1"),
+        ("t.csv.xz", b"a,b\n1,2\n", "cannot be read"),
+        ("t.csv.bz2", bz2.compress(b"a,b\n1,2\n" * 1000)[:-9], "cannot be read"),
+        ("t.parquet.gz", b"", "not a kind of file"),
         ("t.csv.gz", b"a,b\n1,2\n", "cannot be read"),
         ("t.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], "cannot be read"),
         ("t.parquet", b"a,b\n1,2\n", "not a readable Parquet file"),
@@ -89,4 +134,4 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
 
 def test_commas_in_cells_are_left_to_who_reads_the_column(tmp_path) -> None:
     (tmp_path / "t.csv").write_text("a;b\n1,300,000;0,5\n")
-    assert read_rows(tmp_path / "t.csv")[1] == [{"a": "1,300,000", "b": "0,5"}]
+    assert read_rows(tmp_path / "t.csv")[1] == {2: {"a": "1,300,000", "b": "0,5"}}

@@ -36,7 +36,7 @@ AGREE = 0.01
 def read_losses(
     path: str | Path, loss: str | None = None, *, where: Mapping[str, str] | None = None, **renames: str
 ) -> tuple[Conditions, Array]:
-    """Read conditions and losses (n,) from a table, text or Parquet.
+    """Read conditions and losses (n,) from a table: text, JSON Lines or Parquet.
 
     loss: the column of the loss (default: by its usual names); where: keep the rows whose text in these columns is
     this; renames: the column of a condition where its name is not a usual one, as in share="r_d".
@@ -46,7 +46,7 @@ def read_losses(
 
     header, rows = read_rows(path)
     columns = _columns(header, {**renames, **({"loss": loss} if loss else {})}, path)
-    kept = [(n, row) for n, row in enumerate(rows, start=2) if _wanted(row, header, where or {}, path)]
+    kept = [(n, row) for n, row in rows.items() if _wanted(row, header, where or {}, path)]
     if not kept:
         raise InputError(f"{path}: no row is left to read; check the table and what `where` asks for")
     values = [_row(row, columns, f"{path}, row {number}") for number, row in kept]

@@ -282,7 +282,7 @@ def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
         ),
         ("N,D,lss\n1e7,1e9,3\n", r"no column is known as the loss.*did you mean \"lss\""),
         ("name,loss\na,3\n", r"no column is known as size, tokens, unique tokens or share"),
-        ("N,D,loss\n", r"no row is left to read"),
+        ("N,D,loss\n", r"no rows below the first"),
     ],
 )
 def test_bad_tables_are_told_with_row_and_mend(tmp_path: Path, text: str, message: str) -> None:
