@@ -124,7 +124,7 @@ def table(
 
 @app.command(epilog="Example: infusionlaw fit runs.csv --tolerance 0.1")
 def fit(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs: .csv, .tsv or .parquet.")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs: .csv, .tsv, .jsonl or .parquet.")],
     out: Annotated[Path, typer.Option(help="Where to write the law.")] = Path("law.json"),
     points: Annotated[Path | None, typer.Option(help="Write the points here too.")] = None,
     tolerance: Annotated[
@@ -149,6 +149,8 @@ def fit(
     if points is not None:
         Points(found).save(points)
     typer.echo("\n\n".join(filter(None, [points_text(found), reasons_text(found), law_text(law)])))
+    if unfinished := sum(row.status == "unfinished" for row in rows):
+        typer.echo(f"{unfinished} of {len(rows)} runs did not finish and are left out")
     typer.echo(f"wrote {out}")
 
 

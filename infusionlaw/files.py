@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a broken one is an InputError with file and line."""
     try:
-        return json.loads(path.read_text(encoding="utf8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a folder; name a file") from error
     except FileNotFoundError as error:

@@ -74,7 +74,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
         asked = [*study.opening, *study.held_out]
         _check_places(path, asked, lab.check(folder, asked))
         study.check_elsewhere(asked)
-        write_text(folder / "study.toml", Path(path).read_text(encoding="utf8"))
+        write_text(folder / "study.toml", Path(path).read_text(encoding="utf-8-sig"))
         write_json(folder / "study.json", {"data": study.data, "file": file.model_dump(mode="json")})
     return study
 

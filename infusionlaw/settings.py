@@ -7,6 +7,7 @@ its own values where it gives any. Tables are merged key by key. All other paths
 is read, not from that of the base.
 """
 
+import json
 import tomllib
 from pathlib import Path
 from types import UnionType
@@ -229,7 +230,7 @@ def study_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any
 
 def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         if extending:
             raise InputError(f"{extending[-1]}: extends {path}, which is not there; fix the path") from error
@@ -281,7 +282,7 @@ TEMPLATE = """\
 # A study: small models of several sizes, trained at several doses of domain facts, then a law and a prediction.
 # Run it with `infusionlaw run THIS_FILE`; look first with `infusionlaw run THIS_FILE --dry-run`.
 # A file that begins with `extends = "base.toml"` has the settings of that file, and its own where it gives any.
-name = "{name}"
+name = {name}
 seed = 0                            # draws which subjects are domain, prior and unseen
 
 [facts]
@@ -342,5 +343,6 @@ def write_template(path: str | Path) -> Path:
     if path.exists():
         raise InputError(f"{path}: exists already; choose another name or remove it first")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(TEMPLATE.format(name=path.stem), encoding="utf8")
+    name = json.dumps(path.stem, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML wants it too
+    path.write_text(TEMPLATE.format(name=name), encoding="utf8")
     return path

@@ -141,3 +141,14 @@ def test_a_mistake_in_what_is_extended_is_one_sentence(study, line, message) -> 
     study.write_text(f"{line}\n{study.read_text()}")
     with pytest.raises(InputError, match=message):
         read_study_file(study)
+
+
+@pytest.mark.parametrize("name", ['my "best" study', "a\\b", "größe", "tab\there"])
+def test_the_template_takes_any_name(tmp_path, name) -> None:
+    assert read_study_file(write_template(tmp_path / f"{name}.toml")).name == name
+
+
+def test_a_byte_order_mark_is_no_part_of_a_study_file(tmp_path) -> None:
+    path = write_template(tmp_path / "mine.toml")
+    path.write_text("\ufeff" + path.read_text())
+    assert read_study_file(path).name == "mine"

@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from glob import glob
-from io import StringIO, TextIOWrapper
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
@@ -36,9 +36,9 @@ def documents(source: str | Sequence[str], *, text_field: str = "text", base: Pa
     """The documents of a source, one at a time; documents of white space only are left out.
 
     source: "python-docs", or a path, folder (searched through and through, links followed, hidden files left out) or
-    glob relative to `base`, or several of these. A file of TEXT is one document, above WHOLE characters cut at blank
-    lines into documents of at most about PIECE bytes; of a file of ROWS each row is one, in `text_field`. All but
-    Parquet may be packed. A folder of your own called python-docs is "./python-docs". Paths that match nothing or
+    glob relative to `base`, or several of these. A file of TEXT is one document, and of a file of ROWS each row,
+    in `text_field`; above WHOLE characters it is cut at blank lines into documents of at most about PIECE bytes. All
+    but Parquet may be packed. A folder of your own called python-docs is "./python-docs". Paths that match nothing or
     cannot be read are refused at the call, bad contents while reading.
     """
     with_docs, files, _ = _resolve(source, base)
@@ -155,13 +155,14 @@ def _filled(stream: Iterable[str], source: str | Sequence[str]) -> Iterator[str]
 def _file_documents(path: Path, text_field: str) -> Iterator[str]:
     if ending(path) in ROWS:
         for number, row in stream_rows(path, text_field):
-            yield _text_value(row[text_field], f"{path}, row {number}", text_field)
+            text = _text_value(row[text_field], f"{path}, row {number}", text_field)
+            yield from _text_documents(StringIO(text)) if len(text) >= WHOLE else [text]
         return
-    with open_text(path) as text:
-        yield from _text_documents(text)
+    with open_text(path) as stream:
+        yield from _text_documents(stream)
 
 
-def _text_documents(text: TextIOWrapper) -> Iterator[str]:
+def _text_documents(text: TextIO) -> Iterator[str]:
     """One document, or pieces of a long file: to the first blank line after half a PIECE, or to a whole PIECE."""
     head = text.read(WHOLE)
     if len(head) < WHOLE:

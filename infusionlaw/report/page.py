@@ -265,7 +265,7 @@ def _runs(material: Material) -> list[Block]:
     """Diverged runs in words, the whole table, and the same as a file to save."""
     diverged = [row for row in material.rows if row.status != "ok"]
     names = [f"{row.run or 'a run'} ({number(row.size)}, seed {row.seed}, {row.status})" for row in diverged]
-    text = f"Left out of the fits, because they have no scores: {listed(names)}." if names else "No run diverged."
+    text = f"Left out of the fits, because they have no scores: {listed(names)}." if names else "Every run finished."
     used = [
         name for name in used_columns(material.rows) if any(cell(row, name) not in (None, "") for row in material.rows)
     ]

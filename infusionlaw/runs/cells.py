@@ -14,7 +14,16 @@ from infusionlaw.runs.outcomes import outcomes
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
-STATUS = ("ok", "diverged")
+# What trackers and schedulers call a run's state, by what it means here.
+STATUS = {
+    "ok": ("ok", "finished", "completed", "complete", "done", "success", "succeeded"),
+    "diverged": ("diverged",),
+    "unfinished": (
+        *("unfinished", "running", "crashed", "failed", "killed", "stopped", "preempted", "preempting", "pending"),
+        *("queued", "scheduled", "starting", "cancelled", "canceled", "aborted", "timeout", "out_of_memory"),
+        "node_fail",
+    ),
+}
 _COUNTS = {"size", "tokens", "facts", "total_size", "exposures"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
 _UNIT_INTERVAL = {"share", "cloze", "unseen_recall", "chance"}
@@ -67,9 +76,10 @@ def _whole(raw: Any, number: float) -> int:
 
 def _status(raw: Any, label: str) -> str:
     word = str(raw).strip().casefold()
-    if word not in STATUS:
-        raise InputError(f"{label} is {raw!r}, which is neither ok nor diverged; write one of them, or leave it empty")
-    return word
+    for status, words in STATUS.items():
+        if word.replace(" ", "_") in words:
+            return status
+    raise InputError(f"{label} is {raw!r}, which is no state of a run; write {', '.join(STATUS)}, or leave it empty")
 
 
 def _truth(raw: Any, label: str) -> bool:

@@ -2,6 +2,7 @@
 
 import bz2
 import codecs
+import gzip
 import lzma
 import zlib
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from infusionlaw.errors import InputError
 
@@ -44,7 +45,8 @@ def open_text(path: Path, newline: str | None = None) -> Iterator[TextIOWrapper]
         raise InputError(f"{path}: {_not_utf8(path)}; save the file as UTF-8, for instance with iconv") from error
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         why = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read to its end ({why}); make it readable or replace it") from error
+        fix = "unpack it with zstd -d --long=31" if "memory" in why.lower() else "make it readable or replace it"
+        raise InputError(f"{path}: cannot be read to its end ({why}); {fix}") from error
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -54,11 +56,13 @@ def open_bytes(path: Path) -> IO[bytes]:
         return bz2.open(path)
     if last == ".xz":
         return lzma.open(path)
+    if last == ".gz":
+        return cast("IO[bytes]", gzip.open(path))
     if not last:
         return path.open("rb")
-    import pyarrow  # reads zstd, and notices where a packed file is cut short
+    import pyarrow
 
-    stream: IO[bytes] = pyarrow.input_stream(str(path), compression="gzip" if last == ".gz" else "zstd")
+    stream: IO[bytes] = pyarrow.input_stream(str(path), compression="zstd")
     return stream
 
 

@@ -88,7 +88,7 @@ class RunRecord:
 
     size: non-embedding parameters; tokens: D; share: infused tokens / D; exposures: mean renderings of a domain fact;
     recall, cloze, verbatim_recall, retention, unseen_recall: 0..1; margin: nats; val_bpb: bits per byte.
-    None means not measured (a diverged run has no scores). more: scores and errors of other outcomes, by name.
+    None means not measured (a diverged or unfinished run has no scores). more: scores and errors of other outcomes.
     """
 
     size: float

@@ -67,6 +67,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "total_size": ("total_params", "total_parameters", "params_total", "n_params_total"),
     "held_out": ("holdout", "is_held_out", "is_holdout"),
     "run": ("run_id",),
+    "status": ("state", "run_state", "run_status"),
 }
 # Other names of the exposures that trainers also give to something else: passes over the corpus, top k, how often
 # anything is logged, runs of one setting. They count only where no other column holds a dose.
@@ -257,7 +258,7 @@ def _record(row: dict[str, Any], columns: dict[str, str]) -> RunRecord:
         values |= _both_units(
             values["tokens"], values["facts"], values["tokens_per_fact"], values.get("share"), values.get("exposures")
         )
-    if values.get("status") == "diverged":  # its scores, if it has any, are not those of a trained model
+    if values.get("status", "ok") != "ok":  # its scores, if it has any, are not those of a trained model
         scores = score_columns()
         values = {column: value for column, value in values.items() if column not in scores}
     if values.get("share") == 1:
@@ -297,8 +298,8 @@ def _repeated(records: Iterable[tuple[int, RunRecord]]) -> Iterator[tuple[int, I
     first: dict[tuple[Any, ...], int] = {}
     names = score_columns()
     for number, row in records:
-        if row.seed is None and row.status == "diverged":  # it has no scores to differ in
-            continue
+        if row.status == "unfinished" or (row.seed is None and row.status == "diverged"):
+            continue  # it was begun again, or has no scores to differ in
         dose = tuple(None if unit is None else f"{unit:.9g}" for unit in (row.share, row.exposures))
         scores = (row.run, *(cell(row, name) for name in names)) if row.seed is None else ()
         before = first.setdefault((row.size, row.tokens, dose, row.facts, row.seed, scores), number)

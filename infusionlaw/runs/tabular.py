@@ -222,6 +222,11 @@ def _object(row: Any, place: str, only: str | None) -> Cells:
 # Parquet
 
 
+def _plain(value: Any) -> Any:
+    """A cell; text that was written as bytes, as some tools do, is text."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def _parquet_rows(path: Path, only: str | None) -> Iterator[tuple[int, Cells]]:
     from pyarrow import parquet
 
@@ -239,7 +244,7 @@ def _parquet_rows(path: Path, only: str | None) -> Iterator[tuple[int, Cells]]:
                 named = [(" ".join(name.split()), batch.column(i)) for i, name in enumerate(batch.schema.names)]
                 for row in range(batch.num_rows):
                     number += 1
-                    yield number, {name: column[row].as_py() for name, column in named if name}
+                    yield number, {name: _plain(column[row].as_py()) for name, column in named if name}
     except InputError:
         raise
     except UnicodeDecodeError as error:

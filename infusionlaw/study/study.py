@@ -4,6 +4,7 @@ The folder is the only state. A run is done when its `record.json` is there, or 
 that were done elsewhere. One process at a time may write a study.
 """
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import grid, held_out, run_spec
 from infusionlaw.study.search import State, opening, rounds
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 LOOK, WAIT = 0.1, 2.0  # seconds for which a lock that is taken is asked for again: to look at it, and to hold it
 
 
@@ -195,7 +197,7 @@ def is_held(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-    except PermissionError:
+    except (OSError, NotImplementedError):
         return False
 
 
@@ -208,6 +210,11 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise InputError(f"{folder}: another process is running this study; wait for it or stop it") from error
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", None) not in (None, *NO_LOCKS):
+            raise
+        why = "the file system there has no locks, so two processes could run one study at once"
+        raise InputError(f"{folder}: {why}; put the study on another, with --out") from error
     try:
         yield
     finally:

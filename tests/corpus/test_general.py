@@ -241,6 +241,20 @@ def test_a_parquet_with_bad_bytes_or_none_of_its_own_is_refused(tmp_path: Path) 
         read("b.parquet", tmp_path)
 
 
+def test_a_long_row_is_cut_as_a_long_file_is(tmp_path: Path) -> None:
+    text = "some words\n\n" * 100_000
+    (tmp_path / "a.jsonl").write_text(jsonl(text))
+    parts = read("a.jsonl", tmp_path)
+    assert "".join(parts) == text
+    assert max(map(len, parts)) <= general.PIECE
+
+
+def test_packed_shards_of_other_writers_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"padded") + bytes(512))
+    parquet.write_table(pyarrow.table({"text": pyarrow.array([b"bytes \xc3\xa9"])}), tmp_path / "b.parquet")
+    assert read(".", tmp_path) == ["padded", "bytes é"]
+
+
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 @pytest.mark.parametrize("tail", [b"\xff and more", b"\xe2\x82"])
 def test_text_that_is_not_utf8_is_refused_with_its_byte(tmp_path: Path, start: str, tail: bytes) -> None:

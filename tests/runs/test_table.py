@@ -40,7 +40,7 @@ RECORDS = st.builds(
     recall_se=st.floats(0, 0.5) | st.none(),
     seed=st.integers(-(2**63), 2**64),
     held_out=st.booleans(),
-    status=st.sampled_from(["ok", "diverged"]),
+    status=st.sampled_from(["ok", "diverged", "unfinished"]),
     run=st.sampled_from(["", "a,b", 'the "best"', "NaN"]),
 ).map(lambda row: row if row.status == "ok" else replace(row, **dict.fromkeys(score_columns())))
 
@@ -424,8 +424,18 @@ def test_the_scores_of_a_diverged_run_do_not_count_and_other_words_are_refused(t
     path.write_text("size,tokens,share,recall,status\n1e4,1e6,.1,.5,NaN\n")
     assert [(row.status, row.recall) for row in read_table(path)] == [("ok", 0.5)]
     path.write_text("size,tokens,share,recall,status\n1e4,1e6,.1,.5,weird\n")
-    with pytest.raises(InputError, match=r"row 2.*'weird', which is neither ok nor diverged"):
+    with pytest.raises(InputError, match=r"row 2.*'weird', which is no state of a run"):
         read_table(path)
     path.write_text("size,tokens,share,recall\n1e300,1e6,.1,.5\n")
     with pytest.raises(InputError, match=r"row 2.*more than can be"):
         read_table(path)
+
+
+def test_runs_that_a_tracker_says_did_not_finish_have_no_scores_and_may_be_begun_again(tmp_path: Path) -> None:
+    rows = ["finished,1,0.55", "crashed,2,0.11", "Running,3,", "KILLED,4,.09", "COMPLETED,4,.5", "out of memory,4,.2"]
+    path = tmp_path / "t.csv"
+    head = "State,seed,recall,n_params,train_tokens,domain_share\n"
+    path.write_text(head + "".join(f"{row},1000000,1000000000,.1\n" for row in rows))
+    read = [(row.status, row.recall) for row in read_table(path)]
+    lost = ("unfinished", None)
+    assert read == [("ok", 0.55), lost, lost, lost, ("ok", 0.5), lost]

@@ -1,5 +1,6 @@
 """The lock of a study's folder: one run at a time, and nobody who only looks stops it."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -60,3 +61,14 @@ def test_an_error_inside_gives_the_lock_back(tmp_path) -> None:
     with locked(tmp_path):
         pass
     assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")])
+def test_a_file_system_without_locks_is_named_with_a_way_out(tmp_path, monkeypatch, error) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(InputError, match=r"the file system there has no locks.*with --out"), locked(tmp_path):
+        pass
+    assert not is_held(tmp_path)

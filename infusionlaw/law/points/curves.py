@@ -4,6 +4,7 @@ A curve holds what the detectors need and what a figure draws: doses in x (ascen
 standard deviations of those means (over facts and seeds, see `noise`), and the guessing level.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +13,7 @@ import numpy as np
 
 from infusionlaw.law.dose import Array, Scale, same_doses, scale_of, unit_of, x_of
 from infusionlaw.law.merging import merged
+from infusionlaw.law.numbers import listed
 from infusionlaw.law.points.noise import (
     SeedNoise,
     Squares,
@@ -135,10 +137,11 @@ def _by_size_and_tokens(rows: Sequence[RunRecord], outcome: Outcome) -> list[_Do
 def _left_out(rows: Sequence[RunRecord], outcome: Outcome) -> str:
     """The runs without an outcome, in words: `2 diverged runs and 1 run without recall`."""
     lacking = [row for row in rows if not _finite(row.score(outcome.name))]
-    dead = sum(row.status == "diverged" for row in lacking)
-    kinds = ((dead, "diverged {}", ""), (len(lacking) - dead, "{}", f" without {outcome.title}"))
-    parts = [f"{n} {what.format('run' if n == 1 else 'runs')}{end}" for n, what, end in kinds if n]
-    return " and ".join(parts)
+    parts = []
+    for status, n in Counter(row.status for row in lacking).items():
+        runs = "run" if n == 1 else "runs"
+        parts.append(f"{n} {runs} without {outcome.title}" if status == "ok" else f"{n} {status} {runs}")
+    return listed(sorted(parts, key=lambda part: "without" in part))
 
 
 def _values(rows: Sequence[RunRecord], outcome: Outcome) -> tuple[Array, Array]:

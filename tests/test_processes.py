@@ -1,0 +1,44 @@
+"""How many cores there are to use, in a container too."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infusionlaw import processes
+
+
+@pytest.fixture
+def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty tree of control groups in which this process is in /docker/one; 8 cores."""
+    monkeypatch.setattr(processes, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(processes, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (tmp_path / "cgroup" / "docker" / "one").mkdir(parents=True)
+    (tmp_path / "cgroup" / "cpu,cpuacct" / "docker").mkdir(parents=True)
+    (tmp_path / "own").write_text("0::/docker/one\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("max", 8), ("50000", 1), ("200000", 2), ("250000", 3), ("9900000", 8)])
+def test_a_quota_bounds_the_cores(container: Path, quota: str, cores: int) -> None:
+    (container / "cgroup" / "docker" / "one" / "cpu.max").write_text(f"{quota} 100000\n")
+    assert processes.cores() == cores
+
+
+def test_the_least_quota_of_all_groups_above_counts(container: Path) -> None:
+    (container / "cgroup" / "docker" / "one" / "cpu.max").write_text("max 100000\n")
+    (container / "cgroup" / "docker" / "cpu.max").write_text("300000 100000\n")
+    assert processes.cores() == 3
+
+
+def test_quotas_of_the_first_version_count(container: Path) -> None:
+    (container / "own").write_text("4:memory:/\n3:cpu,cpuacct:/docker/one\n")
+    (container / "cgroup" / "cpu,cpuacct" / "docker" / "cpu.cfs_quota_us").write_text("150000\n")
+    (container / "cgroup" / "cpu,cpuacct" / "docker" / "cpu.cfs_period_us").write_text("100000\n")
+    assert processes.cores() == 2
+
+
+def test_without_control_groups_the_affinity_counts(container: Path) -> None:
+    (container / "own").unlink()
+    assert processes.cores() == 8
