@@ -210,15 +210,17 @@ def export(
     typer.echo(f"wrote {out}")
 
 
-WRITTEN = {"--risk": "such as 0.05 or 5%", "--tolerance": "such as 0.05"}  # else a count
+WRITTEN = {"--risk": "0.05 or 5%", "--tolerance": "0.05"}  # else a count
 
 
 def _number(option: str, text: str, more: str = "") -> float:
     """An option's number as a person wrote it; InputError where it is none."""
     number = written_number(text, count=option not in WRITTEN, part=option == "--risk")
     if number is None:
-        how = WRITTEN.get(option, "such as 300M, 1.3B or 1e9")
-        raise InputError(f'{option} is "{text}", which is not a number; write one {how}{f", {more}" if more else ""}')
+        example = WRITTEN.get(option, "300M, 1.3B or 1e9")
+        raise InputError(
+            f'{option} is "{text}", which is not a number; write it like {example}{f", {more}" if more else ""}'
+        )
     return number
 
 

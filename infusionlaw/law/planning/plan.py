@@ -22,11 +22,11 @@ import numpy as np
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import LEVEL, Interval
-from infusionlaw.law.numbers import bracket, dose, number
+from infusionlaw.law.numbers import bracket, count, dose, number, share
 from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
-from infusionlaw.law.planning.limits import TRIED_LIMIT, Limit
+from infusionlaw.law.planning.limits import LOSS_LIMIT, TRIED_LIMIT, Limit
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
 from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, answers_at, beyond, ruled_at
 from infusionlaw.law.plot import by_dose
@@ -214,8 +214,9 @@ def predict(
     support = _support(law, size, tokens)
     if not extrapolate and max(support.size_factor, support.tokens_factor) > FARTHEST_TIMES:
         raise InputError(
-            f"{support.flag} ({_range('sizes', law.sizes)}, {_range('token counts', law.token_counts)}), and plans end "
-            f"at {FARTHEST_TIMES:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
+            f"too far to predict: {support.flag} ({_range('sizes', law.sizes)}, "
+            f"{_range('token counts', law.token_counts)}); to go beyond {FARTHEST_TIMES:g} times, add --extrapolate "
+            "(in Python extrapolate=True)"
         )
     at = AtTarget(law, target)
     advice = advise(at)
@@ -331,15 +332,8 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
         ]
     if law.facts is not None and plan.target.facts != law.facts:
         notes.append(CARRIED)
-    most = plan.target.tolerance
     notes += [
-        f"the {point.kind} point is that of a rise by {point.level:g} bits per byte, as the law was fitted, and the "
-        f"limit that of {most:g}"
-        for point in plan.points.values()
-        if kind_named(point.kind).change == "risen"
-        and point.x.value is not None
-        and most
-        and point.level not in (None, most)
+        _two_tolerances(plan, point) for point in plan.points.values() if kind_named(point.kind).change == "risen"
     ]
     return tuple(note for note in dict.fromkeys(notes) if note)
 
@@ -348,6 +342,29 @@ def _doubts(law: Law, plan: Plan) -> list[str]:
     """What makes the laws that a plan rests on doubtful, each with the law's name."""
     predicted = [kind for kind, point in plan.points.items() if point.x.value is not None]
     return [f"in the law of {kind}, {note[0].lower()}{note[1:]}" for kind in predicted for note in law.of(kind).notes]
+
+
+def _two_tolerances(plan: Plan, point: Prediction) -> str:
+    """Why the dose that a tolerance allows is not the tolerance point; "" where only one of them is known."""
+    most, limit = plan.target.tolerance, next((c for c in plan.constraints if c.name == LOSS_LIMIT), None)
+    if most is None or limit is None or limit.reason or point.x.value is None:
+        return ""
+    if point.level not in (None, most):
+        return (
+            f"the {point.kind} point is where validation loss has risen by {point.level:g} bits per byte, as the law "
+            f"was fitted; the limit is where it has risen by {most:g}"
+        )
+    in_share = limit.share is not None and point.share.value is not None
+    ends = (limit.share, point.share.value) if in_share else (limit.exposures, point.exposures.value)
+    show = share if in_share else count
+    allowed, found = ("" if end is None else show(end) for end in ends)
+    if not (allowed and found) or allowed == found:
+        return ""
+    most_allowed = f"a share of {allowed}" if in_share else f"{allowed} exposures"
+    return (
+        f"validation loss allows {most_allowed}, and its {point.kind} point is {found}: the limit is from a fit to the "
+        "loss of every run, the point from a fit to the points of single curves; the dose follows the limit"
+    )
 
 
 def _no_recall(law: Law, plan: Plan) -> str:

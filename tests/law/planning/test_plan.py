@@ -381,13 +381,21 @@ def test_the_tolerance_of_the_law_and_of_the_plan_are_told_apart() -> None:
     rows, _ = simulate(World(), SIZES, (1.5e6,), (0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.96), 2, np.random.default_rng(1))
     law = fit_law(rows, find_points(rows, tolerance=0.1))
     notes = {most: plan_for(law, tolerance=most).notes for most in (0.1, 0.2)}
-    assert not any("tolerance point" in note for note in notes[0.1])
+    assert not any("as the law was fitted" in note for note in notes[0.1])
     assert any(
-        "that of a rise by 0.1 bits per byte, as the law was fitted, and the limit that of 0.2" in note
+        "by 0.1 bits per byte, as the law was fitted; the limit is where it has risen by 0.2" in note
         for note in notes[0.2]
     )
     with pytest.raises(InputError, match="the tolerance is -1"):
         find_points(rows, tolerance=-1)
+
+
+def test_a_plan_says_why_validation_loss_allows_another_dose_than_its_point() -> None:
+    apart = plan_for(known_law(tolerance=(-0.5, 0.02, 0.0, 0.0), cost=known_cost(4.0)))
+    limit = next(c for c in apart.constraints if c.name == "validation loss")
+    assert any(f"a share of {limit.share:.2f}, and its tolerance point is 0.24" in note for note in apart.notes)
+    x = float(np.log10(limit.share / (1 - limit.share)))  # type: ignore[operator]
+    assert not plan_for(known_law(tolerance=(x, 0.02, 0.0, 0.0), cost=known_cost(4.0))).notes
 
 
 def test_guessing_is_what_is_recalled_without_a_dose_where_nothing_else_tells() -> None:
