@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FARTHEST_TIMES = 30.0
-CARRIED = "the study had another number of facts: acquisition is taken to carry over in exposures, the rest in share"
+CARRIED = (
+    "the study had another number of facts; acquisition is assumed to stay at the same exposures, all else at the "
+    "same share"
+)
 UNBOUND = "none: highest expected recall"
 
 
@@ -256,8 +259,8 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
     unknown = law.facts is None and all(kind.facts is None for kind in law.kinds)
     if facts is not None and not varied and unknown:
         raise InputError(
-            f"the table of this law does not say how many facts it infused, so nothing follows for {facts:g}; add the "
-            "columns facts and tokens_per_fact and fit again, or leave --facts out for as many as were infused"
+            f"the table of this law does not say how many facts it infused, so it cannot be asked for {facts:g}; add "
+            "the columns facts and tokens_per_fact and fit again, or leave --facts out for as many as were infused"
         )
     return Target(size, tokens, facts if facts is not None else law.facts, law.tokens_per_fact, risk, tolerance)
 
@@ -371,9 +374,7 @@ def _no_recall(law: Law, plan: Plan) -> str:
     if not law.of(ACQUISITION.name).forms:
         return f"whether the dose is enough to teach the facts is not known: {plan.points[ACQUISITION.name].reason}"
     return (
-        ""
-        if COLLAPSE.name in law.plateaus
-        else "how high recall gets is not known: the points of the law carry no curves"
+        "" if COLLAPSE.name in law.plateaus else "how high recall gets is not known: the law has no plateau of recall"
     )
 
 

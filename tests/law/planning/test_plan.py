@@ -126,7 +126,7 @@ def test_more_facts_need_more_text_and_the_collapse_stays_where_it_is_in_share()
         few.points["acquisition"].exposures.value, rel=1e-6
     )
     assert x_of(many) > x_of(few)
-    assert any("acquisition is taken to carry over in exposures" in note for note in many.notes) and not few.notes
+    assert any("acquisition is assumed to stay at the same exposures" in note for note in many.notes) and not few.notes
 
 
 NO_DOSE = known_law(acquisition=(0.3, 0.05, -0.5, -1.0), collapse=(0.1, 0.05, 0, 0))
@@ -234,7 +234,7 @@ def test_exposures_alone_are_enough() -> None:
 
 def test_a_number_of_facts_is_refused_where_the_table_has_none() -> None:
     law = known_law((1.0, 0.1, 0, 0), (3.0, 0.1, 0, 0), facts=None, tokens_per_fact=None, unit="exposures", largest=1e4)
-    with pytest.raises(InputError, match="does not say how many facts it infused, so nothing follows for 300"):
+    with pytest.raises(InputError, match="does not say how many facts it infused, so it cannot be asked for 300"):
         plan_for(law, facts=300)
     with pytest.raises(InputError, match="must be at least 1"):
         plan_for(known_law(), facts=0.5)
@@ -348,7 +348,7 @@ def test_what_there_is_no_room_for_is_no_dose_and_no_remedy() -> None:
     assert plans[1000].points["acquisition"].exposures.value == pytest.approx(needed)
     assert (
         plans[10_000].points["acquisition"].x == Interval()
-        and "more often than all training tokens" in plans[10_000].points["acquisition"].reason
+        and "the training tokens have no room" in plans[10_000].points["acquisition"].reason
     )
     shorter = {
         facts: {r.change: r.value for r in plan.remedies}.get("shorter renderings") for facts, plan in plans.items()
