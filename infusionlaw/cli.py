@@ -43,7 +43,7 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Find how much domain knowledge a language model can take in pre-training before its memory collapses."""
+    """Find how much domain knowledge a language model can take in pre-training before it forgets what it knew."""
 
 
 @app.command(epilog="Example: infusionlaw init mine.toml")
@@ -58,12 +58,16 @@ def init(path: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The fi
 def run(
     study: StudyPath,
     out: Folder = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what each run holds and takes.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the doses and the time of each run; train nothing.")
+    ] = False,
     runner: Annotated[
         str | None, typer.Option(help="Who trains the models. Default: [training] runner of the study file.")
     ] = None,
 ) -> None:
-    """Train, fit, predict, test, report: all that a study file asks for.
+    """Train and analyse all that a study file asks for.
+
+    Train, fit, predict, train the held-out models, compare, report.
 
     After a stop, the same command goes on where it was. The runner "local" needs torch.
     """
@@ -88,7 +92,7 @@ def run(
 
 @app.command(epilog="Example: infusionlaw power mine.toml")
 def power(study: StudyPath) -> None:
-    """Simulate how well a study would locate a collapse, before it is run."""
+    """Simulate what a study could find, before it is run."""
     from infusionlaw.report.power import power_text, search_text, study_power
     from infusionlaw.settings import read_study_file
 
@@ -126,13 +130,15 @@ def table(
 def fit(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs: .csv, .tsv, .jsonl or .parquet.")],
     out: Annotated[Path, typer.Option(help="Where to write the law.")] = Path("law.json"),
-    points: Annotated[Path | None, typer.Option(help="Write the points here too.")] = None,
+    points: Annotated[Path | None, typer.Option(help="Also write the points, to this file.")] = None,
     tolerance: Annotated[
-        str, typer.Option(metavar="NUMBER", help="A rise of validation loss that counts, bits per byte.")
+        str, typer.Option(metavar="NUMBER", help="Rise of validation loss that is too much, bits per byte.")
     ] = "0.05",
-    acquisition: Annotated[str, typer.Option(help="onset: recall leaves guessing; half: it is half way up.")] = "onset",
+    acquisition: Annotated[
+        str, typer.Option(help="Where facts count as learned. onset: recall leaves guessing; half: it is half way up.")
+    ] = "onset",
 ) -> None:
-    """Find points in a table of runs and fit the law."""
+    """Find the limits of each model in a table of runs, and fit the law."""
     from infusionlaw.console import named_if_slow
     from infusionlaw.law.points.points import Points
     from infusionlaw.pipeline import fit as fit_table
@@ -162,11 +168,15 @@ def predict(
     facts: Annotated[
         str | None, typer.Option(metavar="COUNT", help="Its number of domain facts. Default: the table's.")
     ] = None,
-    risk: Annotated[str, typer.Option(metavar="SHARE", help="How likely the dose may lie beyond a collapse.")] = "5%",
+    risk: Annotated[
+        str, typer.Option(metavar="SHARE", help="Accepted chance that the dose lies beyond a collapse.")
+    ] = "5%",
     tolerance: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Most that validation loss may rise, bits per byte; none: any rise.")
+        str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, bits per byte; none: any rise.")
     ] = "0.05",
-    extrapolate: Annotated[bool, typer.Option("--extrapolate", help="Answer however far the target lies.")] = False,
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where to write the plan.")] = Path("plan.json"),
 ) -> None:
     """Say what dose a larger model can take, with its interval.
@@ -212,15 +222,17 @@ def export(
     typer.echo(f"wrote {out}")
 
 
-WRITTEN = {"--risk": "such as 0.05 or 5%", "--tolerance": "such as 0.05"}  # else a count
+WRITTEN = {"--risk": "0.05 or 5%", "--tolerance": "0.05"}  # else a count
 
 
 def _number(option: str, text: str, more: str = "") -> float:
     """An option's number as a person wrote it; InputError where it is none."""
     number = written_number(text, count=option not in WRITTEN, part=option == "--risk")
     if number is None:
-        how = WRITTEN.get(option, "such as 300M, 1.3B or 1e9")
-        raise InputError(f'{option} is "{text}", which is not a number; write one {how}{f", {more}" if more else ""}')
+        example = WRITTEN.get(option, "300M, 1.3B or 1e9")
+        raise InputError(
+            f'{option} is "{text}", which is not a number; write it like {example}{f", {more}" if more else ""}'
+        )
     return number
 
 

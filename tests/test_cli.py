@@ -62,9 +62,7 @@ def test_predict_takes_bounds_and_refuses_to_go_far_unless_told_to(tmp_path) -> 
     assert (target.tolerance, target.risk, target.facts) == (None, 0.1, 50)
     assert "175,000 times the largest tried" in told.stdout
     bad = infusionlaw(*asked, "2e4", "--tolerance", "little").stderr
-    assert (
-        bad == 'error: --tolerance is "little", which is not a number; write one such as 0.05, or none for any rise\n'
-    )
+    assert bad == 'error: --tolerance is "little", which is not a number; write it like 0.05, or none for any rise\n'
 
 
 def test_numbers_are_read_as_people_write_them(tmp_path) -> None:

@@ -215,8 +215,8 @@ def _unseen(plan: Layout, tried: Sequence[tuple[float, TruePlace]]) -> Iterable[
         )
     if bare:
         yield (
-            f"no two doses lie on the typical plateau below a collapse at {_found(plan, bare)}; add doses between "
-            f"{plan.named(plateau(plan, bare[0][0]), bare[-1][0])}"
+            f"fewer than two doses lie on the typical plateau below a collapse at {_found(plan, bare)}; add doses "
+            f"between {plan.named(plateau(plan, bare[0][0]), bare[-1][0])}"
         )
     if faint:
         yield (

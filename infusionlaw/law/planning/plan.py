@@ -22,11 +22,11 @@ import numpy as np
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import LEVEL, Interval
-from infusionlaw.law.numbers import bracket, dose, number
+from infusionlaw.law.numbers import bracket, count, dose, number, share
 from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
-from infusionlaw.law.planning.limits import TRIED_LIMIT, Limit
+from infusionlaw.law.planning.limits import LOSS_LIMIT, TRIED_LIMIT, Limit
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
 from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, answers_at, beyond, ruled_at
 from infusionlaw.law.plot import by_dose
@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FARTHEST_TIMES = 30.0
-CARRIED = "the study had another number of facts: acquisition is taken to carry over in exposures, the rest in share"
+CARRIED = (
+    "the study had another number of facts; acquisition is assumed to stay at the same exposures, all else at the "
+    "same share"
+)
 UNBOUND = "none: highest expected recall"
 
 
@@ -214,8 +217,9 @@ def predict(
     support = _support(law, size, tokens)
     if not extrapolate and max(support.size_factor, support.tokens_factor) > FARTHEST_TIMES:
         raise InputError(
-            f"{support.flag} ({_range('sizes', law.sizes)}, {_range('token counts', law.token_counts)}), and plans end "
-            f"at {FARTHEST_TIMES:g} times; say --extrapolate (in Python extrapolate=True) to answer nevertheless"
+            f"too far to predict: {support.flag} ({_range('sizes', law.sizes)}, "
+            f"{_range('token counts', law.token_counts)}); to go beyond {FARTHEST_TIMES:g} times, add --extrapolate "
+            "(in Python extrapolate=True)"
         )
     at = AtTarget(law, target)
     advice = advise(at)
@@ -255,8 +259,8 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
     unknown = law.facts is None and all(kind.facts is None for kind in law.kinds)
     if facts is not None and not varied and unknown:
         raise InputError(
-            f"the table of this law does not say how many facts it infused, so nothing follows for {facts:g}; add the "
-            "columns facts and tokens_per_fact and fit again, or leave --facts out for as many as were infused"
+            f"the table of this law does not say how many facts it infused, so it cannot be asked for {facts:g}; add "
+            "the columns facts and tokens_per_fact and fit again, or leave --facts out for as many as were infused"
         )
     return Target(size, tokens, facts if facts is not None else law.facts, law.tokens_per_fact, risk, tolerance)
 
@@ -331,15 +335,8 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
         ]
     if law.facts is not None and plan.target.facts != law.facts:
         notes.append(CARRIED)
-    most = plan.target.tolerance
     notes += [
-        f"the {point.kind} point is that of a rise by {point.level:g} bits per byte, as the law was fitted, and the "
-        f"limit that of {most:g}"
-        for point in plan.points.values()
-        if kind_named(point.kind).change == "risen"
-        and point.x.value is not None
-        and most
-        and point.level not in (None, most)
+        _two_tolerances(plan, point) for point in plan.points.values() if kind_named(point.kind).change == "risen"
     ]
     return tuple(note for note in dict.fromkeys(notes) if note)
 
@@ -350,13 +347,34 @@ def _doubts(law: Law, plan: Plan) -> list[str]:
     return [f"in the law of {kind}, {note[0].lower()}{note[1:]}" for kind in predicted for note in law.of(kind).notes]
 
 
+def _two_tolerances(plan: Plan, point: Prediction) -> str:
+    """Why the dose that a tolerance allows is not the tolerance point; "" where only one of them is known."""
+    most, limit = plan.target.tolerance, next((c for c in plan.constraints if c.name == LOSS_LIMIT), None)
+    if most is None or limit is None or limit.reason or point.x.value is None:
+        return ""
+    if point.level not in (None, most):
+        return (
+            f"the {point.kind} point is where validation loss has risen by {point.level:g} bits per byte, as the law "
+            f"was fitted; the limit is where it has risen by {most:g}"
+        )
+    in_share = limit.share is not None and point.share.value is not None
+    ends = (limit.share, point.share.value) if in_share else (limit.exposures, point.exposures.value)
+    show = share if in_share else count
+    allowed, found = ("" if end is None else show(end) for end in ends)
+    if not (allowed and found) or allowed == found:
+        return ""
+    most_allowed = f"a share of {allowed}" if in_share else f"{allowed} exposures"
+    return (
+        f"validation loss allows {most_allowed}, and its {point.kind} point is {found}: the limit is from a fit to the "
+        "loss of every run, the point from a fit to the points of single curves; the dose follows the limit"
+    )
+
+
 def _no_recall(law: Law, plan: Plan) -> str:
     if not law.of(ACQUISITION.name).forms:
         return f"whether the dose is enough to teach the facts is not known: {plan.points[ACQUISITION.name].reason}"
     return (
-        ""
-        if COLLAPSE.name in law.plateaus
-        else "how high recall gets is not known: the points of the law carry no curves"
+        "" if COLLAPSE.name in law.plateaus else "how high recall gets is not known: the law has no plateau of recall"
     )
 
 

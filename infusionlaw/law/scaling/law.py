@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-NO_ROOM = "to be learned the facts would have to be stated more often than all training tokens have room for"
+NO_ROOM = "the training tokens have no room to state the facts often enough"
 HALF_WIDTH = float(ndtri((1 + LEVEL) / 2))
 # Scatter enters a prediction at equally likely quantiles, not at random: the same law always says the same.
 SCATTER_QUANTILES = ndtri((np.arange(25) + 0.5) / 25)
@@ -296,7 +296,7 @@ class Law:
         ):
             if covariate not in law.varied and abs(np.log10(target / np.median(tried))) > 0.005:
                 flags.append(
-                    f"only one {word} was tried, so what the {word} does to {law.kind} is unknown; the interval allows "
+                    f"only one {word} was tried, so its effect on {law.kind} is unknown; the interval allows "
                     f"for exponents of about -{reach:.1f} to {reach:.1f}"
                 )
         return tuple(flags)

@@ -126,7 +126,7 @@ def test_more_facts_need_more_text_and_the_collapse_stays_where_it_is_in_share()
         few.points["acquisition"].exposures.value, rel=1e-6
     )
     assert x_of(many) > x_of(few)
-    assert any("acquisition is taken to carry over in exposures" in note for note in many.notes) and not few.notes
+    assert any("acquisition is assumed to stay at the same exposures" in note for note in many.notes) and not few.notes
 
 
 NO_DOSE = known_law(acquisition=(0.3, 0.05, -0.5, -1.0), collapse=(0.1, 0.05, 0, 0))
@@ -234,7 +234,7 @@ def test_exposures_alone_are_enough() -> None:
 
 def test_a_number_of_facts_is_refused_where_the_table_has_none() -> None:
     law = known_law((1.0, 0.1, 0, 0), (3.0, 0.1, 0, 0), facts=None, tokens_per_fact=None, unit="exposures", largest=1e4)
-    with pytest.raises(InputError, match="does not say how many facts it infused, so nothing follows for 300"):
+    with pytest.raises(InputError, match="does not say how many facts it infused, so it cannot be asked for 300"):
         plan_for(law, facts=300)
     with pytest.raises(InputError, match="must be at least 1"):
         plan_for(known_law(), facts=0.5)
@@ -348,7 +348,7 @@ def test_what_there_is_no_room_for_is_no_dose_and_no_remedy() -> None:
     assert plans[1000].points["acquisition"].exposures.value == pytest.approx(needed)
     assert (
         plans[10_000].points["acquisition"].x == Interval()
-        and "more often than all training tokens" in plans[10_000].points["acquisition"].reason
+        and "the training tokens have no room" in plans[10_000].points["acquisition"].reason
     )
     shorter = {
         facts: {r.change: r.value for r in plan.remedies}.get("shorter renderings") for facts, plan in plans.items()
@@ -381,13 +381,21 @@ def test_the_tolerance_of_the_law_and_of_the_plan_are_told_apart() -> None:
     rows, _ = simulate(World(), SIZES, (1.5e6,), (0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.96), 2, np.random.default_rng(1))
     law = fit_law(rows, find_points(rows, tolerance=0.1))
     notes = {most: plan_for(law, tolerance=most).notes for most in (0.1, 0.2)}
-    assert not any("tolerance point" in note for note in notes[0.1])
+    assert not any("as the law was fitted" in note for note in notes[0.1])
     assert any(
-        "that of a rise by 0.1 bits per byte, as the law was fitted, and the limit that of 0.2" in note
+        "by 0.1 bits per byte, as the law was fitted; the limit is where it has risen by 0.2" in note
         for note in notes[0.2]
     )
     with pytest.raises(InputError, match="the tolerance is -1"):
         find_points(rows, tolerance=-1)
+
+
+def test_a_plan_says_why_validation_loss_allows_another_dose_than_its_point() -> None:
+    apart = plan_for(known_law(tolerance=(-0.5, 0.02, 0.0, 0.0), cost=known_cost(4.0)))
+    limit = next(c for c in apart.constraints if c.name == "validation loss")
+    assert any(f"a share of {limit.share:.2f}, and its tolerance point is 0.24" in note for note in apart.notes)
+    x = float(np.log10(limit.share / (1 - limit.share)))  # type: ignore[operator]
+    assert not plan_for(known_law(tolerance=(x, 0.02, 0.0, 0.0), cost=known_cost(4.0))).notes
 
 
 def test_guessing_is_what_is_recalled_without_a_dose_where_nothing_else_tells() -> None:
