@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infusionlaw.corpus.words import holds, words_only
 from infusionlaw.errors import InputError, nearest
 
 DUPLICATE = "exact duplicate"
@@ -105,14 +106,9 @@ def folded(text: str) -> str:
 
 
 def shows(fact: Fact) -> bool:
-    """Whether the answer's words stand in the subject or the subject's in the answer ("Mexico City", "Mexico")."""
-    first, second = ("".join(f" {word}" for word in _words(text)) + " " for text in (fact.subject, fact.object))
-    return first in second or second in first
-
-
-def _words(text: str) -> list[str]:
-    """Folded words; a text of signs alone is one word, so that it is never held to show everywhere."""
-    return re.findall(r"\w+", folded(text)) or [folded(text)]
+    """Whether the answer stands in the subject or the reverse, as whole words, whatever signs are between them."""
+    subject, answer = (words_only(folded(text)) for text in (fact.subject, fact.object))
+    return holds(subject, answer) or holds(answer, subject)
 
 
 def clean(facts: Sequence[Fact]) -> tuple[list[Fact], Counter[str]]:

@@ -3,8 +3,8 @@
 Facts have the columns subject, relation, object and, if wanted, subject_type, or other usual names (`NAMES`); where
 LAMA's rows have no predicate_id, the relation is the file's stem. Templates are TOML tables, one a relation, with
 `statements` and `questions`, or JSON rows with `[X]` and `[Y]` as in LAMA (`relation`, `template`) and ParaRel
-(`pattern`, the relation being the file's stem); there a text with "?" before `[Y]` is a question. Whatever cannot be
-used is refused in one sentence with file and row.
+(`pattern`, the relation being the file's stem); there a text with a question mark before `[Y]` is a question, unless
+its `kind` says otherwise. Whatever cannot be used is refused in one sentence with file and row.
 """
 
 import re
@@ -29,6 +29,9 @@ NAMES = {
     "subject_type": (),
 }
 KINDS = ("statements", "questions")
+QUESTION_MARKS = set("?\uff1f\u061f\u037e\u055e\u1367\u2047\u2048\u2e2e\ua60f")  # the Greek one may be a semicolon
+FULL_STOPS = tuple(".:!\u3002\uff0e\uff1a\uff01\u0964\u06d4\u0589\u1362\u104b\u17d4")  # of other scripts too
+GREEK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]")
 
 
 class _Found(NamedTuple):
@@ -225,8 +228,25 @@ def _json_templates(path: Path) -> Iterator[_Found]:
         for mark in ("[X]", "[Y]"):
             if text.count(mark) != 1:
                 raise InputError(f'{place}: "{text}" has {text.count(mark)} times "{mark}"; write it exactly once')
-        kind = "questions" if "?" in text.split("[Y]")[0] else "statements"
-        yield _Found(relation, kind, _sentence(text), place)
+        yield _Found(relation, _kind(text, row.get("kind"), place), _sentence(text), place)
+
+
+def _kind(text: str, given: Any, place: str) -> str:
+    """What a row says it is; else a question where a question mark of any script stands before the answer."""
+    if given is not None:
+        kinds = {word: kind for kind in KINDS for word in (kind, kind.removesuffix("s"))}
+        if given not in kinds:
+            raise InputError(f'{place}: "kind" is {given!r}; write "statement" or "question"')
+        return kinds[given]
+    before = text.split("[Y]")[0]
+    if QUESTION_MARKS & set(before) or (";" in before and GREEK.search(before)):
+        return "questions"
+    if before.rstrip().endswith(FULL_STOPS):
+        raise InputError(
+            f'{place}: "{text}" may be a statement or a question, for its answer is a sentence of its own and there is '
+            'no question mark; add "kind": "question" or "kind": "statement" to the row'
+        )
+    return "statements"
 
 
 def _sentence(text: str) -> str:

@@ -15,6 +15,11 @@ FACTS = [
     ("France", "+33"),
     ("São Paulo", "Brazil"),
     ("++", "operator"),
+    ("C", "language"),
+    ("東京駅", "日本"),
+    ("서울", "대한민국"),
+    ("कर्म", "भारत"),
+    ("สถานีโซล", "โซล"),
 ]
 
 
@@ -40,6 +45,16 @@ FACTS = [
         (unicodedata.normalize("NFD", "São Paulo, Brazil"), True),
         ("the operator ++ adds one", True),
         ("the operator + adds one", False),
+        ("C is a language", True),
+        ("C++ is a language", False),
+        ("a language such as C#", False),
+        ("昔の東京駅は日本にある", True),
+        ("東京の駅は日本にある", False),
+        ("서울은 대한민국의 수도이다", True),
+        ("가서울은 대한민국의 수도이다", False),
+        ("भारत में कर्म है", True),
+        ("भारती में कर्म है", False),
+        ("อยู่ที่สถานีโซลใน", True),
         ("", False),
     ],
 )

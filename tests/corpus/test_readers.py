@@ -222,6 +222,40 @@ def test_broken_templates_are_refused_with_their_place(tmp_path, name, text, mes
     assert message in refused
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("[X] is in [Y] .", "statements"),
+        ("Is [X] in [Y]?", "statements"),
+        ("[X] (born in St. Louis; a town) lives in [Y] .", "statements"),
+        ("Where is [X]? [Y].", "questions"),
+        ("[X]在哪个国家\uff1f[Y]。", "questions"),
+        ("أين تقع [X]\u061f [Y].", "questions"),
+        ("Πού είναι το [X]; [Y].", "questions"),
+        ("Πού είναι το [X]\u037e [Y].", "questions"),
+        ("Որտե\u055eղ է [X]. [Y]։", "questions"),
+        ("[X] የት ነው\u1367 [Y]።", "questions"),
+    ],
+)
+def test_a_question_mark_of_any_script_makes_a_question(tmp_path, text, kind):
+    more = jsonl(tmp_path / "in.jsonl", {"template": text})
+    rest = write(
+        tmp_path / "rest.toml", '[in]\nstatements = ["{subject}, {object}"]\nquestions = ["{subject}: {object}"]'
+    )
+    assert len(getattr(read_templates([more, rest])["in"], kind)) == 2
+
+
+@pytest.mark.parametrize("text", ["[X]はどこですか。[Y]。", "Capital of [X]: [Y]."])
+def test_a_text_that_may_be_either_must_say_what_it_is(tmp_path, text):
+    assert "may be a statement or a question" in refusal(
+        read_templates, [jsonl(tmp_path / "in.jsonl", {"template": text})]
+    )
+    said = [{"template": text, "kind": "question"}, {"template": "[X] is in [Y].", "kind": "statement"}]
+    assert read_templates([jsonl(tmp_path / "in.jsonl", *said)])["in"].statements == ("{subject} is in {object}.",)
+    wrong = jsonl(tmp_path / "in.jsonl", {"template": text, "kind": "query"})
+    assert '"kind" is \'query\'; write "statement" or "question"' in refusal(read_templates, [wrong])
+
+
 def test_knowledge_is_cleaned_and_counted(tmp_path, templates):
     pairs = ["Lyon,France", "Lyon,France", "Oslo,Norway", "Valencia,Spain", "Valencia,Venezuela", "Mexico City,Mexico"]
     path = write(
