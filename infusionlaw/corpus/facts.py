@@ -22,6 +22,8 @@ DUPLICATE = "exact duplicate"
 AMBIGUOUS = "ambiguous subject: same name, different answers"
 SHOWN = "the answer shows in the subject, or the subject in the answer"
 INCOMPLETE = "the subject lacks another chosen relation"
+INVERSE = "another fact says the same the other way round"
+MOST_JOINED = 8  # subjects that go to one part of a split together, because their facts say the same
 MOST_OF_A_SPLIT = 1 / 8  # no object should answer more of a relation's facts: 8 options are what a probe offers
 
 _BRACED = re.compile(r"\{([^{}]*)\}")
@@ -158,9 +160,11 @@ def complete(facts: Sequence[Fact], types: Collection[str]) -> list[Fact]:
 def split(knowledge: Knowledge, *, domain: int, prior: int, unseen: int, seed: int) -> Split:
     """Draw that many subjects for each part; a subject brings all its facts, and no two parts share one.
 
-    Within a part no object should answer more than 1/8 of a relation's facts: a subject whose object is at that cap is
-    passed over while others are left. Names that differ in case or accents alone are one subject. The draw does not
-    depend on the order of the facts. Raises InputError when there are too few subjects.
+    Subjects whose facts are inverses of each other ("France has the capital Paris", "Paris is the capital of France")
+    go to one part, so that no part states what another asks; where a part has room for some of them only, the others
+    are in none. Within a part no object should answer more than 1/8 of a relation's facts: a subject whose object is at
+    that cap is passed over while others are left. Names that differ in case or accents alone are one subject. The draw
+    does not depend on the order of the facts. Raises InputError when there are too few subjects.
     """
     subjects: dict[str, list[Fact]] = {}
     for fact in knowledge.facts:
@@ -171,39 +175,85 @@ def split(knowledge: Knowledge, *, domain: int, prior: int, unseen: int, seed: i
             f"the facts have {len(subjects)} subjects, but {domain} domain + {prior} prior + {unseen} unseen = "
             f"{wanted} are asked for; ask for fewer or add facts"
         )
-    names = sorted(subjects)
-    order = [subjects[names[i]] for i in np.random.default_rng(seed).permutation(len(names))]
+    names, joined = sorted(subjects), _joined(knowledge.facts)
+    order: list[_Unit] = []
+    placed: set[str] = set()
+    for i in np.random.default_rng(seed).permutation(len(names)):
+        if names[i] not in placed:
+            unit = joined.get(names[i], (names[i],))
+            placed.update(unit)
+            order.append([subjects[name] for name in unit])
     parts = []
     for number in (domain, prior, unseen):
         chosen, order = _balanced(order, number)
+        if len(chosen) < number:
+            raise InputError(
+                f"the facts of {len(joined)} of the {len(subjects)} subjects are inverses of each other, which must go "
+                f"to one part, so there are too few for {domain} domain + {prior} prior + {unseen} unseen; ask for "
+                "fewer or add facts"
+            )
         parts.append(tuple(fact for facts in chosen for fact in facts))
     return Split(*parts)
 
 
-def _balanced(order: list[list[Fact]], number: int) -> tuple[list[list[Fact]], list[list[Fact]]]:
-    """The first `number` subjects that keep to the caps, which double until enough are found; and the subjects left."""
+_Unit = list[list[Fact]]  # subjects that go to one part, each as its facts
+
+
+def _joined(facts: Sequence[Fact]) -> dict[str, tuple[str, ...]]:
+    """The subjects, folded, that go together with each: those of facts which are inverses of each other."""
+    pairs = {(folded(fact.subject), folded(fact.object)) for fact in facts}
+    groups: dict[str, set[str]] = {}
+    for one, other in sorted(pairs):
+        if (other, one) in pairs and one < other:
+            together = groups.get(one, {one}) | groups.get(other, {other})
+            groups |= dict.fromkeys(together, together)
+    return {name: tuple(sorted(group)) for name, group in groups.items()}
+
+
+def one_way(facts: Sequence[Fact]) -> list[Fact]:
+    """The facts, of inverse ones only the first where they chain more than MOST_JOINED subjects to each other."""
+    joined = _joined(facts)
+    kept: dict[tuple[str, str], str] = {}
+    found = []
+    for fact in facts:
+        one, other = folded(fact.subject), folded(fact.object)
+        chained = len(joined.get(one, ())) > MOST_JOINED
+        if not (chained and (other, one) in kept):
+            found.append(fact)
+            kept[one, other] = fact.relation
+    return found
+
+
+def _balanced(order: list[_Unit], number: int) -> tuple[list[list[Fact]], list[_Unit]]:
+    """The first `number` subjects that keep to the caps, which double until enough are found; and the units left.
+
+    A unit is broken up where nothing smaller is left; what there is no room for is given up.
+    """
     caps, used = _caps(order, number), Counter[tuple[str, str]]()
     chosen: list[list[Fact]] = []
-    while len(chosen) < number:
+    while len(chosen) < number and order:
         rest = []
-        for facts in order:
-            answers = [(fact.relation, fact.object) for fact in facts]
-            if len(chosen) < number and all(used[answer] < caps[answer[0]] for answer in answers):
-                chosen.append(facts)
+        for unit in order:
+            answers = [(fact.relation, fact.object) for facts in unit for fact in facts]
+            room = len(chosen) + len(unit) <= number
+            if room and all(used[answer] < caps[answer[0]] for answer in answers):
+                chosen += unit
                 used.update(answers)
             else:
-                rest.append(facts)
+                rest.append(unit)
+        if rest and min(map(len, rest)) > number - len(chosen) > 0:
+            chosen += rest.pop(0)[: number - len(chosen)]
         order, caps = rest, {relation: 2 * cap for relation, cap in caps.items()}
     return chosen, order
 
 
-def _caps(order: list[list[Fact]], number: int) -> dict[str, int]:
+def _caps(order: list[_Unit], number: int) -> dict[str, int]:
     """How many facts of a relation one object may answer: ceil(expected facts · max(1/8, 1/distinct objects))."""
     objects: defaultdict[str, list[str]] = defaultdict(list)
-    for facts in order:
-        for fact in facts:
-            objects[fact.relation].append(fact.object)
+    for fact in (fact for unit in order for facts in unit for fact in facts):
+        objects[fact.relation].append(fact.object)
+    subjects = sum(map(len, order))
     return {
-        relation: math.ceil(number * len(found) / len(order) * max(MOST_OF_A_SPLIT, 1 / len(set(found))))
+        relation: math.ceil(number * len(found) / subjects * max(MOST_OF_A_SPLIT, 1 / len(set(found))))
         for relation, found in objects.items()
     }

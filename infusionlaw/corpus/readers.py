@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infusionlaw.corpus import atlas
-from infusionlaw.corpus.facts import INCOMPLETE, Fact, Knowledge, Templates, check_template, clean, complete
+from infusionlaw.corpus.facts import (
+    INCOMPLETE,
+    INVERSE,
+    Fact,
+    Knowledge,
+    Templates,
+    check_template,
+    clean,
+    complete,
+    one_way,
+)
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.runs.packed import ending, open_text
 from infusionlaw.runs.tabular import JSON, bare, read_rows, stream_rows
@@ -65,8 +75,11 @@ def load_knowledge(
     raw, left_out = _raw_facts(sources, set(relations or ()), known)
     merged = _merged(found, {fact.relation for fact in raw})
     kept, reasons = clean(raw)
-    whole = complete(kept, atlas.TYPES) if "atlas" in sources else kept
-    left_out += reasons + Counter({INCOMPLETE: len(kept) - len(whole)})
+    complete_ones = complete(kept, atlas.TYPES) if "atlas" in sources else kept
+    whole = one_way(complete_ones)
+    left_out += reasons + Counter(
+        {INCOMPLETE: len(kept) - len(complete_ones), INVERSE: len(complete_ones) - len(whole)}
+    )
     used = {fact.relation for fact in whole}
     for relation in relations or sorted(merged):
         if relation not in used:

@@ -16,6 +16,7 @@ from infusionlaw.corpus.facts import (
     clean,
     complete,
     fill,
+    one_way,
     prompt_and_answer,
     shows,
     split,
@@ -169,3 +170,32 @@ def test_a_split_is_filled_up_where_balance_is_impossible():
 def test_too_few_subjects_are_refused_with_the_numbers():
     with pytest.raises(InputError, match=r"10 subjects, but 6 domain \+ 4 prior \+ 1 unseen = 11"):
         split(knowledge(towns(10, 5)), domain=6, prior=4, unseen=1, seed=0)
+
+
+def pairs(number: int) -> list[Fact]:
+    """Capitals, stated both ways."""
+    names = [(f"Land {i}a", f"Port {i}z") for i in range(number)]
+    return [fact for a, b in names for fact in (Fact(a, "capital", b), Fact(b, "capital-of", a))]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("sizes", [(12, 12, 12), (13, 7, 5)])
+def test_no_part_states_what_another_asks_the_other_way_round(seed, sizes):
+    parts = split(knowledge(pairs(24)), **dict(zip(("domain", "prior", "unseen"), sizes, strict=True)), seed=seed)
+    told = [{(fact.subject, fact.object) for fact in part} for part in (parts.domain, parts.prior, parts.unseen)]
+    assert [len({fact.subject for fact in part}) for part in (parts.domain, parts.prior, parts.unseen)] == list(sizes)
+    for i, own in enumerate(told):
+        others = set().union(*(part for j, part in enumerate(told) if j != i))
+        assert not {(b, a) for a, b in own} & others
+
+
+def test_a_long_chain_of_inverse_facts_is_told_one_way():
+    ring = [Fact(f"a{i}", "next", f"a{(i + 1) % 20}") for i in range(20)]
+    back = [Fact(fact.object, "last", fact.subject) for fact in ring]
+    assert one_way([*ring, *back]) == ring
+    assert one_way(pairs(24)) == pairs(24)
+
+
+def test_too_few_subjects_beside_those_that_must_go_together_are_refused():
+    with pytest.raises(InputError, match="inverses of each other"):
+        split(knowledge(pairs(3)), domain=3, prior=2, unseen=1, seed=0)
