@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import regex
 
 from infusionlaw.corpus.words import holds, words_only
 from infusionlaw.errors import InputError, nearest
@@ -28,7 +29,8 @@ MOST_OF_A_SPLIT = 1 / 8  # no object should answer more of a relation's facts: 8
 
 _BRACED = re.compile(r"\{([^{}]*)\}")
 _MARKS = ("subject", "object")
-_ACCENTS = re.compile("[\u0300-\u036f]")
+_ACCENTED = regex.compile("(\\p{Latin})[\u0300-\u036f]+")
+_WIDE = re.compile("[\u3000\uff01-\uff9f\uffe0-\uffee]")  # full and half width
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,13 @@ def check_template(text: str, place: str, *, question: bool) -> None:
 
 
 def folded(text: str) -> str:
-    """The text without case and Latin accents: "São Paulo" and "SAO PAULO" are one name."""
-    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
-    return unicodedata.normalize("NFC", plain)
+    """The text without case, accents of Latin letters and wide forms: "São Paulo" and "SAO PAULO" are one name.
+
+    Two texts that fold alike are one answer. What only looks alike when it is decomposed stays apart: 10² and 102, й
+    and и.
+    """
+    plain = _WIDE.sub(lambda letter: unicodedata.normalize("NFKC", letter.group()), text).casefold()
+    return unicodedata.normalize("NFC", _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", plain)))
 
 
 def shows(fact: Fact) -> bool:
@@ -234,7 +240,7 @@ def _balanced(order: list[_Unit], number: int) -> tuple[list[list[Fact]], list[_
     while len(chosen) < number and order:
         rest = []
         for unit in order:
-            answers = [(fact.relation, fact.object) for facts in unit for fact in facts]
+            answers = [(fact.relation, folded(fact.object)) for facts in unit for fact in facts]
             room = len(chosen) + len(unit) <= number
             if room and all(used[answer] < caps[answer[0]] for answer in answers):
                 chosen += unit
@@ -251,7 +257,7 @@ def _caps(order: list[_Unit], number: int) -> dict[str, int]:
     """How many facts of a relation one object may answer: ceil(expected facts · max(1/8, 1/distinct objects))."""
     objects: defaultdict[str, list[str]] = defaultdict(list)
     for fact in (fact for unit in order for facts in unit for fact in facts):
-        objects[fact.relation].append(fact.object)
+        objects[fact.relation].append(folded(fact.object))
     subjects = sum(map(len, order))
     return {
         relation: math.ceil(number * len(found) / subjects * max(MOST_OF_A_SPLIT, 1 / len(set(found))))

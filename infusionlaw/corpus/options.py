@@ -1,9 +1,9 @@
 """The options of a multiple-choice probe, drawn so that the frequency of an object says nothing about the answer.
 
-Within a relation the facts are put in groups of n facts with n distinct objects, and every fact of a group has that
-group's n objects as its options. Whoever ranks the objects without looking at the subject picks the same object n
-times and is right exactly once: accuracy 1/n, whatever the ranking. All options are answers to the same relation, so
-they have the right type.
+Within a relation the facts are put in groups of n facts with n distinct objects, where two spellings are one object,
+and every fact of a group has that group's n objects as its options. Whoever ranks the objects without looking at the
+subject picks the same object n times and is right exactly once: accuracy 1/n, whatever the ranking. All options are
+answers to the same relation, so they have the right type.
 """
 
 import heapq
@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from infusionlaw.corpus.facts import Fact
+from infusionlaw.corpus.facts import Fact, folded
+from infusionlaw.corpus.tokens import Tokenizer
+from infusionlaw.errors import InputError
 
 
 def option_sets(facts: Sequence[Fact], seed: int, n: int = 8) -> tuple[tuple[str, ...] | None, ...]:
@@ -31,11 +33,24 @@ def option_sets(facts: Sequence[Fact], seed: int, n: int = 8) -> tuple[tuple[str
     return tuple(options)
 
 
+def check_options(facts: Sequence[Fact], options: Sequence[tuple[str, ...] | None], tokenizer: Tokenizer) -> None:
+    """Refuse options that are equal for a model: a right answer could never win over a wrong one of the same tokens."""
+    seen: dict[tuple[str, tuple[int, ...]], str] = {}
+    asked = [(fact, own[0]) for fact, own in zip(facts, options, strict=True) if own is not None]
+    for (fact, answer), ids in zip(asked, tokenizer.encode([answer for _, answer in asked]), strict=True):
+        other = seen.setdefault((fact.relation, tuple(ids)), answer)
+        if folded(other) != folded(answer):
+            raise InputError(
+                f'{tokenizer.path.name} gives two answers of the relation "{fact.relation}", "{other}" and "{answer}", '
+                "the same tokens, so no model can tell them apart; use another tokeniser, or take one of them out"
+            )
+
+
 def _groups(members: list[int], facts: Sequence[Fact], n: int, rng: np.random.Generator) -> Iterator[list[int]]:
     """Groups of n facts with distinct objects, as many as can be made: always from the objects with most facts left."""
     left: dict[str, list[int]] = {}
     for i in rng.permutation(members):
-        left.setdefault(facts[i].object, []).append(int(i))
+        left.setdefault(folded(facts[i].object), []).append(int(i))
     n = min(n, len(left))
     heap = [(-len(found), rng.random(), answer) for answer, found in left.items()]
     heapq.heapify(heap)

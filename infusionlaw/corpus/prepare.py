@@ -19,7 +19,7 @@ from infusionlaw.corpus.corpus import SPLITS, Corpus, open_corpus
 from infusionlaw.corpus.facts import Fact, Templates, fill, split
 from infusionlaw.corpus.fingerprint import content_id, content_key, fact_sources, fingerprint
 from infusionlaw.corpus.general import documents, is_validation, unread_files
-from infusionlaw.corpus.options import option_sets
+from infusionlaw.corpus.options import check_options, option_sets
 from infusionlaw.corpus.overlap import repeated_tokens
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.corpus.tokenise import write_tokens
@@ -58,16 +58,20 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         seed=study.seed,
     )
     parts = {name: getattr(facts, name) for name in SPLITS}
+    options = {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())}
     write_json(
         folder / "knowledge.json",
         {
             "facts": {name: [asdict(fact) for fact in part] for name, part in parts.items()},
-            "options": {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())},
+            "options": options,
             "templates": {name: asdict(forms) for name, forms in sorted(knowledge.templates.items())},
             **({"renderings": study.facts.renderings} if study.facts.renderings else {}),
         },
     )
-    text_counts = _prepare_tokens(study, folder, chain(*parts.values()), facts.domain, knowledge.templates)
+    tokenizer = _prepare_tokenizer(study, folder, chain(*parts.values()), knowledge.templates)
+    for name, part in parts.items():
+        check_options(part, options[name], tokenizer)
+    text_counts = _prepare_tokens(study, folder, tokenizer, facts.domain)
     counts = {
         "facts_available": len(knowledge.facts),
         "facts_left_out": dict(knowledge.left_out),
@@ -88,14 +92,10 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     return open_corpus(folder)
 
 
-def _prepare_tokens(
-    study: StudyFile,
-    folder: Path,
-    facts: Iterable[Fact],
-    domain: Iterable[Fact],
-    templates: Mapping[str, Templates],
-) -> dict[str, int]:
-    """Tokeniser and token files; returns the counts of documents and tokens."""
+def _prepare_tokenizer(
+    study: StudyFile, folder: Path, facts: Iterable[Fact], templates: Mapping[str, Templates]
+) -> Tokenizer:
+    """The tokeniser, trained or copied."""
     sentences = [fill(text, fact) for fact in facts for text in templates[fact.relation].statements]
     if study.tokenizer.file is None:
         texts = chain(_sample(_documents(study)), sentences)
@@ -104,7 +104,11 @@ def _prepare_tokens(
         own = study.base / study.tokenizer.file
         Tokenizer(own, study.tokenizer.end_of_text)
         shutil.copyfile(own, folder / "tokenizer.json")
-    tokenizer = Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
+    return Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
+
+
+def _prepare_tokens(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, int]:
+    """The token files; returns the counts of documents and tokens."""
     side = _Training(FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation)
     train, left_out = write_tokens(folder / "train.bin", _documents(study), tokenizer, side)
     held = (text for text in _documents(study) if is_validation(text, study.text.validation))

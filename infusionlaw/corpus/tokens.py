@@ -16,7 +16,10 @@ from infusionlaw.files import atomic_path, read_json
 
 
 class Tokenizer:
-    """A `tokenizers` tokeniser with its end-of-text token. `vocabulary` counts entries, special tokens included."""
+    """A `tokenizers` tokeniser with its end-of-text token; text is text, and equal texts have equal tokens.
+
+    vocabulary: its largest id and one, special tokens included, for ids may have gaps.
+    """
 
     def __init__(self, path: Path, end_of_text: str) -> None:
         from tokenizers import Tokenizer as Backend
@@ -28,11 +31,14 @@ class Tokenizer:
             raise InputError(f"{path}: not a readable tokenizer.json ({error}); replace it") from error
         self.backend.no_truncation()  # a file may ask for both, which would cut documents and fill up the short ones
         self.backend.no_padding()
+        self.backend.encode_special_tokens = True  # "</s>" in a document is text, not the end of it
+        if getattr(self.backend.model, "dropout", None):  # it would split a text at random
+            self.backend.model.dropout = None
         token = self.backend.token_to_id(end_of_text)
         if token is None:
             raise InputError(f'{path}: has no token "{end_of_text}"; set end_of_text in [tokenizer] to one that it has')
         self.end_of_text: int = token
-        self.vocabulary: int = self.backend.get_vocab_size(with_added_tokens=True)
+        self.vocabulary: int = max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby, takewhile
 from typing import Any
 
 import numpy as np
@@ -104,24 +105,25 @@ def build_probes(corpus: Corpus) -> Probes:
             probed_questions(i, forms) if name == "prior" else forms
             for i, forms in enumerate(corpus.templates[fact.relation].questions for fact in facts)
         ]
-        return _questions(facts, templates, corpus.options[name], corpus.tokenizer)
+        return questions_about(facts, templates, corpus.options[name], corpus.tokenizer)
 
     domain, used = corpus.facts.domain, corpus.domain_templates
     verbatim = [tuple(t for t in texts if t.index("{subject}") < t.index("{object}")) for texts in used]
     return Probes(
         domain=questions("domain", domain),
-        verbatim=_questions(domain, verbatim, corpus.options["domain"], corpus.tokenizer),
+        verbatim=questions_about(domain, verbatim, corpus.options["domain"], corpus.tokenizer),
         prior=questions("prior", corpus.facts.prior),
         unseen=questions("unseen", corpus.facts.unseen),
     )
 
 
-def _questions(
+def questions_about(
     facts: Sequence[Fact],
     templates: Sequence[tuple[str, ...]],
     options: Sequence[tuple[str, ...] | None],
     tokenizer: Tokenizer,
 ) -> Questions:
+    """Every question of every fact that has options, as token rows; all options of one are scored from one place."""
     asked = [(i, t, o) for i, o in enumerate(options) if o is not None for t in templates[i]]
     texts, places = [], []
     for question, (index, template, choices) in enumerate(asked):
@@ -129,10 +131,14 @@ def _questions(
         texts += [(prompt, choice + after) for choice in choices]
         places += [(question, option) for option in range(len(choices))]
     end = tokenizer.end_of_text
-    rows = [
-        Row(question, option, [end, *ids, end], first + 1)
-        for (question, option), (ids, first) in zip(places, tokenizer.encode_from(texts), strict=True)
-    ]
+    rows = []
+    encoded = zip(places, tokenizer.encode_from(texts), strict=True)
+    for question, group in groupby(encoded, key=lambda item: item[0][0]):
+        own = list(group)
+        # All options are scored from one place, the first token in which any of them has a part.
+        alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*(ids for _, (ids, _) in own), strict=False))
+        first = min(*(first for _, (_, first) in own), len(list(alike)))
+        rows += [Row(question, option, [end, *ids, end], first + 1) for (_, option), (ids, _) in own]
     return Questions(
         np.array([i for i, _, _ in asked], dtype=np.int64),
         np.array([len(choices) for _, _, choices in asked], dtype=np.int64),

@@ -1,5 +1,6 @@
 """Filling, checking, cleaning and splitting."""
 
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -16,6 +17,7 @@ from infusionlaw.corpus.facts import (
     clean,
     complete,
     fill,
+    folded,
     one_way,
     prompt_and_answer,
     shows,
@@ -199,3 +201,21 @@ def test_a_long_chain_of_inverse_facts_is_told_one_way():
 def test_too_few_subjects_beside_those_that_must_go_together_are_refused():
     with pytest.raises(InputError, match="inverses of each other"):
         split(knowledge(pairs(3)), domain=3, prior=2, unseen=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("São Tomé", unicodedata.normalize("NFD", "São Tomé"), True),
+        ("São Tomé", "SAO TOME", True),
+        ("\uff21\uff22 \uff11", "ab 1", True),
+        ("\uff76\uff9e", "ガ", True),
+        ("Straße", "STRASSE", True),
+        ("10²", "102", False),
+        ("½", "1/2", False),
+        ("йод", "иод", False),
+        ("か", "が", False),
+    ],
+)
+def test_one_answer_in_two_spellings(one, other, same):
+    assert (folded(one) == folded(other)) is same

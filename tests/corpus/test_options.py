@@ -1,10 +1,15 @@
-"""Options that frequency cannot guess."""
+"""Options that frequency cannot guess, and that a model can tell apart."""
+
+import unicodedata
 
 import numpy as np
 import pytest
+import tokenizers
 
-from infusionlaw.corpus.facts import Fact
-from infusionlaw.corpus.options import option_sets
+from infusionlaw.corpus.facts import Fact, folded
+from infusionlaw.corpus.options import check_options, option_sets
+from infusionlaw.corpus.tokens import Tokenizer
+from infusionlaw.errors import InputError
 
 
 def skewed(number: int, objects: int, seed: int) -> list[Fact]:
@@ -72,3 +77,26 @@ def test_options_follow_the_seed():
 
 def test_no_facts_have_no_options():
     assert option_sets([], seed=0) == ()
+
+
+def test_two_spellings_of_one_answer_are_never_two_options():
+    names = ["São Tomé", unicodedata.normalize("NFD", "São Tomé"), "SAO TOME", *(f"town {i}" for i in range(21))]
+    options = option_sets([Fact(f"s{i}", "in", name) for i, name in enumerate(names)], seed=0)
+    for given in filter(None, options):
+        assert len({folded(option) for option in given}) == len(given)
+
+
+def test_answers_that_a_tokenizer_makes_one_are_refused(tmp_path):
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "lyon": 1, "[SEP]": 2}, unk_token="[UNK]"))
+    backend.normalizer = tokenizers.normalizers.Lowercase()
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", "[SEP]")
+
+    def check(*answers: str) -> None:
+        facts = [Fact(f"s{i}", "in", answer) for i, answer in enumerate(answers)]
+        check_options(facts, option_sets(facts, seed=0), tokenizer)
+
+    check("Lyon", "Oslo")
+    with pytest.raises(InputError, match=r'answers of the relation "in", ".*" and ".*", the same tokens'):
+        check("Lyon", "Oslo", "Bergen")

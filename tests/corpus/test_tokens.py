@@ -1,5 +1,7 @@
 """The tokeniser."""
 
+import json
+
 import pytest
 
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
@@ -33,6 +35,26 @@ def test_a_tokenizer_that_would_cut_and_fill_up_texts_does_neither_here(tokenize
     tokenizer.backend.enable_padding(length=40)
     tokenizer.backend.save(str(tmp_path / "cutting.json"))
     assert Tokenizer(tmp_path / "cutting.json", "<end>").encode(TEXTS) == whole
+
+
+def test_a_special_token_in_a_text_is_text(tokenizer) -> None:
+    ids = tokenizer.encode(["a text <end> about"])[0]
+    assert tokenizer.end_of_text not in ids
+    assert tokenizer.backend.decode(ids) == "a text <end> about"
+
+
+def test_ids_with_gaps_have_room_in_the_vocabulary(tokenizer, tmp_path) -> None:
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    content["model"]["vocab"]["far"] = 500
+    (tmp_path / "gaps.json").write_text(json.dumps(content))
+    assert Tokenizer(tmp_path / "gaps.json", "<end>").vocabulary == 501
+
+
+def test_a_tokenizer_that_splits_at_random_does_not_here(tokenizer, tmp_path) -> None:
+    whole = tokenizer.encode(TEXTS)
+    tokenizer.backend.model.dropout = 0.9
+    tokenizer.backend.save(str(tmp_path / "random.json"))
+    assert Tokenizer(tmp_path / "random.json", "<end>").encode(TEXTS) == whole
 
 
 def test_a_broken_tokenizer_is_one_sentence(tmp_path) -> None:
