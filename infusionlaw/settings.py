@@ -66,11 +66,13 @@ class Facts(_Section):
 
 
 class Text(_Section):
-    """Where general text comes from, and the part of its documents kept for validation."""
+    """Where general text comes from, the part of its documents kept for validation, and whether those stay that state
+    a domain fact."""
 
     source: str | tuple[str, ...] = "python-docs"
     field: str = "text"
     validation: Annotated[Part, Field(gt=0, lt=0.5)] = 0.02
+    keep_stating: bool = False
 
 
 class TokenizerSettings(_Section):
@@ -298,6 +300,7 @@ unseen = 32                         # subjects no run ever sees: the guessing ba
 source = "python-docs"              # built in: docstrings; or your files, folders, globs: ["corpus/*.jsonl.gz"]
 field = "text"                      # the text field of JSON and Parquet files
 validation = 0.02                   # part of the documents kept for validation loss
+keep_stating = false                # true: documents that state a domain fact by themselves stay in the training text
 
 [tokenizer]
 vocabulary = 1024                   # a BPE of this size is trained; or: file = "tokenizer.json"

@@ -26,15 +26,17 @@ class FactFinder:
             key = max(own, key=lambda piece: (len(piece), piece)) if own else ""
             self._facts[key].append((frozenset(own | pieces(object_)), subject, object_))
 
-    def states_a_fact(self, document: str) -> bool:
-        """Whether subject and object of at least one fact are both in the document as whole words."""
+    def stated(self, document: str) -> str:
+        """The subject of a fact that has both its subject and its object in the document as whole words, "" if none."""
         text = _normal(document)
         there = pieces(text) | {""}  # "" holds the facts whose subject has no word, such as "++"
-        return any(
-            needed <= there and holds(text, subject) and holds(text, object_)
-            for key in self._facts.keys() & there
+        found = (
+            subject
+            for key in sorted(self._facts.keys() & there)
             for needed, subject, object_ in self._facts[key]
+            if needed <= there and holds(text, subject) and holds(text, object_)
         )
+        return next(found, "")
 
 
 def _normal(text: str) -> str:

@@ -147,6 +147,18 @@ def open_corpus(folder: Path) -> Corpus:
     if len(corpus.train) < PAGE or len(corpus.validation[0]) < 2 * PAGE:
         raise InputError(
             f"{folder}: {len(corpus.train)} training and {len(corpus.validation[0])} validation tokens of general text "
-            f"are too few; give more text, or a larger validation part"
+            f"are too few; {_more_text(corpus.counts)}"
         )
     return corpus
+
+
+def _more_text(counts: Mapping[str, Any]) -> str:
+    """What to do where there is too little text, by what became of it."""
+    stating = counts.get("documents_that_state_a_domain_fact", 0)
+    if stating <= counts.get("training_documents", 0):
+        return "give more text, or a larger validation part"
+    subjects = ", ".join(counts.get("subjects_they_name_most", {}))
+    return (
+        f"{stating:,} documents name subject and answer of a domain fact ({subjects}) and were left out; take out "
+        "subjects that are common words, or set keep_stating = true in [text]"
+    )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ from infusionlaw.processes import check_guard
 from infusionlaw.settings import StudyFile
 
 VALIDATION_TOKENS = 100_000  # validation loss is measured on this many
-_STATING = "states a domain fact"
+_STATING = "states a domain fact of "
+TOLD = 5  # subjects of such facts that are counted one by one
 _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
 
 
@@ -107,15 +109,19 @@ def _prepare_tokenizer(
     return Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
 
 
-def _prepare_tokens(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, int]:
+def _prepare_tokens(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:
     """The token files; returns the counts of documents and tokens."""
-    side = _Training(FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation)
+    side = _Training(
+        FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation, study.text.keep_stating
+    )
     train, left_out = write_tokens(folder / "train.bin", _documents(study), tokenizer, side)
+    stating = Counter({why.removeprefix(_STATING): n for why, n in left_out.items() if why.startswith(_STATING)})
     held = (text for text in _documents(study) if is_validation(text, study.text.validation))
     validation, _ = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
     both = (open_tokens(folder / f"{name}.bin")[0] for name in ("validation", "train"))
     return {
-        "documents_that_state_a_domain_fact": left_out[_STATING],
+        "documents_that_state_a_domain_fact": stating.total(),
+        "subjects_they_name_most": dict(stating.most_common(TOLD)),
         "training_documents": train.documents,
         "training_tokens": train.tokens,
         "training_bytes": train.text_bytes,
@@ -133,11 +139,13 @@ class _Training:
 
     finder: FactFinder
     validation: float
+    keep_stating: bool
 
     def __call__(self, text: str) -> str:
         if is_validation(text, self.validation):
             return "validation"
-        return _STATING if self.finder.states_a_fact(text) else ""
+        subject = "" if self.keep_stating else self.finder.stated(text)
+        return subject and _STATING + subject
 
 
 def _documents(study: StudyFile) -> Iterator[str]:

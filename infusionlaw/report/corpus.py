@@ -6,6 +6,7 @@ from typing import Any
 from infusionlaw.files import read_json
 from infusionlaw.report.blocks import Block, Text, table, texts
 
+MANY = 0.2  # of the documents left out, from which on that is remarked
 MUCH = 0.05  # of the validation text repeated in the training text, from which on that is remarked
 
 
@@ -13,6 +14,15 @@ def remarks(folder: Path) -> list[str]:
     """What somebody should know of the corpus of a study's folder before training on it, a sentence each."""
     counts = _counts(folder)
     said = []
+    stating = counts.get("documents_that_state_a_domain_fact", 0)
+    documents = counts.get("training_documents", 0) + stating
+    if stating >= MANY * documents > 0:
+        most = ", ".join(f"{name} {number:,}" for name, number in counts.get("subjects_they_name_most", {}).items())
+        said.append(
+            f"{stating:,} of {documents:,} documents name subject and answer of a domain fact and were left out of the "
+            f"training text (by subject: {most}); take out subjects that are common words, or set keep_stating = true "
+            "in [text]"
+        )
     if unread := counts.get("files_unread"):
         kinds = ", ".join(f"{number:,} of {kind or 'no ending'}" for kind, number in unread.items())
         said.append(

@@ -59,15 +59,15 @@ FACTS = [
     ],
 )
 def test_both_names_must_be_there_as_whole_words(document: str, stated: bool) -> None:
-    assert FactFinder(FACTS).states_a_fact(document) is stated
+    assert bool(FactFinder(FACTS).stated(document)) is stated
 
 
 def test_names_of_different_facts_do_not_make_one() -> None:
-    assert not FactFinder(FACTS).states_a_fact("Lyon and Canada and Brazil")
+    assert not FactFinder(FACTS).stated("Lyon and Canada and Brazil")
 
 
 def test_no_facts_no_finds() -> None:
-    assert not FactFinder([]).states_a_fact("Lyon lies in France.")
+    assert not FactFinder([]).stated("Lyon lies in France.")
 
 
 def test_it_agrees_with_a_plain_search_and_is_quick() -> None:
@@ -78,7 +78,7 @@ def test_it_agrees_with_a_plain_search_and_is_quick() -> None:
     texts = [" ".join(rng.choice(words, 120)) for _ in range(10_000)]
     finder = FactFinder(facts)
     start = time.process_time()
-    found = [finder.states_a_fact(text) for text in texts]
+    found = [bool(finder.stated(text)) for text in texts]
     assert time.process_time() - start < 8
     assert 0 < sum(found) < len(texts)
     for text, stated in list(zip(texts, found, strict=True))[:100]:

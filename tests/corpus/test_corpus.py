@@ -102,6 +102,28 @@ def test_documents_that_state_a_domain_fact_are_left_out_and_counted(material, c
     assert any(document.startswith(innocent) for document in text)
 
 
+def test_where_most_documents_state_a_fact_it_is_said_and_they_can_be_kept(material, tmp_path) -> None:
+    moved = copy_of(material, tmp_path)
+    domain = prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus").facts.domain[0]
+    lines = [json.loads(line) for line in (moved / "text.jsonl").read_text().splitlines() if line.strip()]
+    stating = f" {domain.subject} {domain.object}"
+    lines = [row | {"text": row["text"] + stating * (i % 2)} for i, row in enumerate(lines)]
+    (moved / "text.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    own = prepare(read_study_file(moved / "study.toml"), tmp_path / "study" / "corpus")
+    assert own.counts["subjects_they_name_most"][domain.subject] >= 0.4 * len(lines)
+    assert any(domain.subject in remark and "keep_stating" in remark for remark in remarks(tmp_path / "study"))
+    study = (moved / "study.toml").read_text()
+    (moved / "study.toml").write_text(study.replace("[text]", "[text]\nkeep_stating = true"))
+    kept = prepare(read_study_file(moved / "study.toml"), tmp_path / "kept")
+    assert kept.counts["documents_that_state_a_domain_fact"] == 0
+    assert kept.counts["training_documents"] > 1.5 * own.counts["training_documents"]
+    lines = [row | {"text": row["text"] + stating} for row in lines]
+    (moved / "text.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (moved / "study.toml").write_text(study)
+    with pytest.raises(InputError, match=rf"were left out; take out subjects|\({domain.subject}\)"):
+        prepare(read_study_file(moved / "study.toml"), tmp_path / "none")
+
+
 def test_files_of_other_kinds_in_a_folder_of_text_are_counted_and_said(material, tmp_path) -> None:
     moved = copy_of(material, tmp_path)
     (moved / "texts").mkdir()
