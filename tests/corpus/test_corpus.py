@@ -124,6 +124,24 @@ def test_where_most_documents_state_a_fact_it_is_said_and_they_can_be_kept(mater
         prepare(read_study_file(moved / "study.toml"), tmp_path / "none")
 
 
+def test_statements_longer_than_a_block_are_said_and_refused_where_they_are_most(material, tmp_path) -> None:
+    moved = copy_of(material, tmp_path)
+    (moved / "study.toml").write_text(
+        (moved / "study.toml").read_text().replace("[training]", "[training]\nblock = 40")
+    )
+    study, templates = read_study_file(moved / "study.toml"), (moved / "templates.toml").read_text()
+    long = templates.replace('"The flag', f'"{"A quite long text. " * 20}The flag')
+    (moved / "templates.toml").write_text(long)
+    own = prepare(study, tmp_path / "study" / "corpus")
+    assert own.counts["statements_longer_than_a_block"] == own.counts["statements"] / 3
+    assert any("statements are longer than a block" in remark for remark in remarks(tmp_path / "study"))
+    (moved / "templates.toml").write_text(
+        long.replace('"{subject} flies', f'"{"A quite long text. " * 20}{{subject}} flies')
+    )
+    with pytest.raises(InputError, match="so no model would see a subject with its whole answer"):
+        prepare(study, tmp_path / "refused")
+
+
 def test_files_of_other_kinds_in_a_folder_of_text_are_counted_and_said(material, tmp_path) -> None:
     moved = copy_of(material, tmp_path)
     (moved / "texts").mkdir()
