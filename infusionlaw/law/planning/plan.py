@@ -169,9 +169,7 @@ class Plan:
         marks = {kind_named(kind).title: getattr(point, unit) for kind, point in self.points.items()}
         doses = [(getattr(forecast, unit), forecast) for forecast in self.forecast]
         scores = {
-            outcome_named(name).title: [
-                (dose, x) for dose, forecast in doses if dose and (x := forecast.scores[name]).value
-            ]
+            name: [(dose, x) for dose, forecast in doses if dose and (x := forecast.scores[name]).value]
             for name in self.forecast[0].scores
             if outcome_named(name).scale == "proportion"
         }
