@@ -20,15 +20,14 @@ from benchmarks.worlds import KINDS, World, draw, simulate
 from infusionlaw.files import write_text
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.numbers import number
+from infusionlaw.law.plot import PALETTE, dose_axis, draw_spots, interval_bar, shades
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import HALF_WIDTH
-from infusionlaw.report.figures import PALETTE, blank_figure, save, style
-from infusionlaw.report.plotdata import DoseAxis, dose_axis
+from infusionlaw.report.figures import FIGURE_WIDTH, save, style
 from infusionlaw.runs.record import RunRecord
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 KIND = "paper: 137M to 3B in exposures"
@@ -97,14 +96,11 @@ def setting(seed: int) -> Setting:
 
 def curves_figure(of: Setting) -> "Figure":
     """Retention by exposures, a line a size, with the point of each curve and its interval."""
-    from matplotlib import colormaps
-
     found = {size: (x, y) for (size, _), x, y in curves(of.rows, SCORE, of.world)}
-    figure = blank_figure(4.2)
+    figure = _blank(4.2)
     ax = figure.subplots()
     axis = dose_axis([x for own, _ in found.values() for x in own], "exposures", 0.06)
-    for i, place in enumerate(of.places):
-        colour = colormaps["viridis"](0.05 + 0.8 * i / (len(of.places) - 1))
+    for place, colour in zip(of.places, shades(len(of.places)), strict=True):
         x, y = found[place.size]
         bars = HALF_WIDTH * np.sqrt(y * (1 - y) / of.world.probes)
         ax.errorbar(
@@ -112,8 +108,8 @@ def curves_figure(of: Setting) -> "Figure":
         )
         if place.point.value is not None:
             at = float(np.interp(place.point.value, x, y))
-            ax.errorbar(place.point.value, at, xerr=_bar(place.point, axis), fmt="D", markersize=6, capsize=3,
-                        color=colour, markerfacecolor=PALETTE["paper"], zorder=5)  # fmt: skip
+            ax.errorbar(place.point.value, at, xerr=interval_bar(place.point, axis.low, axis.high), fmt="D",
+                        markersize=6, capsize=3, color=colour, markerfacecolor=PALETTE["paper"], zorder=5)  # fmt: skip
     ax.plot([], [], "D", color=PALETTE["ink"], markerfacecolor=PALETTE["paper"], label="point, 90 % interval")
     ax.set_ylabel("retention, share right")
     ax.set_xlabel("exposures")
@@ -125,7 +121,7 @@ def curves_figure(of: Setting) -> "Figure":
 
 def law_figure(of: Setting) -> "Figure":
     """Points against size, the law's median and band, the prediction at the target, and the truth."""
-    figure = blank_figure(4.0)
+    figure = _blank(4.0)
     ax = figure.subplots()
     every = [*of.places, of.target]
     shown = [x for p in every for i in (p.point, p.law) for x in (i.value, i.low, i.high) if x is not None]
@@ -137,8 +133,10 @@ def law_figure(of: Setting) -> "Figure":
         sizes, median, low, high = zip(*band, strict=True)
         ax.plot(sizes, median, color=PALETTE["retention"], linewidth=1.4, label="law, 90 % band")
         ax.fill_between(sizes, low, high, color=PALETTE["retention"], alpha=0.13, linewidth=0)
-    _marks(ax, [(p.size, p.point) for p in of.places], axis, "o", PALETTE["retention"], "point, 90 % interval")
-    _marks(ax, [(of.target.size, of.target.law)], axis, "s", PALETTE["ink"], "prediction, 90 % interval")
+    ends, ink = (axis.low, axis.high), PALETTE["ink"]
+    points, target = [(p.size, p.point) for p in of.places], [(of.target.size, of.target.law)]
+    draw_spots(ax, points, *ends, color=PALETTE["retention"], capsize=3, label="point, 90 % interval")
+    draw_spots(ax, target, *ends, color=ink, capsize=3, fmt="s", label="prediction, 90 % interval")
     ax.plot([p.size * 1.06 for p in every], [p.truth for p in every], "x", color=PALETTE["recall"], label="truth")
     ax.set_xscale("log")
     ax.set_xticks([p.size for p in every], [number(p.size) for p in every], minor=False)
@@ -151,20 +149,11 @@ def law_figure(of: Setting) -> "Figure":
     return figure
 
 
-def _marks(
-    ax: "Axes", marks: Sequence[tuple[float, Interval]], axis: DoseAxis, shape: str, colour: str, label: str
-) -> None:
-    ax.plot([], [], shape, color=colour, label=label)
-    for size, x in marks:
-        if x.value is not None:
-            ax.errorbar(size, x.value, yerr=_bar(x, axis), fmt=shape, color=colour, elinewidth=1.2, capsize=3, zorder=4)
+def _blank(height: float) -> "Figure":
+    """An empty figure; height in inches."""
+    from matplotlib.figure import Figure
 
-
-def _bar(x: Interval, axis: DoseAxis) -> list[list[float]]:
-    """Lengths below and above the value; an open end runs to the edge."""
-    value = x.value or 0.0
-    low, high = (axis.low if x.low is None else x.low), (axis.high if x.high is None else x.high)
-    return [[max(value - low, 0.0)], [max(high - value, 0.0)]]
+    return Figure(figsize=(FIGURE_WIDTH, height), layout="constrained")
 
 
 def places_table(of: Setting) -> str:
@@ -241,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.out:
         for name, figure in (("curves", curves_figure), ("law", law_figure)):
             with style(name):
-                save(figure(found), options.out / "paper-setting" / name, ("png",))
+                save(figure(found), options.out / "paper-setting" / f"{name}.png")
         write_text(options.out / "paper-setting.md", page(found, options.seed))
 
 

@@ -84,23 +84,22 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error})") from error
 
 
-def typed_json(value: Any, of: Any) -> dict[str, Any]:
-    """A dataclass as JSON content, by the types of its fields; `of` is its type."""
+def write_typed(path: str | Path, value: Any, of: Any, inside: str = "", **head: Any) -> None:
+    """Write a dataclass as JSON by the types of its fields, atomically, with the version of what we write.
+
+    of: its type; inside: the key that holds it, where it is not the whole file; head: what else the file says.
+    """
     from pydantic import TypeAdapter
 
-    content: dict[str, Any] = TypeAdapter(of).dump_python(value, mode="json")
-    return content
+    content = TypeAdapter(of).dump_python(value, mode="json")
+    write_json(Path(path), {"version": VERSION, **head, **({inside: content} if inside else content)})
 
 
-def write_typed(path: str | Path, value: Any, of: Any) -> None:
-    """Write a dataclass as JSON, atomically, with the version of what we write."""
-    write_json(Path(path), {"version": VERSION, **typed_json(value, of)})
-
-
-def read_typed(path: str | Path, of: type[T], what: str, again: str) -> T:
+def read_typed(path: str | Path, of: type[T], what: str, again: str, inside: str = "") -> T:
     """Read back what `write_typed` wrote. what: the file in words; again: how to make it again, where it is another.
 
-    Raises InputError for a file of another kind or version, with the first thing that is wrong in it.
+    inside: the key that holds it. Raises InputError for a file of another kind or version, with the first thing that is
+    wrong in it.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -108,8 +107,8 @@ def read_typed(path: str | Path, of: type[T], what: str, again: str) -> T:
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise InputError(f"{path}: not {what} of version {VERSION}; {again}")
     try:
-        return TypeAdapter(of).validate_python(content)
+        return TypeAdapter(of).validate_python(content.get(inside) if inside else content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in (inside, *first["loc"]) if part != "")
         raise InputError(f"{path}: not {what}: {where} {first['msg'].lower()}; {again}") from error

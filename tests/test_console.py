@@ -37,7 +37,7 @@ def test_a_resumed_study_counts_on_from_what_is_done(tmp_path) -> None:
 
 def test_a_run_without_val_bpb_is_shown() -> None:
     out = StringIO()
-    spec = RunSpec(14_000, 1_500_000, 0.5, "share", 1, "corpus", ())
+    spec = RunSpec(14_000, 1_500_000, 0.5, "share", 1, "corpus")
     with ConsoleWatch(Console(file=out, width=200)) as watch:
         watch.runs([spec], [spec])
         watch.finished(spec, RunRecord(size=14e3, tokens=1.5e6, share=0.5, recall=0.25))

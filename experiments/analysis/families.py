@@ -88,7 +88,7 @@ def draw(findings: Findings, folder: Path) -> None:
         points = findings.own_points(name)
         places = {(point.size, point.tokens) for point in points}
         rows = [row for row in findings.experiment(name).rows if (row.size, row.tokens) in places]
-        write_figures(folder / own, panels(rows, points), findings.law(name), findings.comparisons[name], ["png"])
+        write_figures(folder / own, panels(rows, points), findings.law(name), findings.comparisons[name], "png")
 
 
 def operations(row: RunRecord) -> float:

@@ -1,6 +1,7 @@
-"""Figures of points, laws and plans from plain numbers. matplotlib is loaded when the first is drawn.
+"""Figures of points, laws and plans from plain numbers, and the colours and axis of doses that all figures share.
 
 Doses lie on an axis of log odds where they are shares, else of logs: that is where laws are fitted.
+matplotlib is loaded when the first figure is drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,8 @@ import numpy as np
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.dose import Array, Interval, Scale, x_at
-from infusionlaw.law.numbers import count, number, share
+from infusionlaw.law.numbers import number, share
+from infusionlaw.runs.outcomes import outcome_named
 from infusionlaw.runs.record import DoseUnit
 
 if TYPE_CHECKING:
@@ -21,9 +23,74 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 4.2, 3.4  # of a panel, inches
 REACH = 1.2  # dex that an axis shows beyond the outermost value
 BAND, BAR = 0.15, 1.2
-MOST_TICKS = 7
+MOST_TICKS, SPACING = 7, 0.11  # ticks of sizes; least room between ticks of doses, of the axis
 LABELS: dict[DoseUnit, str] = {"share": "share of training tokens", "exposures": "exposures of each fact"}
-SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999)
+# The most telling first.
+SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)
+# Okabe and Ito's palette, which readers with any colour vision can tell apart.
+PALETTE = {
+    "paper": "#fffffe",
+    "ink": "#1b1f25",
+    "quiet": "#8b9098",
+    "recall": "#0072b2",
+    "surface": "#009e73",
+    "retention": "#d55e00",
+    "other": "#cc79a7",
+}
+
+
+def coordinate(doses: Any, unit: DoseUnit) -> tuple[float, ...]:
+    """Doses in the law's coordinate x; shares that rounding took to 0 or 1 are kept finite."""
+    doses = np.asarray(doses, dtype=float)
+    x = x_at(np.clip(doses, 1e-9, 1 - 1e-9 if unit == "share" else None), unit)
+    return tuple(np.atleast_1d(x).tolist())
+
+
+@dataclass(frozen=True)
+class DoseAxis:
+    """An axis of doses. low, high: ends in x; zero: where dose 0 is drawn, None without one; ticks: (x, label)."""
+
+    unit: DoseUnit
+    low: float
+    high: float
+    zero: float | None
+    ticks: tuple[tuple[float, str], ...]
+
+    def place(self, x: Sequence[float]) -> list[float]:
+        """Where to draw x: itself, and dose 0 at its own place."""
+        zero = self.low if self.zero is None else self.zero
+        return [value if np.isfinite(value) else zero for value in x]
+
+
+def dose_axis(x: Sequence[float], unit: DoseUnit, spacing: float = SPACING) -> DoseAxis:
+    """An axis that holds all x (-inf is dose 0), its tick labels at least `spacing` of its length apart."""
+    finite = [value for value in x if np.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    room = max(0.06 * (high - low), 0.05)
+    low, high = low - room, high + room
+    zero = low - 0.1 * (high - low) if len(finite) < len(x) else None
+    return DoseAxis(unit, low, high, zero, _ticks(low, high, unit, spacing))
+
+
+def _ticks(low: float, high: float, unit: DoseUnit, spacing: float) -> tuple[tuple[float, str], ...]:
+    """Round doses between the ends, the most telling first, as many as have room."""
+    if unit == "share":
+        doses, show = list(SHARE_TICKS), share
+    else:
+        powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        doses, show = [step * 10.0**power for step in (1, 3, 2, 5) for power in powers], number
+    kept: dict[float, str] = {}
+    for dose, x in zip(doses, coordinate(doses, unit), strict=True):
+        if low <= x <= high and all(abs(x - other) >= spacing * (high - low) for other in kept):
+            kept[x] = show(dose).rstrip("0") if unit == "share" else show(dose)
+    return tuple(sorted(kept.items()))
+
+
+def shades(count: int) -> list[Any]:
+    """Colours for things in an order, such as sizes."""
+    from matplotlib import colormaps
+
+    return [colormaps["viridis"](0.25 + 0.6 * i / max(count - 1, 1)) for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -57,8 +124,6 @@ class Panel:
 
 def by_size(panels: Sequence[Panel], unit: DoseUnit) -> "Figure":
     """Draw doses against size, a panel a kind and a colour a token count. InputError where there is none to draw."""
-    from matplotlib import colormaps
-
     panels = [panel for panel in panels if panel.spots or panel.curves]
     spots = [spot for panel in panels for spot in panel.spots]
     places = [end for spot in spots for end in (spot.dose.value, spot.dose.low, spot.dose.high) if end is not None]
@@ -67,20 +132,22 @@ def by_size(panels: Sequence[Panel], unit: DoseUnit) -> "Figure":
     figure = _figure(len(panels))
     grid: Sequence[Axes] = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     counts = sorted({spot.tokens for spot in spots} | {curve.tokens for panel in panels for curve in panel.curves})
-    colours = {d: colormaps["viridis"](0.8 * i / max(len(counts) - 1, 1)) for i, d in enumerate(counts)}
+    colours = dict(zip(counts, shades(len(counts)), strict=True))
     values = [spot.dose.value for spot in spots if spot.dose.value is not None] or places
     ends = [end for panel in panels for c in panel.curves for end in (c.median[0], c.median[-1])]
-    low, high = _ends([*values, *ends], unit)
+    axis = _reaching([*values, *ends], unit)
+    low, high = _ends(axis)
     for ax, panel in zip(grid, panels, strict=True):
         for curve in panel.curves:
             ax.plot(curve.sizes, curve.median, color=colours[curve.tokens], linewidth=1.4)
             ax.fill_between(curve.sizes, curve.low, curve.high, color=colours[curve.tokens], alpha=BAND, linewidth=0)
-        for spot in panel.spots:
-            _draw_spot(ax, spot, colours[spot.tokens], low, high)
+        for tokens in counts:
+            mine = [(spot.size, spot.dose) for spot in panel.spots if spot.tokens == tokens]
+            draw_spots(ax, mine, low, high, color=colours[tokens])
         ax.set_title(panel.title, loc="left")
         ax.set_xlabel("size, non-embedding parameters")
     grid[0].set_ylabel(LABELS[unit])
-    _dose_axis(grid[0], "y", unit, low, high)
+    _show(axis, grid[0], "y")
     _size_axis(grid[0], sorted({spot.size for spot in spots}))
     for tokens in counts if len(counts) <= 6 else (counts[0], counts[len(counts) // 2], counts[-1]):
         grid[-1].plot([], [], "o", color=colours[tokens], label=f"{number(tokens)} tokens")
@@ -88,22 +155,32 @@ def by_size(panels: Sequence[Panel], unit: DoseUnit) -> "Figure":
     return figure
 
 
-def _draw_spot(ax: "Axes", spot: Spot, colour: Any, low: float, high: float) -> None:
-    """A located dose with its interval; a bound as a triangle that points to where the dose lies."""
-    dose = spot.dose
-    if dose.value is not None:
+def draw_spots(
+    ax: "Axes", spots: Sequence[tuple[float, Interval]], low: float, high: float, *, color: Any, **look: Any
+) -> None:
+    """Mark places by size with their intervals; a bound is a triangle that points to where the place lies.
+
+    low, high: ends of the axis, where open intervals end. look: of the marks that have a value, as for `errorbar`.
+    """
+    located = [(size, x.value, interval_bar(x, low, high)) for size, x in spots if x.value is not None]
+    if located:
+        sizes, values, bars = zip(*located, strict=True)
         ax.errorbar(
-            spot.size, dose.value, interval_bar(dose, low, high), fmt="o", color=colour, elinewidth=BAR, capsize=2
+            sizes, values, np.hstack(bars), **{"fmt": "o", "elinewidth": BAR, "color": color, "zorder": 4, **look}
         )
-    elif (bound := dose.low if dose.low is not None else dose.high) is not None:
-        shape = "^" if dose.low is not None else "v"
-        ax.plot(spot.size, min(max(bound, low), high), shape, color=colour, markerfacecolor="none")
+    bounds = [(size, x) for size, x in spots if x.value is None]
+    above = [(size, x.low) for size, x in bounds if x.low is not None]
+    below = [(size, x.high) for size, x in bounds if x.low is None and x.high is not None]
+    for shape, ends in (("^", above), ("v", below)):
+        if ends:
+            sizes, values = zip(*ends, strict=True)
+            ax.plot(sizes, np.clip(values, low, high), shape, color=color, markerfacecolor="none")
 
 
 def by_dose(
     marks: Mapping[str, Interval], scores: Mapping[str, Sequence[tuple[float, Interval]]], unit: DoseUnit
 ) -> "Figure":
-    """Draw doses with their intervals, and below them what scores are expected at which dose.
+    """Draw doses with their intervals, and below them what scores, by their outcome's name, are expected at which dose.
 
     InputError where there is no dose to draw.
     """
@@ -111,24 +188,26 @@ def by_dose(
     values = [dose.value for dose in known.values() if dose.value is not None]
     if not values:
         raise InputError("there is nothing to draw: no dose of it is known")
-    low, high = _ends([*values, *(dose for score in scores.values() for dose, _ in score)], unit)
+    axis = _reaching([*values, *(dose for score in scores.values() for dose, _ in score)], unit)
+    low, high = _ends(axis)
     drawn = [name for name, score in scores.items() if score]
     figure = _figure(2)
     axes = figure.subplots(2 if drawn else 1, 1, sharex=True, squeeze=False)[:, 0]
     for row, (_, dose) in enumerate(known.items()):
-        axes[0].errorbar(dose.value, row, xerr=interval_bar(dose, low, high), fmt="o", color=f"C{row}", capsize=3)
+        axes[0].errorbar(dose.value, row, xerr=interval_bar(dose, low, high), fmt="o", color=PALETTE["ink"], capsize=3)
     axes[0].set_yticks(range(len(known)), list(known))
     axes[0].set_ylim(len(known) - 0.5, -0.5)
-    for i, name in enumerate(drawn):
+    for name in drawn:
+        outcome = outcome_named(name)
         x, y = [dose for dose, _ in scores[name]], [score.value or 0.0 for _, score in scores[name]]
         bars = np.concatenate([interval_bar(score, 0.0, 1.0) for _, score in scores[name]], axis=1)
-        axes[1].errorbar(x, y, bars, fmt="o-", color=f"C{i}", capsize=3, label=name)
+        axes[1].errorbar(x, y, bars, fmt="o-", color=PALETTE[outcome.colour], capsize=3, label=outcome.title)
     if drawn:
         axes[1].set_ylim(-0.03, 1.03)
         axes[1].set_ylabel("expected")
         axes[1].legend(frameon=False)
     axes[-1].set_xlabel(LABELS[unit])
-    _dose_axis(axes[-1], "x", unit, low, high)
+    _show(axis, axes[-1], "x")
     return figure
 
 
@@ -138,10 +217,15 @@ def _figure(panels: int) -> "Figure":
     return Figure(figsize=(WIDTH * panels, HEIGHT), layout="constrained")
 
 
-def _ends(doses: Sequence[float], unit: DoseUnit) -> tuple[float, float]:
-    """The doses between which an axis shows all of these, and REACH beyond them."""
-    x = x_at(np.clip(doses, 1e-9, 1 - 1e-9 if unit == "share" else None), unit)
-    low, high = Scale(unit).dose([x.min() - REACH, x.max() + REACH])
+def _reaching(doses: Sequence[float], unit: DoseUnit) -> DoseAxis:
+    """The axis that shows all of these doses, and REACH beyond them."""
+    x = coordinate(doses, unit)
+    return dose_axis([min(x) - REACH, max(x) + REACH], unit)
+
+
+def _ends(axis: DoseAxis) -> tuple[float, float]:
+    """The ends of an axis in doses."""
+    low, high = Scale(axis.unit).dose([axis.low, axis.high])
     return float(low), float(high)
 
 
@@ -163,13 +247,9 @@ def _size_axis(ax: "Axes", sizes: Sequence[float]) -> None:
     ax.set_xticks([], minor=True)
 
 
-def _dose_axis(ax: "Axes", which: str, unit: DoseUnit, low: float, high: float) -> None:
-    """Make an axis one of doses, with round ones as ticks."""
-    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    doses = SHARES if unit == "share" else [10.0**power for power in powers]
-    ticks = [dose for dose in doses if low <= dose <= high]
-    show = share if unit == "share" else count
-    ax.set(**{f"{which}scale": "logit" if unit == "share" else "log", f"{which}lim": (low, high)})
-    axis = ax.yaxis if which == "y" else ax.xaxis
-    axis.set_ticks(ticks, [show(tick).rstrip("0") if unit == "share" else show(tick) for tick in ticks])
-    axis.set_ticks([], minor=True)
+def _show(axis: DoseAxis, ax: "Axes", which: str) -> None:
+    """Give a panel an axis of doses, which are drawn as they are."""
+    ax.set(**{f"{which}scale": "logit" if axis.unit == "share" else "log", f"{which}lim": _ends(axis)})
+    shown = ax.yaxis if which == "y" else ax.xaxis
+    shown.set_ticks(Scale(axis.unit).dose([x for x, _ in axis.ticks]), [text for _, text in axis.ticks])
+    shown.set_ticks([], minor=True)

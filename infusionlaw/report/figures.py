@@ -1,5 +1,7 @@
-"""The figures of a study, drawn with matplotlib from what `plotdata` computes, and written as png and svg.
+"""The figures of a study, drawn with matplotlib from what `plotdata` computes, and written as svg.
 
+A page shows tens of panels, and matplotlib is slow. So margins are set by hand: a layout engine would draw every figure
+twice. For the same reason panels share no axis, labels and titles have fixed places, and a series is one line.
 Colours are named (`PALETTE`), so that a page can give the same figure other colours in a dark scheme.
 """
 
@@ -16,18 +18,17 @@ from infusionlaw.files import atomic_path
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.numbers import listed, number
 from infusionlaw.law.planning.compare import Comparison
-from infusionlaw.law.plot import interval_bar
+from infusionlaw.law.plot import PALETTE, DoseAxis, dose_axis, draw_spots, interval_bar, shades
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.plotdata import (
-    DoseAxis,
     LawPanel,
     Mark,
     Panel,
     Series,
     by_tokens,
     collapse_note,
-    dose_axis,
     law_panels,
+    spread_out,
 )
 from infusionlaw.runs.outcomes import ACQUISITION as ACQUIRED
 from infusionlaw.runs.outcomes import COLLAPSE, TOLERANCE, Outcome, kind_named, outcome_of, outcomes
@@ -37,71 +38,66 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which readers with any colour vision can tell apart.
-PALETTE = {
-    "paper": "#fffffe",
-    "ink": "#1b1f25",
-    "quiet": "#8b9098",
-    "recall": "#0072b2",
-    "surface": "#009e73",
-    "retention": "#d55e00",
-    "other": "#cc79a7",
-}
 FIGURE_WIDTH, DPI = 8.0, 150
+# Inches: margins, room between panels side by side, for tick labels, and for a line of the legend.
+LEFT, RIGHT, BOTTOM, BETWEEN, TICKS, LINE = 0.55, 0.08, 0.52, 0.14, 0.24, 0.19
 RECALL_NAME, LOSS_NAME = "recall", "val_bpb"
 MARKERS = ("s", "^", "v", "P", "X", "<", ">", "*")
-RECALL_LABEL, SHAPE_LABEL, GUESSING_LABEL, ACQUISITION, COLLAPSE_LABEL = LEGEND = (
+SHARES = (0, 0.2, 0.4, 0.6, 0.8, 1)
+RECALL_LABEL, SHAPE_LABEL, GUESSING_LABEL, ACQUISITION, COLLAPSED = LEGEND = (
     "recall, 90 % interval",
     "fitted shape of recall",
     "unseen recall (guessing)",
     "acquisition point, 90 % interval",
     "collapse point, 90 % interval",
 )
+ACQUISITION_LOOK: dict[str, Any] = {"color": PALETTE["quiet"], "linewidth": 1.2, "linestyle": (0, (2, 2))}
+COLLAPSE_LOOK: dict[str, Any] = {"color": PALETTE["recall"], "linewidth": 1.2}
+WIDE: dict[str, Any] = {"elinewidth": 4, "markersize": 9, "alpha": 0.55}
 FigureName = Literal["dose-response", "law", "validation-loss"]
 Format = Literal["svg", "png"]
-FORMATS: tuple[Format, ...] = ("svg", "png")
 
 
 def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, predicted first") -> "Figure":
-    """Recall, verbatim recall, retention and guessing by dose, one panel a size, points marked."""
+    """Recall, verbatim recall, retention and guessing by dose, a panel for each size that is shown, points marked."""
+    from matplotlib.lines import Line2D
+
+    items = spread_out(items)
     columns = min(2, len(items))
-    rows = -(-len(items) // columns)
-    figure = blank_figure(2.6 * rows + 0.5)
     axis = dose_axis(_all_x(items, RECALL_NAME), items[0].unit, 0.105)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for ax, panel in zip(grid.flat, items, strict=False):
+    lines = -(-(len(LEGEND) + len(_others())) // 3)
+    figure, grid = _blank(len(items), columns, height=1.84, lines=lines, titles=0.42)
+    for i, (ax, panel) in enumerate(zip(grid, items, strict=True)):
+        _dress_dose_axis(ax, axis, _dose_label(axis.unit) if i + columns >= len(items) else "")
+        ax.set_ylim(-0.03, 1.03)
+        ax.tick_params(labelleft=i % columns == 0)
+        ax.set_yticks(SHARES)
+        ax.set_ylabel("" if i % columns else "share of facts right")
         _draw_panel(ax, panel, axis, held_out)
-    for ax in grid.flat[len(items) :]:
-        ax.set_axis_off()
-    for i, ax in enumerate(grid.flat[: len(items)]):
-        ax.tick_params(labelbottom=True)
-        if i + columns >= len(items):
-            ax.set_xlabel(_dose_label(axis.unit))
-        if i % columns == 0:
-            ax.set_ylabel("share of facts right")
-    entries = dict(zip(*reversed(grid.flat[0].get_legend_handles_labels()), strict=True))
+    points = {
+        name: Line2D([], [], **look) for name, look in ((ACQUISITION, ACQUISITION_LOOK), (COLLAPSED, COLLAPSE_LOOK))
+    }
+    entries = dict(zip(*reversed(grid[0].get_legend_handles_labels()), strict=True)) | points
     order = sorted(entries, key=lambda label: LEGEND.index(label) if label in LEGEND else 2)
-    figure.legend([entries[label] for label in order], order, loc="outside upper left", ncols=3, frameon=False)
+    _legend(figure, {label: entries[label] for label in order}, 3)
     return figure
 
 
 def _draw_panel(ax: "Axes", panel: Panel, axis: DoseAxis, held_out: str) -> None:
-    _draw_point(ax, panel.mark(ACQUIRED.name), axis, ACQUISITION, "quiet", (0, (2, 2)))
-    _draw_point(ax, panel.mark(COLLAPSE.name), axis, COLLAPSE_LABEL, "recall", "solid")
-    _draw_series(ax, panel.unseen, axis, GUESSING_LABEL, "quiet", "")
+    _draw_point(ax, panel.mark(ACQUIRED.name), axis, ACQUISITION_LOOK)
+    _draw_point(ax, panel.mark(COLLAPSE.name), axis, COLLAPSE_LOOK)
+    quiet, colour = PALETTE["quiet"], PALETTE["recall"]
+    _draw_series(ax, panel.unseen, axis, color=quiet, linewidth=1, marker="_", markevery=[0], label=GUESSING_LABEL)
     for outcome, marker in zip(_others(), MARKERS, strict=False):
-        _draw_series(ax, panel.scores[outcome.name], axis, outcome.title, outcome.colour, marker)
-    ax.plot(axis.place([x for x, _ in panel.seeds]), [y for _, y in panel.seeds], ".", color=PALETTE["recall"],
-            alpha=0.35, markersize=3)  # fmt: skip
-    recall = panel.recall
-    ax.errorbar(axis.place(recall.x), recall.mean, recall.half, fmt="o", color=PALETTE["recall"], markersize=4,
-                elinewidth=1, capsize=2, label=RECALL_LABEL, zorder=4)  # fmt: skip
-    ax.plot(*panel.line, color=PALETTE["recall"], linewidth=1.6, label=SHAPE_LABEL)
-    ax.set_ylim(-0.03, 1.03)
+        look: dict[str, Any] = {"color": PALETTE[outcome.colour], "linewidth": 1.0, "marker": marker, "markersize": 3}
+        _draw_series(ax, panel.scores[outcome.name], axis, label=outcome.title, **look)
+    seeds = np.array(panel.seeds).reshape(-1, 2).T
+    ax.plot(axis.place(seeds[0]), seeds[1], ".", color=colour, alpha=0.35, markersize=3)
+    ax.plot(*panel.line, color=colour, linewidth=1.6, label=SHAPE_LABEL)
+    _draw_series(ax, panel.recall, axis, 1.0, color=colour, linestyle="", marker="o", markersize=4, label=RECALL_LABEL)
     title = f"{number(panel.size)} parameters"
-    ax.set_title(f"{title} ({held_out})" if panel.held_out else title, loc="left", pad=17)
+    ax.set_title(f"{title} ({held_out})" if panel.held_out else title, loc="left", y=1, pad=17)
     ax.text(0, 1.025, collapse_note(panel), transform=ax.transAxes, fontsize=8.5)
-    _dress_dose_axis(ax, axis)
 
 
 def _others() -> list[Outcome]:
@@ -109,78 +105,75 @@ def _others() -> list[Outcome]:
     return [outcome for outcome in outcomes() if outcome.scale == "proportion" and outcome.name != RECALL_NAME]
 
 
-def _draw_series(ax: "Axes", series: Series, axis: DoseAxis, label: str, colour: str, marker: str) -> None:
-    """A series as a line from its first dose above 0; dose 0 stands apart. Drawn even when empty, for the legend."""
-    x, above = axis.place(series.x), [i for i, value in enumerate(series.x) if np.isfinite(value)]
-    style: dict[str, Any] = {"color": PALETTE[colour], "linewidth": 1.0, "marker": marker, "markersize": 3}
-    ax.plot([x[i] for i in above], [series.mean[i] for i in above], label=label, **style)
-    at_zero = [i for i, value in enumerate(series.x) if not np.isfinite(value)]
-    ax.plot([x[i] for i in at_zero], [series.mean[i] for i in at_zero], **(style | {"marker": marker or "_"}))
-    if any(series.half):
-        ax.errorbar(x, series.mean, series.half, fmt="none", ecolor=PALETTE[colour], elinewidth=0.7, alpha=0.6)
+def _draw_series(ax: "Axes", series: Series, axis: DoseAxis, bars: float = 0.6, **look: Any) -> None:
+    """A series as a line with bars; dose 0 stands apart. Drawn even when empty, for the legend. bars: their opacity."""
+    x, mean, half = (np.array(column) for column in (axis.place(series.x), series.mean, series.half))
+    apart = int(np.isneginf(series.x).sum())
+    ax.plot(np.insert(x, apart, np.nan), np.insert(mean, apart, np.nan), **look)
+    if half.any():
+        ax.vlines(x, mean - half, mean + half, colors=look["color"], linewidth=0.8, alpha=bars)
 
 
-def _draw_point(ax: "Axes", mark: Mark | None, axis: DoseAxis, label: str, colour: str, style: Any) -> None:
+def _draw_point(ax: "Axes", mark: Mark | None, axis: DoseAxis, look: dict[str, Any]) -> None:
     """A vertical line at the point and its interval as a shade, which runs to the edge where an end is open."""
-    value = mark.x.value if mark else None
-    ax.plot([], [], color=PALETTE[colour], linewidth=1.2, linestyle=style, label=label)
-    if mark is None or value is None:
+    if mark is None or mark.x.value is None:
         return
     low, high = (edge if end is None else end for end, edge in ((mark.x.low, axis.low), (mark.x.high, axis.high)))
-    ax.axvspan(max(low, axis.low), min(high, axis.high), color=PALETTE[colour], alpha=0.18, linewidth=0)
-    ax.axvline(value, color=PALETTE[colour], linewidth=1.2, linestyle=style)
+    ax.axvspan(max(low, axis.low), min(high, axis.high), color=look["color"], alpha=0.18, linewidth=0)
+    ax.axvline(mark.x.value, **look)
 
 
 def val_bpb_figure(items: Sequence[Panel]) -> "Figure":
     """Validation loss by dose, a line a size, with tolerance points."""
-    from matplotlib import colormaps
-
-    figure = blank_figure(3.6)
-    ax = figure.subplots()
+    figure, (ax,) = _blank(1, 1, height=2.45, lines=-(-(len(items) + 1) // 5), titles=0.12)
     axis = dose_axis(_all_x(items, LOSS_NAME), items[0].unit, 0.06)
-    sizes = sorted({panel.size for panel in items})
-    for panel in items:
-        shade = 0.3 + 0.5 * sizes.index(panel.size) / max(len(sizes) - 1, 1)
-        _draw_loss(ax, panel, axis, colormaps["viridis"](shade))
-    mark: dict[str, Any] = {"marker": "D", "markerfacecolor": PALETTE["paper"], "color": PALETTE["ink"]}
-    ax.plot([], [], label="tolerance point, 90 % interval", **mark)
+    _dress_dose_axis(ax, axis, _dose_label(axis.unit))
     ax.set_ylabel("validation loss, bits per byte")
-    ax.set_xlabel(_dose_label(axis.unit))
-    _dress_dose_axis(ax, axis)
-    figure.legend(loc="outside upper left", ncols=5, frameon=False)
+    sizes = sorted({panel.size for panel in items})
+    colours = dict(zip(sizes, shades(len(sizes)), strict=True))
+    points = []
+    for panel in items:
+        loss, colour, mark = panel.scores[LOSS_NAME], colours[panel.size], panel.mark(TOLERANCE.name)
+        style = "dashed" if panel.held_out else "solid"
+        label = number(panel.size) + (" (held out)" if panel.held_out else "")
+        _draw_series(ax, loss, axis, 1.0, color=colour, linestyle=style, marker="o", markersize=3, label=label)
+        above = np.isfinite(loss.x)
+        if mark and mark.x.value is not None and above.any():
+            y = np.interp(mark.x.value, np.array(loss.x)[above], np.array(loss.mean)[above])
+            points.append((mark.x.value, y, interval_bar(mark.x, axis.low, axis.high), colour))
+    if points:
+        x, y, bars, edges = zip(*points, strict=True)
+        ax.errorbar(x, y, xerr=np.hstack(bars), fmt="none", ecolor=edges, zorder=5)
+        ax.scatter(x, y, s=25, marker="D", facecolors=PALETTE["paper"], edgecolors=edges, zorder=6)
+    mark_look: dict[str, Any] = {"marker": "D", "markerfacecolor": PALETTE["paper"], "color": PALETTE["ink"]}
+    ax.plot([], [], label="tolerance point, 90 % interval", **mark_look)
+    _legend(figure, dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)), 5)
     return figure
-
-
-def _draw_loss(ax: "Axes", panel: Panel, axis: DoseAxis, colour: Any) -> None:
-    x, mean = axis.place(panel.scores[LOSS_NAME].x), panel.scores[LOSS_NAME].mean
-    above = [i for i, value in enumerate(panel.scores[LOSS_NAME].x) if np.isfinite(value)]
-    style = "dashed" if panel.held_out else "solid"
-    label = number(panel.size) + (" (held out)" if panel.held_out else "")
-    ax.errorbar(x, mean, panel.scores[LOSS_NAME].half, fmt="o", markersize=3, color=colour, elinewidth=0.8)
-    ax.plot([x[i] for i in above], [mean[i] for i in above], color=colour, linestyle=style, label=label)
-    mark = panel.mark(TOLERANCE.name)
-    if mark and mark.x.value is not None and above:
-        y = float(np.interp(mark.x.value, [x[i] for i in above], [mean[i] for i in above]))
-        bar = interval_bar(mark.x, axis.low, axis.high)
-        ax.errorbar(mark.x.value, y, xerr=bar, fmt="D", markersize=5, color=colour, capsize=3, zorder=5,
-                    markerfacecolor=PALETTE["paper"])  # fmt: skip
 
 
 def law_figure(items: Sequence[LawPanel]) -> "Figure":
     """Points against size with the law's band, the written prediction and what was observed."""
-    figure = blank_figure(3.7)
     spans = [_law_span(panel) for panel in items]
     low, high = min(a for a, _ in spans), max(b for _, b in spans)
     axis = dose_axis([low, high], items[0].unit, 0.07)
     sizes = sorted({mark.size for panel in items for mark in (*panel.points, *panel.predicted, *panel.observed)})
-    grid = figure.subplots(1, len(items), sharex=True, sharey=True, squeeze=False)
-    for ax, panel in zip(grid.flat, items, strict=True):
-        _draw_law(ax, panel, axis, sizes)
-    grid.flat[0].set_ylabel(_dose_label(axis.unit))
+    many = len(sizes) > 6
+    figure, grid = _blank(len(items), len(items), height=2.45, lines=1, titles=0.26, bottom=0.7 if many else BOTTOM)
+    for i, (ax, panel) in enumerate(zip(grid, items, strict=True)):
+        ax.set_xscale("log")
+        ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
+        ax.set_xticks(sizes, [number(size) for size in sizes], rotation=40 if many else 0)
+        ax.set_xticks([], minor=True)
+        ax.set_xlabel("size, non-embedding parameters")
+        ax.set_ylim(axis.low, axis.high)
+        ax.tick_params(labelleft=i == 0)
+        ax.set_yticks([x for x, _ in axis.ticks], [text for _, text in axis.ticks])
+        ax.set_ylabel("" if i else _dose_label(axis.unit))
+        _draw_law(ax, panel, axis)
     entries: dict[str, Any] = {}
-    for ax in grid.flat:
+    for ax in grid:
         entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)) | entries
-    figure.legend([*entries.values()], [*entries], loc="outside upper left", ncols=4, frameon=False)
+    _legend(figure, entries, 4)
     return figure
 
 
@@ -195,46 +188,21 @@ def _law_span(panel: LawPanel) -> tuple[float, float]:
     return min(*inside, middle - 0.3), max(*inside, middle + 0.3)
 
 
-def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis, sizes: Sequence[float]) -> None:
-    """One kind of point. sizes: of all panels, which share the axis."""
-    colour = PALETTE[outcome_of(panel.kind).colour]
+def _draw_law(ax: "Axes", panel: LawPanel, axis: DoseAxis) -> None:
+    """One kind of point."""
+    colour, ink = PALETTE[outcome_of(panel.kind).colour], PALETTE["ink"]
     if panel.sizes:
         ax.plot(panel.sizes, panel.median, color=colour, linewidth=1.4, label="law, 90 % band")
         ax.fill_between(panel.sizes, panel.low, panel.high, color=colour, alpha=0.13, linewidth=0)
-    _draw_marks(ax, panel.points, axis, "o", colour, "fitted point, 90 % interval")
-    shifted = [Mark(m.kind, m.size / 1.04, m.x, m.status) for m in panel.predicted]
-    _draw_marks(ax, shifted, axis, "_", PALETTE["ink"], "predicted, 90 % interval", 4)
-    moved = [Mark(m.kind, m.size * 1.04, m.x, m.status) for m in panel.observed]
-    _draw_marks(ax, moved, axis, "D", PALETTE["ink"], "held out, observed")
-    ax.set_xscale("log")
-    ax.set_xticks(sizes, [number(size) for size in sizes], minor=False)
-    ax.set_xticks([], minor=True)
-    ax.tick_params(axis="x", labelrotation=40 if len(sizes) > 6 else 0)
-    ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
-    ax.set_xlabel("size, non-embedding parameters")
-    ax.set_ylim(axis.low, axis.high)
-    ax.set_yticks([x for x, _ in axis.ticks], [text for _, text in axis.ticks])
+    ends = axis.low, axis.high
+    for marks, aside, look in (
+        (panel.points, 1.0, {"fmt": "o", "color": colour, "label": "fitted point, 90 % interval"}),
+        (panel.predicted, 1 / 1.04, {"fmt": "_", "color": ink, "label": "predicted, 90 % interval"} | WIDE),
+        (panel.observed, 1.04, {"fmt": "D", "color": ink, "label": "held out, observed"}),
+    ):
+        draw_spots(ax, [(mark.size * aside, mark.x) for mark in marks], *ends, **look)
     name = kind_named(panel.kind).title
-    ax.set_title(name if panel.sizes else f"{name}: no law", loc="left")
-
-
-def _draw_marks(
-    ax: "Axes", marks: Sequence[Mark], axis: DoseAxis, shape: str, colour: str, label: str, width: float = 1.2
-) -> None:
-    """Located points with their intervals; bounds as arrows that point to where the point must lie."""
-    size = 9 if shape == "_" else 5
-    if any(mark.x.value is not None for mark in marks):
-        ax.plot([], [], shape, color=colour, label=label, markersize=size)
-    for mark in marks:
-        value, bound = mark.x.value, mark.x.low if mark.x.low is not None else mark.x.high
-        if value is not None:
-            ax.errorbar(mark.size, value, yerr=interval_bar(mark.x, axis.low, axis.high), fmt=shape, color=colour,
-                        elinewidth=width, zorder=4, alpha=0.55 if shape == "_" else 1, markersize=size)  # fmt: skip
-        elif bound is not None:
-            up = 1 if mark.x.low is not None else -1
-            ax.annotate("", (mark.size, bound + up * 0.12 * (axis.high - axis.low)), (mark.size, bound),
-                        arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.2})  # fmt: skip
-            ax.plot(mark.size, bound, shape, color=colour, markerfacecolor=PALETTE["paper"], markersize=size)
+    ax.set_title(name if panel.sizes else f"{name}: no law", loc="left", y=1)
 
 
 def _all_x(items: Sequence[Panel], score: str) -> list[float]:
@@ -245,19 +213,48 @@ def _dose_label(unit: DoseUnit) -> str:
     return "infused share, log odds scale" if unit == "share" else "exposures of each fact, log scale"
 
 
-def blank_figure(height: float) -> "Figure":
-    """An empty figure of a page's width; height in inches."""
+def _blank(
+    count: int, columns: int, *, height: float, lines: int, titles: float, bottom: float = BOTTOM
+) -> tuple["Figure", list["Axes"]]:
+    """A figure of the page's width and its empty panels.
+
+    All in inches: the height of a panel, the room for its title above it, and the margin below all. lines: of legend.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(FIGURE_WIDTH, height), layout="constrained")
+    rows, gap = -(-count // columns), titles + TICKS
+    top = LINE * lines + 0.05 + titles
+    whole = top + rows * height + (rows - 1) * gap + bottom
+    width = (FIGURE_WIDTH - LEFT - RIGHT - (columns - 1) * BETWEEN) / columns
+    figure = Figure(figsize=(FIGURE_WIDTH, whole))
+    figure.subplots_adjust(
+        left=LEFT / FIGURE_WIDTH,
+        right=1 - RIGHT / FIGURE_WIDTH,
+        bottom=bottom / whole,
+        top=1 - top / whole,
+        wspace=BETWEEN / width,
+        hspace=gap / height,
+    )
+    panels = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
+    for ax in panels:
+        ax.xaxis.set_label_coords(0.5, -(bottom - 0.25) / height)
+        ax.yaxis.set_label_coords((0.17 - LEFT) / width, 0.5)
+    return figure, panels
 
 
-def _dress_dose_axis(ax: "Axes", axis: DoseAxis) -> None:
+def _legend(figure: "Figure", entries: dict[str, Any], columns: int) -> None:
+    """The legend above all panels. entries: what is drawn, by its label."""
+    look: dict[str, Any] = {"frameon": False, "borderaxespad": 0.2, "borderpad": 0.2}
+    figure.legend([*entries.values()], [*entries], loc="upper left", ncols=columns, **look)
+
+
+def _dress_dose_axis(ax: "Axes", axis: DoseAxis, label: str) -> None:
     """Ticks in doses, and a break in the axis before dose 0."""
     ticks = ([(axis.zero, "0")] if axis.zero is not None else []) + list(axis.ticks)
     ax.set_xticks([x for x, _ in ticks], [label for _, label in ticks])
     span = axis.high - axis.low
     ax.set_xlim(axis.low if axis.zero is None else axis.zero - 0.06 * span, axis.high)
+    ax.set_xlabel(label)
     if axis.zero is not None:
         ax.text((axis.zero + axis.low) / 2, 0, "//", ha="center", va="center", transform=ax.get_xaxis_transform(),
                 color=PALETTE["ink"], backgroundcolor=PALETTE["paper"], fontsize=8,
@@ -266,7 +263,7 @@ def _dress_dose_axis(ax: "Axes", axis: DoseAxis) -> None:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on disk: which one, at which token count, its file of the first format, and what its marks mean."""
+    """A figure on disk: which one, at which token count, its file, and what its marks mean."""
 
     name: FigureName
     tokens: float
@@ -276,16 +273,18 @@ class Drawing:
 
 def dose_response_caption(items: Sequence[Panel]) -> str:
     """What the marks of the figure mean, of those that are drawn."""
-    scores = [outcome.title for outcome in _others() if any(panel.scores[outcome.name].x for panel in items)]
-    several = any(len(panel.seeds) > len(panel.recall.x) for panel in items)
-    located = [kind for kind in (ACQUIRED.name, COLLAPSE.name) if any(_value(panel.mark(kind)) for panel in items)]
-    parts = [f"{listed(['Recall', *scores])} by dose, one panel a size. Dots with bars are means over seeds"]
+    drawn = spread_out(items)
+    scores = [outcome.title for outcome in _others() if any(panel.scores[outcome.name].x for panel in drawn)]
+    several = any(len(panel.seeds) > len(panel.recall.x) for panel in drawn)
+    located = [kind for kind in (ACQUIRED.name, COLLAPSE.name) if any(_value(panel.mark(kind)) for panel in drawn)]
+    panels = "one panel a size" if len(drawn) == len(items) else f"{len(drawn)} of {len(items)} sizes, spread out"
+    parts = [f"{listed(['Recall', *scores])} by dose, {panels}. Dots with bars are means over seeds"]
     parts += [", faint dots single seeds"] * several
-    parts += [", the blue line the fitted shape"] * any(panel.line[0] for panel in items)
+    parts += [", the blue line the fitted shape"] * any(panel.line[0] for panel in drawn)
     parts += ["."]
     if located:
         parts.append(f" Vertical lines are the {' and '.join(located)} points, shades their intervals.")
-    parts += [" Dose 0 stands left of the break."] * any(-np.inf in panel.recall.x for panel in items)
+    parts += [" Dose 0 stands left of the break."] * any(-np.inf in panel.recall.x for panel in drawn)
     return "".join(parts)
 
 
@@ -297,7 +296,7 @@ def law_caption(items: Sequence[LawPanel]) -> str:
         p.sizes for p in items
     )
     bounds = any(mark.x.value is None and mark.x != Interval() for mark in marks)
-    parts += [" Rings with arrows are bounds: the point lies somewhere that way."] * bounds
+    parts += [" Triangles are bounds: the point lies somewhere that way."] * bounds
     parts += [" The wide bar is the prediction."] * any(_value(mark) for p in items for mark in p.predicted)
     parts += [" The diamond is what the held-out model showed."] * any(p.observed for p in items)
     return "".join(parts)
@@ -314,11 +313,7 @@ def _value(mark: Mark | None) -> bool:
 
 
 def write_figures(
-    folder: Path,
-    items: Sequence[Panel],
-    law: Law,
-    comparison: Comparison,
-    formats: Sequence[Format] = FORMATS,
+    folder: Path, items: Sequence[Panel], law: Law, comparison: Comparison, form: Format = "svg"
 ) -> list[Drawing]:
     """Draw all figures of a study into `folder`, one of each for a token count. Returns them in order."""
     sets = by_tokens([panel for panel in items if panel.recall.x])
@@ -336,19 +331,18 @@ def write_figures(
         ]
         for name, draw, caption, data in jobs:
             if data:
-                with style(f"{name}{suffix}"):
-                    path = save(draw(data), folder / f"{name}{suffix}", formats)
+                path = folder / f"{name}{suffix}.{form}"
+                with style(path.stem):
+                    save(draw(data), path)
                 out.append(Drawing(name, tokens, path, caption(data)))
     return sorted(out, key=lambda drawing: ("dose-response", "law", "validation-loss").index(drawing.name))
 
 
-def save(figure: "Figure", path: Path, formats: Sequence[Format] = FORMATS) -> Path:
-    """Write a figure at `path` with each format's name behind a dot; returns the first of these."""
-    files = [path.with_name(f"{path.name}.{name}") for name in formats]
-    for name, file in zip(formats, files, strict=True):
-        with atomic_path(file) as part:
-            figure.savefig(part, format=name, dpi=DPI, metadata={"Date": None} if name == "svg" else None)
-    return files[0]
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure in the format that the file's name ends with."""
+    form = path.suffix[1:]
+    with atomic_path(path) as part:
+        figure.savefig(part, format=form, dpi=DPI, metadata={"Date": None} if form == "svg" else None)
 
 
 @contextmanager
@@ -375,6 +369,7 @@ def style(salt: str) -> Iterator[None]:
         "grid.color": PALETTE["quiet"],
         "grid.alpha": 0.2,
         "grid.linewidth": 0.6,
+        **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 0),  # the grid shows the place
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink),
         "legend.labelcolor": ink,
     }

@@ -22,11 +22,12 @@ from infusionlaw.files import read_json, write_text
 from infusionlaw.law.numbers import bracket, count, listed, number, share, when
 from infusionlaw.law.planning.compare import Comparison, read_comparison
 from infusionlaw.law.planning.plan import Dose, Plan, read_plan
+from infusionlaw.law.plot import PALETTE
 from infusionlaw.law.points.point import Point, read_points
 from infusionlaw.law.scaling.law import Law, Prediction, read_law
 from infusionlaw.report.blocks import Block, Download, Figure, Heading, Listing, Text, environment, table, texts
 from infusionlaw.report.corpus import corpus_part
-from infusionlaw.report.figures import PALETTE, Drawing, FigureName, write_figures
+from infusionlaw.report.figures import Drawing, FigureName, write_figures
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast, verdict

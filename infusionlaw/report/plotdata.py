@@ -7,13 +7,13 @@ Dose 0 is x = -inf: it is drawn at the left edge, behind a break. Bars and bands
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_at, x_of
-from infusionlaw.law.numbers import bracket, count, number, share
+from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_of
+from infusionlaw.law.numbers import bracket, count, share
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
+from infusionlaw.law.plot import coordinate
 from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.lines import Line, fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
@@ -21,8 +21,8 @@ from infusionlaw.law.scaling.law import HALF_WIDTH, Law, law_band
 from infusionlaw.runs.outcomes import COLLAPSE, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
+MOST_PANELS = 12
 SAME_TOKENS = 1.06  # token counts within this factor are one: D is rounded to whole steps
-SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,6 @@ def _means(rows: Sequence[RunRecord], score: str, unit: DoseUnit) -> Series:
     return Series(tuple(x for x, _ in means), tuple(y for _, y in means), (0.0,) * len(means))
 
 
-def coordinate(doses: Any, unit: DoseUnit) -> tuple[float, ...]:
-    """Doses in the law's coordinate x; shares that rounding took to 0 or 1 are kept finite."""
-    doses = np.asarray(doses, dtype=float)
-    x = x_at(np.clip(doses, 1e-9, 1 - 1e-9 if unit == "share" else None), unit)
-    return tuple(np.atleast_1d(x).tolist())
-
-
 def collapse_note(panel: Panel) -> str:
     """What a panel says of its collapse point: where it is, or why it has no line."""
     mark = panel.mark(COLLAPSE.name)
@@ -173,44 +166,11 @@ def by_tokens(items: Sequence[Panel]) -> list[list[Panel]]:
     return [[p for p in items if start <= p.tokens < end] for start, end in pairwise([*starts, np.inf])]
 
 
-@dataclass(frozen=True)
-class DoseAxis:
-    """An axis of doses. low, high: ends in x; zero: where dose 0 is drawn, None without one; ticks: (x, label)."""
-
-    unit: DoseUnit
-    low: float
-    high: float
-    zero: float | None
-    ticks: tuple[tuple[float, str], ...]
-
-    def place(self, x: Sequence[float]) -> list[float]:
-        """Where to draw x: itself, and dose 0 at its own place."""
-        zero = self.low if self.zero is None else self.zero
-        return [value if np.isfinite(value) else zero for value in x]
-
-
-def dose_axis(x: Sequence[float], unit: DoseUnit, spacing: float = 0.11) -> DoseAxis:
-    """An axis that holds all x (-inf is dose 0), its tick labels at least `spacing` of its length apart."""
-    finite = [value for value in x if np.isfinite(value)] or [0.0]
-    low, high = min(finite), max(finite)
-    room = max(0.06 * (high - low), 0.05)
-    low, high = low - room, high + room
-    zero = low - 0.1 * (high - low) if len(finite) < len(x) else None
-    return DoseAxis(unit, low, high, zero, _ticks(low, high, unit, spacing))
-
-
-def _ticks(low: float, high: float, unit: DoseUnit, spacing: float) -> tuple[tuple[float, str], ...]:
-    """Round doses between the ends, the most telling first, as many as have room."""
-    if unit == "share":
-        doses, show = list(SHARE_TICKS), share
-    else:
-        powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-        doses, show = [step * 10.0**power for step in (1, 3, 2, 5) for power in powers], number
-    kept: dict[float, str] = {}
-    for dose, x in zip(doses, coordinate(doses, unit), strict=True):
-        if low <= x <= high and all(abs(x - other) >= spacing * (high - low) for other in kept):
-            kept[x] = show(dose).rstrip("0") if unit == "share" else show(dose)
-    return tuple(sorted(kept.items()))
+def spread_out(items: Sequence[Panel]) -> list[Panel]:
+    """At most MOST_PANELS of the panels that were fitted, and as many of those held out, the first and last always."""
+    groups = [[panel for panel in items if panel.held_out == held] for held in (False, True)]
+    steps = [np.unique(np.linspace(0, len(group) - 1, min(MOST_PANELS, len(group))).round()) for group in groups]
+    return [group[int(i)] for group, step in zip(groups, steps, strict=True) for i in step]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Outcomes: what is measured of a run, which way is better, and the points that its curve over the dose can have.
+"""Outcomes: what is measured of a run, and the points that its curve over the dose can have.
 
 An outcome is one entry of `OUTCOMES`. Tables, points, laws, plans, reports and figures iterate over the entries, so a
 new outcome, such as the accuracy of a multiple-choice file, is one more entry and nothing else:
@@ -38,16 +38,14 @@ class PointKind:
 class Outcome:
     """What is measured of a run: the column `name` of a table, and `name` + "_se" for its standard error.
 
-    scale: `proportion`, a score from 0 to 1, or `bits per byte`. direction: which way is better. guessing: the level
-    of a model that knows nothing; "stated": the table's `unseen_recall` or `chance`; None: unknown.
-    questions_from_facts: whether it is asked of the infused facts, so that the table's `facts` say how many questions
-    there are. colour: its name in a figure's palette.
+    scale: `proportion`, a score from 0 to 1, or `bits per byte`. guessing: the level of a model that knows nothing;
+    "stated": the table's `unseen_recall` or `chance`; None: unknown. questions_from_facts: whether it is asked of the
+    infused facts, so that the table's `facts` say how many questions there are. colour: its name in a figure's palette.
     """
 
     name: str
     title: str
     scale: Literal["proportion", "bits per byte"] = "proportion"
-    direction: Literal["higher", "lower"] = "higher"
     guessing: Literal["stated"] | float | None = None
     points: tuple[PointKind, ...] = ()
     questions_from_facts: bool = False
@@ -102,7 +100,7 @@ OUTCOMES: dict[str, Outcome] = {
             colour="recall",
         ),
         Outcome("retention", "retention", guessing="stated", points=(RETENTION,), colour="retention"),
-        Outcome("val_bpb", "validation loss", "bits per byte", "lower", points=(TOLERANCE,), colour="ink"),
+        Outcome("val_bpb", "validation loss", "bits per byte", points=(TOLERANCE,), colour="ink"),
         Outcome("verbatim_recall", "verbatim recall", colour="surface"),
     )
 }

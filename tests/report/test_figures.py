@@ -12,12 +12,13 @@ import pytest
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
+from infusionlaw.law.plot import coordinate, dose_axis
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.pipeline import fit
 from infusionlaw.report.figures import write_figures
-from infusionlaw.report.plotdata import Mark, Panel, by_tokens, collapse_note, coordinate, dose_axis, law_panels, panels
+from infusionlaw.report.plotdata import Mark, Panel, by_tokens, collapse_note, law_panels, panels, spread_out
 from infusionlaw.runs.record import RunRecord
 
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
@@ -136,9 +137,10 @@ def test_figures_are_written_as_png_and_svg_with_text_as_text(
     _, _, law, comparison = results
     drawings = write_figures(tmp_path, items, law, comparison)
     assert [drawing.path.name for drawing in drawings] == ["dose-response.svg", "law.svg", "validation-loss.svg"]
-    for drawing in drawings:
-        png = drawing.path.with_suffix(".png").read_bytes()
+    for drawing in write_figures(tmp_path, items, law, comparison, "png"):
+        png = drawing.path.read_bytes()
         assert png[:4] == b"\x89PNG" and int.from_bytes(png[16:20], "big") == 1200
+    for drawing in drawings:
         assert ElementTree.parse(drawing.path).getroot().tag.endswith("svg")
     first = drawings[0].path.read_text()
     assert ">14k parameters<" in first and ">110k parameters (held out, predicted first)<" in first
@@ -151,9 +153,21 @@ def test_figures_of_several_token_counts_have_them_in_their_names_in_the_formats
     tmp_path: Path, items: list[Panel], results: Results
 ) -> None:
     token_counts = [*items, *(replace(panel, tokens=3e6) for panel in items)]
-    drawings = write_figures(tmp_path, token_counts, *results[2:], formats=["png"])
+    drawings = write_figures(tmp_path, token_counts, *results[2:], "png")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(drawing.path.name for drawing in drawings)
     assert {"dose-response-1.5M.png", "dose-response-3M.png"} <= {drawing.path.name for drawing in drawings}
+
+
+def test_of_many_sizes_some_are_drawn_with_the_smallest_the_largest_and_those_held_out(
+    tmp_path: Path, items: list[Panel], results: Results
+) -> None:
+    sizes = [1000 * 2**i for i in range(30)]
+    many = [*(replace(items[0], size=size) for size in sizes), items[-1]]
+    drawn = [panel.size for panel in spread_out(many)]
+    assert len(drawn) == 13 and drawn == [*sorted(drawn[:-1]), HELD]
+    assert {sizes[0], sizes[-1]} <= {*drawn}
+    first = write_figures(tmp_path, many, *results[2:])[0]
+    assert "13 of 31 sizes" in first.caption and first.path.read_text().count(" parameters") == 13
 
 
 def test_bounds_and_a_missing_law_are_drawn(tmp_path: Path) -> None:

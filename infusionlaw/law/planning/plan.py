@@ -169,9 +169,7 @@ class Plan:
         marks = {kind_named(kind).title: getattr(point, unit) for kind, point in self.points.items()}
         doses = [(getattr(forecast, unit), forecast) for forecast in self.forecast]
         scores = {
-            outcome_named(name).title: [
-                (dose, x) for dose, forecast in doses if dose and (x := forecast.scores[name]).value
-            ]
+            name: [(dose, x) for dose, forecast in doses if dose and (x := forecast.scores[name]).value]
             for name in self.forecast[0].scores
             if outcome_named(name).scale == "proportion"
         }
@@ -411,19 +409,11 @@ def _plain(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.10g}"
 
 
-@dataclass(frozen=True)
-class _File:
-    """plan.json."""
-
-    level: float
-    plan: Plan
-
-
 def write_plan(path: str | Path, plan: Plan) -> None:
     """Write plan.json atomically. Unknown numbers are null, with the reason beside them."""
-    write_typed(path, _File(LEVEL, plan), _File)
+    write_typed(path, plan, Plan, "plan", level=LEVEL)
 
 
 def read_plan(path: str | Path) -> Plan:
     """Read plan.json. Raises InputError when it is not one that we wrote."""
-    return read_typed(path, _File, "a plan", "make it again from its law").plan
+    return read_typed(path, Plan, "a plan", "make it again from its law", "plan")

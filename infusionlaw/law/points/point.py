@@ -60,24 +60,14 @@ class Point:
         return f"<{self.kind} at {where}: {self.status}{known}{f' ({self.note})' if self.note else ''}>"
 
 
-@dataclass(frozen=True)
-class _File:
-    """points.json. coordinate: what x is; step: width of the likelihoods' bins, in dex."""
-
-    level: float
-    unit: DoseUnit
-    coordinate: str
-    step: float
-    points: tuple[Point, ...]
-
-
 def write_points(path: str | Path, points: Sequence[Point]) -> None:
     """Write points.json atomically."""
     units = {point.unit for point in points}
     unit = units.pop() if len(units) == 1 else "share"
-    write_typed(path, _File(LEVEL, unit, COORDINATES[unit], STEP, tuple(points)), _File)
+    head = {"level": LEVEL, "unit": unit, "coordinate": COORDINATES[unit], "step": STEP}
+    write_typed(path, points, list[Point], "points", **head)
 
 
 def read_points(path: str | Path) -> list[Point]:
     """Read points.json. Raises InputError when it is not one that we wrote."""
-    return list(read_typed(path, _File, "a points file", "make it again from its table").points)
+    return read_typed(path, list[Point], "a points file", "make it again from its table", "points")

@@ -359,18 +359,9 @@ def located(points: Sequence[Point]) -> int:
     return sum(point.x.value is not None for point in points)
 
 
-@dataclass(frozen=True)
-class _File:
-    """law.json. coordinate: what x is."""
-
-    level: float
-    coordinate: str
-    law: Law
-
-
 def write_law(path: str | Path, law: Law) -> None:
     """Write law.json atomically."""
-    write_typed(path, _File(LEVEL, COORDINATES[law.unit], law), _File)
+    write_typed(path, law, Law, "law", level=LEVEL, coordinate=COORDINATES[law.unit])
 
 
 def read_law(path: str | Path) -> Law:
@@ -378,4 +369,4 @@ def read_law(path: str | Path) -> Law:
 
     The law that is read gives the same predictions to the last digit.
     """
-    return read_typed(path, _File, "a law file", "fit it again from its table").law
+    return read_typed(path, Law, "a law file", "fit it again from its table", "law")
