@@ -17,13 +17,22 @@ from infusionlaw.training.recipe import Shape
 
 
 def export(model: Model, tokenizer: Path, end_of_text: int, block: int, folder: Path) -> None:
-    """Write `folder` so that `AutoModelForCausalLM` and `AutoTokenizer` of transformers can load it."""
+    """Write `folder` so that `AutoModelForCausalLM` and `AutoTokenizer` of transformers can load it.
+
+    End-of-text is what a text begins and ends with, as in training, and what fills up the short ones of a batch.
+    """
+    from tokenizers import Tokenizer
+
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "model.safetensors") as part:
         save_file(_llama_weights(model), part, metadata={"format": "pt"})
     write_json(folder / "config.json", llama_config(model.shape, end_of_text, block))
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
+    end = Tokenizer.from_file(str(tokenizer)).id_to_token(end_of_text)
+    marks = dict.fromkeys(("bos_token", "eos_token", "pad_token"), end)
+    content = {"tokenizer_class": "PreTrainedTokenizerFast", **marks, "model_max_length": block}
+    write_json(folder / "tokenizer_config.json", content)
+    write_json(folder / "generation_config.json", {f"{mark}_id": end_of_text for mark in marks})
 
 
 def _llama_weights(model: Model) -> dict[str, Tensor]:
@@ -78,5 +87,6 @@ def llama_config(shape: Shape, end_of_text: int, block: int) -> dict[str, Any]:
         "tie_word_embeddings": True,
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
+        "pad_token_id": end_of_text,
         "torch_dtype": "float32",
     }

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
 from infusionlaw.training import model as model_module
 from infusionlaw.training.export import export
 from infusionlaw.training.model import Model
@@ -103,3 +104,18 @@ def test_exported_model_has_the_same_logits_in_transformers(tmp_path, size: int)
     assert difference <= 1e-5
     assert type(theirs).__name__ == "LlamaForCausalLM"
     assert transformers.AutoTokenizer.from_pretrained(tmp_path / "hf").encode("ab") == [0, 1]
+
+
+def test_an_exported_folder_pads_and_generates_with_tokens_that_it_has(tmp_path) -> None:
+    transformers = pytest.importorskip("transformers")
+    model = small(14_000)
+    train_tokenizer(["a text", "another text"], model.shape.vocabulary, "<end>", tmp_path / "tokenizer.json")
+    end = Tokenizer(tmp_path / "tokenizer.json", "<end>").end_of_text
+    export(model, tmp_path / "tokenizer.json", end, 128, tmp_path / "hf")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    assert [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id] == [end] * 3
+    assert len(tokenizer) <= model.shape.vocabulary and tokenizer.model_max_length == 128
+    batch = tokenizer(["a text", "another longer text"], padding=True, return_tensors="pt")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    out = theirs.generate(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], max_new_tokens=5)
+    assert out.max() < model.shape.vocabulary and out.shape[1] <= batch["input_ids"].shape[1] + 5
