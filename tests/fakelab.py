@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from infusionlaw.files import write_json
+from infusionlaw.files import write_json, write_text
 from infusionlaw.law.design.simulate import World, simulate
+from infusionlaw.report import figures
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile, write_template
 
@@ -100,6 +103,18 @@ class FakeLab:
         return row
 
 
+@contextmanager
+def blank_figures() -> Iterator[None]:
+    """Draw the figures of studies and save nothing of them: saving takes half the time of a study without training."""
+
+    def save(figure: object, path: Path) -> None:
+        write_text(path, "<svg></svg>")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "save", save)
+        yield
+
+
 def ledger(record: RunRecord) -> dict[str, object]:
     """A ledger that fits a record."""
     domain = int(record.tokens * (record.share or 0))
@@ -109,9 +124,10 @@ def ledger(record: RunRecord) -> dict[str, object]:
 
 
 def small_study(path: Path) -> Path:
-    """The template with fewer doses and seeds: 48 runs to fit, 8 held out."""
+    """The template with fewer sizes, doses, seeds and draws: 24 runs to fit, 6 held out."""
     text = write_template(path).read_text()
-    for key, value in (("shares", "[0.1, 0.35, 0.6, 0.75, 0.85, 0.92, 0.97]"), ("seeds", "[1, 2]")):
+    fewer = {"sizes": "[14_000, 28_000]", "shares": "[0.1, 0.35, 0.75, 0.9, 0.97]", "seeds": "[1, 2]", "draws": "100"}
+    for key, value in fewer.items():
         text = re.sub(rf"(?m)^{key} = .*", f"{key} = {value}", text, count=1)
     path.write_text(text)
     return path

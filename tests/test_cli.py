@@ -1,10 +1,11 @@
 """The command line: what a person types and reads."""
 
-import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,15 +13,32 @@ from fakelab import FakeLab, small_study
 from planlaws import known_law
 
 from infusionlaw import __version__, find_points, read_plan
+from infusionlaw.cli import main
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.scaling.law import write_law
 from infusionlaw.pipeline import run_study
 from infusionlaw.runs.table import write_table
 
+pytestmark = pytest.mark.usefixtures("blank")
 
-def infusionlaw(*args, cwd=None):
-    command = [sys.executable, "-m", "infusionlaw.cli", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+class Ran(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def infusionlaw(*args, cwd="."):
+    """Run a command in this process: starting another takes longer than most commands."""
+    out, err, code = StringIO(), StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["infusionlaw", *map(str, args)])
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    return Ran(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -89,36 +107,34 @@ def test_fit_says_why_a_point_has_its_status(tmp_path) -> None:
         assert point.status == "found" or point.note in told
 
 
-def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options() -> None:
+def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     for name in ("init", "run", "power", "status", "table", "fit", "predict", "report", "export"):
-        shown = subprocess.run(
-            [sys.executable, "-m", "infusionlaw", name, "--help"],
-            capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"},
-        ).stdout  # fmt: skip
+        shown = infusionlaw(name, "--help").stdout
         assert len(shown.splitlines()) <= 24, name
         (example,) = re.findall(r"Example: infusionlaw (.*)", shown)
         assert example.split()[0] == name and all(word in shown for word in re.findall("--[a-z-]+", example))
 
 
 def test_the_version_is_told() -> None:
-    assert infusionlaw("--version").stdout == f"infusionlaw {__version__}\n"
+    for module in ("infusionlaw", "infusionlaw.cli"):
+        command = [sys.executable, "-m", module, "--version"]
+        assert subprocess.run(command, capture_output=True, text=True).stdout == f"infusionlaw {__version__}\n"
 
 
-def test_a_runner_is_found_by_its_name(tmp_path) -> None:
+def test_a_runner_is_found_by_its_name(tmp_path, monkeypatch) -> None:
     info = tmp_path / "other-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
         "[infusionlaw.runners]\nfake = fakelab:FakeLab\nbroken = no_such_package:Lab\n"
     )
-    paths = [str(tmp_path), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.syspath_prepend(tmp_path)
     study = tmp_path / "s.toml"
     study.write_text('name = "s"\n[design]\nsizes = ["14k"]\ntokens = ["1.5M"]\nshares = ["30%", 0.6]\nseeds = [1]\n')
 
     def run(*more):
-        command = [sys.executable, "-m", "infusionlaw", "run", str(study), "--out", str(tmp_path / "out"), *more]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+        return infusionlaw("run", study, "--out", tmp_path / "out", *more)
 
     unknown = run("--runner", "fakes")
     assert unknown.returncode == 2 and 'no runner is named "fakes"; did you mean "fake"?' in unknown.stderr
@@ -162,28 +178,30 @@ def test_power_needs_only_a_study_file(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
 
 
-def test_status_of_a_finished_study_and_of_no_study(tmp_path) -> None:
-    small_study(tmp_path / "mine.toml")
-    run_study(tmp_path / "mine.toml", tmp_path / "out", FakeLab())
-    shown = infusionlaw("status", tmp_path / "out")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    return run_study(small_study(folder / "mine.toml"), folder / "out", FakeLab()).folder
+
+
+def test_status_of_a_finished_study_and_of_no_study(finished, tmp_path) -> None:
+    shown = infusionlaw("status", finished)
     assert shown.returncode == 0, shown.stderr
-    assert "48 runs, 48 done" in shown.stdout
-    assert "8 runs, 8 done" in shown.stdout
-    written = infusionlaw("table", tmp_path / "out", tmp_path / "runs.csv")
-    assert written.stdout == f"wrote 56 runs to {tmp_path / 'runs.csv'}\n"
-    assert (tmp_path / "runs.csv").read_bytes() == (tmp_path / "out" / "table.csv").read_bytes()
+    assert "24 runs, 24 done" in shown.stdout
+    assert "6 runs, 6 done" in shown.stdout
+    written = infusionlaw("table", finished, tmp_path / "runs.csv")
+    assert written.stdout == f"wrote 30 runs to {tmp_path / 'runs.csv'}\n"
+    assert (tmp_path / "runs.csv").read_bytes() == (finished / "table.csv").read_bytes()
     missing = infusionlaw("status", tmp_path / "nowhere")
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
 
 
-def test_report_can_be_written_anew(tmp_path) -> None:
-    small_study(tmp_path / "mine.toml")
-    study = run_study(tmp_path / "mine.toml", tmp_path / "out", FakeLab())
-    before = (study.folder / "report.html").read_text()
-    (study.folder / "report.html").unlink()
-    assert infusionlaw("report", study.folder).returncode == 0
-    assert (study.folder / "report.html").read_text() == before
+def test_report_can_be_written_anew(finished) -> None:
+    before = (finished / "report.html").read_text()
+    (finished / "report.html").unlink()
+    assert infusionlaw("report", finished).returncode == 0
+    assert (finished / "report.html").read_text() == before
 
 
 def test_help_lists_the_commands() -> None:
@@ -191,9 +209,12 @@ def test_help_lists_the_commands() -> None:
     assert all(re.search(rf"^\W*{name}\s", out, re.MULTILINE) for name in names.split())
 
 
-def test_the_law_and_the_command_line_start_where_there_is_no_fcntl(table, tmp_path) -> None:
-    code = "import sys; sys.modules['fcntl'] = None; from infusionlaw import cli, Study; cli.main()"
-    for args in (["fit", table, "--out", tmp_path / "law.json"], ["status", tmp_path]):
-        command = [sys.executable, "-c", code, *map(str, args)]
-        assert "fcntl" not in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+def test_the_law_and_the_command_line_start_where_there_is_no_fcntl(tmp_path) -> None:
+    rows, _ = simulate(World(), [14e3], [1.5e6], (0, 0.1, 0.3), 1, np.random.default_rng(1))
+    write_table(tmp_path / "table.csv", rows)
+    start = "import sys; sys.modules['fcntl'] = None; from infusionlaw import cli, Study; "
+    code = start + "cli.app(sys.argv[1:-2], standalone_mode=False); cli.app(sys.argv[-2:])"
+    args = ("fit", tmp_path / "table.csv", "--out", tmp_path / "law.json", "status", tmp_path)
+    ran = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False)
+    assert "fcntl" not in ran.stderr and "no study.json" in ran.stderr
     assert (tmp_path / "law.json").exists()

@@ -1,10 +1,12 @@
 """What a person sees: plain lines where there is no terminal, a table for the dry run."""
 
 import time
+from contextlib import suppress
 from io import StringIO
+from pathlib import Path
 
 import pytest
-from fakelab import FakeLab, small_study
+from fakelab import Died, FakeLab, small_study
 from rich.console import Console
 
 from infusionlaw.console import ConsoleWatch, estimate_table, named_if_slow
@@ -13,26 +15,26 @@ from infusionlaw.pipeline import dry_run, run_study
 from infusionlaw.runs.record import RunRecord, RunSpec
 
 
-def test_a_study_says_a_line_a_run_and_where_its_prediction_is(tmp_path) -> None:
+def shown(study: Path, lab: FakeLab) -> str:
+    """What a study says while it runs, in the folder out beside its file."""
     out = StringIO()
-    with ConsoleWatch(Console(file=out, width=200)) as watch:
-        run_study(small_study(tmp_path / "mine.toml"), tmp_path / "out", FakeLab(), watch)
-    lines = out.getvalue().splitlines()
-    assert sum("recall" in line for line in lines) == 48 + 8
-    assert any("the prediction is in" in line for line in lines)
-    assert any(line.lstrip().startswith("56/56") for line in lines)
+    with ConsoleWatch(Console(file=out, width=200)) as watch, suppress(Died):
+        run_study(study, study.parent / "out", lab, watch)
+    return out.getvalue()
 
 
-def test_a_resumed_study_counts_on_from_what_is_done(tmp_path) -> None:
+@pytest.mark.usefixtures("blank")
+def test_a_study_says_a_line_a_run_and_where_its_prediction_is_and_counts_on_from_what_is_done(tmp_path) -> None:
     study = small_study(tmp_path / "mine.toml")
-    run_study(study, tmp_path / "out", FakeLab())
+    lines = shown(study, FakeLab()).splitlines()
+    assert sum("recall" in line for line in lines) == 24 + 6
+    assert any("the prediction is in" in line for line in lines)
+    assert any(line.lstrip().startswith("30/30") for line in lines)
     records = sorted((tmp_path / "out" / "runs").glob("*/record.json"))
     records[0].unlink()
-    out = StringIO()
-    with ConsoleWatch(Console(file=out, width=200)) as watch:
-        run_study(study, tmp_path / "out", FakeLab(), watch)
-    assert "56/56" in out.getvalue()
-    assert out.getvalue().count("recall") == 1
+    again = shown(study, FakeLab())
+    assert "30/30" in again
+    assert again.count("recall") == 1
 
 
 def test_a_run_without_val_bpb_is_shown() -> None:
@@ -49,10 +51,10 @@ def test_the_dry_run_table_has_a_row_a_run_with_the_numbers(tmp_path) -> None:
     out = StringIO()
     Console(file=out, width=200).print(estimate_table(estimates))
     text = out.getvalue()
-    assert sum(run.run in text for run in estimates) == 56
+    assert sum(run.run in text for run in estimates) == 30
     assert "1,500,000" in text
-    assert text.count("held out") == 8
-    assert text.splitlines()[0].split()[5:8] == ["seed", "passes", "steps"] and text.count(" 0.50 ") == 56
+    assert text.count("held out") == 6
+    assert text.splitlines()[0].split()[5:8] == ["seed", "passes", "steps"] and text.count(" 0.50 ") == 30
 
 
 def test_what_is_to_be_known_of_the_corpus_is_said_before_training(tmp_path) -> None:
@@ -64,10 +66,8 @@ def test_what_is_to_be_known_of_the_corpus_is_said_before_training(tmp_path) -> 
             write_json(folder / "corpus" / "corpus.json", content)
             return own
 
-    out = StringIO()
-    with ConsoleWatch(Console(file=out, width=200)) as watch:
-        run_study(small_study(tmp_path / "mine.toml"), tmp_path / "out", Repeats(), watch)
-    before, _, _ = out.getvalue().partition("training the runs")
+    before, training, _ = shown(small_study(tmp_path / "mine.toml"), Repeats(dies_after=0)).partition("training the")
+    assert training
     assert "31 % of the validation text stands word for word in the training text" in before
 
 
