@@ -25,6 +25,7 @@ from infusionlaw.settings import StudyFile
 from infusionlaw.study import search
 from infusionlaw.study.search import judged, most_runs, opening, rounds, tried
 
+pytestmark = pytest.mark.usefixtures("blank")
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
 CLEAR = World(collapse=TrueLaw(0.4, 0.3), fall=0.5, spread=0.01)
 
@@ -98,11 +99,11 @@ def test_an_interval_must_be_narrow_in_two_successive_rounds() -> None:
 
 
 def test_rounds_depend_on_nothing_but_the_runs_done() -> None:
-    first = searched(CLEAR, study())
+    first = searched(CLEAR, study((30_000,)))
     forget()
-    assert searched(CLEAR, study()) == first
-    other, _ = searched(replace(CLEAR, collapse=TrueLaw(-0.2)), study())
-    assert other != searched(CLEAR, study())[0]
+    assert searched(CLEAR, study((30_000,))) == first
+    other, _ = searched(replace(CLEAR, collapse=TrueLaw(-0.2)), study((30_000,)))
+    assert other != first[0]
 
 
 @pytest.mark.parametrize("known", [0, 5, 16, 19, 22])
@@ -133,9 +134,9 @@ def test_facts_never_learned_and_a_collapse_before_all_doses_end_a_search() -> N
 
 def test_no_curve_takes_more_runs_than_it_may() -> None:
     noisy = replace(CLEAR, spread=0.1)
-    specs, states = searched(noisy, study(runs=21, width=0.01))
+    specs, states = searched(noisy, study((15_000, 30_000), runs=13, width=0.01))
     assert {state.over for state in states} == {SPENT}
-    assert set(Counter(spec.size for spec in specs).values()) == {21}
+    assert set(Counter(spec.size for spec in specs).values()) == {13}
     assert len({spec.id for spec in specs}) == len(specs)
     assert most_runs(study(runs=3)) == len(SHARES) + 1
 
