@@ -63,7 +63,7 @@ validation = 0.1
 vocabulary = 512
 [design]
 sizes = [10_000, 14_000]
-tokens = [60_000]
+tokens = [30_000]
 shares = [0.3, 0.9]
 seeds = [1]
 [held_out]

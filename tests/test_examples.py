@@ -23,6 +23,7 @@ def test_the_facts_of_the_example_can_be_taught_and_asked() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("blank")
 def test_the_study_of_the_example_runs_to_its_report(material: Path, tmp_path: Path) -> None:
     from infusionlaw import Lab, run_study
 
@@ -32,6 +33,6 @@ def test_the_study_of_the_example_runs_to_its_report(material: Path, tmp_path: P
     study = (
         (folder / "study.toml").read_text(encoding="utf8").replace('"python-docs"', '"text.jsonl"\nvalidation = 0.1')
     )
-    (folder / "study.toml").write_text(study.replace("300_000", "30_000"), encoding="utf8")
+    (folder / "study.toml").write_text(study.replace("300_000", "6_000"), encoding="utf8")
     done = run_study(folder / "study.toml", tmp_path / "out", Lab())
     assert len(done.table) == 15 and (tmp_path / "out" / "report.html").is_file()

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -11,9 +12,9 @@ from infusionlaw.training.probe import build_probes
 
 
 def test_each_run_of_a_batch_leaves_what_it_would_leave_alone(corpus, tmp_path) -> None:
-    doses = ((0.0, 1), (0.6, 2), (0.9, 3))
+    doses = ((0.0, 1), (0.9, 2))
     settings = RunSettings(learning_rate_factor=0.2)
-    specs = [RunSpec(10_000, 40_000, dose, "share", seed, corpus.id, settings) for dose, seed in doses]
+    specs = [RunSpec(10_000, 20_000, dose, "share", seed, corpus.id, settings) for dose, seed in doses]
     probes = build_probes(corpus)
 
     def execute(specs, place):
@@ -32,3 +33,16 @@ def test_each_run_of_a_batch_leaves_what_it_would_leave_alone(corpus, tmp_path) 
             torch.testing.assert_close(weight, weights[name], atol=1e-2, rtol=1e-2)
     apart = [abs(a.val_bpb - b.val_bpb) for a, b in zip(together, reversed(together), strict=True) if a is not b]
     assert min(apart) > 0.05  # else a record in another's place would not be seen
+
+
+@pytest.mark.slow
+def test_the_recipe_is_stable_at_25k(corpus, tmp_path) -> None:
+    """Three seeds of the 25 k model at share 0.5 agree in recall within 0.15; at three times the learning rate, not.
+
+    LOG.md has longer runs on the built-in facts and text, on which the learning rate was chosen.
+    """
+    specs = [RunSpec(25_000, 400_000, 0.5, "share", seed, corpus.id) for seed in (11, 12, 13)]
+    records = execute_together(specs, corpus, build_probes(corpus), tmp_path, checkpoint_every=10**9)
+    recalls = [record.recall for record in records]
+    assert max(recalls) - min(recalls) <= 0.15
+    assert min(recalls) > 0.8

@@ -21,7 +21,7 @@ from infusionlaw.training.probe import build_probes
 from infusionlaw.training.recipe import recipe_for
 from infusionlaw.training.resolve import doses_of, recipe_of, stable_phase_of
 
-TOKEN_COUNTS = (20_000, 40_000, 80_000)
+TOKEN_COUNTS = (16_000, 32_000, 64_000)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -100,7 +100,7 @@ def test_killed_on_a_decay_branch_it_goes_on_to_the_same_bytes(specs, corpus, gr
         pass
 
     def kill(step: int) -> None:
-        if step >= recipe_of(specs[1], corpus).decay_start + 25:
+        if step >= recipe_of(specs[1], corpus).decay_start + 10:
             raise Killed
 
     folder = tmp_path / "killed"
@@ -118,7 +118,7 @@ def test_a_shorter_run_asked_for_later_is_trained_from_the_start_and_leaves_the_
     specs, corpus, grown, tmp_path
 ) -> None:
     folder = shutil.copytree(grown[0], tmp_path / "copy")
-    between = replace(specs[0], tokens=30_000)
+    between = replace(specs[0], tokens=24_000)
     stable = folder / "stable" / stable_phase_of(between, corpus)
     longest = step_of(stable)
     assert longest == recipe_of(specs[2], corpus).decay_start
@@ -173,7 +173,7 @@ class EvenPace:
 def test_a_study_of_several_token_counts_goes_through_the_door(material, tmp_path, monkeypatch) -> None:
     text = (material / "study.toml").read_text(encoding="utf8")
     study = tmp_path / "study.toml"
-    study.write_text(text.replace("[60_000]", "[40_000, 80_000]"), encoding="utf8")
+    study.write_text(text.replace("[30_000]", "[20_000, 40_000]"), encoding="utf8")
     for name in ("facts.csv", "templates.toml", "text.jsonl"):
         (tmp_path / name).write_bytes((material / name).read_bytes())
     file, lab = read_study_file(study), Lab()
@@ -182,7 +182,7 @@ def test_a_study_of_several_token_counts_goes_through_the_door(material, tmp_pat
     records = {record.run: record for record in lab.execute(file, tmp_path / "out", wanted)}
     assert set(records) == {spec.id for spec in wanted}
     assert all(record.status == "ok" for record in records.values())
-    short, long = (next(s for s in wanted if s.tokens == tokens and s.dose == 0.3) for tokens in (40_000, 80_000))
+    short, long = (next(s for s in wanted if s.tokens == tokens and s.dose == 0.3) for tokens in (20_000, 40_000))
     prepared = open_corpus(tmp_path / "out" / "corpus")
     begins = dict(zip((spec.id for spec in wanted), starts(wanted, prepared), strict=True))
     assert begins[short.id] == 0 and begins[long.id] == recipe_of(short, prepared).decay_start  # it begins in mid-way
