@@ -1,6 +1,7 @@
 import argparse
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,11 +163,13 @@ def test_the_page_marks_bars_as_met_or_not() -> None:
 
 
 @pytest.mark.parametrize("kind", [BUMP, HALF, PAPER])
-def test_a_study_is_judged_against_its_own_truth(kind: int) -> None:
+def test_a_study_is_judged_against_its_own_truth(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [replace(each, token_counts=1) for each in KINDS]  # a third of the curves, in a third of the time
+    monkeypatch.setattr(benchmarks.claims, "KINDS", kinds)
     task = Task(kind, 0, 1)
     found = study(task)
     rng = np.random.default_rng([1, kind, 0])
-    world = draw(KINDS[kind], rng)
+    world = draw(kinds[kind], rng)
     _, truths = simulate(world, rng)
     assert found.kind == KINDS[kind].name and len(found.points) == len(truths)
     assert sorted(str(p.truth) for p in found.points) == sorted(str(truth) for truth in truths.values())

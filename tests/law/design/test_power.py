@@ -34,7 +34,7 @@ def fine() -> Power:
 
 @pytest.fixture(scope="module")
 def low() -> Power:
-    return power(runs(LOW, seeds=4), 64, doses=(0.1, 0.5, 0.7, 0.85, 0.93, 0.97), curves=2)
+    return power(runs(LOW, seeds=4), 64, doses=(0.1, 0.5, 0.7, 0.85, 0.97), curves=1)
 
 
 def told(result: Power, words: str) -> str:
@@ -74,8 +74,9 @@ def test_a_largest_share_of_3_tenths_is_told_that_it_cannot_see_a_collapse_beyon
     assert none.warnings[0].startswith("no collapse can be seen by this design: ")
 
 
-def test_the_same_design_gets_the_same_answer(low) -> None:
-    assert power(runs(LOW, seeds=4), 64, doses=(0.1, 0.5, 0.7, 0.85, 0.93, 0.97), curves=2) == low
+def test_the_same_design_gets_the_same_answer() -> None:
+    one, other = (power(runs(LOW), 64, doses=(0.1, 0.2), curves=1) for _ in range(2))
+    assert one == other
 
 
 def test_what_the_grid_lacks_is_said_with_the_mend() -> None:

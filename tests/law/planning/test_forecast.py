@@ -17,7 +17,7 @@ from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law, read_law, write_law
 
 SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
-SIZES, TOKEN_COUNTS = (1.4e4, 2.8e4, 5.6e4), (1.5e6, 3e6)
+SIZES, TOKEN_COUNTS = (1.4e4, 5.6e4), (1.5e6, 3e6)
 TARGET = Target(112e3, 6e6, 128, 16.0, 0.05, None)
 WORLDS = {
     "both collapse": World(),
@@ -44,7 +44,7 @@ def truth(world: World, share: float) -> dict[str, float]:
 @pytest.mark.parametrize("world", WORLDS.values(), ids=list(WORLDS))
 def test_intervals_hold_what_a_world_gives_at_any_dose(world: World) -> None:
     inside, near = [], []
-    for seed in range(3):
+    for seed in range(2):
         law = law_of(world, seed)
         for share in (0.0, 0.1, 0.4, 0.9, 0.96):
             seen = forecast(AtTarget(law, TARGET), float(log_odds(share)))

@@ -111,11 +111,15 @@ def test_places_that_rounding_sets_apart_are_one() -> None:
 def studies(
     name: str, count: int
 ) -> list[tuple[World, list[RunRecord], list[Point], dict[tuple[str, float, float], float | None]]]:
-    """Simulated studies of a kind with their points and the truth."""
-    found = []
+    """Simulated studies of a kind with their points and the truth; of two sizes and token counts where a kind has more.
+
+    What a point costs does not depend on how many a study has, and points of several worlds say more than those of one.
+    """
+    kind, found = NAMES[name], []
+    kind = replace(kind, sizes=2, token_counts=min(kind.token_counts, 2))
     for number in range(count):
         rng = np.random.default_rng([11, number])
-        world = draw(NAMES[name], rng)
+        world = draw(kind, rng)
         table, truth = simulate(world, rng)
         found.append((world, table, find_points(table), truth))
     return found
@@ -136,24 +140,24 @@ def held(name: str, count: int, scores: Sequence[str] = ("recall", "retention"))
 @pytest.mark.slow
 def test_one_seed_retention_in_the_papers_setting_is_found() -> None:
     points = [
-        p for _, _, found, _ in studies("paper: 137M to 3B in exposures", 8) for p in found if p.kind == "retention"
+        p for _, _, found, _ in studies("paper: 137M to 3B in exposures", 4) for p in found if p.kind == "retention"
     ]
     assert np.mean([p.status == "found" for p in points]) >= 0.95
-    assert held("paper: 137M to 3B in exposures", 8, ("retention",)) >= 0.75
+    assert held("paper: 137M to 3B in exposures", 4, ("retention",)) >= 0.85
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "least"), [("step", 0.7), ("bimodal seeds", 0.78), ("no plateau", 0.75), ("bump", 0.8)]
+    ("name", "least"), [("step", 0.8), ("bimodal seeds", 0.8), ("no plateau", 0.85), ("bump", 0.75)]
 )
 def test_points_hold_in_worlds_that_no_form_describes(name: str, least: float) -> None:
     """Before: .62 of sharp falls, .57 of bimodal seeds. Few studies leave room for chance (docs/calibration.md)."""
-    assert held(name, 4) >= least
+    assert held(name, 3) >= least
 
 
 @pytest.mark.slow
 def test_noisy_curves_of_one_seed_that_never_fall_are_not_said_to() -> None:
-    made = studies("no collapse, one noisy seed", 5)
+    made = studies("no collapse, one noisy seed", 3)
     points = [p for _, _, found, _ in made for p in found if p.kind in ("collapse", "retention")]
     assert np.mean([p.x.value is not None for p in points]) <= 0.05
     assert not any(

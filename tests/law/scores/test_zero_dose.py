@@ -86,7 +86,7 @@ def test_where_many_sizes_and_token_counts_were_tried_the_loss_has_floors() -> N
     places = [(n, d) for n in np.geomspace(1.2e4, 4.5e5, 8) for d in (1.5e6, 3e6, 6e6)]
     far = (1.8e6, 6e6)
     inside, medians = [], []
-    for seed in range(60):
+    for seed in range(25):
         rng = np.random.default_rng(seed)
         runs = measured(floored, places, rng)
         zero_dose = fit_zero_dose(runs, "share")
@@ -109,7 +109,7 @@ def traded(size: float, tokens: float) -> float:
 def test_more_tokens_may_gain_a_small_model_less(far: tuple[float, float]) -> None:
     """With p = 1 the small one is said to be .06 better than it is, and the interval holds it in half the worlds."""
     inside, medians = [], []
-    for seed in range(40):
+    for seed in range(20):
         rng = np.random.default_rng(seed)
         runs = measured(traded, PLACES, rng)
         low, middle, high = np.quantile(loss_at(fit_zero_dose(runs, "share"), *far), [0.05, 0.5, 0.95])
