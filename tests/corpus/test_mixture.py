@@ -161,7 +161,7 @@ def test_the_stream_has_the_token_files_dtype_and_the_same_tokens_in_each(dtype:
     arguments = {"share": 0.5, "prior_share": 0.25, "end_of_text": END}
     mix = Mixture(RenderingCycle(told, [1]), RenderingCycle(told, [2]), text, **arguments)
     assert mix.blocks(0, 2, 128).dtype == dtype
-    assert int(mix.read(0, 20_000).astype(np.int64).sum()) == 15_346_432
+    assert int(mix.read(0, 20_000).astype(np.int64).sum()) == 15_867_648
     other = Renderings([], np.dtype(np.uint64))
     with pytest.raises(ValueError, match="renderings of uint64"):
         Mixture(RenderingCycle(other, [1]), RenderingCycle(told, [2]), text, **arguments)

@@ -16,7 +16,6 @@ arrays, and their tokens are joined as bytes, with no index of every token. The 
 short stretches pay for a piece once; memory does not grow with the stream or with the text.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infusionlaw.corpus.infusion.pacing import Pacing
+from infusionlaw.corpus.infusion.permutation import permuted
 from infusionlaw.corpus.infusion.renderings import Numbers, RenderingCycle, Tokens
 
 PAGE = 1024
@@ -35,9 +35,9 @@ _PIECE = 64 * PAGE
 
 
 class GeneralText:
-    """An endless stream over a token file: chunks of `PAGE` tokens in a scattered order, each closed by end-of-text.
+    """An endless stream over a token file: chunks of `PAGE` tokens, each closed by end-of-text.
 
-    Chunk i of the stream is chunk (a i + b) mod n of the file, a coprime to n, both drawn from the seed.
+    Every pass over the file takes all its chunks, in an order drawn for that pass.
     """
 
     def __init__(self, tokens: Tokens, end_of_text: int, seed: Sequence[int]) -> None:
@@ -46,11 +46,7 @@ class GeneralText:
             raise ValueError(f"{len(tokens)} tokens of general text are fewer than one page of {PAGE}")
         self._table = np.asarray(tokens)[: self.chunks * PAGE].reshape(self.chunks, PAGE)
         self._end = end_of_text
-        rng = np.random.default_rng([*seed])
-        self._offset = int(rng.integers(self.chunks))
-        self._stride = int(rng.integers(self.chunks))
-        while math.gcd(self._stride, self.chunks) != 1:
-            self._stride += 1
+        self._seed = tuple(seed)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -60,8 +56,11 @@ class GeneralText:
     def read(self, start: int, count: int) -> Tokens:
         """Return `count` tokens of the stream from position `start`."""
         first, last = start // PAGE, -(-(start + count) // PAGE)
-        places = [(self._stride * chunk + self._offset) % self.chunks for chunk in range(first, last)]
-        chunks = self._table[np.array(places, dtype=np.int64)]
+        rounds, places = np.divmod(np.arange(first, last), self.chunks)
+        for number in np.unique(rounds):
+            now = rounds == number
+            places[now] = permuted(places[now], self.chunks, (*self._seed, int(number)))
+        chunks = self._table[places]
         chunks[:, -1] = self._end
         return chunks.reshape(-1)[start - first * PAGE :][:count]
 
