@@ -13,7 +13,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.quantities import written_number
@@ -95,6 +104,9 @@ class Infusion(_Section):
     max_exposures: PositiveInt = 5000
 
 
+TOKENS = AliasChoices("tokens", "budgets")  # token budgets is what others call them
+
+
 class Design(_Section):
     """Sizes, token counts, doses and seeds; dose 0 is always run.
 
@@ -104,7 +116,7 @@ class Design(_Section):
 
     design: Literal["grid", "search"] = "grid"
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    tokens: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    tokens: Annotated[tuple[PositiveInt, ...], Field(min_length=1, validation_alias=TOKENS)]
     shares: tuple[Share, ...] = ()
     exposures: tuple[Dose, ...] = ()
     once: tuple[Dose, ...] = ()
@@ -141,7 +153,7 @@ class HeldOut(_Section):
     """
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    tokens: tuple[PositiveInt, ...] = ()
+    tokens: Annotated[tuple[PositiveInt, ...], Field(validation_alias=TOKENS)] = ()
     doses: tuple[Dose, ...] = ()
     seeds: tuple[Seed, ...] = ()
     advised: bool = False

@@ -152,3 +152,9 @@ def test_a_byte_order_mark_is_no_part_of_a_study_file(tmp_path) -> None:
     path = write_template(tmp_path / "mine.toml")
     path.write_text("\ufeff" + path.read_text())
     assert read_study_file(path).name == "mine"
+
+
+def test_token_counts_may_be_called_budgets(tmp_path) -> None:
+    path = write_template(tmp_path / "mine.toml")
+    path.write_text(path.read_text().replace("\ntokens = ", "\nbudgets = "))
+    assert read_study_file(path).design.tokens == (1_500_000,)
