@@ -16,7 +16,7 @@ arrays, and their tokens are joined as bytes, with no index of every token. The 
 short stretches pay for a piece once; memory does not grow with the stream or with the text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -32,6 +32,7 @@ from infusionlaw.corpus.infusion.renderings import Numbers, RenderingCycle, Toke
 PAGE = 1024
 # Tokens put together at a time: they bound the memory, and are no more than a few spans of renderings.
 _PIECE = 64 * PAGE
+_STRETCH = 4096  # chunks of general text whose order is made at once
 
 
 class GeneralText:
@@ -47,6 +48,7 @@ class GeneralText:
         self._table = np.asarray(tokens)[: self.chunks * PAGE].reshape(self.chunks, PAGE)
         self._end = end_of_text
         self._seed = tuple(seed)
+        self._order = lru_cache(maxsize=4)(self._ordered)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -56,13 +58,25 @@ class GeneralText:
     def read(self, start: int, count: int) -> Tokens:
         """Return `count` tokens of the stream from position `start`."""
         first, last = start // PAGE, -(-(start + count) // PAGE)
-        rounds, places = np.divmod(np.arange(first, last), self.chunks)
-        for number in np.unique(rounds):
-            now = rounds == number
-            places[now] = permuted(places[now], self.chunks, (*self._seed, int(number)))
+        places = np.concatenate([np.empty(0, np.int64), *self._places(first, last)])
         chunks = self._table[places]
         chunks[:, -1] = self._end
-        return chunks.reshape(-1)[start - first * PAGE :][:count]
+        found: Tokens = chunks.reshape(-1)[start - first * PAGE :][:count]
+        return found
+
+    def _places(self, first: int, last: int) -> Iterator[Numbers]:
+        """Where in the file chunks `first` to `last` - 1 of the stream are."""
+        while first < last:
+            number, place = divmod(first, self.chunks)
+            stretch, skipped = divmod(place, _STRETCH)
+            found = self._order(number, stretch)[skipped:][: last - first]
+            yield found
+            first += len(found)
+
+    def _ordered(self, number: int, stretch: int) -> Numbers:
+        """A stretch of the order of a pass, made at once because that is quicker."""
+        places = np.arange(stretch * _STRETCH, min((stretch + 1) * _STRETCH, self.chunks))
+        return permuted(places, self.chunks, (*self._seed, number))
 
 
 @dataclass(frozen=True)
