@@ -263,6 +263,6 @@ def test_models_that_learn_only_at_the_end_do_not_bend_the_law() -> None:
         rows, _ = simulate(world, sizes, (1.5e6,), shares, 2, np.random.default_rng(seed))
         points = [point for point in find_points(rows, draws=100) if point.kind == "collapse"]
         assert (points[0].status, points[0].in_law) == ("not reached", False)
-        assert "it rises up to the largest doses" in points[0].note
+        assert "it still rises at the largest doses" in points[0].note
         found = fit_law(rows, points, draws=300).of("collapse").coefficients["size"]
         assert found.low is not None and found.high is not None and found.low < exponent < found.high
