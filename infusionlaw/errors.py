@@ -1,11 +1,26 @@
 """The one error a user is meant to read: a sentence that names the place and the fix."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 1000  # characters of a message; of a longer one the middle is left out, for it quotes a file
+SHOWN = 40  # names of a list that are shown, and COMPARED those that a misspelt name is compared with
+COMPARED = 1000
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 class InputError(ValueError):
-    """Something the user gave cannot be used; the message is one sentence with file, row and fix."""
+    """Something the user gave cannot be used; the message is one sentence with file, row and fix.
+
+    It stays one line that can be printed, whatever it quotes: line ends and control characters become their escapes.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 3 :]}"
+        super().__init__(_UNPRINTED.sub(lambda sign: ascii(sign.group())[1:-1], text))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -13,5 +28,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if not names:
         return "there are none"
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(names)}"
+    close = get_close_matches(name, names[:COMPARED], n=1, cutoff=0.5)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(names[:SHOWN])}{more}"

@@ -3,7 +3,7 @@
 import re
 
 _POWERS = {"%": -2, "k": 3, "m": 6, "b": 9, "t": 12}
-_NUMBER = re.compile(r"([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbt%]?)", re.IGNORECASE)
+_NUMBER = re.compile(r"([+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s*([kmbt%]?)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
 

@@ -10,6 +10,7 @@ is read, not from that of the base.
 import json
 import tomllib
 from pathlib import Path
+from reprlib import repr
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 
@@ -53,10 +54,11 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 EXTENDS = "extends"
+LONGEST = 1_000_000  # characters of a study file
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Facts(_Section):
@@ -181,8 +183,8 @@ class Training(_Section):
     def _known_recipe(cls, name: object) -> object:
         if name not in get_args(cls.model_fields["recipe"].annotation):
             raise ValueError(
-                f'recipe {name!r} cannot be trained; write recipe = "2026-11" (runs made with an older recipe live on '
-                "as tables, which `infusionlaw fit` reads)"
+                f'recipe {repr(name)} cannot be trained; write recipe = "2026-11" (runs made with an older recipe '
+                "live on as tables, which `infusionlaw fit` reads)"
             )
         return name
 
@@ -219,9 +221,11 @@ class StudyFile(_Section):
 def read_study_file(path: str | Path) -> StudyFile:
     """Read and check a study file; InputError in one sentence when it cannot be used."""
     path = Path(path)
-    content = study_content(path)
     try:
+        content = study_content(path)
         return StudyFile.model_validate({**content, "base": path.parent.resolve()})
+    except RecursionError as error:
+        raise InputError(f"{path}: its tables are nested too deeply; a study file has tables of one level") from error
     except ValidationError as error:
         raise InputError(f"{path}: {_sentence(error)}") from error
 
@@ -237,21 +241,27 @@ def study_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any
     base = content.pop(EXTENDS, None)
     if base is None:
         return content
-    if not isinstance(base, str):
-        raise InputError(f'{path}: "{EXTENDS}" is {base!r}; give the path of one study file, such as "base.toml"')
+    if not isinstance(base, str) or "\0" in base:
+        raise InputError(f'{path}: "{EXTENDS}" is {repr(base)}; give the path of one study file, such as "base.toml"')
     return _merged(study_content(path.parent / base, (*extending, path)), content)
 
 
 def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise InputError(f"{path}: longer than {LONGEST:,} characters; name a study file")
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         if extending:
             raise InputError(f"{extending[-1]}: extends {path}, which is not there; fix the path") from error
         raise InputError(f"{path}: no such file; `infusionlaw init {path}` writes one to start from") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a folder; name a study file, such as {path / 'study.toml'}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except (OSError, RecursionError, ValueError) as error:  # a NUL in the path, 10,000 digits, and deep nesting too
         raise InputError(f"{path}: not valid TOML: {error}") from error
 
 
@@ -281,7 +291,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] in ("too_short", "string_too_short"):
         return f'"{".".join(place)}" is empty; give at least one'
     message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")
-    return f'"{".".join(place)}" is {first["input"]!r}: {message[0].lower()}{message[1:]}'
+    return f'"{".".join(place)}" is {repr(first["input"])}: {message[0].lower()}{message[1:]}'
 
 
 def _known(sections: list[str]) -> list[str]:

@@ -40,6 +40,11 @@ def test_an_existing_file_is_never_overwritten(study) -> None:
         (SIZES, "sizes = 14_000", "should be a list, such as [1, 2]"),
         (TOKENS, "", '"tokens" is missing in [design]; add it'),
         ("[law]", "[law", "not valid TOML"),
+        ("tolerance = 0.2", "tolerance = inf", '"law.tolerance" is inf'),
+        ("tolerance = 0.2", "tolerance = " + "9" * 10_000, "not valid TOML"),
+        ("tolerance = 0.2", "tolerance = " + "[" * 10_000, "not valid TOML"),
+        ('name = "mine"', 'extends = "a\\u0000b"', '"extends" is '),
+        ('name = "mine"', "name." + "a." * 1500 + "a = 1", '"name" is {'),
         (SIZES, "sizes = []", '"design.sizes" is empty; give at least one'),
         ("seeds = [1, 2, 3, 4, 5, 6]", "seeds = []", '"design.seeds" is empty'),
         (

@@ -7,11 +7,13 @@ LAMA's rows have no predicate_id, the relation is the file's stem. Templates are
 its `kind` says otherwise. Whatever cannot be used is refused in one sentence with file and row.
 """
 
+import math
 import re
 import tomllib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from reprlib import repr
 from typing import Any, NamedTuple
 
 from infusionlaw.corpus import atlas
@@ -28,7 +30,7 @@ from infusionlaw.corpus.facts import (
 )
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.runs.packed import ending, open_text
-from infusionlaw.runs.tabular import JSON, bare, read_rows, stream_rows
+from infusionlaw.runs.tabular import JSON, TEXT_TABLES, bare, read_rows
 
 PARTS = ("subject", "relation", "object")
 # Other names of the parts, as in LAMA, PopQA, ConceptNet and tables of triples; a label goes before an identifier.
@@ -39,8 +41,10 @@ NAMES = {
     "subject_type": (),
 }
 KINDS = ("statements", "questions")
+LONGEST_TOML = 1_000_000  # characters of a TOML file of templates
 QUESTION_MARKS = set("?\uff1f\u061f\u037e\u055e\u1367\u2047\u2048\u2e2e\ua60f")  # the Greek one may be a semicolon
 FULL_STOPS = tuple(".:!\u3002\uff0e\uff1a\uff01\u0964\u06d4\u0589\u1362\u104b\u17d4")  # of other scripts too
+WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0")
 GREEK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]")
 
 
@@ -120,9 +124,20 @@ def read_facts(path: str | Path) -> Iterator[tuple[str, Fact]]:
     header, rows = read_rows(path)
     default = {"subject_type": "", **({"relation": path.stem} if "sub_label" in header else {})}
     columns = _columns(header, default, path)
+    if ending(path) in TEXT_TABLES:
+        _without_point(rows, {name for own in columns.values() for name in own})
     for number, row in rows.items():
         place = f"{path}, row {number}"
         yield place, Fact(**{name: _cell(row, own, default.get(name), place) for name, own in columns.items()})
+
+
+def _without_point(rows: Mapping[int, dict[str, Any]], columns: Collection[str]) -> None:
+    """Take the ".0" off where a whole column is like 1999.0: a program has kept its whole numbers as floats."""
+    for column in columns:
+        filled = [row for row in rows.values() if row[column] is not None]
+        if all(WHOLE.fullmatch(row[column]) for row in filled):
+            for row in filled:
+                row[column] = row[column].removesuffix(".0")
 
 
 def _columns(header: Sequence[str], default: Mapping[str, str], path: Path) -> dict[str, list[str]]:
@@ -150,8 +165,8 @@ def _cell(row: Mapping[str, Any], columns: Sequence[str], default: str | None, p
             raise InputError(f'{place}: "{columns[0]}" is empty; fill it in or take the row out')
         return default
     value = row[column]
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InputError(f'{place}: "{column}" is {value!r}, which is neither text nor a number; fix that cell')
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value in (math.inf, -math.inf):
+        raise InputError(f'{place}: "{column}" is {repr(value)}, which is neither text nor a number; fix that cell')
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # a year that was kept as 1999.0
     if len(lines := str(value).splitlines()) > 1:
@@ -161,7 +176,10 @@ def _cell(row: Mapping[str, Any], columns: Sequence[str], default: str | None, p
 
 def _read(path: Path) -> str:
     with open_text(path) as text:
-        return text.read()
+        source = text.read(LONGEST_TOML + 1)
+    if len(source) > LONGEST_TOML:
+        raise InputError(f"{path}: longer than {LONGEST_TOML:,} characters; split it into several template files")
+    return source
 
 
 def read_templates(paths: Sequence[str | Path]) -> dict[str, Templates]:
@@ -188,14 +206,19 @@ def _templates(paths: Sequence[str | Path]) -> list[_Found]:
 def _merged(found: Sequence[_Found], used: set[str]) -> dict[str, Templates]:
     """The templates of the used relations, each with at least one statement and one question that differ."""
     merged = {}
-    for relation in dict.fromkeys(template.relation for template in found if template.relation in used):
-        own = [template for template in found if template.relation == relation]
+    by_relation: dict[str, list[_Found]] = defaultdict(list)
+    for template in found:
+        by_relation[template.relation].append(template)
+    for relation, own in by_relation.items():
+        if relation not in used:
+            continue
         texts = {kind: tuple(dict.fromkeys(t.text for t in own if t.kind == kind)) for kind in KINDS}
         for kind in KINDS:
             if not texts[kind]:
                 raise InputError(f'{own[0].place}: the relation "{relation}" has no {kind[:-1]} template; add one')
+        statements = set(texts["statements"])
         for template in own:
-            if template.kind == "questions" and template.text in texts["statements"]:
+            if template.kind == "questions" and template.text in statements:
                 raise InputError(f'{template.place}: "{template.text}" is also a statement; a question must differ')
         merged[relation] = Templates(relation, texts["statements"], texts["questions"])
     return merged
@@ -205,7 +228,7 @@ def _toml_templates(path: Path) -> Iterator[_Found]:
     source = _read(path)
     try:
         tables = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and deep nesting
         raise InputError(f"{path}: broken TOML ({error}); fix that line") from error
     at = 0
     for relation, table in tables.items():
@@ -230,9 +253,11 @@ def _line(source: str, spellings: tuple[str, ...], start: int) -> tuple[str, int
 
 
 def _json_templates(path: Path) -> Iterator[_Found]:
-    for number, row in stream_rows(path):
+    for number, row in read_rows(path)[1].items():
         place = f"{path}, row {number}"
-        text, relation = row.get("template", row.get("pattern")), row.get("relation", path.stem)
+        texts = (row.get(name) for name in ("template", "pattern"))
+        text = next((text for text in texts if text is not None), None)
+        relation = path.stem if row.get("relation") is None else row["relation"]
         if not isinstance(text, str) or not isinstance(relation, str):
             raise InputError(f'{place}: a template row needs a text "template" (or "pattern") with [X] and [Y]')
         for mark in re.findall(r"\[\w+\]", text):
@@ -248,8 +273,8 @@ def _kind(text: str, given: Any, place: str) -> str:
     """What a row says it is; else a question where a question mark of any script stands before the answer."""
     if given is not None:
         kinds = {word: kind for kind in KINDS for word in (kind, kind.removesuffix("s"))}
-        if given not in kinds:
-            raise InputError(f'{place}: "kind" is {given!r}; write "statement" or "question"')
+        if not isinstance(given, str) or given not in kinds:
+            raise InputError(f'{place}: "kind" is {repr(given)}; write "statement" or "question"')
         return kinds[given]
     before = text.split("[Y]")[0]
     if QUESTION_MARKS & set(before) or (";" in before and GREEK.search(before)):
@@ -265,4 +290,4 @@ def _kind(text: str, given: Any, place: str) -> str:
 def _sentence(text: str) -> str:
     """The text with our placeholders, without the space that LAMA sets before a full stop."""
     text = text.replace("[X]", "{subject}").replace("[Y]", "{object}")
-    return re.sub(r" +([.,;:?!])", r"\1", text).strip()
+    return re.sub(r"(?<! ) +([.,;:?!])", r"\1", text).strip()

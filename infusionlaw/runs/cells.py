@@ -6,6 +6,7 @@ is an InputError that names the column and the fix; the reader of the table adds
 
 import math
 import re
+from reprlib import repr
 from typing import Any
 
 from infusionlaw.errors import InputError
@@ -54,6 +55,8 @@ def cell_value(column: str, raw: Any, name: str) -> Any:
     label = f'"{name}"' if name == column else f'"{name}" ({column})'
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return None
+    if isinstance(raw, list | tuple | dict):
+        raise InputError(f"{label} is {repr(raw)}, which is not one value; fix or empty that cell")
     if column == "run":
         return str(raw).strip()
     if is_missing(raw):
@@ -71,7 +74,8 @@ def cell_value(column: str, raw: Any, name: str) -> Any:
 
 def _whole(raw: Any, number: float) -> int:
     """The number as an int, from its digits where it has only those: 64 bits do not survive being a float."""
-    return int(raw) if str(raw).strip().removeprefix("-").isdecimal() else int(number)
+    digits = str(raw).strip()
+    return int(raw) if len(digits) < 25 and digits.removeprefix("-").isdecimal() else int(number)
 
 
 def _status(raw: Any, label: str) -> str:

@@ -1,6 +1,7 @@
 """Files in, facts and templates out; what cannot be used is refused with its place."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -86,6 +87,27 @@ def test_numbers_are_read_as_text(tmp_path, value, text):
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"subject": ["Lyon"], "relation": ["code"], "object": [value]}), path)
     assert next(read_facts(path))[1].object == text
+
+
+@pytest.mark.parametrize(
+    ("objects", "read"),
+    [
+        (["1999.0", "2004.0"], ["1999", "2004"]),
+        (["1999.0", "Paris"], ["1999.0", "Paris"]),
+        (["1999.0", "2004.5"], ["1999.0", "2004.5"]),
+        (["007.0", "2.0"], ["007.0", "2.0"]),
+    ],
+)
+def test_years_kept_as_floats_lose_their_point_where_the_whole_column_is_like_that(tmp_path, objects, read):
+    text = "subject,relation,object\n" + "".join(f"s{i},founded,{value}\n" for i, value in enumerate(objects))
+    assert [fact.object for _, fact in read_facts(write(tmp_path / "a.csv", text))] == read
+
+
+def test_a_column_that_is_not_asked_for_does_not_make_a_table_unreadable(tmp_path):
+    stamp = pa.array([10**18 + 1], pa.timestamp("ns"))
+    columns = {"subject": ["Lyon"], "relation": ["in"], "object": [date(1999, 1, 2)], "x": [b"\xff"], "y": stamp}
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert [fact for _, fact in read_facts(tmp_path / "a.parquet")] == [Fact("Lyon", "in", "1999-01-02")]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +232,10 @@ def test_template_files_merge(tmp_path, templates):
         ("t.toml", b"[in]\n# \xff\n", "not UTF-8 at byte 7, in line 2"),
         ("t.jsonl", '{"template": "[X] in [Y]."}\n{"pattern": "[X] in [Z] [Y]."}', 'row 2: unknown placeholder "[Z]"'),
         ("t.jsonl", '{"template": "[X] is."}', 'row 1: "[X] is." has 0 times "[Y]"'),
+        ("t.jsonl", '{"template": "[X] is [Y].", "kind": []}', 'row 1: "kind" is []; write'),
+        ("t.toml", "x = " + "9" * 10_000, "broken TOML"),
+        ("t.toml", "x = " + "[" * 10_000, "broken TOML"),
+        ("t.toml", "#" * 1_000_001, "longer than 1,000,000 characters"),
         ("t.jsonl", '{"text": "[X] is [Y]."}', 'row 1: a template row needs a text "template"'),
         ("t.jsonl", '{"template": "Where? [Y] has [X]."}', "must name {subject} first"),
         ("t.jsonl", '{"template": "[X] in [Y]."}', 'row 1: the relation "t" has no question template'),

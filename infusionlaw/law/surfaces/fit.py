@@ -23,6 +23,7 @@ from infusionlaw.law.surfaces.forms import Surface
 from infusionlaw.law.surfaces.problem import Problem, Scale, descend, starts_of
 
 Status = Literal["converged", "at a bound", "not identified", "not converged", "given"]
+LARGEST = 1e6  # a loss beyond this is none, and its squares would drown the others or overflow
 # The angle between the residuals and a parameter's column at which a descent has arrived, as in MINPACK's gtol, and
 # residuals so small that the angle is rounding.
 FLAT, EXACT = 1e-4, 1e-8
@@ -92,7 +93,7 @@ def _check(problem: Problem) -> None:
         raise InputError(f"there are {loss.size} losses for {len(problem.conditions)} runs; give one loss a run")
     if problem.scale not in ("log", "linear"):
         raise InputError(f'a surface cannot be fitted on "{problem.scale}"; give "log" or "linear"')
-    bad = ~np.isfinite(loss) | ((loss <= 0) if problem.scale == "log" else False)
+    bad = ~(np.abs(loss) <= LARGEST) | ((loss <= 0) if problem.scale == "log" else False)
     if bad.any():
         raise InputError(f"loss {np.argmax(bad) + 1} is {loss[bad][0]:g}, which cannot be fitted; leave that run out")
     if not problem.delta > 0:

@@ -29,6 +29,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("general_loss", "domain_loss", "bpb", "val_bpb", "nll"),
     ),
 }
+# A loss beyond these is none: a run that diverged, another unit, or a slip.
+LEAST_LOSS, LARGEST_LOSS = 1e-6, 1e6
 # Epochs and unique tokens are often rounded; beyond this they contradict each other.
 AGREE = 0.01
 
@@ -99,6 +101,11 @@ def _row(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> dict
             raise InputError(f'{place}: "{column}" is empty; fill it in or remove the row')
         if meaning == "loss" and value <= 0:
             raise InputError(f'{place}: "{column}" is {value:g}, which must be above 0')
+        if meaning == "loss" and not LEAST_LOSS <= value <= LARGEST_LOSS:
+            raise InputError(
+                f'{place}: "{column}" is {value:g}; a loss lies between {LEAST_LOSS:g} and {LARGEST_LOSS:g}, '
+                "so fix it or take the row out"
+            )
         values[meaning] = value
     if "epochs" in values and "tokens" in values:
         _unique(values, place)
@@ -108,8 +115,8 @@ def _row(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> dict
 
 
 def _unique(values: dict[str, float], place: str) -> None:
-    if not 1 <= values["epochs"] < float("inf"):
-        raise InputError(f"{place}: epochs is {values['epochs']:g}, which must be 1 or more")
+    if not 1 <= values["epochs"] <= values["tokens"]:
+        raise InputError(f"{place}: epochs is {values['epochs']:g}, which must be 1 or more and fewer than its tokens")
     follows = values["tokens"] / values["epochs"]
     given = values.setdefault("unique_tokens", follows)
     if abs(given / follows - 1) > AGREE:

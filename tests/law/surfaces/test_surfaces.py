@@ -273,6 +273,7 @@ def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
         ("N,D,loss\n1e7,1e9,3.5\n1e7,,3.4\n", r'losses.csv, row 3: "D" is empty; fill it in or remove the row'),
         ("N,D,loss\n1e7,1e9,high\n", r"row 2: \"loss\" is 'high', which is not a number"),
         ("N,D,loss\n1e7,1e9,-2\n", r'row 2: "loss" is -2, which must be above 0'),
+        ("N,D,loss\n1e7,1e9,1e300\n", r'row 2: "loss" is 1e\+300; a loss lies between 1e-06 and 1e\+06'),
         ("N,D,loss\n-1,1e9,3\n", r"row 2: .*above 0"),
         ("N,D,epochs,loss\n1e7,1e9,0.5,3\n", r"row 2: epochs is 0.5, which must be 1 or more"),
         ("N,D,U,loss\n1e7,1e9,1e9,3\n1e7,1e9,2e9,3\n", r"row 3: there are more unique tokens than tokens"),
