@@ -111,7 +111,7 @@ def _files_of(entry: str, base: Path) -> tuple[list[Path], list[Path]]:
     What exists under that very name is not a glob.
     """
     name = os.path.expanduser(entry)
-    exists = bool(entry) and (base / name).exists()
+    exists = bool(entry) and os.path.exists(base / name)
     matches = [base / name] if exists else [base / match for match in glob(name, root_dir=base, recursive=True)]
     inside = [path for match in matches if match.is_dir() for path in _folder_files(match)]
     files = [*(match for match in matches if not match.is_dir()), *(path for path in inside if _is_text(path))]

@@ -41,6 +41,7 @@ NAMES = {
     "subject_type": (),
 }
 KINDS = ("statements", "questions")
+LONGEST = 10_000  # characters of a subject, a relation, an object and a template
 LONGEST_TOML = 1_000_000  # characters of a TOML file of templates
 QUESTION_MARKS = set("?\uff1f\u061f\u037e\u055e\u1367\u2047\u2048\u2e2e\ua60f")  # the Greek one may be a semicolon
 FULL_STOPS = tuple(".:!\u3002\uff0e\uff1a\uff01\u0964\u06d4\u0589\u1362\u104b\u17d4")  # of other scripts too
@@ -171,6 +172,8 @@ def _cell(row: Mapping[str, Any], columns: Sequence[str], default: str | None, p
         value = int(value)  # a year that was kept as 1999.0
     if len(lines := str(value).splitlines()) > 1:
         raise InputError(f'{place}: "{column}" has {len(lines)} lines, the first "{lines[0]}"; write it on one line')
+    if len(str(value)) > LONGEST:
+        raise InputError(f'{place}: "{column}" has {len(str(value)):,} characters and may have {LONGEST:,}; shorten it')
     return " ".join(str(value).split())
 
 
@@ -199,6 +202,8 @@ def _templates(paths: Sequence[str | Path]) -> list[_Found]:
             raise InputError(f"{path}: templates are read from .toml, {', '.join(JSON)}; rename or convert it")
         found += _toml_templates(path) if ending(path) == ".toml" else _json_templates(path)
     for template in found:
+        if len(template.text) > LONGEST:
+            raise InputError(f"{template.place}: a template may have {LONGEST:,} characters; shorten it")
         check_template(template.text, template.place, question=template.kind == "questions")
     return found
 

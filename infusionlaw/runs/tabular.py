@@ -401,7 +401,8 @@ def _rows_at_once(group: Any, kept: Collection[str], place: str) -> int:
         names = column.path_in_schema.split(".")
         if not any(".".join(names[:end]) in kept for end in range(1, len(names) + 1)):
             continue
-        size = max(column.total_uncompressed_size, 32 * column.num_values)
+        nested = 32 * column.num_values if column.num_values > rows else 0
+        size = max(column.total_uncompressed_size, nested)
         if size / rows > LONGEST:
             raise InputError(
                 f'{place}: "{column.path_in_schema}" has {size / rows:,.0f} bytes a row and may have {LONGEST:,}; '
@@ -414,7 +415,7 @@ def _rows_at_once(group: Any, kept: Collection[str], place: str) -> int:
             )
         largest = max(largest, size)
     # One value may be repeated in all rows of a batch; where rows are few, it may be nearly all of the column.
-    least = 16 if largest < LONGEST or rows > 10 * BATCH else 1
+    least = 64 if rows > 10 * BATCH else 16 if largest < LONGEST else 1
     return min(max(HELD // 8 // largest, least), BATCH)
 
 

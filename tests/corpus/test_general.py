@@ -168,7 +168,7 @@ def test_the_validation_split_has_its_rate_and_depends_on_the_text_alone() -> No
     assert all(is_validation(text, 1.0) for text in texts)
 
 
-@pytest.mark.parametrize("source", ["nothing.txt", "*.csv", "python-doc", "", "empty-folder"])
+@pytest.mark.parametrize("source", ["nothing.txt", "*.csv", "python-doc", "", "empty-folder", "a" * 300])
 def test_a_path_that_matches_nothing_is_refused_at_the_call(corpus: Path, source: str) -> None:
     (corpus / "empty-folder").mkdir()
     with pytest.raises(InputError, match=f'"{source.replace("*", "[*]")}" matches nothing.*give "python-docs"'):

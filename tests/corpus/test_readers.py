@@ -150,6 +150,7 @@ def test_the_usual_names_of_columns_are_known(tmp_path, name, text):
         ("a.jsonl", '{"subject": "a", "relation": "in", "object": "x\\ud83d"}\n', 'row 1: "object" is not UTF-8'),
         ("a.jsonl", '\n{"subject": "a", "object": "b"}\n', "no column is known as the relation"),
         ("a.jsonl", '{"subject": "a", "relation": "in", "object": ["b"]}\n', "neither text nor a number"),
+        ("a.csv", "subject,relation,object\nLyon,in," + "a " * 5001 + "\n", 'row 2: "object" has 10,001 characters'),
         ("a.jsonl", '{"subject": null, "relation": "in", "object": "b"}\n', 'row 1: "subject" is empty'),
         ("a.jsonl", '{"sub_label": "a", "predicate_id": "P1"}\n', "no column is known as the object"),
         ("a.parquet", b"PAR1 nothing", "not a readable Parquet file"),
