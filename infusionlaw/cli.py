@@ -241,7 +241,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
 
     from infusionlaw.console import estimate_table
     from infusionlaw.pipeline import dry_run
-    from infusionlaw.report.corpus import remarks
+    from infusionlaw.report.corpus import probed_text, remarks
+    from infusionlaw.report.needed import needed_text
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
     from infusionlaw.settings import read_study_file
     from infusionlaw.study.study import folder_of
@@ -251,8 +252,9 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     Console(width=140).print(estimate_table(estimates))
     file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
-    for remark in remarks(folder_of(file, out)):
-        typer.echo(remark)
+    folder = folder_of(file, out)
+    for said in filter(None, [probed_text(folder), *remarks(folder), needed_text(file, folder, estimates)]):
+        typer.echo(said)
     if file.design.design == "search":
         typer.echo(
             f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
