@@ -4,7 +4,7 @@ Numbers are read as people write them: 1B, 300M, 1e9, 20%.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,6 +19,7 @@ from infusionlaw.quantities import written_number
 if TYPE_CHECKING:
     from infusionlaw.law.points.find import Acquisition
     from infusionlaw.pipeline import Lab
+    from infusionlaw.runs.record import RunRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -151,6 +152,11 @@ def fit(
             found, law = fit_table(rows, rise, draws=1000, acquisition=cast("Acquisition", acquisition))
     except InputError as error:
         raise InputError(f"{table}: {error}") from error
+    if not _has_doses(rows) and all(point.x.low is point.x.value is point.x.high is None for point in found):
+        raise InputError(
+            f"{table}: there is no size and token count at two doses above 0 in its {len(rows)} "
+            f"run{'s' if len(rows) > 1 else ''}, so nothing can be located; add runs at more doses"
+        )
     law.save(out)
     if points is not None:
         Points(found).save(points)
@@ -234,6 +240,15 @@ def _number(option: str, text: str, more: str = "") -> float:
             f'{option} is "{text}", which is not a number; write it like {example}{f", {more}" if more else ""}'
         )
     return number
+
+
+def _has_doses(rows: "Sequence[RunRecord]") -> bool:
+    """Whether any size and token count has runs at two doses above 0."""
+    doses: dict[tuple[float, float], set[float]] = {}
+    for row in rows:
+        if dose := row.exposures if row.share is None else row.share:
+            doses.setdefault((row.size, row.tokens), set()).add(dose)
+    return any(len(own) > 1 for own in doses.values())
 
 
 def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:

@@ -26,6 +26,7 @@ from pydantic import (
 
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.quantities import written_number
+from infusionlaw.recognise import refuse_others
 
 
 def _count(value: Any) -> Any:
@@ -252,6 +253,7 @@ def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a folder; name a study file, such as {path / 'study.toml'}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        refuse_others(path, "study")
         raise InputError(f"{path}: not valid TOML: {error}") from error
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.errors import InputError, nearest
+from infusionlaw.recognise import refuse_no_rows
 from infusionlaw.runs.packed import LONGEST, PACKED, ending, lines, open_text, packing
 
 TEXT_TABLES, JSON = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson", ".json")
@@ -53,6 +54,7 @@ def stream_rows(path: str | Path, only: str | None = None) -> Iterator[tuple[int
     """
     path = Path(path)
     kind = ending(path)
+    refuse_no_rows(path, kind)
     if kind not in KINDS or (kind == ".parquet" and packing(path)):
         raise InputError(
             f"{path}: not a kind of file that rows are read from; save it as {', '.join(KINDS)} "
