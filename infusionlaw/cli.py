@@ -228,6 +228,7 @@ def export(
     typer.echo(f"wrote {out}")
 
 
+LEAST = 1000  # fewer parameters or tokens lack their unit
 WRITTEN = {"--risk": "0.05 or 5%", "--tolerance": "0.05"}  # else a count
 
 
@@ -239,6 +240,8 @@ def _number(option: str, text: str, more: str = "") -> float:
         raise InputError(
             f'{option} is "{text}", which is not a number; write it like {example}{f", {more}" if more else ""}'
         )
+    if option in ("--size", "--tokens") and number < LEAST:
+        raise InputError(f'{option} is "{text}", which is below {LEAST:,}; write it like 300M, 1.3B or 1e9')
     return number
 
 

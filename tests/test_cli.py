@@ -97,6 +97,8 @@ def test_numbers_are_read_as_people_write_them(tmp_path) -> None:
     ):
         bad = infusionlaw(*asked, size, "--tokens", tokens, "--risk", risk)
         assert bad.returncode == 2 and "which is not a number" in bad.stderr and bad.stderr.count("\n") == 1
+    bad = infusionlaw(*asked, "40k", "--tokens", "200.000")
+    assert bad.stderr == 'error: --tokens is "200.000", which is below 1,000; write it like 300M, 1.3B or 1e9\n'
 
 
 def test_fit_says_why_a_point_has_its_status(tmp_path) -> None:
