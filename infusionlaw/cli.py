@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from infusionlaw import __version__
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, nearest, visible
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
@@ -271,8 +271,10 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
     folder = folder_of(file, out)
-    for said in filter(None, [probed_text(folder), *remarks(folder), needed_text(file, folder, estimates)]):
-        typer.echo(said)
+    for said in filter(None, [probed_text(folder), *remarks(folder)]):
+        typer.echo(visible(said))
+    if needs := needed_text(file, folder, estimates):
+        typer.echo(needs)
     if file.design.design == "search":
         typer.echo(
             f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
@@ -307,10 +309,10 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {visible(str(error))}\n")
         sys.exit(2)
     except OSError as error:
-        sys.stderr.write(f"error: {error}; fix that and run the same command again\n")
+        sys.stderr.write(f"error: {visible(str(error))}; fix that and run the same command again\n")
         sys.exit(2)
 
 

@@ -169,6 +169,12 @@ def test_a_table_of_one_row_or_one_dose_is_refused(tmp_path, rows) -> None:
     assert not (tmp_path / "law.json").exists()
 
 
+def test_an_error_holds_no_control_characters_and_is_one_line(tmp_path) -> None:
+    bad = infusionlaw("fit", tmp_path / "a\x1b[2J\nb\u202e\x9b.csv")
+    assert bad.returncode == 2 and bad.stderr.count("\n") == 1
+    assert r"a\x1b[2J\nb\u202e\x9b.csv: no such file" in bad.stderr
+
+
 def test_a_table_where_a_law_or_a_study_is_wanted_is_to_be_fitted_first(table) -> None:
     for command in (("predict", table, "--size", "1M", "--tokens", "1M"), ("power", table), ("run", table)):
         bad = infusionlaw(*command)
