@@ -40,7 +40,7 @@ def remarks(folder: Path) -> list[str]:
         )
     if (held := counts.get("validation_documents", FEW)) < FEW:
         said.append(
-            f"validation loss is measured on {held:,} document{'' if held == 1 else 's'}, so it tells of little more "
+            f"Validation loss is measured on {held:,} document{'' if held == 1 else 's'}, so it tells of little more "
             "than those, and its standard error is too small; raise validation in [text], or give more and shorter "
             "documents"
         )

@@ -177,7 +177,7 @@ def test_few_validation_documents_are_said(material, tmp_path) -> None:
     given = study.read_text()
     study.write_text(given.replace("validation = 0.1", "validation = 0.4"))
     prepare(read_study_file(study), tmp_path / "many" / "corpus")
-    assert not any("validation loss is measured on" in said for said in remarks(tmp_path / "many"))
+    assert not any("Validation loss is measured on" in said for said in remarks(tmp_path / "many"))
     study.write_text(given.replace("validation = 0.1", "validation = 0.05"))
     own = prepare(read_study_file(study), tmp_path / "few" / "corpus")
     documents = own.counts["validation_documents"]
