@@ -4,7 +4,7 @@ Numbers are read as people write them: 1B, 300M, 1e9, 20%.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from infusionlaw import __version__
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, nearest, visible
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
     from infusionlaw.law.points.find import Acquisition
     from infusionlaw.pipeline import Lab
+    from infusionlaw.runs.record import RunRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -151,6 +152,11 @@ def fit(
             found, law = fit_table(rows, rise, draws=1000, acquisition=cast("Acquisition", acquisition))
     except InputError as error:
         raise InputError(f"{table}: {error}") from error
+    if not _has_doses(rows) and all(point.x.low is point.x.value is point.x.high is None for point in found):
+        raise InputError(
+            f"{table}: there is no size and token count at two doses above 0 in its {len(rows)} "
+            f"run{'s' if len(rows) > 1 else ''}, so nothing can be located; add runs at more doses"
+        )
     law.save(out)
     if points is not None:
         Points(found).save(points)
@@ -222,6 +228,7 @@ def export(
     typer.echo(f"wrote {out}")
 
 
+LEAST = 1000  # fewer parameters or tokens lack their unit
 WRITTEN = {"--risk": "0.05 or 5%", "--tolerance": "0.05"}  # else a count
 
 
@@ -233,7 +240,18 @@ def _number(option: str, text: str, more: str = "") -> float:
         raise InputError(
             f'{option} is "{text}", which is not a number; write it like {example}{f", {more}" if more else ""}'
         )
+    if option in ("--size", "--tokens") and number < LEAST:
+        raise InputError(f'{option} is "{text}", which is below {LEAST:,}; write it like 300M, 1.3B or 1e9')
     return number
+
+
+def _has_doses(rows: "Sequence[RunRecord]") -> bool:
+    """Whether any size and token count has runs at two doses above 0."""
+    doses: dict[tuple[float, float], set[float]] = {}
+    for row in rows:
+        if dose := row.exposures if row.share is None else row.share:
+            doses.setdefault((row.size, row.tokens), set()).add(dose)
+    return any(len(own) > 1 for own in doses.values())
 
 
 def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
@@ -241,7 +259,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
 
     from infusionlaw.console import estimate_table
     from infusionlaw.pipeline import dry_run
-    from infusionlaw.report.corpus import remarks
+    from infusionlaw.report.corpus import probed_text, remarks
+    from infusionlaw.report.needed import needed_text
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
     from infusionlaw.settings import read_study_file
     from infusionlaw.study.study import folder_of
@@ -251,8 +270,11 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     Console(width=140).print(estimate_table(estimates))
     file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
-    for remark in remarks(folder_of(file, out)):
-        typer.echo(remark)
+    folder = folder_of(file, out)
+    for said in filter(None, [probed_text(folder), *remarks(folder)]):
+        typer.echo(visible(said))
+    if needs := needed_text(file, folder, estimates):
+        typer.echo(needs)
     if file.design.design == "search":
         typer.echo(
             f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
@@ -287,10 +309,10 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {visible(str(error))}\n")
         sys.exit(2)
     except OSError as error:
-        sys.stderr.write(f"error: {error}; fix that and run the same command again\n")
+        sys.stderr.write(f"error: {visible(str(error))}; fix that and run the same command again\n")
         sys.exit(2)
 
 

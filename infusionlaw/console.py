@@ -16,7 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+from infusionlaw.errors import visible
 from infusionlaw.law.numbers import number
 from infusionlaw.pipeline import Watch
 from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
@@ -32,7 +34,7 @@ class ConsoleWatch(Watch):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
@@ -57,7 +59,7 @@ class ConsoleWatch(Watch):
 
     def stage(self, text: str) -> None:
         """A line in bold."""
-        self.console.print(f"[bold]{text}[/bold]", highlight=False, soft_wrap=True)
+        self.console.print(Text(visible(text), style="bold"), soft_wrap=True)
 
     def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
         """Start the study's bar, or lengthen it by what has been added."""
@@ -86,9 +88,7 @@ class ConsoleWatch(Watch):
         self._done += 1
         if spec.id in self._tasks:
             self._bars.remove_task(self._tasks.pop(spec.id))
-        self.console.print(
-            f"{self._done:4}/{self._asked}  {_name(spec)}  {_scores(record)}", highlight=False, soft_wrap=True
-        )
+        self.console.print(Text(f"{self._done:4}/{self._asked}  {_name(spec)}  {_scores(record)}"), soft_wrap=True)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def named_if_slow(text: str, console: Console | None = None, patience: float = P
     if not console.is_interactive:
         yield
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     line = Progress(*columns, console=console, transient=True)
     line.add_task(text, total=None)
     timer = Timer(patience, line.start)

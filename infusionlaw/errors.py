@@ -7,7 +7,8 @@ from difflib import get_close_matches
 LONGEST = 1000  # characters of a message; of a longer one the middle is left out, for it quotes a file
 SHOWN = 40  # names of a list that are shown, and COMPARED those that a misspelt name is compared with
 COMPARED = 1000
-_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What moves a terminal's cursor, colours it or turns text around, and line ends: an error is one line.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(ValueError):
@@ -20,7 +21,12 @@ class InputError(ValueError):
         text = str(message)
         if len(text) > LONGEST:
             text = f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 3 :]}"
-        super().__init__(_UNPRINTED.sub(lambda sign: ascii(sign.group())[1:-1], text))
+        super().__init__(visible(text))
+
+
+def visible(text: str) -> str:
+    """Return a text with its control characters written out, such as "\\x1b": a terminal would obey them."""
+    return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -25,6 +25,7 @@ from infusionlaw.report.status import state_text
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.runs.table import table_hash, write_table
 from infusionlaw.settings import StudyFile, read_study_file
+from infusionlaw.study.folder import check_folder, claim
 from infusionlaw.study.study import Study, folder_of, locked
 
 
@@ -68,7 +69,9 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     if folder is None and (Path(file.name).name != file.name or file.name == ".."):
         raise InputError(f'{path}: "name" is {file.name!r}, which is no name of a folder; change it, or say --out')
     folder = folder_of(file, folder)
+    check_folder(folder)
     with locked(folder):
+        claim(folder)
         remove_leftovers(folder, ("corpus", "predictions", "runs/*", "stable/*"))
         study = Study(file, folder, lab.prepare(file, folder))
         asked = [*study.opening, *study.held_out]

@@ -8,6 +8,7 @@ is read, not from that of the base.
 """
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from reprlib import repr
@@ -27,12 +28,33 @@ from pydantic import (
 
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.quantities import written_number
+from infusionlaw.recognise import refuse_others
+
+LEAST = 1000  # fewer parameters or tokens than this are thousands or millions without their sign
+_DOTTED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 
 
 def _count(value: Any) -> Any:
     """A count that is written as "1.5M" as its number; anything else as it is, to be judged by its field."""
-    number = written_number(value, count=True) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return value
+    if _DOTTED.fullmatch(value.strip()):
+        whole = value.strip().replace(".", "_")
+        raise ValueError(f"{value!r} may have decimals or thousands; write {whole} in full, or a unit, as in 1.5M")
+    number = written_number(value, count=True)
     return value if number is None else int(number) if number.is_integer() else number
+
+
+def _scale(value: Any) -> Any:
+    """A number of parameters or tokens; one that is too small is one without its unit."""
+    number = _count(value)
+    if isinstance(number, int | float) and 0 < number < LEAST:
+        shown = f"{number:g}"
+        raise ValueError(
+            f'{value!r} is below {LEAST:,}; write "{shown}k" or "{shown}M" if that is meant, and thousands as in '
+            "1_500_000"
+        )
+    return number
 
 
 def _part(value: Any) -> Any:
@@ -49,8 +71,9 @@ def _dose(value: Any) -> Any:
 Part = Annotated[float, BeforeValidator(_part)]
 Share = Annotated[Part, Field(ge=0, lt=1)]  # at 1 no general text is left, and the odds are infinite
 Dose = Annotated[float, BeforeValidator(_dose), Field(ge=0)]
-PositiveInt = Annotated[int, BeforeValidator(_count), Field(gt=0)]
-Seed = Annotated[int, Field(ge=0)]
+PositiveInt = Annotated[int, BeforeValidator(_count), Field(gt=0, le=10**15)]
+Scale = Annotated[int, BeforeValidator(_scale), Field(gt=0, le=10**15)]  # parameters or tokens
+Seed = Annotated[int, Field(ge=0, le=2**62)]  # a search counts on from there, and 63 bits are what tables hold
 
 
 EXTENDS = "extends"
@@ -117,8 +140,8 @@ class Design(_Section):
     """
 
     design: Literal["grid", "search"] = "grid"
-    sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    tokens: Annotated[tuple[PositiveInt, ...], Field(min_length=1, validation_alias=TOKENS)]
+    sizes: Annotated[tuple[Scale, ...], Field(min_length=1)]
+    tokens: Annotated[tuple[Scale, ...], Field(min_length=1, validation_alias=TOKENS)]
     shares: tuple[Share, ...] = ()
     exposures: tuple[Dose, ...] = ()
     once: tuple[Dose, ...] = ()
@@ -144,8 +167,8 @@ class Search(_Section):
     """
 
     width: Annotated[float, Field(gt=0)] = 0.1
-    runs: PositiveInt = 64
-    round: PositiveInt = 4
+    runs: Annotated[PositiveInt, Field(le=10_000)] = 64
+    round: Annotated[PositiveInt, Field(le=10_000)] = 4
 
 
 class HeldOut(_Section):
@@ -154,8 +177,8 @@ class HeldOut(_Section):
     advised: also train them at the doses that the prediction looks at: the advised one, a quarter and four times it.
     """
 
-    sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    tokens: Annotated[tuple[PositiveInt, ...], Field(validation_alias=TOKENS)] = ()
+    sizes: Annotated[tuple[Scale, ...], Field(min_length=1)]
+    tokens: Annotated[tuple[Scale, ...], Field(validation_alias=TOKENS)] = ()
     doses: tuple[Dose, ...] = ()
     seeds: tuple[Seed, ...] = ()
     advised: bool = False
@@ -170,12 +193,12 @@ class Training(_Section):
     """
 
     recipe: Literal["2026-11"] = "2026-11"
-    block: Annotated[int, Field(ge=16)] = 128
-    learning_rate_factor: Annotated[float, Field(gt=0)] = 1.0
-    batch_factor: Annotated[float, Field(gt=0)] = 1.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    block: Annotated[int, Field(ge=16, le=65_536)] = 128
+    learning_rate_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    batch_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.1
     checkpoint_every: PositiveInt = 500
-    processes: Annotated[int, Field(ge=0)] = 0
+    processes: Annotated[int, Field(ge=0, le=1024)] = 0
     runner: str = "local"
 
     @field_validator("recipe", mode="before")
@@ -193,7 +216,7 @@ class Law(_Section):
     """What counts as too much validation loss (a rise in bits per byte), and draws of the bootstrap."""
 
     tolerance: Annotated[float, Field(gt=0)] = 0.05
-    draws: Annotated[int, Field(ge=50)] = 400
+    draws: Annotated[int, Field(ge=50, le=100_000)] = 400
 
 
 class StudyFile(_Section):
@@ -262,6 +285,7 @@ def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     except InputError:
         raise
     except (OSError, RecursionError, ValueError) as error:  # a NUL in the path, 10,000 digits, and deep nesting too
+        refuse_others(path, "study")
         raise InputError(f"{path}: not valid TOML: {error}") from error
 
 

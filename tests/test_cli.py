@@ -97,6 +97,8 @@ def test_numbers_are_read_as_people_write_them(tmp_path) -> None:
     ):
         bad = infusionlaw(*asked, size, "--tokens", tokens, "--risk", risk)
         assert bad.returncode == 2 and "which is not a number" in bad.stderr and bad.stderr.count("\n") == 1
+    bad = infusionlaw(*asked, "40k", "--tokens", "200.000")
+    assert bad.stderr == 'error: --tokens is "200.000", which is below 1,000; write it like 300M, 1.3B or 1e9\n'
 
 
 def test_fit_says_why_a_point_has_its_status(tmp_path) -> None:
@@ -153,6 +155,31 @@ def test_a_bad_table_is_one_sentence_and_status_two(tmp_path) -> None:
     assert bad.stderr.count("\n") == 1
     assert 'row 2: "share" is 1.7' in bad.stderr
     assert not (tmp_path / "law.json").exists()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [["14e3,1e6,0.3,0.5"], ["14e3,1e6,0.3,0.5", "28e3,1e6,0.3,0.7"], ["14e3,1e6,0,0.1", "14e3,1e6,0.3,0.5"]],
+)
+def test_a_table_of_one_row_or_one_dose_is_refused(tmp_path, rows) -> None:
+    (tmp_path / "t.csv").write_text("\n".join(["size,tokens,share,recall", *rows]))
+    bad = infusionlaw("fit", tmp_path / "t.csv", cwd=tmp_path)
+    assert bad.returncode == 2 and bad.stderr.count("\n") == 1
+    assert "there is no size and token count at two doses above 0" in bad.stderr
+    assert not (tmp_path / "law.json").exists()
+
+
+def test_an_error_holds_no_control_characters_and_is_one_line(tmp_path) -> None:
+    bad = infusionlaw("fit", tmp_path / "a\x1b[2J\nb\u202e\x9b.csv")
+    assert bad.returncode == 2 and bad.stderr.count("\n") == 1
+    assert r"a\x1b[2J\nb\u202e\x9b.csv: no such file" in bad.stderr
+
+
+def test_a_table_where_a_law_or_a_study_is_wanted_is_to_be_fitted_first(table) -> None:
+    for command in (("predict", table, "--size", "1M", "--tokens", "1M"), ("power", table), ("run", table)):
+        bad = infusionlaw(*command)
+        assert bad.returncode == 2
+        assert bad.stderr == f"error: {table}: this is a table; fit it first: infusionlaw fit {table}\n"
 
 
 def test_init_writes_a_study_that_is_found_valid_and_status_shows_it(tmp_path) -> None:

@@ -37,6 +37,30 @@ def test_a_study_says_a_line_a_run_and_where_its_prediction_is_and_counts_on_fro
     assert again.count("recall") == 1
 
 
+def test_brackets_and_control_characters_are_shown_as_they_are() -> None:
+    out = StringIO()
+    with ConsoleWatch(Console(file=out, width=200, force_terminal=True, color_system=None)) as watch:
+        for text in ("the prediction is in [/x]/p.json", "collapse [open, 0.85]", "[bold]", "a\x1b[31mred\u202e"):
+            watch.stage(text)
+    shown = out.getvalue()
+    assert "the prediction is in [/x]/p.json" in shown and "collapse [open, 0.85]" in shown and "[bold]" in shown
+    assert r"a\x1b[31mred\u202e" in shown and "\x1b[31m" not in shown
+    out = StringIO()
+    console = Console(file=out, width=80, force_terminal=True, force_interactive=True)
+    with named_if_slow("reading [/x]", console, 0.0):
+        time.sleep(0.2)
+    assert "reading [/x]" in out.getvalue()
+
+
+@pytest.mark.usefixtures("blank")
+def test_a_study_in_a_folder_that_looks_like_markup_is_finished(tmp_path) -> None:
+    out = StringIO()
+    folder = tmp_path / "[" / "x]"
+    with ConsoleWatch(Console(file=out, width=400)) as watch:
+        run_study(small_study(tmp_path / "mine.toml"), folder, FakeLab(), watch)
+    assert f"the prediction is in {folder}" in out.getvalue()
+
+
 def test_a_run_without_val_bpb_is_shown() -> None:
     out = StringIO()
     spec = RunSpec(14_000, 1_500_000, 0.5, "share", 1, "corpus")

@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import infusionlaw.runs.outcomes
+from infusionlaw.errors import InputError
 from infusionlaw.law.planning.plan import predict, read_plan, write_plan
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import read_points, write_points
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import read_law, write_law
 from infusionlaw.report.words import law_text, plan_text, points_text
-from infusionlaw.runs.outcomes import OUTCOMES, Outcome, PointKind
+from infusionlaw.runs.outcomes import OUTCOMES, Outcome, PointKind, _from_packages, outcomes
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import read_table, write_table
 
@@ -91,3 +93,22 @@ def test_it_has_points_a_law_a_limit_and_its_lines(tmp_path, rows) -> None:
     assert "medqa_collapse" in points_text(points) and "law of medqa_collapse" in law_text(law)
     text = plan_text(plan)
     assert "MedQA accuracy" in text and "answers to MedQA are lost beyond" in text and "collapse of MedQA" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("recall", "mine"), ("mine", "collapse")], ids=["the outcome", "one of its points"]
+)
+def test_an_outcome_of_a_package_that_takes_a_built_in_name_is_refused(monkeypatch, name, kind) -> None:
+    class Entry:
+        value = "package:OUTCOME"
+
+        def load(self) -> Outcome:
+            return Outcome(name, "mine", points=(PointKind(kind, "lost", "collapse of mine"),))
+
+    monkeypatch.setattr(infusionlaw.runs.outcomes, "entry_points", lambda group: [Entry()])
+    _from_packages.cache_clear()
+    try:
+        with pytest.raises(InputError, match=rf'the outcome "{name}" of package:OUTCOME has the name of another'):
+            list(outcomes())
+    finally:
+        _from_packages.cache_clear()

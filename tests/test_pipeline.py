@@ -91,6 +91,7 @@ def done(tmp_path_factory, heard):
     half = folder / "out" / "corpus" / ".train.bin.123.part"
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
+    (folder / "out" / ".infusionlaw").touch()  # what is written first
     lab = Looking()
     return run_study(folder / "study.toml", folder / "out", lab, heard), lab
 

@@ -11,7 +11,7 @@ from infusionlaw.corpus.general import source_fingerprint, source_hash
 from infusionlaw.errors import InputError
 from infusionlaw.settings import StudyFile
 
-FORMAT = 2  # raise it when preparing changes
+FORMAT = 3  # raise it when preparing changes
 
 
 def fact_sources(study: StudyFile) -> list[str | Path]:

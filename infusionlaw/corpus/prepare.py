@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from infusionlaw.corpus.contamination import FactFinder
-from infusionlaw.corpus.corpus import SPLITS, Corpus, open_corpus
+from infusionlaw.corpus.corpus import SPLITS, Corpus, Options, open_corpus
 from infusionlaw.corpus.facts import Fact, Templates, fill, split
 from infusionlaw.corpus.fingerprint import content_id, content_key, fact_sources, fingerprint
 from infusionlaw.corpus.general import documents, is_validation, unread_files
@@ -62,6 +62,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     )
     parts = {name: getattr(facts, name) for name in SPLITS}
     options = {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())}
+    probe_counts = _count_probed(parts, options)
     write_json(
         folder / "knowledge.json",
         {
@@ -80,6 +81,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         "facts_available": len(knowledge.facts),
         "facts_left_out": dict(knowledge.left_out),
         **{f"{name}_facts": len(part) for name, part in parts.items()},
+        **probe_counts,
         **long_counts,
         **text_counts,
         "files_unread": Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base)),
@@ -110,6 +112,29 @@ def _prepare_tokenizer(
         Tokenizer(own, study.tokenizer.end_of_text)
         shutil.copyfile(own, folder / "tokenizer.json")
     return Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
+
+
+def _count_probed(parts: Mapping[str, tuple[Fact, ...]], options: Mapping[str, Options]) -> dict[str, Any]:
+    """How many facts of each part are asked about, and by relation those that are not.
+
+    A question offers different answers of one relation, so facts that too often share an answer are left over. Raises
+    InputError where they are all domain facts.
+    """
+    left = {
+        name: Counter(fact.relation for fact, own in zip(part, options[name], strict=True) if own is None)
+        for name, part in parts.items()
+    }
+    if left["domain"].total() == len(parts["domain"]):
+        relations = ", ".join(f'"{relation}" {number:,}' for relation, number in left["domain"].items())
+        raise InputError(
+            f"none of the {len(parts['domain']):,} domain facts can be asked about ({relations}), since a question "
+            "offers different answers of one relation and each relation has one answer here; take more subjects in "
+            "[facts] domain, or facts with other answers"
+        )
+    return {
+        **{f"{name}_facts_probed": len(part) - left[name].total() for name, part in parts.items()},
+        "facts_not_probed": {name: dict(found) for name, found in left.items() if found},
+    }
 
 
 def _count_long(

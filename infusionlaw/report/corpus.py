@@ -4,16 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.files import read_json
+from infusionlaw.law.numbers import listed
 from infusionlaw.report.blocks import Block, Text, table, texts
 
+PARTS = ("domain", "prior", "unseen")
 MANY = 0.2  # of the documents left out, from which on that is remarked
+FEW = 50  # validation documents, below which that is remarked
 MUCH = 0.05  # of the validation text repeated in the training text, from which on that is remarked
 
 
 def remarks(folder: Path) -> list[str]:
     """What somebody should know of the corpus of a study's folder before training on it, a sentence each."""
-    counts = _counts(folder)
-    said = []
+    counts = counts_of(folder)
+    said = _not_probed(counts)
     stating = counts.get("documents_that_state_a_domain_fact", 0)
     documents = counts.get("training_documents", 0) + stating
     if stating >= MANY * documents > 0:
@@ -35,6 +38,12 @@ def remarks(folder: Path) -> list[str]:
             f"{sum(unread.values()):,} files in the folders of text were not read, for their endings ({kinds}); rename "
             "or convert those that are text"
         )
+    if (held := counts.get("validation_documents", FEW)) < FEW:
+        said.append(
+            f"Validation loss is measured on {held:,} document{'' if held == 1 else 's'}, so it tells of little more "
+            "than those, and its standard error is too small; raise validation in [text], or give more and shorter "
+            "documents"
+        )
     tokens, repeated = counts.get("validation_tokens"), counts.get("validation_tokens_in_training_text")
     if tokens and repeated and repeated >= MUCH * tokens:
         said.append(
@@ -45,20 +54,46 @@ def remarks(folder: Path) -> list[str]:
     return said
 
 
+def probed_text(folder: Path) -> str:
+    """How many facts of each part are asked about; "" where that was not counted."""
+    counts = counts_of(folder)
+    parts = [
+        f"{counts[probed]:,} of {counts[probed.removesuffix('_probed')]:,} {name}"
+        for name in PARTS
+        if (probed := f"{name}_facts_probed") in counts
+    ]
+    return f"Facts that are asked about: {listed(parts)}." if parts else ""
+
+
+def _not_probed(counts: dict[str, Any]) -> list[str]:
+    """A sentence for each part whose facts are not all asked about, by relation."""
+    said = []
+    for name, left in counts.get("facts_not_probed", {}).items():
+        relations = ", ".join(f"{relation} {number:,}" for relation, number in left.items())
+        score = {"domain": "recall", "prior": "retention", "unseen": "unseen recall"}[name]
+        which = f"{score} is that of the others" if counts[f"{name}_facts_probed"] else f"there is no {score}"
+        said.append(
+            f"{sum(left.values()):,} of {counts[f'{name}_facts']:,} {name} facts are not asked about (by relation: "
+            f"{relations}), so {which}; a question offers different answers of a relation, of which too few are left: "
+            "take more subjects, or facts with other answers"
+        )
+    return said
+
+
 def corpus_part(folder: Path) -> list[Block]:
     """The corpus's counts, and one fact as an example of how facts are stated and asked for."""
-    counts = _counts(folder)
+    counts = counts_of(folder)
     if not counts:
         return [Text("The prepared corpus is not in this folder.")]
     stating = counts.get("documents_that_state_a_domain_fact")
     left_out = (
         "" if stating is None else f"{stating:,} documents state a domain fact and were left out of the training text."
     )
-    told = [left_out, *(f"{text}." for text in remarks(folder)), _example(folder)]
+    told = [probed_text(folder), left_out, *(f"{text}." for text in remarks(folder)), _example(folder)]
     return [*texts(told), *table(("count", ""), _flat(counts), wrap=("count",))]
 
 
-def _counts(folder: Path) -> dict[str, Any]:
+def counts_of(folder: Path) -> dict[str, Any]:
     path = folder / "corpus" / "corpus.json"
     return dict(read_json(path)["counts"]) if path.exists() else {}
 

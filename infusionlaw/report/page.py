@@ -1,7 +1,8 @@
 """The report: a study's folder made into one HTML page that works offline.
 
 Everything on it is read from the folder's files, and made into blocks (`blocks`) that the templates give their markup.
-The templates escape all text; only the figures, which we drew, are put in as they are. The glossary is in the template
+The templates escape all text; only the figures, which we drew, are put in as they are. The page's
+Content-Security-Policy allows no script and no request, whatever a text holds. The glossary is in the template
 page.html, each term where it is first needed.
 """
 

@@ -14,6 +14,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Literal
 
+from infusionlaw.errors import InputError
+
 Change = Literal["learned", "lost", "risen"]
 
 
@@ -108,15 +110,26 @@ OUTCOMES: dict[str, Outcome] = {
 
 @cache
 def _from_packages() -> dict[str, Outcome]:
-    """The outcomes that installed packages bring."""
-    found = (entry.load() for entry in entry_points(group="infusionlaw.outcomes"))
-    return {outcome.name: outcome for outcome in found}
+    """The outcomes that installed packages bring. Raises InputError where one takes a name that is taken."""
+    names, points = set(OUTCOMES), {kind.name for outcome in OUTCOMES.values() for kind in outcome.points}
+    found: dict[str, Outcome] = {}
+    for entry in entry_points(group="infusionlaw.outcomes"):
+        outcome: Outcome = entry.load()
+        own = {kind.name for kind in outcome.points}
+        if outcome.name in names or own & points:
+            raise InputError(
+                f'the outcome "{outcome.name}" of {entry.value} has the name of another, or a point of it; '
+                "rename it, or uninstall its package"
+            )
+        names, points = names | {outcome.name}, points | own
+        found[outcome.name] = outcome
+    return found
 
 
 def outcomes() -> Iterator[Outcome]:
     """Every outcome, those of this package first."""
     yield from OUTCOMES.values()
-    yield from (outcome for name, outcome in _from_packages().items() if name not in OUTCOMES)
+    yield from _from_packages().values()
 
 
 def outcome_named(name: str) -> Outcome:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from infusionlaw.errors import InputError, nearest
+from infusionlaw.recognise import refuse_no_rows
 from infusionlaw.runs.packed import LONGEST, PACKED, check_file, ending, lines, open_text, packing
 
 TEXT_TABLES, JSON = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson", ".json")
@@ -92,6 +93,7 @@ def stream_rows(path: str | Path, only: str | None = None, most: int | None = No
     """
     path = Path(path)
     kind = ending(path)
+    refuse_no_rows(path, kind)
     if kind not in KINDS or (kind == ".parquet" and packing(path)):
         raise InputError(
             f"{path}: not a kind of file that rows are read from; save it as {', '.join(KINDS)} "

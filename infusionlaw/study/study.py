@@ -22,6 +22,7 @@ from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.runs.table import read_table, table_hash
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import grid, held_out, run_spec
+from infusionlaw.study.folder import check_lock
 from infusionlaw.study.search import State, opening, rounds
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
@@ -190,7 +191,7 @@ def is_held(folder: Path) -> bool:
     Looking takes the lock for microseconds, and whoever finds it taken asks again: so nobody who looks stops a run.
     """
     path = folder / ".lock"
-    if not path.exists():
+    if not path.exists() or path.is_symlink():
         return False
     try:
         with FileLock(path, timeout=LOOK, poll_interval=LOOK / 10):
@@ -205,6 +206,7 @@ def is_held(folder: Path) -> bool:
 def locked(folder: Path) -> Iterator[None]:
     """Hold a study's folder; InputError when another process does."""
     folder.mkdir(parents=True, exist_ok=True)
+    check_lock(folder)
     lock = FileLock(folder / ".lock", timeout=WAIT, poll_interval=LOOK)
     try:
         lock.acquire()

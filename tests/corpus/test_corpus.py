@@ -13,7 +13,7 @@ from infusionlaw.corpus.corpus import open_corpus, probed_questions
 from infusionlaw.corpus.facts import fill
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
-from infusionlaw.report.corpus import remarks
+from infusionlaw.report.corpus import probed_text, remarks
 from infusionlaw.settings import read_study_file
 
 
@@ -140,6 +140,49 @@ def test_statements_longer_than_a_block_are_said_and_refused_where_they_are_most
     )
     with pytest.raises(InputError, match="so no model would see a subject with its whole answer"):
         prepare(study, tmp_path / "refused")
+
+
+def test_facts_that_are_infused_but_not_asked_about_are_counted_by_relation(material, corpus, tmp_path) -> None:
+    assert all(corpus.counts[f"{name}_facts_probed"] == 8 for name in ("domain", "prior", "unseen"))
+    assert corpus.counts["facts_not_probed"] == {}
+    moved = copy_of(material, tmp_path)
+    names = [line.split(",")[0] for line in (moved / "facts.csv").read_text().splitlines()[1:]]
+    answers = ["red"] * 22 + ["green"] * 2  # every group of options needs both
+    rows = [f"{name},colour,{answer}" for name, answer in zip(names, answers, strict=True)]
+    (moved / "facts.csv").write_text("\n".join(["subject,relation,object", *rows]))
+    own = prepare(read_study_file(moved / "study.toml"), tmp_path / "study" / "corpus")
+    for name in ("domain", "prior", "unseen"):
+        asked = sum(options is not None for options in own.options[name])
+        assert own.counts[f"{name}_facts_probed"] == asked < 8
+        assert own.counts["facts_not_probed"][name] == {"colour": 8 - asked}
+        assert f"{asked} of 8 {name}" in probed_text(tmp_path / "study")
+        assert any(
+            f"{8 - asked} of 8 {name} facts" in said and "colour" in said for said in remarks(tmp_path / "study")
+        )
+
+
+def test_domain_facts_that_yield_no_question_are_refused(material, tmp_path) -> None:
+    moved = copy_of(material, tmp_path)
+    facts = (moved / "facts.csv").read_text().splitlines()
+    rows = [line.rsplit(",", 1)[0] + ",red" for line in facts[1:]]
+    (moved / "facts.csv").write_text("\n".join([facts[0], *rows]))
+    with pytest.raises(InputError, match=r"none of the 8 domain facts can be asked about \(\"colour\" 8\)"):
+        prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus")
+    assert not (tmp_path / "corpus" / "train.bin").exists()
+
+
+def test_few_validation_documents_are_said(material, tmp_path) -> None:
+    moved = copy_of(material, tmp_path)
+    study = moved / "study.toml"
+    given = study.read_text()
+    study.write_text(given.replace("validation = 0.1", "validation = 0.4"))
+    prepare(read_study_file(study), tmp_path / "many" / "corpus")
+    assert not any("Validation loss is measured on" in said for said in remarks(tmp_path / "many"))
+    study.write_text(given.replace("validation = 0.1", "validation = 0.05"))
+    own = prepare(read_study_file(study), tmp_path / "few" / "corpus")
+    documents = own.counts["validation_documents"]
+    assert documents < 50
+    assert any(f"is measured on {documents} documents" in said for said in remarks(tmp_path / "few"))
 
 
 def test_files_of_other_kinds_in_a_folder_of_text_are_counted_and_said(material, tmp_path) -> None:

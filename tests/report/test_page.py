@@ -57,9 +57,10 @@ def make_study(
     held = f"[held_out]\nsizes = {list(held_out)}" if held_out else ""
     text = STUDY.format(sizes=list(sizes), tokens=list(token_counts), doses=doses, held_out=held)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "source.toml").write_text(text)
+    source = folder.with_name(f"{folder.name}.toml")
+    source.write_text(text)
     with nullcontext() if drawn else blank_figures():
-        run_study(folder / "source.toml", folder, FakeLab(world, diverging=diverging, share_known=share_known))
+        run_study(source, folder, FakeLab(world, diverging=diverging, share_known=share_known))
     return folder
 
 
@@ -121,6 +122,11 @@ def test_the_page_is_whole_works_offline_and_runs_no_script(page: str) -> None:
     assert not re.search(r'(src|href)="https?:', page)
     assert len(set(reader.ids)) == len(reader.ids)
     assert reader.tags.count("svg") == 3
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    assert policy and page.index(policy.group()) < page.index("<style>")
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.group(1).split(";"))
+    assert rules["default-src"] == "'none'" and rules["style-src"] == "'unsafe-inline'"
+    assert not {"script-src", "connect-src", "img-src"} & set(rules)
 
 
 def rendered(plan: Plan) -> str:
@@ -257,10 +263,11 @@ def test_what_no_power_law_describes_is_said_with_the_law_the_plan_and_in_the_re
     doses = "shares = [0.05, 0.15, 0.3, 0.5, 0.67, 0.8, 0.9, 0.95, 0.98]"
     sizes, token_counts = (10_000, 30_000, 270_000), (1_000_000, 4_000_000)
     source = tmp_path / "source.toml"
+    folder = tmp_path / "out"
     source.write_text(STUDY.format(sizes=list(sizes), tokens=list(token_counts), doses=doses, held_out=""))
     with blank_figures():
-        run_study(source, tmp_path, Interacting())
-    law = read_law(tmp_path / "law.json")
+        run_study(source, folder, Interacting())
+    law = read_law(folder / "law.json")
     notes = [(kind.kind, note) for kind in law.kinds for note in kind.notes]
     assert {"collapse", "retention"} <= {kind for kind, note in notes if "changes with tokens" in note}
     told, planned = law_text(law), plan_text(predict(law, 5e5, 4e6))
@@ -268,9 +275,9 @@ def test_what_no_power_law_describes_is_said_with_the_law_the_plan_and_in_the_re
         (after,) = [part for part in told.split("law of ") if part.startswith(f"{kind}:")]
         assert after.count(f"note: {note}.") == 1
         assert planned.count(f"Note: in the law of {kind}, t{note[1:]}.") == 1
-    law_part = text_of(tmp_path).split("The law odds")[1].split("Predicted and observed")[0]
+    law_part = text_of(folder).split("The law odds")[1].split("Predicted and observed")[0]
     assert all(f"Law of {kind}: {note}." in law_part for kind, note in notes)
-    verdict_part = text_of(tmp_path).split("Recall by dose")[0]
+    verdict_part = text_of(folder).split("Recall by dose")[0]
     assert verdict_part.count(f"{law.of('collapse').notes[0]}.") == 1
 
 

@@ -100,7 +100,7 @@ def test_parquet_keeps_its_types(tmp_path) -> None:
         ("t.csv", b"\na,b\n1,2\n", "row 1: the row is blank"),
         ("t.csv", b",\n,\n", "row 1: the row is blank"),
         ("t.csv", b"a,b\n1,2\n\n3,4,5\n", "row 4: the header has 2 cells and this row 3; quote"),
-        ("t.csv", b"a\0,\0b\0\n\0", "row 1: there are NUL characters in it, so it is UTF-16"),
+        ("t.csv", b"a\0,\0b\0\n\0", "this is text in UTF-16 without a byte-order mark"),
         ("t.json", b'[{"a": 1}', "row 1: broken JSON (no comma"),
         ("t.json", b'[{"a": 1}] x', "broken JSON (there is more"),
         ("t.json", b'[{"a": 1},]', "row 2: broken JSON"),

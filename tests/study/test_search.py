@@ -74,7 +74,7 @@ def test_doses_that_may_be_tried_hold_the_given_ones_and_lie_close() -> None:
     gaps = np.diff(log_odds(doses))
     assert gaps.min() > 0.04 and gaps.max() < 0.105
     counted = StudyFile.model_validate(
-        {"name": "s", "design": {"design": "search", "sizes": [1], "tokens": [1], "exposures": [10, 100]}}
+        {"name": "s", "design": {"design": "search", "sizes": [14_000], "tokens": [1_500_000], "exposures": [10, 100]}}
     )
     assert np.allclose(np.diff(np.log10(tried(counted))), 0.1, atol=0.001)
 

@@ -33,6 +33,7 @@ from infusionlaw.law.plot import by_dose
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.law.uncertainty import expected
+from infusionlaw.recognise import refuse_others
 from infusionlaw.runs.frames import frame_of
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, kind_named, outcome_named
 from infusionlaw.runs.record import DoseUnit
@@ -416,4 +417,8 @@ def write_plan(path: str | Path, plan: Plan) -> None:
 
 def read_plan(path: str | Path) -> Plan:
     """Read plan.json. Raises InputError when it is not one that we wrote."""
-    return read_typed(path, Plan, "a plan", "make it again from its law", "plan")
+    try:
+        return read_typed(path, Plan, "a plan", "make it again from its law", "plan")
+    except InputError:
+        refuse_others(path, "plan")
+        raise

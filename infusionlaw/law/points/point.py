@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
 from infusionlaw.law.likelihood import STEP, Assumed, Likelihood
 from infusionlaw.law.numbers import dose, number
 from infusionlaw.law.points.detect import Response
+from infusionlaw.recognise import refuse_others
 from infusionlaw.runs.record import DoseUnit
 
 Kind = str  # the name of an entry of `infusionlaw.runs.outcomes`
@@ -70,4 +72,8 @@ def write_points(path: str | Path, points: Sequence[Point]) -> None:
 
 def read_points(path: str | Path) -> list[Point]:
     """Read points.json. Raises InputError when it is not one that we wrote."""
-    return read_typed(path, list[Point], "a points file", "make it again from its table", "points")
+    try:
+        return read_typed(path, list[Point], "a points file", "make it again from its table", "points")
+    except InputError:
+        refuse_others(path, "points")
+        raise

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from infusionlaw.errors import InputError
 from infusionlaw.law.covariates import distinct, geometric_mean
 from infusionlaw.law.dose import Array, log_odds
 from infusionlaw.law.scaling.places import Places as Places
@@ -384,9 +385,19 @@ BUILT_IN: tuple[type[Any], ...] = (
 
 @cache
 def known_forms() -> dict[str, type[Any]]:
-    """All forms by name: the built-in ones, and those of installed packages (entry points `infusionlaw.forms`)."""
-    ours = {form.name: form for form in BUILT_IN}
-    return ours | {form.name: form for form in (found.load() for found in entry_points(group="infusionlaw.forms"))}
+    """All forms by name: the built-in ones, and those of installed packages (entry points `infusionlaw.forms`).
+
+    Raises InputError where a form takes the name of another.
+    """
+    forms: dict[str, type[Any]] = {form.name: form for form in BUILT_IN}
+    for entry in entry_points(group="infusionlaw.forms"):
+        form = entry.load()
+        if form.name in forms:
+            raise InputError(
+                f'the form "{form.name}" of {entry.value} has the name of another; rename it, or uninstall its package'
+            )
+        forms[form.name] = form
+    return forms
 
 
 def candidates(at: Places, names: Sequence[str] | None = None) -> Iterator[Form]:

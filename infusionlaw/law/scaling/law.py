@@ -29,6 +29,7 @@ from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.scores.plateaus import Plateaus
 from infusionlaw.law.scores.zero_dose import ZeroDose
 from infusionlaw.law.uncertainty import interval_of
+from infusionlaw.recognise import refuse_others
 from infusionlaw.runs.frames import frame_of
 from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import DoseUnit
@@ -369,4 +370,8 @@ def read_law(path: str | Path) -> Law:
 
     The law that is read gives the same predictions to the last digit.
     """
-    return read_typed(path, Law, "a law file", "fit it again from its table", "law")
+    try:
+        return read_typed(path, Law, "a law file", "fit it again from its table", "law")
+    except InputError:
+        refuse_others(path, "law")
+        raise

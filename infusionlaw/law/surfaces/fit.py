@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
-from infusionlaw.law.surfaces.forms import Surface
+from infusionlaw.law.surfaces.forms import MIXTURE, PowerCurve, Surface
 from infusionlaw.law.surfaces.problem import Problem, Scale, descend, starts_of
 
 Status = Literal["converged", "at a bound", "not identified", "not converged", "given"]
@@ -96,6 +96,14 @@ def _check(problem: Problem) -> None:
     bad = ~(np.abs(loss) <= LARGEST) | ((loss <= 0) if problem.scale == "log" else False)
     if bad.any():
         raise InputError(f"loss {np.argmax(bad) + 1} is {loss[bad][0]:g}, which cannot be fitted; leave that run out")
+    surface = problem.surface
+    if isinstance(surface, PowerCurve) and problem.fixed.get("s", 0.0) <= 0:
+        at_zero = np.flatnonzero(problem.conditions.column(surface.needs[0]) == 0)
+        if len(at_zero):
+            raise InputError(
+                f"run {at_zero[0] + 1} has a {surface.needs[0]} of 0, of which a negative power is infinite; leave "
+                f'such runs out, or fit the surface "{MIXTURE.name}", which has a loss at 0'
+            )
     if not problem.delta > 0:
         raise InputError(f"delta is {problem.delta:g}, which must be above 0")
     for name, value in problem.fixed.items():

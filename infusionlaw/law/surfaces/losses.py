@@ -5,6 +5,7 @@ size, tokens, unique tokens or epochs, share. Unique tokens are tokens / epochs,
 Units are those of the file: the loss in nats, bits, or bits per byte, fitted as it is.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 # A loss beyond these is none: a run that diverged, another unit, or a slip.
 LEAST_LOSS, LARGEST_LOSS = 1e-6, 1e6
+# Losses of general text, of any text, and shares that are of domain text by their name: a surface needs the share of
+# the text that the loss is of.
+GENERAL = (*names_of("val_bpb"), "val_loss", "valid_loss", "validation_loss")
+ANY = ("loss", "test_loss", "eval_loss", "final_loss", "nll")
+OF_DOMAIN = re.compile("domain|infus")
 # Epochs and unique tokens are often rounded; beyond this they contradict each other.
 AGREE = 0.01
 
@@ -41,7 +47,8 @@ def read_losses(
     """Read conditions and losses (n,) from a table: text, JSON Lines or Parquet.
 
     loss: the column of the loss (default: by its usual names); where: keep the rows whose text in these columns is
-    this; renames: the column of a condition where its name is not a usual one, as in share="r_d".
+    this; renames: the column of a condition where its name is not a usual one, as in share="r_d". The share is that of
+    the text which the loss is of; where a column may be the share of other text, it is to be named so.
     Raises InputError with file, row and fix.
     """
     import numpy as np
@@ -75,9 +82,22 @@ def _columns(header: list[str], renames: Mapping[str, str], path: str | Path) ->
         raise InputError(
             f'{path}: no column is known as the loss; say which with loss="...", {nearest("loss", header)}'
         )
+    if "share" in found and "share" not in renames:
+        _check_share(found["share"], found["loss"], path)
     if not set(found) & set(CONDITIONS):
         raise InputError(f"{path}: no column is known as size, tokens, unique tokens or share; rename one or say which")
     return found
+
+
+def _check_share(share: str, loss: str, path: str | Path) -> None:
+    """Refuse to guess whether a share is of the text that the loss is of."""
+    general = bare(loss) in map(bare, GENERAL)
+    if general or (bare(loss) in map(bare, ANY) and OF_DOMAIN.search(bare(share))):
+        raise InputError(
+            f'{path}: "{share}" may be the share of domain text and "{loss}" a loss of general text, but a surface '
+            f'needs the share of the text that the loss is of; say share="{share}" if it is that, or name a column of '
+            "1 minus it"
+        )
 
 
 def _wanted(row: Mapping[str, Any], header: list[str], where: Mapping[str, str], path: str | Path) -> bool:

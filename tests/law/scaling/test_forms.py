@@ -177,6 +177,22 @@ class Mine:
 '''
 
 
+def test_a_form_that_is_named_like_a_built_in_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other_forms.py").write_text(MINE.replace('"mine"', '"power law in size"'))
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("mine", "other_forms:Mine", "infusionlaw.forms")
+    monkeypatch.setattr(infusionlaw.law.scaling.forms, "entry_points", lambda group: [entry])
+    known_forms.cache_clear()
+    try:
+        with pytest.raises(
+            InputError, match=r'the form "power law in size" of other_forms:Mine has the name of another'
+        ):
+            known_forms()
+    finally:
+        known_forms.cache_clear()
+        sys.modules.pop("other_forms", None)
+
+
 def test_a_form_of_ones_own_comes_from_one_file_and_an_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

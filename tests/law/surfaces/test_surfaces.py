@@ -268,6 +268,38 @@ def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("loss", "share", "taken"),
+    [
+        ("general_loss", "domain_share", False),
+        ("val_bpb", "share", False),
+        ("val_loss", "r", False),
+        ("loss", "domain_share", False),
+        ("loss", "infusion_ratio", False),
+        ("loss", "share", True),
+        ("domain_loss", "domain_share", True),
+    ],
+)
+def test_a_share_that_may_be_of_another_text_is_not_taken_in_silence(tmp_path, loss, share, taken) -> None:
+    path = table(tmp_path, f"{share},{loss}\n0.25,2.9\n")
+    if not taken:
+        with pytest.raises(InputError, match=rf'"{share}" may be the share of domain text .* say share="{share}"'):
+            read_losses(path)
+    named = {} if taken else {"share": share}
+    assert read_losses(path, **named)[0].column("share").tolist() == [0.25]
+
+
+def test_a_share_of_zero_is_fitted_or_refused_with_what_to_do() -> None:
+    share = np.array([0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9])
+    loss = 1.7 + 0.1 / (share + 0.05) ** 0.3
+    with pytest.raises(InputError, match=r'run 1 has a share of 0.*or fit the surface "d-cpt"'):
+        fit_surface(SHARE_CURVE, Conditions(share=share), loss)
+    assert fit_surface(SHARE_CURVE, Conditions(share=share), 2 - share, fixed={"s": 1.0}).theta["alpha"] < -0.9
+    given = {"A": 0.0, "B": 0.0, "alpha": 1.0, "beta": 1.0, "eta": 1.0}
+    fit = fit_surface(MIXTURE, Conditions(1e9, 1e9, share=share), loss, fixed=given)
+    assert fit.predict(Conditions(1e9, 1e9, share=0.0))[0] == pytest.approx(loss[0], rel=0.01)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("N,D,loss\n1e7,1e9,3.5\n1e7,,3.4\n", r'losses.csv, row 3: "D" is empty; fill it in or remove the row'),

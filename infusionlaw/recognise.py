@@ -1,0 +1,111 @@
+"""What a file is by its first bytes, whatever its name promises: for the sentence where it is not what was meant."""
+
+import json
+import re
+from pathlib import Path
+
+from infusionlaw.errors import InputError
+
+HEAD = 4096  # bytes that are looked at
+TABLE = re.compile(r"\.(csv|tsv|txt|jsonl|ndjson|parquet)(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE)
+STUDY = re.compile(r"^(\[(design|facts|held_out)\]|extends\s*=)", re.MULTILINE)
+JSON = ("JSON lines", "JSON list")
+# What each is in words, and what to do with it.
+KINDS = {
+    "table": ("a table", "fit it first: infusionlaw fit {path}"),
+    "law": ("a law", "infusionlaw predict reads it"),
+    "plan": ("a plan", "infusionlaw predict writes it from a law"),
+    "points": ("a points file", "infusionlaw fit writes it from a table"),
+    "comparison": ("a study's comparison", "infusionlaw report shows it"),
+    "predictions": ("a study's prediction", "infusionlaw report shows it"),
+    "study": ("a study file", "infusionlaw run reads it"),
+    "workbook": ("an Excel workbook", "save its sheet as CSV (UTF-8)"),
+    "spreadsheet": ("an OpenDocument spreadsheet", "save its sheet as CSV (UTF-8)"),
+    "Parquet": ("a Parquet file", "name it .parquet"),
+    "JSON lines": ("JSON with an object a line", "name it .jsonl"),
+    "JSON list": ("a JSON list", "name it .json"),
+    "UTF-16": ("text in UTF-16 without a byte-order mark", "save it as UTF-8, for instance with iconv -f UTF-16LE"),
+}
+
+
+def kind_of(path: Path) -> str:
+    """Return the kind of a file, a key of KINDS; "" where it is none of these or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except (OSError, ValueError):  # a NUL in its name
+        return ""
+    if head.startswith(b"PK\x03\x04") and b"opendocument.spreadsheet" in head:
+        return "spreadsheet"
+    if head.startswith(b"PK\x03\x04") and (b"[Content_Types].xml" in head or b"xl/" in head):
+        return "workbook"
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
+        return "workbook"  # of the older kind
+    if head.startswith(b"PAR1"):
+        return "Parquet"
+    if _is_utf16(head):
+        return "UTF-16"
+    return _kind_of_text(head.decode("utf8", "replace").lstrip("\ufeff \t\r\n"), path)
+
+
+def refuse_others(path: str | Path, wanted: str) -> None:
+    """Raise InputError where a file is clearly another than the one wanted ("law", "plan", "points" or "study")."""
+    path = Path(path)
+    found = kind_of(path)
+    if found in (*JSON, "Parquet") or (not found and TABLE.search(path.name) and path.is_file()):
+        found = "table"
+    if found and found != wanted:
+        raise _other(path, found)
+
+
+def refuse_no_rows(path: Path, kind: str) -> None:
+    """Raise InputError where a file holds no rows of the kind that its ending (".csv", ".jsonl", …) promises."""
+    found = kind_of(path)
+    fits = {
+        "Parquet": kind == ".parquet",
+        "JSON lines": kind in (".jsonl", ".ndjson", ".json"),
+        "JSON list": kind == ".json",
+    }
+    if found and not fits.get(found, False):
+        raise _other(path, found)
+
+
+def refuse_utf16(path: Path) -> None:
+    """Raise InputError where a text is UTF-16 without a mark, which can be read as UTF-8 with a NUL a letter."""
+    if kind_of(path) == "UTF-16":
+        raise _other(path, "UTF-16")
+
+
+def _other(path: Path, found: str) -> InputError:
+    what, fix = KINDS[found]
+    return InputError(f"{path}: this is {what}; {fix.format(path=path)}")
+
+
+def _is_utf16(head: bytes) -> bool:
+    """Whether every other byte of a text is mostly 0, as in UTF-16 of any script that spaces its words."""
+    if len(head) < 4 or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return False
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    return min(even, odd) == 0 and 4 * max(even, odd) > len(head)
+
+
+def _kind_of_text(head: str, path: Path) -> str:
+    if re.match(r'\{\s*"version":', head):
+        if '"already_known"' in head:
+            return "comparison"
+        found = re.search(r'"(law|plan|points|predictions)":\s*[\[{]', head)
+        return found.group(1) if found else ""
+    first = head.split("\n", 1)[0]
+    if first.startswith("{") and _is_object(first, whole="\n" in head):
+        return "JSON lines"
+    if re.match(r"\[\s*\{\s*\"", head):
+        return "JSON list"
+    return "study" if path.suffix.lower() == ".toml" and STUDY.search(head) else ""
+
+
+def _is_object(line: str, whole: bool) -> bool:
+    """Whether a line is an object of JSON; of a line that is not whole, whether it begins as one."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return not whole and re.match(r'\{\s*"[^"]*"\s*:', line) is not None
