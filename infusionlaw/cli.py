@@ -111,6 +111,21 @@ def status(folder: StudyFolder) -> None:
     typer.echo(status_text(folder))
 
 
+@app.command(epilog="Example: infusionlaw verify mine")
+def verify(folder: StudyFolder) -> None:
+    """Check that every file of a study is the one that it wrote.
+
+    Reads every byte, from sources and corpus to the comparison, and names the first that does not hold.
+    """
+    from infusionlaw.study.study import open_folder
+    from infusionlaw.study.verify import first_break, holds_text
+
+    study = open_folder(folder)
+    if broken := first_break(study, whole=True):
+        raise InputError(broken)
+    typer.echo(holds_text(study))
+
+
 @app.command(epilog="Example: infusionlaw table mine runs.csv")
 def table(
     folder: StudyFolder, out: Annotated[Path, typer.Argument(metavar="TABLE", help="The table: .csv or .parquet.")]

@@ -1,6 +1,7 @@
 """Writing files so that a kill or a full disk never leaves a half-written one behind."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -52,6 +53,12 @@ def remove_leftovers(folder: Path, below: Sequence[str] = ()) -> None:
         for part in place.glob(".*.part"):
             if OURS.fullmatch(part.name) and part.is_file():
                 part.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

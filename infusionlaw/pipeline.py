@@ -6,12 +6,13 @@ already known; it is never written again for the same table.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import remove_leftovers, write_json, write_text
+from infusionlaw.files import remove_leftovers, write_text
 from infusionlaw.law.planning.compare import compare, write_comparison
 from infusionlaw.law.planning.plan import Plan, predict, write_plan
 from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions, read_predictions, write_predictions
@@ -26,7 +27,18 @@ from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.runs.table import table_hash, write_table
 from infusionlaw.settings import StudyFile, read_study_file
 from infusionlaw.study.folder import check_folder, claim
-from infusionlaw.study.study import Study, folder_of, locked
+from infusionlaw.study.journal import (
+    ALREADY,
+    BEGUN,
+    ROW,
+    RUN_FILES,
+    plan_hashes,
+    row_hash,
+    run_name,
+    target_name,
+)
+from infusionlaw.study.study import Study, folder_of, locked, write_settings
+from infusionlaw.study.verify import enter_corpus, kept, made_again
 
 
 class Lab(Protocol):
@@ -65,6 +77,13 @@ class Watch:
 
 def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     """Read the study file, prepare its corpus and check every run it asks for; InputError before any training."""
+    with _opened(path, folder, lab) as study:
+        return study
+
+
+@contextmanager
+def _opened(path: str | Path, folder: str | Path | None, lab: Lab) -> Iterator[Study]:
+    """Open a study as `open_study` does, and hold its folder meanwhile: no other may change the corpus."""
     file = read_study_file(path)
     if folder is None and (Path(file.name).name != file.name or file.name == ".."):
         raise InputError(f'{path}: "name" is {file.name!r}, which is no name of a folder; change it, or say --out')
@@ -74,12 +93,16 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
         claim(folder)
         remove_leftovers(folder, ("corpus", "predictions", "runs/*", "stable/*"))
         study = Study(file, folder, lab.prepare(file, folder))
+        if not study.journal.entries:
+            study.journal.add(BEGUN, {}, {ALREADY: str(len(list(folder.glob("runs/*/record.json"))))})
+        enter_corpus(study)
         asked = [*study.opening, *study.held_out]
         _check_places(path, asked, lab.check(folder, asked))
         study.check_elsewhere(asked)
         write_text(folder / "study.toml", Path(path).read_text(encoding="utf-8-sig"))
-        write_json(folder / "study.json", {"data": study.data, "file": file.model_dump(mode="json")})
-    return study
+        write_settings(study)
+        study.journal.add("study", study.journal.hashes("study.json", "study.toml"))
+        yield study
 
 
 def _check_places(path: str | Path, specs: Sequence[RunSpec], real: Sequence[tuple[int, int]]) -> None:
@@ -98,21 +121,23 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     """Do all that a study file asks for, in `folder` (default: its name), going on from whatever is there."""
     watch = watch or Watch()
     watch.stage("preparing facts and text")
-    study = open_study(path, folder, lab)
-    for remark in remarks(study.folder):
-        watch.stage(remark)
-    with locked(study.folder):
+    with _opened(path, folder, lab) as study:
+        for remark in remarks(study.folder):
+            watch.stage(remark)
         if others := study.of_other_data:
             watch.stage(
                 f"finished runs of another corpus, which are left as they are: {others} (facts, text or tokeniser have "
                 "changed since; put those back to go on with these runs)"
             )
+        _check_chain(study, watch)
         _train_rounds(study, lab, watch)
-        rows = study.records(study.fitted)
+        rows = _all_records(study, study.fitted)
         watch.stage("finding points and fitting the law")
         points, law = fit(rows, study.file.law.tolerance, study.file.law.draws)
         write_table(study.folder / "fitted.csv", rows)
+        study.journal.add_file("fitted.csv")
         write_law(study.folder / "law.json", law)
+        study.journal.add_file("law.json", "fitted.csv")
         targets = _targets(study, lab)
         prediction = _predict(study, law, rows, targets)
         held_out = study.held_out  # with the runs at doses that the prediction looks at, now that it is written
@@ -122,18 +147,71 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
             left = _left(study, held_out)
             watch.stage(f"the prediction is in {prediction}; training the held-out runs ({left})")
             _train(study, held_out, lab, watch)
-        held = study.records(held_out)
+        held = _all_records(study, held_out)
         table = [*rows, *held]
         if held:
             points = with_held_out(points, table, study.file.law.tolerance, study.file.law.draws)
         write_table(study.folder / "table.csv", table)
+        study.journal.add_file("table.csv", "fitted.csv")
         write_points(study.folder / "points.json", points)
+        study.journal.add_file("points.json", "table.csv")
+        for wrong in made_again(study, prediction):
+            raise InputError(wrong.text)
         write_comparison(study.folder / "comparison.json", compare(read_predictions(prediction), points, held))
+        study.journal.add_file("comparison.json", f"predictions/{prediction.name}", "points.json", "table.csv")
         target = max([*targets.values()] or [(int(row.size), int(row.tokens)) for row in rows])
         write_plan(study.folder / "plan.json", _plan(study, law, *target))
+        study.journal.add_file("plan.json", "law.json")
         watch.stage("writing the report")
-        write_report(study.folder)
+        write_report(study.folder, study)
     return study
+
+
+def _check_chain(study: Study, watch: Watch) -> None:
+    """Refuse to go on from runs or predictions that were edited, and say which finished ones are gone."""
+    study.missing([*study.opening, *study.held_out])  # a record that is none is said first
+    _enter_found(study, study.fitted)
+    _enter_found(study, study.held_out)
+    if (study.folder / "runs.csv").exists():
+        study.journal.add_file("runs.csv")
+    found = list(kept(study))
+    for wrong in found:
+        if wrong.stops:
+            raise InputError(wrong.text)
+    if found:
+        watch.stage(found[0].text + (f" (and {len(found) - 1} more like this)" if len(found) > 1 else ""))
+
+
+def _enter_found(study: Study, specs: Sequence[RunSpec]) -> None:
+    """Add the finished runs to the journal that are not in it: those of a process that was killed before it could."""
+    for spec in specs:
+        record = study.record(spec)
+        if record is not None and not study.gone([spec]) and study.journal.latest(run_name(spec.id)) is None:
+            _enter(study, spec, record)
+
+
+def _enter(study: Study, spec: RunSpec, record: RunRecord) -> None:
+    """Add a finished run to the journal, a held-out one with the plan that was written before it."""
+    name, made_from = run_name(spec.id), {"corpus": spec.data}
+    if spec.held_out:
+        prediction = f"predictions/{study.prediction.name}"
+        plans = study.journal.latest(prediction)
+        if plans is not None and (plan := plans.parts.get(target_name(spec.size, spec.tokens))):
+            made_from[prediction] = plan
+    files = study.journal.hashes(*(f"{name}/{file}" for file in RUN_FILES))
+    if files:  # else its row is in runs.csv
+        study.journal.add(name, files, {ROW: row_hash(record)}, made_from)
+
+
+def _all_records(study: Study, specs: Sequence[RunSpec]) -> list[RunRecord]:
+    """Return the records of runs that were trained; InputError where the folder of one has vanished since."""
+    if gone := study.gone(specs):
+        more = f" (and {len(gone) - 1} more)" if len(gone) > 1 else ""
+        raise InputError(
+            f"{study.folder / 'runs' / gone[0].id}: this run has vanished while the study ran{more}; run the same "
+            "command again, which trains it again"
+        )
+    return study.records(specs)
 
 
 def with_held_out(points: Sequence[Point], table: Sequence[RunRecord], tolerance: float, draws: int) -> list[Point]:
@@ -186,7 +264,9 @@ def _train(study: Study, specs: Sequence[RunSpec], lab: Lab, watch: Watch) -> No
     missing = study.missing(specs)
     by_id = {spec.id: spec for spec in missing}
     for record in lab.execute(study.file, study.folder, missing, watch.progress):
+        _enter(study, by_id[record.run], record)
         watch.finished(by_id[record.run], record)
+    _all_records(study, specs)
 
 
 Targets = dict[tuple[int, int], tuple[int, int]]
@@ -202,18 +282,24 @@ def _targets(study: Study, lab: Lab) -> Targets:
 def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Targets) -> Path:
     """Write what this table predicts of the held-out targets that have no prediction from it yet; returns its path.
 
-    A target that comes later is added with its own time and count of runs known; what was written stays as it is.
+    A target that comes later is added with its own time and count of runs known; what was written stays as it is. A
+    run counts as known if it was ever finished, even if its folder is gone.
     """
-    path = study.prediction
-    so_far = read_predictions(path) if path.exists() else WrittenPredictions("fitted.csv", table_hash(rows))
+    path, journal = study.prediction, study.journal
+    name = f"predictions/{path.name}"
+    begun = path.exists() and journal.latest(name) is not None  # else its process was killed: it is written again
+    so_far = read_predictions(path) if begun else WrittenPredictions("fitted.csv", table_hash(rows))
     predicted = {item.asked for item in so_far.predictions}
     new = {asked: real for asked, real in targets.items() if asked not in predicted}
-    if path.exists() and not new:
+    if begun and not new:
         return path
-    known = [(spec.size, spec.tokens) for spec in study.held_out if study.records([spec])]
+    known = [
+        (spec.size, spec.tokens) for spec in study.held_out if study.record(spec) or journal.latest(run_name(spec.id))
+    ]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     plans = [WrittenPlan(asked, now, known.count(asked), _plan(study, law, *real)) for asked, real in new.items()]
     write_predictions(path, so_far.with_more(plans))
+    journal.add_file(name, "law.json", "fitted.csv", parts=plan_hashes(path))
     return path
 
 

@@ -1,6 +1,7 @@
 """The command line: what a person types and reads."""
 
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -111,7 +112,7 @@ def test_fit_says_why_a_point_has_its_status(tmp_path) -> None:
 
 def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for name in ("init", "run", "power", "status", "table", "fit", "predict", "report", "export"):
+    for name in ("init", "run", "power", "status", "verify", "table", "fit", "predict", "report", "export"):
         shown = infusionlaw(name, "--help").stdout
         assert len(shown.splitlines()) <= 24, name
         (example,) = re.findall(r"Example: infusionlaw (.*)", shown)
@@ -224,6 +225,17 @@ def test_status_of_a_finished_study_and_of_no_study(finished, tmp_path) -> None:
     assert missing.stderr.count("\n") == 1
 
 
+def test_verify_holds_in_one_line_and_a_break_is_one_sentence_and_status_two(finished, tmp_path) -> None:
+    held = infusionlaw("verify", finished)
+    assert held.returncode == 0 and held.stdout.startswith(f"{finished} holds: 30 runs"), held.stderr
+    assert held.stdout.count("\n") == 1
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "law.json").write_text((copy / "law.json").read_text().replace("0.9", "0.8", 1))
+    broken = infusionlaw("verify", copy)
+    assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+    assert broken.stderr.startswith(f"error: {copy / 'law.json'}: its SHA-256 is ")
+
+
 def test_report_can_be_written_anew(finished) -> None:
     before = (finished / "report.html").read_text()
     (finished / "report.html").unlink()
@@ -232,7 +244,7 @@ def test_report_can_be_written_anew(finished) -> None:
 
 
 def test_help_lists_the_commands() -> None:
-    out, names = infusionlaw("--help").stdout, "init run power status table fit predict report export"
+    out, names = infusionlaw("--help").stdout, "init run power status verify table fit predict report export"
     assert all(re.search(rf"^\W*{name}\s", out, re.MULTILINE) for name in names.split())
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infusionlaw.corpus.digests import check_files, stamps_in
 from infusionlaw.corpus.facts import Fact, Split, Templates, fill
 from infusionlaw.corpus.infusion.mixture import PAGE, GeneralText, Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
@@ -129,7 +130,7 @@ def _in_turn(statements: Iterable[str], questions: Iterable[str]) -> list[str]:
 
 
 def open_corpus(folder: Path) -> Corpus:
-    """Open a prepared corpus; InputError when a file of it is missing or cut short."""
+    """Open a prepared corpus; InputError when a file of it is missing, cut short or not the one that was prepared."""
     head, known = read_json(folder / "corpus.json"), read_json(folder / "knowledge.json")
     corpus = Corpus(
         folder=folder,
@@ -149,6 +150,7 @@ def open_corpus(folder: Path) -> Corpus:
             f"{folder}: {len(corpus.train)} training and {len(corpus.validation[0])} validation tokens of general text "
             f"are too few; {_more_text(corpus.counts)}"
         )
+    check_files(folder, stamps_in(folder, head))
     return corpus
 
 

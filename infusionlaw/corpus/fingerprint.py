@@ -1,4 +1,4 @@
-"""Whether a corpus is still that of its sources: signs of them, cheap and thorough, and the id of what came of them."""
+"""Whether a corpus is still that of its sources: signs of them, cheap and thorough."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from typing import Any
 from infusionlaw.corpus.atlas import TEMPLATES
 from infusionlaw.corpus.general import source_fingerprint, source_hash
 from infusionlaw.errors import InputError
+from infusionlaw.files import file_hash
 from infusionlaw.settings import StudyFile
 
 FORMAT = 3  # raise it when preparing changes
@@ -27,11 +28,11 @@ def fingerprint(study: StudyFile) -> str:
     return _digest([_settings(study), source_fingerprint(study.text.source, base=study.base), times])
 
 
-def content_key(study: StudyFile) -> str:
-    """The same from the bytes of the files, wherever and whenever they were written."""
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in _small_files(study)]
+def source_hashes(study: StudyFile) -> dict[str, str]:
+    """Return the same from the bytes of the files, wherever and whenever they were written: a hash of each source."""
+    small = {f"{path.name} (file {n})": file_hash(path) for n, path in enumerate(_small_files(study), start=1)}
     text = source_hash(study.text.source, text_field=study.text.field, base=study.base)
-    return _digest([_settings(study), text, hashes])
+    return {"[facts], [text] and [tokenizer]": _digest(_settings(study)), "the source of [text]": text, **small}
 
 
 def _settings(study: StudyFile) -> list[Any]:
@@ -62,12 +63,3 @@ def _small_files(study: StudyFile) -> list[Path]:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def content_id(folder: Path) -> str:
-    """The id of a corpus: a hash of all that a run reads of it."""
-    digest = hashlib.sha256()
-    for name in ("tokenizer.json", "knowledge.json", "train.bin", "validation.bin"):
-        with (folder / name).open("rb") as handle:
-            digest.update(hashlib.file_digest(handle, "sha256").digest())
-    return digest.hexdigest()[:16]

@@ -17,8 +17,9 @@ import numpy as np
 
 from infusionlaw.corpus.contamination import FactFinder
 from infusionlaw.corpus.corpus import SPLITS, Corpus, Options, open_corpus
+from infusionlaw.corpus.digests import as_written, check_files, check_id, content_id, stamps, stamps_in
 from infusionlaw.corpus.facts import Fact, Templates, fill, split
-from infusionlaw.corpus.fingerprint import content_id, content_key, fact_sources, fingerprint
+from infusionlaw.corpus.fingerprint import fact_sources, fingerprint, source_hashes
 from infusionlaw.corpus.general import documents, is_validation, unread_files
 from infusionlaw.corpus.options import check_options, option_sets
 from infusionlaw.corpus.overlap import repeated_tokens
@@ -42,10 +43,12 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     sign = fingerprint(study)
     if (folder / "corpus.json").exists():
         head = read_json(folder / "corpus.json")
-        if head.get("fingerprint") == sign:
-            return open_corpus(folder)
-        if head.get("content") == content_key(study):  # the same bytes, copied or touched
-            write_json(folder / "corpus.json", head | {"fingerprint": sign})
+        if head.get("fingerprint") == sign or head.get("content") == source_hashes(study):  # copied or touched
+            files = stamps_in(folder, head)
+            check_id(folder, head, files)
+            current = head | {"fingerprint": sign, "files": as_written(check_files(folder, files))}
+            if current != head:
+                write_json(folder / "corpus.json", current)
             return open_corpus(folder)
         (folder / "corpus.json").unlink()
     knowledge = load_knowledge(
@@ -86,12 +89,14 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         **text_counts,
         "files_unread": Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base)),
     }
+    files = stamps(folder)
     write_json(
         folder / "corpus.json",
         {
             "fingerprint": sign,
-            "content": content_key(study),
-            "id": content_id(folder),
+            "content": source_hashes(study),
+            "files": as_written(files),
+            "id": content_id(files),
             "end_of_text": study.tokenizer.end_of_text,
             "counts": counts,
         },

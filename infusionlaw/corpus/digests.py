@@ -1,0 +1,95 @@
+"""Whether the files of a prepared corpus are still those that were prepared: by size and time, or by every byte.
+
+`corpus.json` keeps size, time and SHA-256 of each file, and the corpus id, which is a hash of these.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import file_hash, read_json
+
+IN_ID = ("tokenizer.json", "knowledge.json", "train.bin", "validation.bin")  # the files that the corpus id is made of
+FILES = (*IN_ID, "train.json", "validation.json")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells whether a file has changed: its bytes, when it was changed, and its SHA-256."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+_STAMPS = TypeAdapter(dict[str, Stamp])
+
+
+def stamps(folder: Path) -> dict[str, Stamp]:
+    """Return the stamps of a corpus's files."""
+    found = {name: (folder / name).stat() for name in FILES}
+    return {name: Stamp(stat.st_size, stat.st_mtime_ns, file_hash(folder / name)) for name, stat in found.items()}
+
+
+def content_id(files: Mapping[str, Stamp]) -> str:
+    """Return the id of a corpus: a hash of all that a run reads of it."""
+    return hashlib.sha256(b"".join(bytes.fromhex(files[name].sha256) for name in IN_ID)).hexdigest()[:16]
+
+
+def as_written(files: Mapping[str, Stamp]) -> dict[str, dict[str, Any]]:
+    """Return stamps as corpus.json has them."""
+    return {name: asdict(stamp) for name, stamp in files.items()}
+
+
+def read_head(folder: Path) -> dict[str, Any]:
+    """Read corpus.json; InputError where it is not one."""
+    head = read_json(folder / "corpus.json")
+    if not isinstance(head, dict) or not isinstance(head.get("id"), str):
+        raise InputError(f"{folder / 'corpus.json'}: has no id; {prepare_again(folder)}")
+    return head
+
+
+def stamps_in(folder: Path, head: Mapping[str, Any]) -> dict[str, Stamp]:
+    """Return the stamps that corpus.json has; none where a lab of another kind prepared it."""
+    try:
+        return _STAMPS.validate_python(head.get("files", {}))
+    except ValidationError as error:
+        raise InputError(f"{folder / 'corpus.json'}: lists files that are none; {prepare_again(folder)}") from error
+
+
+def check_id(folder: Path, head: Mapping[str, Any], files: Mapping[str, Stamp]) -> None:
+    """Raise InputError where the id of a corpus is not that of the files it lists."""
+    if files and (not files.keys() >= set(IN_ID) or content_id(files) != head["id"]):
+        text = f"its id {head['id']} is not that of the files it lists"
+        raise InputError(f"{folder / 'corpus.json'}: {text}; {prepare_again(folder)}")
+
+
+def check_files(folder: Path, files: Mapping[str, Stamp], whole: bool = False) -> dict[str, Stamp]:
+    """Return the stamps of a corpus's files as they are now; InputError for the first that is not the one prepared.
+
+    A file whose size and time are as they were is read only if `whole`.
+    """
+    now = {}
+    for name, was in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{path}: is missing; {prepare_again(folder)}")
+        stat = path.stat()
+        if stat.st_size != was.size:
+            text = f"has {stat.st_size:,} bytes and had {was.size:,} when prepared"
+            raise InputError(f"{path}: {text}; {prepare_again(folder)}")
+        if (whole or stat.st_mtime_ns != was.mtime_ns) and (found := file_hash(path)) != was.sha256:
+            text = f"its SHA-256 is {found[:12]} and was {was.sha256[:12]} when prepared"
+            raise InputError(f"{path}: {text}; {prepare_again(folder)}")
+        now[name] = replace(was, mtime_ns=stat.st_mtime_ns)
+    return now
+
+
+def prepare_again(folder: Path) -> str:
+    """Say what to do about a corpus that is not what it was."""
+    return f"delete {folder} and run the study file again, which prepares the same corpus from the same sources"
