@@ -27,12 +27,13 @@ from infusionlaw.runners.execute import best_device, execute_together
 from infusionlaw.runners.schedule import Task, schedule, starts
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
+from infusionlaw.training.checkpoint import put_aside_damaged
 from infusionlaw.training.compile import worth_compiling
 from infusionlaw.training.host import settle
 from infusionlaw.training.loop import time_steps
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, build_probes, measure
-from infusionlaw.training.resolve import doses_of, recipe_of
+from infusionlaw.training.resolve import doses_of, recipe_of, stable_phase_of
 
 
 class Lab:
@@ -92,7 +93,9 @@ class Lab:
         """Do the runs, the longest first, and yield each record as it is written under `folder`/runs."""
         if not specs:
             return
-        tasks = schedule(specs, open_corpus(folder / "corpus"), folder, _room())
+        corpus = open_corpus(folder / "corpus")
+        _put_aside_damaged(specs, corpus, folder)
+        tasks = schedule(specs, corpus, folder, _room())
         with _pool(folder, min(processes(study), len(tasks)), on_progress) as pool:
             work = partial(_execute, checkpoint_every=study.training.checkpoint_every)
             running: list[Future[list[RunRecord]]] = [pool.submit(work, task) for task in tasks]
@@ -111,6 +114,14 @@ def processes(study: StudyFile) -> int:
     if best_device().type == "cuda":
         return 1
     return study.training.processes or cores()
+
+
+def _put_aside_damaged(specs: Sequence[RunSpec], corpus: Corpus, folder: Path) -> None:
+    """Put aside the checkpoints that do not hold, before runs that go on from one step are put in one batch."""
+    for spec in specs:
+        put_aside_damaged(folder / "runs" / spec.id, recipe_of(spec, corpus).steps)
+    for phase in sorted({stable_phase_of(spec, corpus) for spec in specs} - {""}):
+        put_aside_damaged(folder / "stable" / phase)
 
 
 def _room() -> float:

@@ -286,9 +286,9 @@ def test_status_counts_runs_and_says_how_far_they_are(study: Study) -> None:
     finish(study, 0)
     finish(study, 1, "diverged")
     begun, fresh = (study.folder / "runs" / study.fitted[number].id for number in (2, 3))
-    write_json(begun / "checkpoint.json", {"step": 500, "file": "checkpoint-500.safetensors"})
+    write_json(begun / "checkpoint.json", {"run": begun.name, "step": 500, "sha256": "0"})
     lines = [f'{{"step": {step}, "tokens": {step * 1024}}}' for step in (25, 500, 525)]
-    (begun / "metrics.jsonl").write_text("\n".join(lines))
+    (begun / "metrics.jsonl").write_text("\n".join([*lines, "garbled"]))
     write_json(fresh / "spec.json", {})
     text = status_text(study.folder)
     assert "fitted: 8 runs, 1 done, 2 begun, 4 missing, 1 diverged" in text
