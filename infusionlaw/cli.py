@@ -14,6 +14,7 @@ import typer
 
 from infusionlaw import __version__
 from infusionlaw.errors import InputError, nearest
+from infusionlaw.processes import NO_THREAD, TOO_MANY
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
@@ -288,6 +289,11 @@ def main() -> None:
         app(standalone_mode=True)
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except RuntimeError as error:
+        if NO_THREAD not in str(error):
+            raise
+        sys.stderr.write(f"error: {TOO_MANY}\n")
         sys.exit(2)
     except OSError as error:
         sys.stderr.write(f"error: {error}; fix that and run the same command again\n")

@@ -19,7 +19,7 @@ from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.files import write_text
 from infusionlaw.runs.begun import begun_step, read_metrics
 from infusionlaw.training.checkpoint import origin, put_aside_damaged, resume, save
-from infusionlaw.training.compile import compile_if_worth
+from infusionlaw.training.compile import compile_if_worth, keep_code
 from infusionlaw.training.feed import feed
 from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import Recipe
@@ -54,6 +54,7 @@ def train(
         put_aside_damaged(folder, recipe.steps)
     for folder in stable:
         put_aside_damaged(folder)
+    keep_code(model, recipe)
     step_on = Stepper(model, recipe)
     origins = [origin(*pair, recipe.decay_start) for pair in zip(folders, stable, strict=True)] if stable else folders
     start = resume(model, step_on.optimiser, origins)
@@ -89,6 +90,7 @@ def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], second
 
     Some steps warm up first. Where one step takes longer than that, two are done and the second counts.
     """
+    keep_code(model, recipe)
     step_on = Stepper(model, recipe)
     compile_if_worth(model, recipe)
     took: list[float] = []
