@@ -110,18 +110,24 @@ def read_typed(
     """
     from pydantic import TypeAdapter, ValidationError
 
-    content, adapter = read_json(Path(path)), TypeAdapter(of)
+    adapter = TypeAdapter(of)
+    try:
+        content = read_json(Path(path))
+    except InputError as error:
+        raise InputError(f"{error}; {again}" if Path(path).is_file() else str(error)) from error
     if version is not None:
         if not isinstance(content, dict) or content.pop("version", None) != version:
             raise InputError(f"{path}: not {what} of version {version}; {again}")
         content = content.get(inside) if inside else content
     try:
         value = adapter.validate_python(content)
-        wrong = _difference(content, adapter.dump_python(value, mode="json"), inside)
+        written = adapter.dump_python(value, mode="json")
+        same = json.dumps(content, sort_keys=True) == json.dumps(written, sort_keys=True)
+        wrong = "" if same else _difference(content, written, inside)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in (inside, *first["loc"]) if part != "") or "it"
-        wrong = f"{where}: {first['msg'].lower()}"
+        where = ".".join(str(part) for part in (inside, *first["loc"]) if part != "")
+        wrong = f'"{where}": {first["msg"]}' if where else first["msg"]
     if wrong:
         raise InputError(f"{path}: not {what}: {wrong}; {again}")
     return value
@@ -137,7 +143,7 @@ def _difference(found: Any, written: Any, place: str) -> str:
         pairs = [(index, *pair) for index, pair in enumerate(zip(found, written, strict=True))]
     else:
         same = found == written and isinstance(found, bool) == isinstance(written, bool)
-        return "" if same else f"{place or 'it'} is {shorten(found)}"
+        return "" if same else f'"{place}" is {shorten(found)}'
     return next(
         (wrong for key, *pair in pairs if (wrong := _difference(pair[0], pair[1], f"{place}.{key}".strip(".")))), ""
     )

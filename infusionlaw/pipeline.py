@@ -71,6 +71,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
     with locked(folder):
         remove_leftovers(folder, ("corpus", "predictions", "runs/*", "stable/*"))
         study = Study(file, folder, lab.prepare(file, folder))
+        study.put_aside_broken()
         asked = [*study.opening, *study.held_out]
         _check_places(path, asked, lab.check(folder, asked))
         study.check_elsewhere(asked)

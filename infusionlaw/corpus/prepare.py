@@ -8,7 +8,7 @@ gives the same id, so finished runs keep their worth.
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from infusionlaw.corpus.corpus import SPLITS, Corpus, open_corpus
 from infusionlaw.corpus.facts import Fact, Templates, fill, split
 from infusionlaw.corpus.fingerprint import content_id, content_key, fact_sources, fingerprint
 from infusionlaw.corpus.general import documents, is_validation, unread_files
+from infusionlaw.corpus.head import Head, read_head
 from infusionlaw.corpus.options import check_options, option_sets
 from infusionlaw.corpus.overlap import repeated_tokens
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.corpus.tokenise import write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, open_tokens, train_tokenizer
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, write_json
+from infusionlaw.files import write_json
 from infusionlaw.processes import check_guard
 from infusionlaw.settings import StudyFile
 
@@ -41,11 +42,11 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     check_guard()
     sign = fingerprint(study)
     if (folder / "corpus.json").exists():
-        head = read_json(folder / "corpus.json")
-        if head.get("fingerprint") == sign:
+        head = read_head(folder)
+        if head.fingerprint == sign:
             return open_corpus(folder)
-        if head.get("content") == content_key(study):  # the same bytes, copied or touched
-            write_json(folder / "corpus.json", head | {"fingerprint": sign})
+        if head.content == content_key(study):  # the same bytes, copied or touched
+            write_json(folder / "corpus.json", asdict(replace(head, fingerprint=sign)))
             return open_corpus(folder)
         (folder / "corpus.json").unlink()
     knowledge = load_knowledge(
@@ -82,18 +83,10 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         **{f"{name}_facts": len(part) for name, part in parts.items()},
         **long_counts,
         **text_counts,
-        "files_unread": Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base)),
+        "files_unread": dict(Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base))),
     }
-    write_json(
-        folder / "corpus.json",
-        {
-            "fingerprint": sign,
-            "content": content_key(study),
-            "id": content_id(folder),
-            "end_of_text": study.tokenizer.end_of_text,
-            "counts": counts,
-        },
-    )
+    head = Head(sign, content_key(study), content_id(folder), study.tokenizer.end_of_text, counts)
+    write_json(folder / "corpus.json", asdict(head))
     return open_corpus(folder)
 
 

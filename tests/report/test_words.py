@@ -320,7 +320,7 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no study.json here; name the folder of a study"):
         status_text(tmp_path)
     write_json(tmp_path / "study.json", {"data": "x"})
-    with pytest.raises(InputError, match=r"not a study's settings; run the study file again"):
+    with pytest.raises(InputError, match=r"not a study's settings: .file.: Field required; run the study file again"):
         status_text(tmp_path)
 
 
