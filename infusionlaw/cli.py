@@ -14,7 +14,7 @@ import typer
 
 from infusionlaw import __version__
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.processes import NO_THREAD, TOO_MANY
+from infusionlaw.processes import machine_too_small
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
@@ -290,10 +290,10 @@ def main() -> None:
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except RuntimeError as error:
-        if NO_THREAD not in str(error):
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not (said := machine_too_small(error)):
             raise
-        sys.stderr.write(f"error: {TOO_MANY}\n")
+        sys.stderr.write(f"error: {said}\n")
         sys.exit(2)
     except OSError as error:
         sys.stderr.write(f"error: {error}; fix that and run the same command again\n")

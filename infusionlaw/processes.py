@@ -21,6 +21,16 @@ TOO_MANY = (
     "no more threads or processes may be started; close other programs, raise the limit (ulimit -u) or set fewer "
     "[training] processes, and run the same command again"
 )
+NO_MEMORY = "memory was too short; set fewer [training] processes or smaller sizes and run the same command again"
+_NO_MEMORY_WORDS = ("allocate memory", "out of memory", "not enough memory", "alloc_cpu", "failed to map segment")
+
+
+def machine_too_small(error: BaseException) -> str:
+    """Say what to do where an error means too little memory or too few threads; "": it means neither."""
+    said = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY_WORDS):
+        return NO_MEMORY
+    return TOO_MANY if NO_THREAD in said else ""
 
 
 def cores() -> int:
@@ -83,9 +93,9 @@ def told_if_too_many() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if NO_THREAD not in str(error):
+        if not (said := machine_too_small(error)):
             raise
-        raise InputError(TOO_MANY) from error
+        raise InputError(said) from error
     except BlockingIOError as error:  # of fork
         raise InputError(TOO_MANY) from error
 

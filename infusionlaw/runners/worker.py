@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_text
-from infusionlaw.processes import NO_THREAD, TOO_MANY, serve
+from infusionlaw.processes import machine_too_small, serve
 from infusionlaw.runs.record import Progress, RunRecord, RunSpec
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ERROR = "error.txt"
-_NO_MEMORY = ("alloc", "out of memory", "not enough memory", "cannot allocate")
 
 
 class _Worker:
@@ -74,10 +73,8 @@ def _in_a_sentence(work: Callable[[], T], place: Path, what: str) -> T:
 def _reason(error: Exception) -> str:
     """Say what went wrong and what to do, in a line."""
     said = " ".join(str(error).split())[:200]
-    if isinstance(error, MemoryError) or any(word in said.lower() for word in _NO_MEMORY):
-        return "memory was too short; set fewer [training] processes or smaller sizes and run the same command again"
-    if NO_THREAD in said:
-        return TOO_MANY
+    if known := machine_too_small(error):
+        return known
     if isinstance(error, OSError):
         return f"{said}; fix that and run the same command again"
     named = f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -91,15 +91,23 @@ def test_a_thread_that_cannot_be_started_is_a_sentence(study, monkeypatch, start
     assert not active_children()
 
 
-def test_nor_is_it_a_traceback_of_a_command(monkeypatch, capsys) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("can't start new thread"), "no more threads or processes may be started"),
+        (MemoryError(), "memory was too short"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "memory was too short"),
+    ],
+)
+def test_nor_is_it_a_traceback_of_a_command(error, said, monkeypatch, capsys) -> None:
     def app(**options) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     monkeypatch.setattr(cli, "app", app)
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 2
-    assert capsys.readouterr().err.startswith("error: no more threads or processes may be started")
+    assert capsys.readouterr().err.startswith(f"error: {said}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is none")
