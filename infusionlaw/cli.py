@@ -14,6 +14,7 @@ import typer
 
 from infusionlaw import __version__
 from infusionlaw.errors import InputError, nearest, visible
+from infusionlaw.processes import machine_too_small
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
@@ -325,6 +326,11 @@ def main() -> None:
         app(standalone_mode=True)
     except InputError as error:
         sys.stderr.write(f"error: {visible(str(error))}\n")
+        sys.exit(2)
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not (said := machine_too_small(error)):
+            raise
+        sys.stderr.write(f"error: {said}\n")
         sys.exit(2)
     except OSError as error:
         sys.stderr.write(f"error: {visible(str(error))}; fix that and run the same command again\n")

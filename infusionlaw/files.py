@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import Any, TypeVar
 
 from infusionlaw.errors import InputError
@@ -82,13 +83,17 @@ def _plain(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a broken one is an InputError with file and line."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse)
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a folder; name a file") from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # JSON or UTF-8 that is none, too long a number, too deep a nest
         raise InputError(f"{path}: not valid JSON ({error})") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def write_typed(path: str | Path, value: Any, of: Any, inside: str = "", **head: Any) -> None:
@@ -102,20 +107,50 @@ def write_typed(path: str | Path, value: Any, of: Any, inside: str = "", **head:
     write_json(Path(path), {"version": VERSION, **head, **({inside: content} if inside else content)})
 
 
-def read_typed(path: str | Path, of: type[T], what: str, again: str, inside: str = "") -> T:
-    """Read back what `write_typed` wrote. what: the file in words; again: how to make it again, where it is another.
+def read_typed(
+    path: str | Path, of: type[T], what: str, again: str, inside: str = "", version: int | None = VERSION
+) -> T:
+    """Read a JSON file of ours by the types of its fields. what: the file in words; again: what to do with another one.
 
-    inside: the key that holds it. Raises InputError for a file of another kind or version, with the first thing that is
-    wrong in it.
+    inside: the key that holds it; version: None for files without one. Every field must be there, no other may be, and
+    none is converted. Raises InputError for a file of another kind or version, with the first thing that is wrong.
     """
     from pydantic import TypeAdapter, ValidationError
 
-    content = read_json(Path(path))
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise InputError(f"{path}: not {what} of version {VERSION}; {again}")
+    adapter = TypeAdapter(of)
     try:
-        return TypeAdapter(of).validate_python(content.get(inside) if inside else content)
+        content = read_json(Path(path))
+    except InputError as error:
+        raise InputError(f"{error}; {again}" if Path(path).is_file() else str(error)) from error
+    if version is not None:
+        if not isinstance(content, dict) or content.pop("version", None) != version:
+            raise InputError(f"{path}: not {what} of version {version}; {again}")
+        content = content.get(inside) if inside else content
+    try:
+        value = adapter.validate_python(content)
+        written = adapter.dump_python(value, mode="json")
+        same = json.dumps(content, sort_keys=True) == json.dumps(written, sort_keys=True)
+        wrong = "" if same else _difference(content, written, inside)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in (inside, *first["loc"]) if part != "")
-        raise InputError(f"{path}: not {what}: {where} {first['msg'].lower()}; {again}") from error
+        wrong = f'"{where}": {first["msg"]}' if where else first["msg"]
+    if wrong:
+        raise InputError(f"{path}: not {what}: {wrong}; {again}")
+    return value
+
+
+def _difference(found: Any, written: Any, place: str) -> str:
+    """Say where JSON differs from what would be written of the value that was read from it; "": nowhere."""
+    if isinstance(found, dict) and isinstance(written, dict):
+        if odd := sorted(found.keys() ^ written.keys()):
+            return f'"{odd[0]}" is {"missing" if odd[0] in written else "unknown"}{f" in {place}" if place else ""}'
+        pairs = [(key, found[key], written[key]) for key in written]
+    elif isinstance(found, list) and isinstance(written, list) and len(found) == len(written):
+        pairs = [(index, *pair) for index, pair in enumerate(zip(found, written, strict=True))]
+    else:
+        same = found == written and isinstance(found, bool) == isinstance(written, bool)
+        return "" if same else f'"{place}" is {shorten(found)}'
+    return next(
+        (wrong for key, *pair in pairs if (wrong := _difference(pair[0], pair[1], f"{place}.{key}".strip(".")))), ""
+    )

@@ -93,6 +93,7 @@ def _opened(path: str | Path, folder: str | Path | None, lab: Lab) -> Iterator[S
         claim(folder)
         remove_leftovers(folder, ("corpus", "predictions", "runs/*", "stable/*"))
         study = Study(file, folder, lab.prepare(file, folder))
+        study.put_aside_broken()
         if not study.journal.entries:
             study.journal.add(BEGUN, {}, {ALREADY: str(len(list(folder.glob("runs/*/record.json"))))})
         enter_corpus(study)

@@ -1,16 +1,36 @@
 """Processes beside this one: how many the machine has room for, and how they end."""
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from multiprocessing import current_process, parent_process
 from pathlib import Path
+from typing import Any
 
 from infusionlaw.errors import InputError
 
 CGROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
+_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
+NO_THREAD = "can't start new thread"  # as Python says it
+TOO_MANY = (
+    "no more threads or processes may be started; close other programs, raise the limit (ulimit -u) or set fewer "
+    "[training] processes, and run the same command again"
+)
+NO_MEMORY = "memory was too short; set fewer [training] processes or smaller sizes and run the same command again"
+_NO_MEMORY_WORDS = ("allocate memory", "out of memory", "not enough memory", "alloc_cpu", "failed to map segment")
+
+
+def machine_too_small(error: BaseException) -> str:
+    """Say what to do where an error means too little memory or too few threads; "": it means neither."""
+    said = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY_WORDS):
+        return NO_MEMORY
+    return TOO_MANY if NO_THREAD in said else ""
 
 
 def cores() -> int:
@@ -54,14 +74,48 @@ def check_guard() -> None:
         )
 
 
+def check_shared_memory() -> None:
+    """InputError where processes cannot share locks, for lack of the shared memory that these lie in."""
+    from multiprocessing import get_context
+
+    try:
+        get_context("spawn").Lock()
+    except (ImportError, OSError) as error:
+        raise InputError(
+            f"training processes share locks in /dev/shm, and nothing can be written there ({error}); "
+            "mount it writable and run the same command again"
+        ) from error
+
+
+@contextmanager
+def told_if_too_many() -> Iterator[None]:
+    """Say in a sentence that the machine starts no more threads or processes."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (said := machine_too_small(error)):
+            raise
+        raise InputError(said) from error
+    except BlockingIOError as error:  # of fork
+        raise InputError(TOO_MANY) from error
+
+
 def serve() -> None:
-    """Make this a process that ends with the one that started it, and that leaves Ctrl-C to it."""
+    """Make this a process that ends with the one that started it, and that leaves Ctrl-C to it.
+
+    On Linux the kernel sees to it, so that it ends even while it is stopped.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
     parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    if parent is None:
+        return
+    if sys.platform == "linux" and ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL) == 0:
+        if os.getppid() != parent.pid:  # it has ended before
+            os._exit(1)
+    else:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

@@ -106,6 +106,7 @@ def _kind_of_text(head: str, path: Path) -> str:
 def _is_object(line: str, whole: bool) -> bool:
     """Whether a line is an object of JSON; of a line that is not whole, whether it begins as one."""
     try:
-        return isinstance(json.loads(line), dict)
+        row = json.loads(line)
+        return isinstance(row, dict) and bool(row)
     except (ValueError, RecursionError):
         return not whole and re.match(r'\{\s*"[^"]*"\s*:', line) is not None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infusionlaw.corpus.head import Head
 from infusionlaw.files import write_json, write_text
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.report import figures
@@ -26,7 +27,7 @@ KNOWLEDGE = {
     "facts": {"domain": [{"subject": "<b>Lyon</b>", "relation": "in", "object": "France", "subject_type": "city"}]},
     "templates": {
         "in": {
-            "name": "in",
+            "relation": "in",
             "statements": ["{subject} is in {object}."],
             "questions": ["Where is {subject}? {object}."],
         }
@@ -59,7 +60,7 @@ class FakeLab:
         self.log: list[RunSpec] = []
 
     def prepare(self, study: StudyFile, folder: Path) -> str:
-        write_json(folder / "corpus" / "corpus.json", {"id": "abc", "counts": COUNTS})
+        write_json(folder / "corpus" / "corpus.json", asdict(Head("", {}, {}, "abc", "", COUNTS)))
         write_json(folder / "corpus" / "knowledge.json", KNOWLEDGE)
         return "abc"
 
@@ -120,7 +121,8 @@ def ledger(record: RunRecord) -> dict[str, object]:
     domain = int(record.tokens * (record.share or 0))
     tokens = {"all": int(record.tokens), "domain": domain, "prior": 100, "general": int(record.tokens) - domain - 100}
     stated = [{"subject": "<b>Lyon</b>", "relation": "in", "exposures": int(record.exposures or 0) + i} for i in (0, 1)]
-    return {"tokens": tokens, "general_passes": 0.5, "domain": {"exposures": stated}}
+    source = {"exposures": stated, "templates": {"in": {"{subject} is in {object}.": 1}}}
+    return {"tokens": tokens, "general_passes": 0.5, "domain": source, "prior": source}
 
 
 def small_study(path: Path) -> Path:

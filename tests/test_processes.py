@@ -1,6 +1,10 @@
-"""How many cores there are to use, in a container too."""
+"""How many cores there are to use, in a container too; and processes that end with the one that started them."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,3 +46,34 @@ def test_quotas_of_the_first_version_count(container: Path) -> None:
 def test_without_control_groups_the_affinity_counts(container: Path) -> None:
     (container / "own").unlink()
     assert processes.cores() == 8
+
+
+PARENT = """
+import os, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from infusionlaw.processes import serve
+pool = ProcessPoolExecutor(1, get_context("spawn"), serve)
+print(pool.submit(os.getpid).result(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when it wakes")
+def test_a_worker_that_is_stopped_ends_with_the_process_that_started_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        os.kill(worker, signal.SIGSTOP)
+        parent.terminate()
+    deadline = time.time() + 10
+    while time.time() < deadline and not ended(worker):
+        time.sleep(0.02)
+    assert ended(worker)
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True

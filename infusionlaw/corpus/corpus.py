@@ -7,18 +7,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
-from infusionlaw.corpus.digests import check_files, stamps_in
+from infusionlaw.corpus.digests import check_files, check_id
 from infusionlaw.corpus.facts import Fact, Split, Templates, fill
+from infusionlaw.corpus.head import AGAIN, read_head
 from infusionlaw.corpus.infusion.mixture import PAGE, GeneralText, Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer, open_tokens
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json
+from infusionlaw.files import read_typed
 
 SPLITS = ("domain", "prior", "unseen")
 Options = tuple[tuple[str, ...] | None, ...]
@@ -129,20 +131,40 @@ def _in_turn(statements: Iterable[str], questions: Iterable[str]) -> list[str]:
     return [text for i in range(rounds) for text in (first[i % len(first)], second[i % len(second)])]
 
 
+@dataclass(frozen=True)
+class _OptionsBySplit:
+    domain: Options
+    prior: Options
+    unseen: Options
+
+
+class _Known(TypedDict):
+    """knowledge.json."""
+
+    facts: Split
+    options: _OptionsBySplit
+    templates: dict[str, Templates]
+    renderings: NotRequired[int]
+
+
 def open_corpus(folder: Path) -> Corpus:
-    """Open a prepared corpus; InputError when a file of it is missing, cut short or not the one that was prepared."""
-    head, known = read_json(folder / "corpus.json"), read_json(folder / "knowledge.json")
+    """Open a prepared corpus; InputError when a file of it is missing, cut short or not the one that
+    was prepared."""
+    head, path, again = read_head(folder), folder / "knowledge.json", AGAIN.format(folder=folder)
+    known = read_typed(path, _Known, "the facts and templates of a corpus", again, version=None)
+    facts, options, templates = known["facts"], vars(known["options"]), known["templates"]
+    parts = {name: getattr(facts, name) for name in SPLITS}
+    stated = {fact.relation for part in parts.values() for fact in part}
+    if not stated <= templates.keys() or any(len(part) != len(options[name]) for name, part in parts.items()):
+        raise InputError(f"{path}: some of its facts have no templates or options; {again}")
     corpus = Corpus(
         folder=folder,
-        id=head["id"],
-        end_of_text=head["end_of_text"],
-        facts=Split(**{name: tuple(Fact(**fact) for fact in known["facts"][name]) for name in SPLITS}),
-        options={name: tuple(tuple(o) if o else None for o in known["options"][name]) for name in SPLITS},
-        templates={
-            name: Templates(name, tuple(forms["statements"]), tuple(forms["questions"]))
-            for name, forms in known["templates"].items()
-        },
-        counts=head["counts"],
+        id=head.id,
+        end_of_text=head.end_of_text,
+        facts=facts,
+        options=options,
+        templates=templates,
+        counts=head.counts,
         renderings=known.get("renderings", 0),
     )
     if len(corpus.train) < PAGE or len(corpus.validation[0]) < 2 * PAGE:
@@ -150,7 +172,8 @@ def open_corpus(folder: Path) -> Corpus:
             f"{folder}: {len(corpus.train)} training and {len(corpus.validation[0])} validation tokens of general text "
             f"are too few; {_more_text(corpus.counts)}"
         )
-    check_files(folder, stamps_in(folder, head))
+    check_id(folder, head.id, head.files)
+    check_files(folder, head.files)
     return corpus
 
 

@@ -5,14 +5,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import file_hash, read_json
+from infusionlaw.files import file_hash
 
 IN_ID = ("tokenizer.json", "knowledge.json", "train.bin", "validation.bin")  # the files that the corpus id is made of
 FILES = (*IN_ID, "train.json", "validation.json")
@@ -27,9 +24,6 @@ class Stamp:
     sha256: str
 
 
-_STAMPS = TypeAdapter(dict[str, Stamp])
-
-
 def stamps(folder: Path) -> dict[str, Stamp]:
     """Return the stamps of a corpus's files."""
     found = {name: (folder / name).stat() for name in FILES}
@@ -41,31 +35,10 @@ def content_id(files: Mapping[str, Stamp]) -> str:
     return hashlib.sha256(b"".join(bytes.fromhex(files[name].sha256) for name in IN_ID)).hexdigest()[:16]
 
 
-def as_written(files: Mapping[str, Stamp]) -> dict[str, dict[str, Any]]:
-    """Return stamps as corpus.json has them."""
-    return {name: asdict(stamp) for name, stamp in files.items()}
-
-
-def read_head(folder: Path) -> dict[str, Any]:
-    """Read corpus.json; InputError where it is not one."""
-    head = read_json(folder / "corpus.json")
-    if not isinstance(head, dict) or not isinstance(head.get("id"), str):
-        raise InputError(f"{folder / 'corpus.json'}: has no id; {prepare_again(folder)}")
-    return head
-
-
-def stamps_in(folder: Path, head: Mapping[str, Any]) -> dict[str, Stamp]:
-    """Return the stamps that corpus.json has; none where a lab of another kind prepared it."""
-    try:
-        return _STAMPS.validate_python(head.get("files", {}))
-    except ValidationError as error:
-        raise InputError(f"{folder / 'corpus.json'}: lists files that are none; {prepare_again(folder)}") from error
-
-
-def check_id(folder: Path, head: Mapping[str, Any], files: Mapping[str, Stamp]) -> None:
+def check_id(folder: Path, own: str, files: Mapping[str, Stamp]) -> None:
     """Raise InputError where the id of a corpus is not that of the files it lists."""
-    if files and (not files.keys() >= set(IN_ID) or content_id(files) != head["id"]):
-        text = f"its id {head['id']} is not that of the files it lists"
+    if files and (files.keys() != set(FILES) or content_id(files) != own):
+        text = f"its id {own} is not that of the files it lists"
         raise InputError(f"{folder / 'corpus.json'}: {text}; {prepare_again(folder)}")
 
 

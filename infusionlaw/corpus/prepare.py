@@ -8,7 +8,7 @@ gives the same id, so finished runs keep their worth.
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,18 @@ import numpy as np
 
 from infusionlaw.corpus.contamination import FactFinder
 from infusionlaw.corpus.corpus import SPLITS, Corpus, Options, open_corpus
-from infusionlaw.corpus.digests import as_written, check_files, check_id, content_id, stamps, stamps_in
+from infusionlaw.corpus.digests import check_files, check_id, content_id, stamps
 from infusionlaw.corpus.facts import Fact, Templates, fill, split
 from infusionlaw.corpus.fingerprint import fact_sources, fingerprint, source_hashes
 from infusionlaw.corpus.general import documents, is_validation, unread_files
+from infusionlaw.corpus.head import Head, read_head
 from infusionlaw.corpus.options import check_options, option_sets
 from infusionlaw.corpus.overlap import repeated_tokens
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.corpus.tokenise import write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, open_tokens, train_tokenizer
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, write_json
+from infusionlaw.files import write_json
 from infusionlaw.processes import check_guard
 from infusionlaw.settings import StudyFile
 
@@ -42,13 +43,12 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     check_guard()
     sign = fingerprint(study)
     if (folder / "corpus.json").exists():
-        head = read_json(folder / "corpus.json")
-        if head.get("fingerprint") == sign or head.get("content") == source_hashes(study):  # copied or touched
-            files = stamps_in(folder, head)
-            check_id(folder, head, files)
-            current = head | {"fingerprint": sign, "files": as_written(check_files(folder, files))}
+        head = read_head(folder)
+        if head.fingerprint == sign or head.content == source_hashes(study):  # copied or touched
+            check_id(folder, head.id, head.files)
+            current = replace(head, fingerprint=sign, files=check_files(folder, head.files))
             if current != head:
-                write_json(folder / "corpus.json", current)
+                write_json(folder / "corpus.json", asdict(current))
             return open_corpus(folder)
         (folder / "corpus.json").unlink()
     knowledge = load_knowledge(
@@ -87,20 +87,11 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         **probe_counts,
         **long_counts,
         **text_counts,
-        "files_unread": Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base)),
+        "files_unread": dict(Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base))),
     }
     files = stamps(folder)
-    write_json(
-        folder / "corpus.json",
-        {
-            "fingerprint": sign,
-            "content": source_hashes(study),
-            "files": as_written(files),
-            "id": content_id(files),
-            "end_of_text": study.tokenizer.end_of_text,
-            "counts": counts,
-        },
-    )
+    head = Head(sign, source_hashes(study), files, content_id(files), study.tokenizer.end_of_text, counts)
+    write_json(folder / "corpus.json", asdict(head))
     return open_corpus(folder)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infusionlaw.corpus.head import AGAIN
 from infusionlaw.errors import InputError
-from infusionlaw.files import atomic_path, read_json
+from infusionlaw.files import atomic_path, read_typed
 
 
 class Tokenizer:
@@ -95,14 +96,14 @@ class TokenFile:
 
 def open_tokens(path: Path) -> tuple[NDArray[np.integer], TokenFile]:
     """Map a token file; InputError when it is not as long as its header says."""
-    header = TokenFile(**read_json(path.with_suffix(".json")))
+    again = AGAIN.format(folder=path.parent)
+    header = read_typed(path.with_suffix(".json"), TokenFile, "the header of a token file", again, version=None)
+    if header.dtype not in ("uint16", "uint32"):
+        raise InputError(f"{path.with_suffix('.json')}: {header.dtype!r} is no kind of token; {again}")
     want = header.tokens * np.dtype(header.dtype).itemsize
     have = path.stat().st_size if path.exists() else 0
     if have != want:
-        raise InputError(
-            f"{path}: holds {have} bytes where its header says {want}; remove {path.parent} and run again, it will be "
-            "rebuilt and finished runs are kept"
-        )
+        raise InputError(f"{path}: holds {have} bytes where its header says {want}; {again}")
     if have == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype=header.dtype), header
     return np.memmap(path, dtype=header.dtype, mode="r"), header

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from infusionlaw.corpus.head import AGAIN, read_head
+from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.numbers import listed
 from infusionlaw.report.blocks import Block, Text, table, texts
@@ -29,8 +31,8 @@ def remarks(folder: Path) -> list[str]:
     for kind in ("statements", "questions"):
         if too_long := counts.get(f"{kind}_longer_than_a_block", 0):
             said.append(
-                f"{too_long:,} of {counts[kind]:,} {kind} are longer than a block, so no model sees all of such a one "
-                "at once; raise block in [training], or shorten them"
+                f"{too_long:,} of {counts.get(kind, 0):,} {kind} are longer than a block, so no model sees all of "
+                "such a one at once; raise block in [training], or shorten them"
             )
     if unread := counts.get("files_unread"):
         kinds = ", ".join(f"{number:,} of {kind or 'no ending'}" for kind, number in unread.items())
@@ -95,7 +97,7 @@ def corpus_part(folder: Path) -> list[Block]:
 
 def counts_of(folder: Path) -> dict[str, Any]:
     path = folder / "corpus" / "corpus.json"
-    return dict(read_json(path)["counts"]) if path.exists() else {}
+    return dict(read_head(path.parent).counts) if path.exists() else {}
 
 
 def _flat(counts: dict[str, Any], lead: str = "") -> list[tuple[str, str]]:
@@ -112,14 +114,16 @@ def _flat(counts: dict[str, Any], lead: str = "") -> list[tuple[str, str]]:
 
 def _example(folder: Path) -> str:
     path = folder / "corpus" / "knowledge.json"
-    knowledge = read_json(path) if path.exists() else {}
-    facts = knowledge.get("facts", {}).get("domain", [])
-    if not facts:
-        return ""
-    fact = facts[0]
-    forms = knowledge["templates"][fact["relation"]]
-    stated, asked = (
-        text.replace("{subject}", fact["subject"]).replace("{object}", fact["object"])
-        for text in (forms["statements"][0], forms["questions"][0])
-    )
+    knowledge = read_json(path) if path.exists() else {"facts": {"domain": []}}
+    try:
+        if not (facts := knowledge["facts"]["domain"]):
+            return ""
+        forms = knowledge["templates"][facts[0]["relation"]]
+        stated, asked = (
+            text.replace("{subject}", facts[0]["subject"]).replace("{object}", facts[0]["object"])
+            for text in (forms["statements"][0], forms["questions"][0])
+        )
+    except (AttributeError, LookupError, TypeError) as error:
+        again = AGAIN.format(folder=path.parent)
+        raise InputError(f"{path}: not the facts and templates of a corpus; {again}") from error
     return f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”"

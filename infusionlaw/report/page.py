@@ -11,14 +11,13 @@ import platform
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import file_hash, read_json, write_text
+from infusionlaw.files import file_hash, write_text
 from infusionlaw.law.numbers import bracket, count, listed, number, share, when
 from infusionlaw.law.planning.compare import Comparison, read_comparison
 from infusionlaw.law.planning.plan import Dose, Plan, read_plan
@@ -32,6 +31,7 @@ from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import panels
 from infusionlaw.report.verdict import contrast, verdict
 from infusionlaw.report.words import forecast_table, growth, plan_lines, point_cells, support_lines
+from infusionlaw.runs.ledger import RunLedger, Tokens, read_ledger
 from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import cell, read_table, used_columns
@@ -216,25 +216,25 @@ def _alternatives(plan: Plan) -> list[Block]:
 
 def _ledger(material: Material) -> list[Block]:
     """Totals over runs of each dose: tokens by source, exposures of domain facts; and what all runs took together."""
-    groups: dict[tuple[float, str], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[float, str], list[RunLedger]] = defaultdict(list)
     for row in sorted(material.rows, key=lambda row: (row.tokens, row.share or 0.0, row.exposures or 0.0)):
         path = material.folder / "runs" / row.run / "ledger.json"
         if row.run and path.exists():
             dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
-            groups[row.tokens, dose].append(read_json(path))
+            groups[row.tokens, dose].append(read_ledger(path))
     if not groups:
         return [Text("The ledgers of the runs are not in this folder.")]
     every = [ledger for group in groups.values() for ledger in group]
     rows = [(number(tokens), dose, *_totals(group)) for (tokens, dose), group in groups.items()]
     rows.append(("all", "", *_totals(every)))
-    sources = [f"{name} tokens" for name in every[0]["tokens"]]
+    sources = [f"{field.name} tokens" for field in fields(Tokens)]
     return table(("tokens", "dose", "runs", "exposures of a fact", *sources), rows)
 
 
-def _totals(ledgers: Sequence[dict[str, Any]]) -> list[str]:
-    exposures = [fact["exposures"] for ledger in ledgers for fact in ledger["domain"]["exposures"]]
+def _totals(ledgers: Sequence[RunLedger]) -> list[str]:
+    exposures = [fact.exposures for ledger in ledgers for fact in ledger.domain.exposures]
     low, high = min(exposures, default=0), max(exposures, default=0)
-    sums = [f"{sum(ledger['tokens'][name] for ledger in ledgers):,}" for name in ledgers[0]["tokens"]]
+    sums = [f"{sum(getattr(ledger.tokens, field.name) for ledger in ledgers):,}" for field in fields(Tokens)]
     return [str(len(ledgers)), f"{low:,}" if low == high else f"{low:,} to {high:,}", *sums]
 
 

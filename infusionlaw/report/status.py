@@ -1,13 +1,12 @@
 """The state of a study in its folder: which runs are done, begun, missing, diverged, and what has been written."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from infusionlaw.files import read_json
 from infusionlaw.law.dose import Interval, Scale
 from infusionlaw.law.numbers import aligned, count, dose, number, share, when
 from infusionlaw.law.planning.predictions import read_predictions
+from infusionlaw.runs.begun import begun_step, read_metrics
 from infusionlaw.runs.record import RunSpec
 from infusionlaw.study.search import State, most_runs
 from infusionlaw.study.study import Study, is_held, open_folder
@@ -81,11 +80,10 @@ def _runs_text(name: str, study: Study, specs: Sequence[RunSpec]) -> str:
 
 def _progress(run: Path, spec: RunSpec) -> str:
     """How far an unfinished run is on disk: its checkpoint's step, and how much of its tokens the metrics show."""
-    if not (run / "checkpoint.json").exists():
+    step = begun_step(run)
+    if not step:
         return "begun, no checkpoint yet"
-    step, metrics = read_json(run / "checkpoint.json")["step"], run / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf8").splitlines() if metrics.exists() else []
-    tokens = max((row["tokens"] for row in map(json.loads, lines) if row["step"] <= step), default=None)
+    tokens = max((tokens for _, tokens, _ in read_metrics(run, step)), default=None)
     return f"begun, {step} steps done" + (f" ({tokens / spec.tokens:.0%})" if tokens else "")
 
 

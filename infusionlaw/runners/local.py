@@ -6,33 +6,34 @@ that started it is gone, so a killed study leaves nothing running.
 """
 
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from queue import Empty
+from typing import Any, TypeVar
 
 import torch
 
 from infusionlaw.corpus.corpus import Corpus, open_corpus
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
-from infusionlaw.processes import cores, serve
-from infusionlaw.runners.execute import best_device, execute_together
-from infusionlaw.runners.schedule import Task, schedule, starts
+from infusionlaw.processes import check_shared_memory, cores, told_if_too_many
+from infusionlaw.runners.execute import best_device
+from infusionlaw.runners.schedule import schedule, starts
+from infusionlaw.runners.worker import ERROR, calibrate, execute, start
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
-from infusionlaw.training.compile import worth_compiling
-from infusionlaw.training.host import settle
-from infusionlaw.training.loop import time_steps
-from infusionlaw.training.model import Model
-from infusionlaw.training.probe import Probes, build_probes, measure
-from infusionlaw.training.resolve import doses_of, recipe_of
+from infusionlaw.training.checkpoint import put_aside_damaged
+from infusionlaw.training.compile import code_folder, worth_compiling
+from infusionlaw.training.resolve import doses_of, recipe_of, stable_phase_of
+
+T = TypeVar("T")
+LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
 
 
 class Lab:
@@ -40,6 +41,7 @@ class Lab:
 
     def prepare(self, study: StudyFile, folder: Path) -> str:
         """The id of the study's corpus, prepared under `folder`/corpus or found there."""
+        check_shared_memory()
         return prepare(study, folder / "corpus").id
 
     def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:
@@ -57,10 +59,14 @@ class Lab:
         recipes = [recipe_of(spec, corpus) for spec in specs]
         alike = [(recipe.shape, recipe.batch, worth_compiling(recipe, best_device())) for recipe in recipes]
         one_each = dict(zip(alike, specs, strict=True))  # runs that share a stable phase have one step
-        with _pool(folder, at_once) as pool:
-            seconds = dict(zip(one_each, pool.map(_calibrate, one_each.values()), strict=True))
+        seconds: dict[Any, tuple[float, float]] = {}
+        with _pool(folder, at_once, code=_code(kind[-1] for kind in one_each)) as pool:
+            timed = {pool.submit(calibrate, spec): kind for kind, spec in one_each.items()}
+            for future in _as_completed(folder, timed, [spec.id for spec in one_each.values()], at_once):
+                seconds[timed[future]] = future.result()
+        (folder / ERROR).unlink(missing_ok=True)
         out = []
-        for spec, recipe, kind, start in zip(specs, recipes, alike, starts(specs, corpus), strict=True):
+        for spec, recipe, kind, begin in zip(specs, recipes, alike, starts(specs, corpus), strict=True):
             share, exposures = doses_of(spec, recipe, corpus)
             step, probing = seconds[kind]
             out.append(
@@ -75,7 +81,7 @@ class Lab:
                     held_out=spec.held_out,
                     steps=recipe.steps,
                     memory=recipe.memory,
-                    seconds=step * (recipe.steps - start) + probing,
+                    seconds=step * (recipe.steps - begin) + probing,
                     processes=at_once,
                     passes=(1 - share) * (1 - spec.settings.prior_share) * recipe.tokens / text,
                 )
@@ -92,18 +98,37 @@ class Lab:
         """Do the runs, the longest first, and yield each record as it is written under `folder`/runs."""
         if not specs:
             return
-        tasks = schedule(specs, open_corpus(folder / "corpus"), folder, _room())
-        with _pool(folder, min(processes(study), len(tasks)), on_progress) as pool:
-            work = partial(_execute, checkpoint_every=study.training.checkpoint_every)
-            running: list[Future[list[RunRecord]]] = [pool.submit(work, task) for task in tasks]
-            try:
-                for future in as_completed(running):
-                    yield from future.result()
-            except BrokenProcessPool as error:
-                raise InputError(
-                    f"{folder}: a training process was killed from outside (out of memory?); run the same command "
-                    "again to go on, with fewer [training] processes if memory was short"
-                ) from error
+        corpus = open_corpus(folder / "corpus")
+        _put_aside_damaged(specs, corpus, folder)
+        tasks = schedule(specs, corpus, folder, _room())
+        at_once = min(processes(study), len(tasks))
+        code = _code(worth_compiling(recipe_of(spec, corpus), best_device(), len(specs)) for spec in specs)
+        with _pool(folder, at_once, on_progress, code) as pool:
+            work = partial(execute, checkpoint_every=study.training.checkpoint_every)
+            running = [pool.submit(work, task) for task in tasks]
+            for future in _as_completed(folder, running, [task[0][0].id for task in tasks], at_once):
+                yield from future.result()
+
+
+def _as_completed(folder: Path, running: Iterable[Future[T]], runs: Sequence[str], at_once: int) -> Iterator[Future[T]]:
+    """Yield what is done, of work on some runs; InputError with those in hand where a process was killed."""
+    in_order = list(running)
+    for future in as_completed(in_order):
+        if not isinstance(future.exception(), BrokenProcessPool):
+            yield future
+            continue
+        killed = (isinstance(each.exception(), BrokenProcessPool) for each in in_order)  # first come, first served
+        in_hand = [run for run, broken in zip(runs, killed, strict=True) if broken][:at_once]
+        raise InputError(
+            f"{folder}: a training process was killed from outside (out of memory?) at work on run "
+            f"{' or '.join(in_hand)}; run the same command again to go on, with fewer [training] processes if memory "
+            "was short"
+        ) from future.exception()
+
+
+def _code(compiles: Iterable[bool]) -> Path | None:
+    """Return the folder for compiled code, if there will be any."""
+    return code_folder() if any(compiles) else None
 
 
 def processes(study: StudyFile) -> int:
@@ -111,6 +136,14 @@ def processes(study: StudyFile) -> int:
     if best_device().type == "cuda":
         return 1
     return study.training.processes or cores()
+
+
+def _put_aside_damaged(specs: Sequence[RunSpec], corpus: Corpus, folder: Path) -> None:
+    """Put aside the checkpoints that do not hold, before runs that go on from one step are put in one batch."""
+    for spec in specs:
+        put_aside_damaged(folder / "runs" / spec.id, recipe_of(spec, corpus).steps)
+    for phase in sorted({stable_phase_of(spec, corpus) for spec in specs} - {""}):
+        put_aside_damaged(folder / "stable" / phase)
 
 
 def _room() -> float:
@@ -123,31 +156,43 @@ def _room() -> float:
 
 @contextmanager
 def _pool(
-    folder: Path, size: int, on_progress: Callable[[Progress], None] = lambda progress: None
+    folder: Path,
+    size: int,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    code: Path | None = None,
 ) -> Iterator[ProcessPoolExecutor]:
     """Open a pool of training processes; leaving it early stops them, their checkpoints stay."""
     context = get_context("spawn")
-    queue = context.Queue()
-    pool = ProcessPoolExecutor(size, context, _start_worker, (folder, queue))
-    listener = threading.Thread(target=_listen, args=(queue, on_progress), daemon=True)
-    listener.start()
+    queue, over = context.Queue(), threading.Event()
+    pool = ProcessPoolExecutor(size, context, start, (folder, queue, code))
+    listener = threading.Thread(target=_listen, args=(queue, over, on_progress), daemon=True)
     try:
-        yield pool
+        with told_if_too_many():
+            listener.start()
+            yield pool
     except BaseException:
         for process in list((pool._processes or {}).values()):  # first, or whatever else waits could leave them
-            process.terminate()
+            process.kill()  # which ends one that is stopped, too
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     finally:
-        queue.put(None)
-        listener.join()
-        pool.shutdown()
+        with suppress(RuntimeError):  # where its thread could not be started
+            pool.shutdown()
+        over.set()
+        if listener.ident is not None:
+            listener.join(LISTEN)
 
 
-def _listen(queue: Any, on_progress: Callable[[Progress], None]) -> None:
+def _listen(queue: Any, over: threading.Event, on_progress: Callable[[Progress], None]) -> None:
     """Pass on the workers' progress. Never stop reading, or they could not end: a listener that fails is dropped."""
     failed = False
-    while (progress := queue.get()) is not None:
+    while True:
+        try:
+            progress = queue.get(timeout=LOOK)
+        except Empty:
+            if over.is_set():
+                return
+            continue
         if failed:
             continue
         try:
@@ -155,50 +200,3 @@ def _listen(queue: Any, on_progress: Callable[[Progress], None]) -> None:
         except Exception:
             traceback.print_exc()
             failed = True
-
-
-class _Worker:
-    """What a training process keeps between runs."""
-
-    folder: Path
-    queue: Any
-    corpus: Corpus
-    probes: Probes
-
-
-def _start_worker(folder: Path, queue: Any) -> None:
-    serve()
-    settle()
-    _Worker.folder, _Worker.queue = folder, queue
-    _Worker.corpus = open_corpus(folder / "corpus")
-    _Worker.probes = build_probes(_Worker.corpus)
-
-
-def _execute(task: Task, checkpoint_every: int) -> list[RunRecord]:
-    done: list[RunRecord] = []
-    for specs in task:
-        done += execute_together(
-            specs,
-            _Worker.corpus,
-            _Worker.probes,
-            _Worker.folder,
-            checkpoint_every=checkpoint_every,
-            on_progress=partial(_report, specs, recipe_of(specs[0], _Worker.corpus).steps),
-        )
-    return done
-
-
-def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
-    for spec in specs:
-        _Worker.queue.put(Progress(spec.id, step, steps))
-
-
-def _calibrate(spec: RunSpec) -> tuple[float, float]:
-    """Return the seconds of a step and of probing, for a run's shape."""
-    recipe = recipe_of(spec, _Worker.corpus)
-    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).to(best_device())
-    mixture = _Worker.corpus.mixture(0.5, spec.settings.prior_share, 0)
-    step = time_steps(model, recipe, [mixture])
-    start = time.perf_counter()
-    measure(model, _Worker.corpus, _Worker.probes, recipe.block)
-    return step, time.perf_counter() - start

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.corpus.corpus import Corpus
+from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import RunSpec
-from infusionlaw.training import checkpoint
 from infusionlaw.training.resolve import recipe_of, stable_phase_of
 
 Task = tuple[tuple[RunSpec, ...], ...]
@@ -25,7 +25,7 @@ def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path, room: float
     groups: dict[Any, list[list[RunSpec]]] = {}
     for phase, chain in _chains(specs, corpus).items():
         places = [folder / "stable" / phase, *(folder / "runs" / spec.id for spec in chain)]
-        starts = [checkpoint.step_of(place) for place in places]
+        starts = [begun_step(place) for place in places]
         token_counts = tuple(spec.tokens for spec in chain)
         groups.setdefault((chain[0].size, chain[0].settings, token_counts, *starts), []).append(chain)
     tasks: list[Task] = []

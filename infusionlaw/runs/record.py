@@ -12,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json
+from infusionlaw.files import read_typed
 
 DoseUnit = Literal["share", "exposures"]
+AGAIN = "run the study again, which puts this run aside and makes it again"
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,7 @@ _SPEC = TypeAdapter(RunSpec)
 
 def read_spec(path: Path) -> RunSpec:
     """Read a run's spec.json; InputError when it is none."""
-    try:
-        return _SPEC.validate_python(read_json(path))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f'{path}: not the settings of a run ("{place}": {first["msg"]}); remove {path.parent} and run again'
-        ) from error
+    return read_typed(path, RunSpec, "the settings of a run", AGAIN, version=None)
 
 
 @dataclass(frozen=True)
@@ -135,6 +129,14 @@ class RunRecord:
         values = ((field, getattr(self, field.name)) for field in fields(self))
         given = [f"{field.name}={value!r}" for field, value in values if value != field.default]
         return f"RunRecord({', '.join(given)})"
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read a run's record.json; InputError when it is none, or that of another run."""
+    record = read_typed(path, RunRecord, "a run's record", AGAIN, version=None)
+    if record.run not in ("", path.parent.name):
+        raise InputError(f"{path}: the record of run {record.run}; {AGAIN}")
+    return record
 
 
 @dataclass(frozen=True)

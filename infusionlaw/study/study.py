@@ -5,21 +5,23 @@ that were done elsewhere. One process at a time may write a study.
 """
 
 import errno
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_json, write_json
+from infusionlaw.files import read_typed, write_json
 from infusionlaw.law.dose import same_dose, x_at
 from infusionlaw.law.planning.predictions import read_predictions
-from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
+from infusionlaw.runs.ledger import read_ledger
+from infusionlaw.runs.record import AGAIN, RunRecord, RunSpec, read_record, read_spec
 from infusionlaw.runs.table import read_table, table_hash
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import grid, held_out, run_spec
@@ -29,6 +31,16 @@ from infusionlaw.study.search import State, opening, rounds
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 LOOK, WAIT = 0.1, 2.0  # seconds for which a lock that is taken is asked for again: to look at it, and to hold it
+
+
+@dataclass(frozen=True)
+class Saved:
+    """study.json: the id of the corpus, where the paths of the study file start from, and that file with all
+    defaults."""
+
+    data: str
+    base: str
+    file: StudyFile
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,7 @@ class Study:
         if spec.id not in self._known:
             path = self.folder / "runs" / spec.id / "record.json"
             if path.exists():
-                self._known[spec.id] = _read_record(path)
+                self._known[spec.id] = read_record(path)
             elif spec.id in self._elsewhere:
                 self._known[spec.id] = self._elsewhere[spec.id]
             else:
@@ -149,6 +161,22 @@ class Study:
                 "that they were made with, or take runs.csv away"
             )
 
+    def put_aside_broken(self) -> None:
+        """Move the folders of runs with a file that cannot be read to `put-aside`, and log why: they are made again."""
+        for run in sorted(path for path in self.folder.glob("runs/*") if path.is_dir()):
+            try:
+                for name, read in (("spec.json", read_spec), ("ledger.json", read_ledger)):
+                    if (run / name).exists():
+                        read(run / name)
+                if (run / "record.json").exists():
+                    self._known[run.name] = read_record(run / "record.json")
+            except InputError as error:
+                aside = _free(self.folder / "put-aside" / run.name)
+                aside.parent.mkdir(exist_ok=True)
+                run.rename(aside)
+                why = str(error).removesuffix(f"; {AGAIN}")
+                logging.getLogger(__name__).warning("%s; the run is put aside in %s and made again", why, aside)
+
     @property
     def of_other_data(self) -> int:
         """How many finished runs of the folder are of another corpus: facts, text or tokeniser have changed."""
@@ -169,11 +197,10 @@ class Study:
         return [record for spec in specs if (record := self.record(spec)) is not None]
 
 
-def _read_record(path: Path) -> RunRecord:
-    try:
-        return TypeAdapter(RunRecord).validate_python(read_json(path))
-    except ValidationError as error:
-        raise InputError(f"{path}: not a run's record ({error}); remove {path.parent} and run again") from error
+def _free(path: Path) -> Path:
+    """Return a path that is not there yet: the one given, or the same with a number."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists())
 
 
 def _rounded(dose: float | None) -> float:
@@ -185,12 +212,9 @@ def open_folder(folder: Path) -> Study:
     path = Path(folder) / "study.json"
     if not path.exists():
         raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
-    content = read_json(path)
-    try:
-        base = Path(folder).resolve() / content.get("base", "")
-        return Study(StudyFile.model_validate({**content["file"], "base": base}), Path(folder), content["data"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a study's settings; run the study file again to write it again") from error
+    saved = read_typed(path, Saved, "a study's settings", "run the study file again to write it again", version=None)
+    base = Path(folder).resolve() / saved.base
+    return Study(saved.file.model_copy(update={"base": base}), Path(folder), saved.data)
 
 
 def write_settings(study: Study) -> None:

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.corpus.digests import check_files, check_id, prepare_again, read_head, stamps_in
+from infusionlaw.corpus.digests import check_files, check_id, prepare_again
 from infusionlaw.corpus.fingerprint import fingerprint, source_hashes
+from infusionlaw.corpus.head import Head, read_head
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
 from infusionlaw.law.planning.plan import predict
@@ -170,25 +171,24 @@ def _corpus(study: Study, whole: bool) -> Iterator[Break]:
     if entry is None or not (folder / "corpus.json").exists():
         return
     head = read_head(folder)
-    files = stamps_in(folder, head)
     try:
-        check_id(folder, head, files)
-        check_files(folder, files, whole)
+        check_id(folder, head.id, head.files)
+        check_files(folder, head.files, whole)
     except InputError as error:
         yield Break(str(error), True)
-    listed = {f"corpus/{name}": stamp.sha256 for name, stamp in files.items()}
-    if (listed, corpus_parts(head), dict(head.get("content", {}))) != (entry.files, entry.parts, entry.made_from):
+    listed = {f"corpus/{name}": stamp.sha256 for name, stamp in head.files.items()}
+    if (listed, corpus_parts(head), head.content) != (entry.files, entry.parts, entry.made_from):
         text = f"its id, files, sources or counts are not those that were written on {entry.written}"
         yield Break(f"{folder / 'corpus.json'}: {text}; {prepare_again(folder)}", True)
 
 
-def corpus_parts(head: dict[str, Any]) -> dict[str, str]:
+def corpus_parts(head: Head) -> dict[str, str]:
     """Return what a corpus.json says beside the stamps of files: its id, and a hash of its counts.
 
     Files beside the sources may come and go, so how many were not read is left out.
     """
-    counts = {name: value for name, value in head.get("counts", {}).items() if name != "files_unread"}
-    return {"id": str(head["id"]), "counts": json_hash([counts, head.get("end_of_text")])}
+    counts = {name: value for name, value in head.counts.items() if name != "files_unread"}
+    return {"id": head.id, "counts": json_hash([counts, head.end_of_text])}
 
 
 def enter_corpus(study: Study) -> None:
@@ -197,13 +197,11 @@ def enter_corpus(study: Study) -> None:
     if not path.exists():  # a lab may keep its corpus elsewhere
         return
     head = read_head(path.parent)
-    made_from = dict(head.get("content", {}))
-    if last is not None and last.parts["id"] == head["id"] and last.made_from == made_from:
+    if last is not None and last.parts["id"] == head.id and last.made_from == head.content:
         for found in _corpus(study, whole=False):
             raise InputError(found.text)
-    files = stamps_in(path.parent, head)
-    hashes = {f"corpus/{name}": stamp.sha256 for name, stamp in files.items()}
-    study.journal.add("corpus", hashes, corpus_parts(head), made_from)
+    hashes = {f"corpus/{name}": stamp.sha256 for name, stamp in head.files.items()}
+    study.journal.add("corpus", hashes, corpus_parts(head), head.content)
 
 
 def _run(study: Study, entry: Entry, spec: RunSpec | None, whole: bool) -> Iterator[Break]:
@@ -325,8 +323,8 @@ def _sources_are_there(study: Study) -> bool:
 
 def _sources(study: Study) -> Iterator[Break]:
     path = study.folder / "corpus" / "corpus.json"
-    was = read_head(path.parent).get("content") if path.exists() else None
-    if was is None or not _sources_are_there(study):
+    was = read_head(path.parent).content if path.exists() else {}
+    if not was or not _sources_are_there(study):
         return
     now = source_hashes(study.file)
     for name in {**was, **now}:

@@ -1,26 +1,74 @@
-"""Save and load checkpoints: weights and AdamW moments as safetensors, then a `checkpoint.json` that names the file.
+"""Save and load checkpoints: weights and AdamW moments as safetensors, then a `checkpoint.json` with their checksum.
 
 Models that train in a batch keep one each, in their own folders, so that their runs can go on together or apart. The
 folder of a stable phase has one too, of where the longest of its runs so far began to decay; longer runs go on from it.
+
+A checkpoint that is not what it was when it was written is never gone on from: it is put aside in `damaged/`, and the
+run goes on from that of its stable phase or from the start.
 """
 
+import hashlib
+import logging
+import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import atomic_path, read_json, write_json
+from infusionlaw.files import atomic_path, write_json
+from infusionlaw.runs.begun import Checkpoint, begun_step, read_checkpoint
 from infusionlaw.training.model import Model
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def step_of(folder: Path) -> int:
-    """Return the step that a run's checkpoint goes on from; 0 without one."""
-    path = folder / "checkpoint.json"
-    return int(read_json(path)["step"]) if path.exists() else 0
+def put_aside_damaged(folder: Path, steps: int | None = None) -> None:
+    """Move a checkpoint that does not hold to `damaged/` of its folder, and log why.
+
+    steps: of the run, which must have some left.
+    """
+    why = _damage(folder, steps)
+    if not why:
+        return
+    into = folder / "damaged"
+    into.mkdir(exist_ok=True)
+    for path in _files(folder):
+        os.replace(path, into / path.name)
+    logging.getLogger(__name__).warning(
+        "%s: its checkpoint is put aside in %s (%s); the run goes on from before it", folder, into.name, why
+    )
+
+
+def _damage(folder: Path, steps: int | None) -> str:
+    """Say what is wrong with a folder's checkpoint; "": it holds, or there is none."""
+    try:
+        head = read_checkpoint(folder)
+    except (InputError, OSError) as error:
+        return str(error).partition(": ")[2]
+    if head is None:
+        return ""
+    if head.run != folder.name:
+        return f"it is one of {head.run}"
+    if head.step < 1 or (steps is not None and head.step >= steps):
+        return f"it is of step {head.step} of {steps}"
+    path = folder / head.file
+    try:
+        return "" if _checksum(path, head.run, head.step) == head.sha256 else f"{path.name} has changed"
+    except OSError as error:
+        return f"{path.name}: {error.strerror}"
+
+
+def _checksum(path: Path, run: str, step: int) -> str:
+    digest = hashlib.sha256(f"{run} {step}\n".encode())
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: digest).hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in (folder / "checkpoint.json", *folder.glob("checkpoint-*.safetensors")) if path.exists()]
 
 
 def origin(folder: Path, stable: Path, decay_start: int) -> Path:
@@ -28,13 +76,13 @@ def origin(folder: Path, stable: Path, decay_start: int) -> Path:
 
     The stable phase's only where the run has no checkpoint and its decay begins no earlier than that one.
     """
-    return stable if not step_of(folder) and 0 < step_of(stable) <= decay_start else folder
+    return stable if not begun_step(folder) and 0 < begun_step(stable) <= decay_start else folder
 
 
 def save(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int) -> None:
     """Write the checkpoint of every member to its folder, in place of the one before."""
-    name = f"checkpoint-{step:08d}.safetensors"
     for member, folder in enumerate(folders):
+        name = Checkpoint(folder.name, step, "").file
         tensors: dict[str, torch.Tensor] = {}
         for key, weight in model.named_parameters():
             state = optimiser.state[weight]
@@ -42,7 +90,8 @@ def save(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], st
             tensors |= {f"{key}/{moment}": state[moment][member].contiguous() for moment in MOMENTS}
         with atomic_path(folder / name) as part:
             save_file(tensors, part)
-        write_json(folder / "checkpoint.json", {"step": step, "file": name})
+            checksum = _checksum(part, folder.name, step)
+        write_json(folder / "checkpoint.json", asdict(Checkpoint(folder.name, step, checksum)))
         for old in folder.glob("checkpoint-*.safetensors"):
             if old.name != name:
                 old.unlink()
@@ -50,7 +99,7 @@ def save(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], st
 
 def resume(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path]) -> int:
     """Load the members' checkpoints, if any, and return the step to go on from, which must be the same for all."""
-    steps = [step_of(folder) for folder in folders]
+    steps = [begun_step(folder) for folder in folders]
     if len(set(steps)) > 1:
         raise ValueError(f"models that train in one batch go on from different steps: {steps}")
     if not steps[0]:
@@ -67,15 +116,13 @@ def resume(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path]) 
 
 
 def _load(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
-    path = folder / read_json(folder / "checkpoint.json")["file"]
-    try:
-        tensors: dict[str, torch.Tensor] = load_file(path, device=str(device))
-    except Exception as error:
-        raise InputError(f"{path}: not a readable checkpoint; remove {folder} and run again") from error
+    head = read_checkpoint(folder)
+    assert head is not None
+    tensors: dict[str, torch.Tensor] = load_file(folder / head.file, device=str(device))
     return tensors
 
 
 def remove(folder: Path) -> None:
     """Remove what only an unfinished run needs."""
-    for path in [folder / "checkpoint.json", *folder.glob("checkpoint-*.safetensors")]:
+    for path in _files(folder):
         path.unlink(missing_ok=True)

@@ -8,9 +8,11 @@ once.
 `python -m benchmarks.compile_pays` measures what LEAST_WORK is set from.
 """
 
+import logging
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,10 @@ def compile_layers(model: Model, batch: int, block: int) -> bool:
     The model then stays interpreted.
     """
     try:
-        _keep_code()
+        if shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is None:
+            raise OSError("no C++ compiler under the name by which PyTorch calls it")
+        if not _keep_code():
+            raise OSError("no folder for code")
         device = model.embedding.weight.device
         piece = batch if device.type == "cuda" else piece_of(batch, block)
         _forget_other_shapes([model.shape, model.members, piece, block, device, torch.get_num_threads()])
@@ -91,17 +96,50 @@ def piece_of(batch: int, block: int) -> int:
     return piece if piece * block >= PIECE // 2 else batch
 
 
-def _keep_code() -> None:
-    """Keep generated code in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR names another.
+def code_folder() -> Path | None:
+    """Return the folder for generated code: that of TORCHINDUCTOR_CACHE_DIR, or one in the user's cache folder.
 
-    OSError when there is no C++ compiler under the name by which PyTorch calls it.
+    Where it cannot be written, one of the user's own among temporary files, which is logged; None without any.
     """
-    if shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is None:
-        raise OSError("no C++ compiler")
-    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:  # PyTorch sets it too, as soon as it compiles or forgets
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infusionlaw" / "compiled"
-        folder.mkdir(parents=True, exist_ok=True)
+    wanted = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or _cache() / "infusionlaw" / "compiled")
+    if _writable(wanted):
+        return wanted
+    own = Path(tempfile.gettempdir()) / f"infusionlaw-{_user()}"
+    found = own if _writable(own) and not own.is_symlink() and own.stat().st_uid == _user() else None
+    where = f"compiled code goes to {found}" if found else "layers are not compiled"
+    logging.getLogger(__name__).warning("%s cannot be written; %s", wanted, where)
+    return found
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _writable(folder: Path) -> bool:
+    if not folder.is_absolute():  # the user has no home
+        return False
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def keep_code(model: Model, recipe: Recipe) -> None:
+    """Choose where code is kept if layers will be compiled; PyTorch chooses for itself as soon as it is used."""
+    if worth_compiling(recipe, model.embedding.weight.device, model.members):
+        _keep_code()
+
+
+def _keep_code() -> bool:
+    folder = code_folder()
+    if folder is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    return folder is not None
 
 
 def _forget_other_shapes(wanted: list[object]) -> None:

@@ -17,8 +17,9 @@ import torch
 
 from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.files import write_text
-from infusionlaw.training.checkpoint import origin, resume, save, step_of
-from infusionlaw.training.compile import compile_if_worth
+from infusionlaw.runs.begun import begun_step, read_metrics
+from infusionlaw.training.checkpoint import origin, put_aside_damaged, resume, save
+from infusionlaw.training.compile import compile_if_worth, keep_code
 from infusionlaw.training.feed import feed
 from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import Recipe
@@ -49,6 +50,11 @@ def train(
     passed over where a checkpoint takes long beside them. A member is "diverged" as soon as its loss is not finite;
     training stops early when all are.
     """
+    for folder in folders:
+        put_aside_damaged(folder, recipe.steps)
+    for folder in stable:
+        put_aside_damaged(folder)
+    keep_code(model, recipe)
     step_on = Stepper(model, recipe)
     origins = [origin(*pair, recipe.decay_start) for pair in zip(folders, stable, strict=True)] if stable else folders
     start = resume(model, step_on.optimiser, origins)
@@ -72,7 +78,7 @@ def train(
             begun = time.perf_counter()
             _leave(model, step_on.optimiser, folders, done, metrics)
             next_checkpoint = time.perf_counter() + WORTH_A_CHECKPOINT * (time.perf_counter() - begun)
-        if stable and done == recipe.decay_start and all(step_of(folder) < done for folder in stable):
+        if stable and done == recipe.decay_start and all(begun_step(folder) < done for folder in stable):
             _leave(model, step_on.optimiser, stable, done, metrics)
     for each, folder in zip(metrics, folders, strict=True):
         each.flush(folder)
@@ -84,6 +90,7 @@ def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], second
 
     Some steps warm up first. Where one step takes longer than that, two are done and the second counts.
     """
+    keep_code(model, recipe)
     step_on = Stepper(model, recipe)
     compile_if_worth(model, recipe)
     took: list[float] = []
@@ -115,9 +122,7 @@ class _Metrics:
     """Lines of `metrics.jsonl`, one every REPORT_EVERY steps, on from those of `origin` up to the checkpoint."""
 
     def __init__(self, origin: Path, start: int) -> None:
-        path = origin / "metrics.jsonl"
-        kept = path.read_text(encoding="utf8").splitlines() if path.exists() and start else []
-        self._lines = [line for line in kept if json.loads(line)["step"] <= start]
+        self._lines = [line for _, _, line in read_metrics(origin, start)] if start else []
         self._clock = time.perf_counter()
 
     def add(self, step: int, recipe: Recipe, loss: float, norm: float) -> None:

@@ -1,7 +1,10 @@
 """Where doses and prior facts lie against what our own runs needed."""
 
+from dataclasses import asdict
+
 import pytest
 
+from infusionlaw.corpus.head import Head
 from infusionlaw.files import write_json
 from infusionlaw.report.needed import needed, needed_text
 from infusionlaw.runs.record import Estimate
@@ -12,7 +15,8 @@ TOKENS, FACTS, LENGTH = 1_500_000, 64, 20
 
 def told(tmp_path, size, *exposures):
     """The row of one size whose runs have these doses, and the prior share of the template (.25)."""
-    write_json(tmp_path / "corpus" / "corpus.json", {"counts": {"domain_facts": FACTS, "prior_facts": FACTS}})
+    counts = {"domain_facts": FACTS, "prior_facts": FACTS}
+    write_json(tmp_path / "corpus" / "corpus.json", asdict(Head("", {}, {}, "abc", "", counts)))
     runs = [
         Estimate("r", size, size, TOKENS, k * FACTS * LENGTH / TOKENS, k, 1, False, 10, 1, 1.0, 1, 1.0)
         for k in (0.0, *exposures)

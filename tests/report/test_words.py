@@ -272,7 +272,7 @@ def study(tmp_path: Path) -> Study:
             "held_out": {"sizes": [55_000], "seeds": [1]},
         }
     )
-    write_json(tmp_path / "study.json", {"data": "abc", "file": file.model_dump(mode="json")})
+    write_json(tmp_path / "study.json", {"data": "abc", "base": "", "file": file.model_dump(mode="json")})
     return Study(file, tmp_path, "abc")
 
 
@@ -286,9 +286,9 @@ def test_status_counts_runs_and_says_how_far_they_are(study: Study) -> None:
     finish(study, 0)
     finish(study, 1, "diverged")
     begun, fresh = (study.folder / "runs" / study.fitted[number].id for number in (2, 3))
-    write_json(begun / "checkpoint.json", {"step": 500, "file": "checkpoint-500.safetensors"})
+    write_json(begun / "checkpoint.json", {"run": begun.name, "step": 500, "sha256": "0"})
     lines = [f'{{"step": {step}, "tokens": {step * 1024}}}' for step in (25, 500, 525)]
-    (begun / "metrics.jsonl").write_text("\n".join(lines))
+    (begun / "metrics.jsonl").write_text("\n".join([*lines, "garbled"]))
     write_json(fresh / "spec.json", {})
     text = status_text(study.folder)
     assert "fitted: 8 runs, 1 done, 2 begun, 4 missing, 1 diverged" in text
@@ -319,8 +319,8 @@ def test_status_shows_what_results_are_there(study: Study) -> None:
 def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no study.json here; name the folder of a study"):
         status_text(tmp_path)
-    write_json(tmp_path / "study.json", {"data": "x"})
-    with pytest.raises(InputError, match=r"not a study's settings; run the study file again"):
+    write_json(tmp_path / "study.json", {"data": "x", "base": ""})
+    with pytest.raises(InputError, match=r"not a study's settings: .file.: Field required; run the study file again"):
         status_text(tmp_path)
 
 

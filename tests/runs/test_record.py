@@ -42,4 +42,4 @@ def test_a_spec_that_is_none_is_one_sentence(tmp_path, change, said) -> None:
     write_json(tmp_path / "spec.json", read_json(tmp_path / "spec.json") | change)
     with pytest.raises(InputError, match=said) as error:
         read_spec(tmp_path / "spec.json")
-    assert "spec.json" in str(error.value) and "run again" in str(error.value)
+    assert "spec.json" in str(error.value) and "run the study again" in str(error.value)

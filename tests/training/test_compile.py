@@ -1,5 +1,6 @@
 """Compiled layers: the same mathematics, a choice that no clock makes, and no harm where nothing can be compiled."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from infusionlaw.training import compile as compiling
-from infusionlaw.training.compile import compile_if_worth, compile_layers, piece_of, worth_compiling
+from infusionlaw.training.compile import code_folder, compile_if_worth, compile_layers, piece_of, worth_compiling
 from infusionlaw.training.loop import time_steps, train
 from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import Recipe, recipe_for, shape_for
@@ -152,7 +153,7 @@ def test_the_choice_follows_from_the_recipe_and_the_device(monkeypatch) -> None:
     assert tried == [(each.batch, 128) for each in worth]
 
 
-@pytest.mark.parametrize("harm", ["no compiler", "a broken compiler", "no cache"])
+@pytest.mark.parametrize("harm", ["no compiler", "a broken compiler", "no place for code"])
 def test_where_nothing_can_be_compiled_training_goes_on(harm: str, corpus, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(compiling, "LEAST_WORK", 0.0)
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
@@ -163,6 +164,32 @@ def test_where_nothing_can_be_compiled_training_goes_on(harm: str, corpus, tmp_p
         monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("false",))
     else:
         (tmp_path / "cache").write_text("a file")
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "cache"))
     model, recipe, mixture = recipe_and_parts(corpus)
     assert train(model, recipe, [mixture], [tmp_path / "run"], checkpoint_every=10**9) == ["ok"]
     assert model.compiled is None
+
+
+def test_code_goes_to_a_folder_of_ones_own_where_the_cache_cannot_be_written(tmp_path, monkeypatch, caplog) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert code_folder() == tmp_path / "cache" / "infusionlaw" / "compiled" and not caplog.messages
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("")
+    (own,) = {code_folder(), code_folder()}
+    assert own is not None and own.parent == tmp_path and own.stat().st_mode & 0o777 == 0o700
+    assert caplog.messages[0].endswith(f"cannot be written; compiled code goes to {own}")
+    own.rmdir()
+    own.symlink_to(tmp_path / "cache")
+    assert code_folder() is None
+
+
+def test_the_folder_for_code_is_chosen_before_pytorch_chooses_one(corpus, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(compiling, "LEAST_WORK", 0.0)
+    monkeypatch.setattr(compiling, "compile_layers", lambda *given: False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model, recipe, mixture = recipe_and_parts(corpus)
+    time_steps(model, recipe, [mixture], seconds=0.0)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "infusionlaw" / "compiled")

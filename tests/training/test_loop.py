@@ -1,27 +1,32 @@
 """The loop: learning, resuming bit for bit, diverging without harm."""
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from infusionlaw.errors import InputError
-from infusionlaw.training.checkpoint import remove, resume, step_of
+from infusionlaw.runs.begun import begun_step
+from infusionlaw.training.checkpoint import remove, resume
 from infusionlaw.training.loop import time_steps, train
 from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import recipe_for
 from infusionlaw.training.step import clip
 
 
-@pytest.fixture(autouse=True)
-def every_checkpoint(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def every_checkpoint():
     """None is put off because training is short beside it."""
-    monkeypatch.setattr("infusionlaw.training.loop.WORTH_A_CHECKPOINT", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infusionlaw.training.loop.WORTH_A_CHECKPOINT", 0)
+        yield
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -87,13 +92,83 @@ def test_checkpoints_are_safetensors_and_only_the_last_is_kept(corpus, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
-def test_a_broken_checkpoint_is_one_sentence(corpus, tmp_path) -> None:
-    model, recipe, mixture = start(corpus)
-    train(model, recipe, [mixture], [tmp_path], checkpoint_every=50)
-    (path,) = tmp_path.glob("checkpoint-*.safetensors")
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"checkpoint-\d+\.safetensors: not a readable checkpoint; remove"):
-        train(model, recipe, [mixture], [tmp_path], checkpoint_every=50)
+def zeroed(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-4000] + bytes(4000))
+
+
+def ones(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-4000] + b"\xff" * 4000)
+
+
+def with_head(**change: object) -> Callable[[Path], None]:
+    def harm(path: Path) -> None:
+        head = path.parent / "checkpoint.json"
+        head.write_text(json.dumps(json.loads(head.read_text()) | change))
+
+    return harm
+
+
+def of_another_run(path: Path) -> None:
+    other = path.parent.parent / "other"
+    shutil.copy(other / path.name, path)
+    shutil.copy(other / "checkpoint.json", path.parent)
+
+
+def unreadable(path: Path) -> None:
+    (path.parent / "checkpoint.json").write_text("null")
+
+
+HARMS = [zeroed, ones, Path.unlink, unreadable, of_another_run, with_head(step=50), with_head(step=10**9)]
+
+
+@pytest.fixture(scope="module")
+def stopped(corpus, tmp_path_factory):
+    """Folders of two runs that stopped after the same checkpoint, and the weights that the first ends with."""
+
+    def stop_at(step: int) -> None:
+        if step >= 75:
+            raise Stop
+
+    folder = tmp_path_factory.mktemp("stopped")
+    for name, seed in (("run", 1), ("other", 2)):
+        model, recipe, mixture = start(corpus, seed, tokens=20_000)
+        with pytest.raises(Stop):
+            train(model, recipe, [mixture], [folder / name], checkpoint_every=30, on_progress=stop_at)
+    model, recipe, mixture = start(corpus, tokens=20_000)
+    train(model, recipe, [mixture], [folder / "whole"], checkpoint_every=10**9)
+    return folder, weights(model)
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_damaged_checkpoint_is_put_aside_and_the_run_ends_in_the_same_bits(
+    harm, corpus, stopped, tmp_path, caplog
+) -> None:
+    folder = shutil.copytree(stopped[0], tmp_path / "copy") / "run"
+    assert begun_step(folder) == 60
+    harm(folder / "checkpoint-00000060.safetensors")
+    steps: list[int] = []
+    model, recipe, mixture = start(corpus, tokens=20_000)
+    assert train(model, recipe, [mixture], [folder], checkpoint_every=10**9, on_progress=steps.append) == ["ok"]
+    assert steps[0] == 25
+    assert all(torch.equal(a, b) for a, b in zip(weights(model).values(), stopped[1].values(), strict=True))
+    assert (folder / "damaged" / "checkpoint.json").exists() and not begun_step(folder)
+    (said,) = caplog.messages
+    assert f"{folder}: its checkpoint is put aside" in said and "\n" not in said
+
+
+def test_a_garbled_line_of_metrics_is_left_out_and_training_goes_on(corpus, stopped, tmp_path) -> None:
+    folder = shutil.copytree(stopped[0], tmp_path / "copy") / "run"
+    with (folder / "metrics.jsonl").open("ab") as handle:
+        handle.write(b'{"step": 5\nnull\n\xff\xfe\n{"step": "x", "tokens": 3}\n')
+    steps: list[int] = []
+    model, recipe, mixture = start(corpus, tokens=20_000)
+    assert train(model, recipe, [mixture], [folder], checkpoint_every=10**9, on_progress=steps.append) == ["ok"]
+    assert steps[0] == 75
+    told = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert told == [25, 50, *steps]
+    assert all(torch.equal(a, b) for a, b in zip(weights(model).values(), stopped[1].values(), strict=True))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_a_status(corpus, tmp_path) -> None:
@@ -191,7 +266,7 @@ def test_members_of_a_batch_go_on_together_or_apart_from_where_they_stopped(corp
     folders = [tmp_path / "cut" / f"{i}" for i in range(2)]
     with pytest.raises(Stop):
         train(cut, recipe, mixtures, folders, checkpoint_every=20, on_progress=stop_at)
-    assert [step_of(folder) for folder in folders] == [40, 40]
+    assert [begun_step(folder) for folder in folders] == [40, 40]
     alone, _, own = model_batch(corpus, SEEDS[1:2], SHARES[1:2])
     train(alone, recipe, own, folders[1:], checkpoint_every=10**9)
     for name, weight in alone.weights_of(0).items():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import ClassVar
 
@@ -13,10 +14,10 @@ from infusionlaw.runners import local as lab_run
 from infusionlaw.runners.execute import execute_together
 from infusionlaw.runners.local import Lab
 from infusionlaw.runners.schedule import schedule, starts
+from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import RunSpec
 from infusionlaw.settings import read_study_file
 from infusionlaw.study.design import grid
-from infusionlaw.training.checkpoint import step_of
 from infusionlaw.training.probe import build_probes
 from infusionlaw.training.recipe import recipe_for
 from infusionlaw.training.resolve import doses_of, recipe_of, stable_phase_of
@@ -107,7 +108,9 @@ def test_killed_on_a_decay_branch_it_goes_on_to_the_same_bytes(specs, corpus, gr
     execute([specs[0]], corpus, folder)
     with pytest.raises(Killed):
         execute([specs[1]], corpus, folder, on_progress=kill)
-    assert step_of(folder / "runs" / specs[1].id) and step_of(folder / "stable" / stable_phase_of(specs[1], corpus))
+    assert begun_step(folder / "runs" / specs[1].id) and begun_step(
+        folder / "stable" / stable_phase_of(specs[1], corpus)
+    )
     in_order(specs[1:], corpus, folder)
     for spec in specs:
         same = [(place / "runs" / spec.id / "model.safetensors").read_bytes() for place in (folder, grown[0])]
@@ -120,10 +123,10 @@ def test_a_shorter_run_asked_for_later_is_trained_from_the_start_and_leaves_the_
     folder = shutil.copytree(grown[0], tmp_path / "copy")
     between = replace(specs[0], tokens=24_000)
     stable = folder / "stable" / stable_phase_of(between, corpus)
-    longest = step_of(stable)
+    longest = begun_step(stable)
     assert longest == recipe_of(specs[2], corpus).decay_start
     assert in_order([between], corpus, folder)[between.id][0] == 25
-    assert step_of(stable) == longest
+    assert begun_step(stable) == longest
 
 
 def test_models_that_train_in_a_batch_from_stable_phases_agree_with_each_alone(specs, corpus, grown, tmp_path) -> None:
@@ -155,7 +158,7 @@ class EvenPace:
 
     timed: ClassVar[list[RunSpec]] = []
 
-    def __init__(self, folder, size) -> None:
+    def __init__(self, folder, size, code=None) -> None:
         pass
 
     def __enter__(self):
@@ -164,9 +167,11 @@ class EvenPace:
     def __exit__(self, *error) -> None:
         pass
 
-    def map(self, work, specs):
-        self.timed += specs
-        return [(0.01, 0.5) for _ in specs]
+    def submit(self, work, spec):
+        self.timed.append(spec)
+        future: Future[tuple[float, float]] = Future()
+        future.set_result((0.01, 0.5))
+        return future
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
 from scipy.special import ndtri
 
 from infusionlaw.errors import InputError
@@ -50,12 +50,18 @@ def _form_json(form: Any) -> dict[str, Any]:
 
 def _form_from(content: Any) -> Any:
     """A form from its JSON, or itself."""
-    if not isinstance(content, dict):
+    known = known_forms()
+    if type(content) in known.values():
         return content
-    known, name = known_forms(), content.get("name")
+    name, constants = (content.get(key) if isinstance(content, dict) else None for key in ("name", "constants"))
+    if not isinstance(name, str) or not isinstance(constants, dict):
+        raise ValueError("a form is an object with a name and constants")
     if name not in known:
         raise ValueError(f'the form "{name}" is not installed; install the package that has it')
-    return known[name](**content["constants"])
+    try:
+        return TypeAdapter(known[name]).validate_python(constants)
+    except ValidationError as error:
+        raise ValueError(f'the constants of the form "{name}" are others') from error
 
 
 FormOnDisk = Annotated[Any, PlainSerializer(_form_json), BeforeValidator(_form_from)]

@@ -1,0 +1,28 @@
+"""The head of a prepared corpus: its id, counts, and what it was made from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infusionlaw.corpus.digests import Stamp
+from infusionlaw.files import read_typed
+
+AGAIN = "remove {folder} and run again: it will be made again, and finished runs are kept"
+
+
+@dataclass(frozen=True)
+class Head:
+    """corpus.json. `fingerprint` and `content` are a cheap and a thorough sign of the sources; files: its own files,
+    none where a lab of another kind prepared it."""
+
+    fingerprint: str
+    content: dict[str, str]
+    files: dict[str, Stamp]
+    id: str
+    end_of_text: str
+    counts: dict[str, int | dict[str, int] | dict[str, dict[str, int]]]
+
+
+def read_head(folder: Path) -> Head:
+    """Read corpus.json of a corpus; InputError when it is none."""
+    again = AGAIN.format(folder=folder)
+    return read_typed(folder / "corpus.json", Head, "the head of a corpus", again, version=None)

@@ -1,0 +1,128 @@
+"""What a training process does: runs, or steps to time, with the corpus that it opens once.
+
+Nothing heavy is imported until there is work, and whatever goes wrong in it becomes one sentence that names the run;
+the traceback goes to `error.txt`.
+"""
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import write_text
+from infusionlaw.processes import machine_too_small, serve
+from infusionlaw.runs.record import Progress, RunRecord, RunSpec
+
+if TYPE_CHECKING:
+    from infusionlaw.corpus.corpus import Corpus
+    from infusionlaw.runners.schedule import Task
+    from infusionlaw.training.probe import Probes
+
+T = TypeVar("T")
+ERROR = "error.txt"
+
+
+class _Worker:
+    """What it was started with: the study's folder, and where progress goes."""
+
+    folder: Path
+    queue: Any
+
+
+def start(folder: Path, queue: Any, code: Path | None) -> None:
+    """Begin to serve. code: the folder for compiled code."""
+    _Worker.folder, _Worker.queue = folder, queue
+    if code is not None:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code)
+    serve()
+
+
+def execute(task: "Task", checkpoint_every: int) -> list[RunRecord]:
+    """Do the runs of a task and return their records."""
+    done: list[RunRecord] = []
+    for specs in task:
+        place = _Worker.folder / "runs" / specs[0].id
+        done += _in_a_sentence(partial(_execute, specs, checkpoint_every), place, f"run {specs[0].id}")
+        (place / ERROR).unlink(missing_ok=True)
+    return done
+
+
+def calibrate(spec: RunSpec) -> tuple[float, float]:
+    """Return the seconds of a step and of probing, for a run's shape."""
+    return _in_a_sentence(partial(_calibrate, spec), _Worker.folder, f"timing a step of run {spec.id}")
+
+
+def _in_a_sentence(work: Callable[[], T], place: Path, what: str) -> T:
+    try:
+        return work()
+    except InputError:
+        raise
+    except Exception as error:
+        kept = "its traceback could not be written"
+        with suppress(OSError, InputError, MemoryError):
+            write_text(place / ERROR, traceback.format_exc())
+            kept = f"its traceback is in {place / ERROR}"
+        raise InputError(f"{_Worker.folder}: {what} stopped: {_reason(error)}; {kept}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong and what to do, in a line."""
+    said = " ".join(str(error).split())[:200]
+    if known := machine_too_small(error):
+        return known
+    if isinstance(error, OSError):
+        return f"{said}; fix that and run the same command again"
+    named = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return f"{named}; run the same command again to go on, and report it if it comes back"
+
+
+@cache
+def _material() -> "tuple[Corpus, Probes]":
+    """Set this process up and return the study's corpus and its probes."""
+    from infusionlaw.corpus.corpus import open_corpus
+    from infusionlaw.training.host import settle
+    from infusionlaw.training.probe import build_probes
+
+    settle()
+    corpus = open_corpus(_Worker.folder / "corpus")
+    return corpus, build_probes(corpus)
+
+
+def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]:
+    from infusionlaw.runners.execute import execute_together
+    from infusionlaw.training.resolve import recipe_of
+
+    corpus, probes = _material()
+    on_progress = partial(_report, specs, recipe_of(specs[0], corpus).steps)
+    done = execute_together(
+        specs, corpus, probes, _Worker.folder, checkpoint_every=checkpoint_every, on_progress=on_progress
+    )
+    return list(done)
+
+
+def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
+    for spec in specs:
+        _Worker.queue.put(Progress(spec.id, step, steps))
+
+
+def _calibrate(spec: RunSpec) -> tuple[float, float]:
+    import torch
+
+    from infusionlaw.runners.execute import best_device
+    from infusionlaw.training.loop import time_steps
+    from infusionlaw.training.model import Model
+    from infusionlaw.training.probe import measure
+    from infusionlaw.training.resolve import recipe_of
+
+    corpus, probes = _material()
+    recipe = recipe_of(spec, corpus)
+    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).to(best_device())
+    step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0)])
+    begun = time.perf_counter()
+    measure(model, corpus, probes, recipe.block)
+    return step, time.perf_counter() - begun

@@ -1,0 +1,121 @@
+"""What goes wrong in a training process, or in starting one, is one sentence that names the run; nothing is left."""
+
+import errno
+import os
+import signal
+import sys
+import threading
+from itertools import count
+from multiprocessing import active_children
+from types import SimpleNamespace
+
+import pytest
+
+from infusionlaw import cli
+from infusionlaw.errors import InputError
+from infusionlaw.runners import local, worker
+from infusionlaw.runners.local import Lab
+from infusionlaw.settings import read_study_file
+from infusionlaw.study.design import grid
+
+
+@pytest.fixture
+def study(material, corpus):
+    """The study file, the folder that its corpus is in, and its runs."""
+    file = read_study_file(material / "study.toml")
+    return SimpleNamespace(file=file, folder=corpus.folder.parent, runs=grid(file, corpus.id))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), r"memory was too short; set fewer \[training\] processes"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory was too short"),
+        (RuntimeError("can't start new thread"), "no more threads or processes may be started"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error; fix that"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero; run the same command again"),
+    ],
+)
+def test_an_error_in_a_run_is_a_sentence_and_its_traceback_a_file(study, tmp_path, monkeypatch, error, said) -> None:
+    def fails(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("infusionlaw.runners.execute.execute_together", fails)
+    monkeypatch.setattr("infusionlaw.training.loop.time_steps", fails)
+    monkeypatch.setattr(worker, "_material", lambda: (open_corpus(study), None))
+    monkeypatch.setattr(worker._Worker, "folder", tmp_path, raising=False)
+    spec = study.runs[0]
+    for work, place in (
+        (lambda: worker.execute(((spec,),), 50), tmp_path / "runs" / spec.id),
+        (lambda: worker.calibrate(spec), tmp_path),
+    ):
+        with pytest.raises(InputError, match=f"run {spec.id} stopped: .*{said}") as told:
+            work()
+        assert str(place / "error.txt") in str(told.value) and "\n" not in str(told.value)
+        assert "in fails" in (place / "error.txt").read_text()
+
+
+def open_corpus(study):
+    from infusionlaw.corpus.corpus import open_corpus
+
+    return open_corpus(study.folder / "corpus")
+
+
+def kill_myself(work, **options) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_names_the_run_that_it_was_at(study, monkeypatch) -> None:
+    monkeypatch.setattr(local, "processes", lambda file: 1)
+    for name in ("execute", "calibrate"):
+        monkeypatch.setattr(local, name, kill_myself)
+    spec = study.runs[0]
+    with pytest.raises(InputError, match=rf"was killed from outside .* at work on run {spec.id};"):
+        list(Lab().execute(study.file, study.folder, [spec]))
+    with pytest.raises(InputError, match=rf"was killed from outside .* at work on run {spec.id};"):
+        Lab().estimate(study.file, study.folder, [spec])
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_a_thread_that_cannot_be_started_is_a_sentence(study, monkeypatch, started) -> None:
+    begin, number = threading.Thread.start, count()
+
+    def start(thread) -> None:
+        if next(number) >= started:
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(InputError, match="no more threads or processes may be started"):
+        list(Lab().execute(study.file, study.folder, study.runs[:1]))
+    assert not active_children()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("can't start new thread"), "no more threads or processes may be started"),
+        (MemoryError(), "memory was too short"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "memory was too short"),
+    ],
+)
+def test_nor_is_it_a_traceback_of_a_command(error, said, monkeypatch, capsys) -> None:
+    def app(**options) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is none")
+def test_without_shared_memory_nothing_is_prepared(study, tmp_path, monkeypatch) -> None:
+    def none(*arguments) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", none)
+    with pytest.raises(InputError, match=r"/dev/shm, .*Read-only file system"):
+        Lab().prepare(study.file, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
