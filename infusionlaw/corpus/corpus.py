@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
-from infusionlaw.corpus.digests import check_files, check_id
+from infusionlaw.corpus.digests import check_files, check_id, prepare_again
 from infusionlaw.corpus.facts import Fact, Split, Templates, fill
-from infusionlaw.corpus.head import AGAIN, read_head
+from infusionlaw.corpus.head import read_head
 from infusionlaw.corpus.infusion.mixture import PAGE, GeneralText, Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer, open_tokens
@@ -148,9 +148,8 @@ class _Known(TypedDict):
 
 
 def open_corpus(folder: Path) -> Corpus:
-    """Open a prepared corpus; InputError when a file of it is missing, cut short or not the one that
-    was prepared."""
-    head, path, again = read_head(folder), folder / "knowledge.json", AGAIN.format(folder=folder)
+    """Open a prepared corpus; InputError when a file of it is missing, cut short or not the one that was prepared."""
+    head, path, again = read_head(folder), folder / "knowledge.json", prepare_again(folder)
     known = read_typed(path, _Known, "the facts and templates of a corpus", again, version=None)
     facts, options, templates = known["facts"], vars(known["options"]), known["templates"]
     parts = {name: getattr(facts, name) for name in SPLITS}

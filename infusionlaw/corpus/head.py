@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from infusionlaw.corpus.digests import Stamp
+from infusionlaw.corpus.digests import Stamp, prepare_again
 from infusionlaw.files import read_typed
-
-AGAIN = "remove {folder} and run again: it will be made again, and finished runs are kept"
 
 
 @dataclass(frozen=True)
@@ -24,5 +22,5 @@ class Head:
 
 def read_head(folder: Path) -> Head:
     """Read corpus.json of a corpus; InputError when it is none."""
-    again = AGAIN.format(folder=folder)
+    again = prepare_again(folder)
     return read_typed(folder / "corpus.json", Head, "the head of a corpus", again, version=None)

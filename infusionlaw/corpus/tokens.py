@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infusionlaw.corpus.head import AGAIN
+from infusionlaw.corpus.digests import prepare_again
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, read_typed
 
@@ -96,7 +96,7 @@ class TokenFile:
 
 def open_tokens(path: Path) -> tuple[NDArray[np.integer], TokenFile]:
     """Map a token file; InputError when it is not as long as its header says."""
-    again = AGAIN.format(folder=path.parent)
+    again = prepare_again(path.parent)
     header = read_typed(path.with_suffix(".json"), TokenFile, "the header of a token file", again, version=None)
     if header.dtype not in ("uint16", "uint32"):
         raise InputError(f"{path.with_suffix('.json')}: {header.dtype!r} is no kind of token; {again}")

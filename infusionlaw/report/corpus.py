@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.corpus.head import AGAIN, read_head
+from infusionlaw.corpus.digests import prepare_again
+from infusionlaw.corpus.head import read_head
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.numbers import listed
@@ -124,6 +125,6 @@ def _example(folder: Path) -> str:
             for text in (forms["statements"][0], forms["questions"][0])
         )
     except (AttributeError, LookupError, TypeError) as error:
-        again = AGAIN.format(folder=path.parent)
+        again = prepare_again(path.parent)
         raise InputError(f"{path}: not the facts and templates of a corpus; {again}") from error
     return f"A domain fact is stated, for instance, as “{stated}” and asked for as “{asked}”"

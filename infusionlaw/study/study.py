@@ -35,8 +35,7 @@ LOOK, WAIT = 0.1, 2.0  # seconds for which a lock that is taken is asked for aga
 
 @dataclass(frozen=True)
 class Saved:
-    """study.json: the id of the corpus, where the paths of the study file start from, and that file with all
-    defaults."""
+    """study.json: the id of the corpus, where paths start from, and the study file with all defaults."""
 
     data: str
     base: str

@@ -265,7 +265,7 @@ def test_a_truncated_token_file_is_one_sentence_with_the_mend(material, tmp_path
     prepare(read_study_file(material / "study.toml"), tmp_path / "corpus")
     path = tmp_path / "corpus" / "train.bin"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"train\.bin: holds \d+ bytes where its header says \d+; remove .* run again"):
+    with pytest.raises(InputError, match=r"train\.bin: holds \d+ bytes where its header says \d+; delete .* again"):
         open_corpus(tmp_path / "corpus")
 
 
