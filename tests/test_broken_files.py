@@ -157,5 +157,5 @@ def test_a_run_with_a_broken_file_is_put_aside_and_made_again(done, tmp_path, ca
 def test_a_report_names_the_broken_file_of_a_corpus(done, tmp_path, name, text) -> None:
     copy = shutil.copytree(done, tmp_path / "out")
     (copy / "corpus" / name).write_text(text)
-    with pytest.raises(InputError, match=rf"{name}: .*run again"):
+    with pytest.raises(InputError, match=rf"{name}: .*again"):
         write_report(copy)
