@@ -180,7 +180,7 @@ def _more_text(counts: Mapping[str, Any]) -> str:
     """What to do where there is too little text, by what became of it."""
     stating = counts.get("documents_that_state_a_domain_fact", 0)
     if stating <= counts.get("training_documents", 0):
-        return "give more text, or a larger validation part"
+        return f"at least {PAGE:,} and {2 * PAGE:,} are needed; give more text, or a larger validation in [text]"
     subjects = ", ".join(counts.get("subjects_they_name_most", {}))
     return (
         f"{stating:,} documents name subject and answer of a domain fact ({subjects}) and were left out; take out "

@@ -178,7 +178,8 @@ def split(knowledge: Knowledge, *, domain: int, prior: int, unseen: int, seed: i
     wanted = domain + prior + unseen
     if wanted > len(subjects):
         raise InputError(
-            f"the facts have {len(subjects)} subjects, but {domain} domain + {prior} prior + {unseen} unseen = "
+            f"the facts have {len(subjects)} subjects{_less(knowledge.left_out)}, but "
+            f"{domain} domain + {prior} prior + {unseen} unseen = "
             f"{wanted} are asked for; ask for fewer or add facts"
         )
     names, joined = sorted(subjects), _joined(knowledge.facts)
@@ -200,6 +201,12 @@ def split(knowledge: Knowledge, *, domain: int, prior: int, unseen: int, seed: i
             )
         parts.append(tuple(fact for facts in chosen for fact in facts))
     return Split(*parts)
+
+
+def _less(left_out: Mapping[str, int]) -> str:
+    """How many facts were left out and why, in brackets."""
+    told = [f"{number:,} of them {why}" for why, number in left_out.items() if number]
+    return f" (facts left out: {'; '.join(told)})" if told else ""
 
 
 _Unit = list[list[Fact]]  # subjects that go to one part, each as its facts

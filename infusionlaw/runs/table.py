@@ -213,7 +213,7 @@ def _columns_of(header: Sequence[str], path: str | Path) -> dict[str, str]:
             columns[column] = name
     for column in REQUIRED:
         if column not in columns:
-            needs, fix = ", ".join(REQUIRED), _meant(column, header) or f"this one has {', '.join(header[:8])}"
+            needs, fix = ", ".join(REQUIRED), _meant(column, header) or f"this one has {', '.join(header[:40])}"
             raise InputError(f'{path}: column "{column}" is missing; a table needs {needs}; {fix}')
     if "share" not in columns and "exposures" not in columns:
         fix = _meant("share", header) or _meant("exposures", header) or "add the dose of each run"

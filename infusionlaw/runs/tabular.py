@@ -10,7 +10,8 @@ the list from 1; in Parquet the first row is row 1. Blank rows are left out.
 
 Where tabs part the cells, a quotation mark is a character like others, as `text/tab-separated-values` has it: a song
 called "Heroes" keeps its quotes, and an odd quote does not swallow the rows below. It is taken off where a writer of
-CSV put it: around all names of the columns, or around a cell whose own quotes are doubled.
+CSV put it: around all names of the columns, around every cell of a column (where rows are held), or around a cell whose
+own quotes are doubled.
 
 Sizes are checked while reading, for a packed file says nothing of what is in it. A row is at most `packed.LONGEST`
 characters; `MOST_ROWS`, `MOST_CELLS` and `MOST_TEXT` bound what is held in memory, and nothing what is streamed.
@@ -60,10 +61,21 @@ def read_rows(path: str | Path) -> tuple[list[str], dict[int, Cells]]:
             raise _too_large(path, f"{MOST_TEXT:,} characters")
     if not rows:
         raise InputError(f"{path}: there are no rows in it")
+    if ending(Path(path)) in TEXT_TABLES:
+        for name in names:
+            _unquote(rows.values(), name)
     for number, row in rows.items():
         if len(row) < len(names) or list(row) != list(names):
             rows[number] = {name: row.get(name) for name in names}
     return list(names), rows
+
+
+def _unquote(rows: Collection[Cells], name: str) -> None:
+    """Take the quotes off a column of which every filled cell has them: a writer of CSV set them between tabs."""
+    filled = [row for row in rows if row.get(name) is not None]
+    if len(filled) > 1 and all(_unquoted(row[name], True) != row[name] for row in filled):
+        for row in filled:
+            row[name] = _unquoted(row[name], True).strip() or None
 
 
 def _size(cell: Any) -> int:

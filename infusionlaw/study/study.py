@@ -210,7 +210,8 @@ def open_folder(folder: Path) -> Study:
     """Return the study that a folder holds; InputError when it is none."""
     path = Path(folder) / "study.json"
     if not path.exists():
-        raise InputError(f"{folder}: no study.json here; name the folder of a study, as `infusionlaw run` made it")
+        why = "no study.json here, so no study was begun in it" if path.parent.is_dir() else "no such folder"
+        raise InputError(f"{folder}: {why}; name the folder of a study, as `infusionlaw run` made it")
     saved = read_typed(path, Saved, "a study's settings", "run the study file again to write it again", version=None)
     base = Path(folder).resolve() / saved.base
     return Study(saved.file.model_copy(update={"base": base}), Path(folder), saved.data)

@@ -317,7 +317,7 @@ def test_status_shows_what_results_are_there(study: Study) -> None:
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no study.json here; name the folder of a study"):
+    with pytest.raises(InputError, match=r"no study.json here, .*; name the folder of a study"):
         status_text(tmp_path)
     write_json(tmp_path / "study.json", {"data": "x", "base": ""})
     with pytest.raises(InputError, match=r"not a study's settings: .file.: Field required; run the study file again"):

@@ -64,6 +64,12 @@ def test_between_tabs_the_quotes_of_a_writer_of_csv_are_taken_off(tmp_path, quot
     assert [row["name"] for row in read_rows(tmp_path / "t.tsv")[1].values()] == QUOTED
 
 
+def test_between_tabs_a_column_that_is_quoted_throughout_is_a_writers_of_csv(tmp_path) -> None:
+    (tmp_path / "t.tsv").write_text('name\tn\tsaid\n"Lyon"\t"1"\t"x"\n"Oslo"\t"2"\ty\n')
+    rows = read_rows(tmp_path / "t.tsv")[1]
+    assert rows == {2: {"name": "Lyon", "n": "1", "said": '"x"'}, 3: {"name": "Oslo", "n": "2", "said": "y"}}
+
+
 def test_json_is_read_by_line_or_as_one_list(tmp_path) -> None:
     rows = [{"size": "1", "note, if any": "a"}, {"size": "2"}]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n\n" for row in rows))
