@@ -191,7 +191,7 @@ def test_a_run_of_a_corpus_that_is_no_longer_there_is_not_exported(done, tmp_pat
     shutil.copytree(done.folder / "runs" / done.fitted[2].id, run)
     shutil.copytree(done.folder / "corpus", tmp_path / "corpus")
     head = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
-    (tmp_path / "corpus" / "corpus.json").write_text(json.dumps(head | {"id": "another"}))
+    (tmp_path / "corpus" / "corpus.json").write_text(json.dumps(head | {"id": "another", "files": {}}))
     with pytest.raises(InputError, match=r"was trained on corpus \w+, and .*corpus is another now"):
         export_run(run, tmp_path / "hf")
 
