@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.corpus.atlas import TEMPLATES
 from infusionlaw.corpus.general import source_fingerprint, source_hash
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
@@ -48,8 +47,12 @@ def _uses_atlas(study: StudyFile) -> bool:
 
 def _small_files(study: StudyFile) -> list[Path]:
     """Files of facts, templates and the tokeniser; InputError when one is not there."""
-    names = [
-        *([TEMPLATES] if _uses_atlas(study) else []),
+    names: list[str | Path] = []
+    if _uses_atlas(study):
+        from infusionlaw.corpus.atlas import TEMPLATES  # it needs packages that other studies do without
+
+        names.append(TEMPLATES)
+    names += [
         *(path for path in fact_sources(study) if path != "atlas"),
         *study.facts.templates,
         *([study.tokenizer.file] if study.tokenizer.file else []),

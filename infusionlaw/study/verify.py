@@ -317,7 +317,7 @@ def _alike(one: Any, other: Any) -> bool:
 def _sources_are_there(study: Study) -> bool:
     try:
         return bool(fingerprint(study.file))
-    except (InputError, OSError):
+    except (ImportError, InputError, OSError):  # built-in facts need packages that may not be installed
         return False
 
 
