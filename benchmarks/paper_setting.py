@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.claims import curves
 from benchmarks.markdown import table
 from benchmarks.worlds import KINDS, World, draw, simulate
+from experiments.analysis.figures import FIGURE_WIDTH, save, style
 from infusionlaw.files import write_text
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.numbers import number
@@ -24,7 +25,6 @@ from infusionlaw.law.plot import PALETTE, dose_axis, draw_spots, interval_bar, s
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import HALF_WIDTH
-from infusionlaw.report.figures import FIGURE_WIDTH, save, style
 from infusionlaw.runs.record import RunRecord
 
 if TYPE_CHECKING:

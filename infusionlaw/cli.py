@@ -223,12 +223,56 @@ def predict(
     typer.echo(f"wrote {out}")
 
 
-@app.command(epilog="Example: infusionlaw report mine")
-def report(folder: StudyFolder) -> None:
-    """Write a study's report again from its files."""
-    from infusionlaw.report.page import write_report
+@app.command(epilog="Example: infusionlaw report runs.csv --size 7B --tokens 20B --out page.html")
+def report(
+    source: Annotated[
+        Path, typer.Argument(metavar="TABLE|LAW|STUDY", help="A table of runs, a law, or a study's folder.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The page. Default: report.html, here or in the study's folder.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="COUNT", help="Size of the target. Default: four times the largest tried.")
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(metavar="COUNT", help="Its training tokens. Default: the most tried.")
+    ] = None,
+    facts: Annotated[
+        str | None, typer.Option(metavar="COUNT", help="Its number of domain facts. Default: the table's.")
+    ] = None,
+    risk: Annotated[
+        str, typer.Option(metavar="SHARE", help="Accepted chance that the dose lies beyond a collapse.")
+    ] = "5%",
+    tolerance: Annotated[
+        str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, bits per byte; none: any rise.")
+    ] = "0.05",
+    acquisition: Annotated[
+        str, typer.Option(help="Where facts count as learned. onset: recall leaves guessing; half: it is half way up.")
+    ] = "onset",
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")
+    ] = False,
+) -> None:
+    """Write one page with the answer, the figures and a dose calculator; it works offline.
 
-    typer.echo(f"wrote {write_report(folder)}")
+    A table is fitted first. A study's page is written again from its files.
+    """
+    from infusionlaw.console import named_if_slow
+    from infusionlaw.pipeline import report as write
+
+    with named_if_slow(f"reading {source} and writing its page"):
+        page = write(
+            source,
+            out,
+            size=None if size is None else _number("--size", size),
+            tokens=None if tokens is None else _number("--tokens", tokens),
+            facts=None if facts is None else _number("--facts", facts),
+            risk=_number("--risk", risk),
+            tolerance=None if tolerance == "none" else _number("--tolerance", tolerance, "or none for any rise"),
+            extrapolate=extrapolate,
+            acquisition=cast("Acquisition", acquisition),
+        )
+    typer.echo(f"wrote {page}")
 
 
 @app.command(epilog="Example: infusionlaw export mine/runs/0123456789ab model")

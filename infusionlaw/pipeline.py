@@ -19,12 +19,14 @@ from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions
 from infusionlaw.law.points.find import Acquisition, find_points, in_order
 from infusionlaw.law.points.point import Point, write_points
 from infusionlaw.law.scaling.fit import fit_law
-from infusionlaw.law.scaling.law import Law, write_law
+from infusionlaw.law.scaling.law import Law, read_law, write_law
+from infusionlaw.recognise import kind_of
 from infusionlaw.report.corpus import remarks
-from infusionlaw.report.page import write_report
+from infusionlaw.report.material import material_of, usual_target
+from infusionlaw.report.page import write_page, write_report
 from infusionlaw.report.status import state_text
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
-from infusionlaw.runs.table import table_hash, write_table
+from infusionlaw.runs.table import read_table, table_hash, write_table
 from infusionlaw.settings import StudyFile, read_study_file
 from infusionlaw.study.folder import check_folder, claim
 from infusionlaw.study.journal import (
@@ -238,6 +240,46 @@ def fit(
         raise InputError("no run of the table has a recall; every run diverged or none was measured")
     points = find_points(rows, tolerance=tolerance, acquisition=acquisition, draws=draws)
     return points, fit_law(rows, points)
+
+
+def report(
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    size: float | None = None,
+    tokens: float | None = None,
+    facts: float | None = None,
+    risk: float = 0.05,
+    tolerance: float | None = 0.05,
+    extrapolate: bool = False,
+    acquisition: Acquisition = "onset",
+    draws: int = 1000,
+) -> Path:
+    """Write the page of a table of runs, of a law or of a finished study's folder; returns its path.
+
+    A table is fitted first. size, tokens, facts, risk, tolerance, extrapolate: the target of its plan, as in `predict`;
+    by default four times the largest size (`usual_target`). A study's file states its target, so that it takes none.
+    """
+    source = Path(source)
+    if source.is_dir():
+        if size is not None or tokens is not None or facts is not None:
+            raise InputError(f"{source}: a study states its own target; ask for another one on the page itself")
+        return write_report(source, out=out)
+    rows: Sequence[RunRecord] = ()
+    points: Sequence[Point] = ()
+    if kind_of(source) == "law":
+        law = read_law(source)
+    else:
+        rows = read_table(source)
+        rise = tolerance if tolerance is not None else 0.05
+        points, law = fit(rows, rise, draws, acquisition)
+        if any(row.held_out for row in rows):
+            points = with_held_out(points, rows, rise, draws)
+    usual = usual_target(law)
+    plan = predict(
+        law, size or usual[0], tokens or usual[1], facts, risk=risk, tolerance=tolerance, extrapolate=extrapolate
+    )
+    return write_page(material_of(source, law, plan, points, rows), Path(out or "report.html"))
 
 
 def _left(study: Study, specs: Sequence[RunSpec]) -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -91,15 +90,6 @@ def corpus(material: Path, tmp_path_factory: pytest.TempPathFactory):
     from infusionlaw.settings import read_study_file
 
     return prepare(read_study_file(material / "study.toml"), tmp_path_factory.mktemp("prepared") / "corpus")
-
-
-@pytest.fixture(scope="module")
-def blank() -> Iterator[None]:
-    """Leave the figures of this module's studies blank: it tests other things."""
-    from fakelab import blank_figures
-
-    with blank_figures():
-        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,17 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from infusionlaw.corpus.head import Head
-from infusionlaw.files import write_json, write_text
+from infusionlaw.files import write_json
 from infusionlaw.law.design.simulate import World, simulate
-from infusionlaw.report import figures
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile, write_template
 
@@ -102,18 +99,6 @@ class FakeLab:
         if spec.dose in self.diverges or len(self.log) < self.diverging:
             return replace(row, status="diverged", recall=None, retention=None, val_bpb=None)
         return row
-
-
-@contextmanager
-def blank_figures() -> Iterator[None]:
-    """Draw the figures of studies and save nothing of them: saving takes half the time of a study without training."""
-
-    def save(figure: object, path: Path) -> None:
-        write_text(path, "<svg></svg>")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "save", save)
-        yield
 
 
 def ledger(record: RunRecord) -> dict[str, object]:

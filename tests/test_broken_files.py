@@ -36,7 +36,6 @@ sizes = [112_000]
 [law]
 draws = 100
 """
-pytestmark = pytest.mark.usefixtures("blank")
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,6 @@ from infusionlaw.law.scaling.law import write_law
 from infusionlaw.pipeline import run_study
 from infusionlaw.runs.table import write_table
 
-pytestmark = pytest.mark.usefixtures("blank")
-
 
 class Ran(NamedTuple):
     returncode: int

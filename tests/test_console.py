@@ -23,7 +23,6 @@ def shown(study: Path, lab: FakeLab) -> str:
     return out.getvalue()
 
 
-@pytest.mark.usefixtures("blank")
 def test_a_study_says_a_line_a_run_and_where_its_prediction_is_and_counts_on_from_what_is_done(tmp_path) -> None:
     study = small_study(tmp_path / "mine.toml")
     lines = shown(study, FakeLab()).splitlines()
@@ -52,7 +51,6 @@ def test_brackets_and_control_characters_are_shown_as_they_are() -> None:
     assert "reading [/x]" in out.getvalue()
 
 
-@pytest.mark.usefixtures("blank")
 def test_a_study_in_a_folder_that_looks_like_markup_is_finished(tmp_path) -> None:
     out = StringIO()
     folder = tmp_path / "[" / "x]"

@@ -23,7 +23,6 @@ def test_the_facts_of_the_example_can_be_taught_and_asked() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("blank")
 def test_the_study_of_the_example_runs_to_its_report(material: Path, tmp_path: Path) -> None:
     from infusionlaw import Lab, run_study
 

@@ -42,7 +42,6 @@ seeds = [1, 2]
 [law]
 draws = 100
 """
-pytestmark = pytest.mark.usefixtures("blank")
 OUTPUT = ("table.csv", "fitted.csv", "points.json", "law.json", "plan.json", "comparison.json", "report.html")
 
 

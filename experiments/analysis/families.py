@@ -5,12 +5,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from experiments.analysis.figures import write_figures
 from experiments.analysis.findings import NAMES, Findings
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.numbers import number
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import KindLaw
-from infusionlaw.report.figures import write_figures
 from infusionlaw.report.plotdata import panels
 from infusionlaw.runs.record import RunRecord
 

@@ -1,9 +1,9 @@
-"""What a page is made of: paragraphs, tables, headings, figures, listings. The template gives them their markup."""
+"""What a page is made of: paragraphs, tables, headings, figures, listings. The templates give them their markup."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -46,10 +46,18 @@ class Table(_Block):
 
 @dataclass(frozen=True)
 class Figure(_Block):
-    """A drawing of our own, as SVG that is put in as it is, and its caption."""
+    """A chart that the page's script draws, with its caption."""
 
-    svg: str
+    spec: dict[str, Any]
+    height: int
     caption: str
+
+
+@dataclass(frozen=True)
+class Answer(_Block):
+    """Questions, each with its answer."""
+
+    rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,13 @@ class Listing(_Block):
 
 @dataclass(frozen=True)
 class Download(_Block):
-    """A file that the page holds. data: its bytes in base 64."""
+    """A CSV file that the page holds. data: its bytes in base 64."""
 
     name: str
     data: str
 
 
-Block = Text | Heading | Table | Figure | Listing | Download
+Block = Text | Heading | Table | Figure | Answer | Listing | Download
 
 
 def texts(paragraphs: Sequence[str]) -> list[Block]:

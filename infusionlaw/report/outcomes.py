@@ -71,7 +71,11 @@ def comparison_part(comparison: Comparison) -> list[Block]:
         return [Text("No size was held out, so no prediction was put to the test.")]
     ahead = "" if comparison.already_known else ", before any held-out run was trained"
     tables = table(POINTS, rows) + table(SCORES, score_rows(comparison))
-    written = Text(f"The prediction was written {when(comparison.written)}{ahead}.")
+    written = Text(
+        f"The prediction was written {when(comparison.written)}{ahead}."
+        if comparison.written
+        else "The law was fitted without the held-out rows."
+    )
     return [written, *already_known(comparison), *tables, *texts(regrets(comparison))]
 
 

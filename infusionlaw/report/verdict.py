@@ -16,15 +16,22 @@ from infusionlaw.runs.table import cell
 
 
 def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
-    """What a study found, in a few paragraphs of plain words, failures included."""
+    """What a study found and plans, in a few paragraphs of plain words, failures included."""
     paragraphs = [
-        *(text for outcome in outcomes_with_points() if (lost := outcome.point("lost")) for text in _falls(law, lost)),
-        *_direction(law),
-        *_outcomes(comparison),
+        *findings(law, comparison),
         " ".join([*plan_lines(plan)[:3], *_far(plan)]),
         " ".join(alternative_lines(plan)),
     ]
     return [text for text in paragraphs if text]
+
+
+def findings(law: Law, comparison: Comparison) -> list[str]:
+    """Where scores fall, what size and tokens do to that, and what came of predictions."""
+    return [
+        *(text for outcome in outcomes_with_points() if (lost := outcome.point("lost")) for text in _falls(law, lost)),
+        *_direction(law),
+        *_outcomes(comparison),
+    ]
 
 
 def _place(point: Point, points: Sequence[Point]) -> str:
@@ -130,16 +137,19 @@ def _outcome(row: ComparedPoint, place: str, comparison: Comparison) -> str:
     observed = _observed(row.observed, row.status, row.unit)
     if row.predicted.value is None:
         return f"For the {name} nothing was predicted, for want of a law; observed: {observed}."
-    known = comparison.already_known
-    before = (
-        f"{known} of its runs were already known when this was written ({written}), so it is no true prediction"
-        if known
-        else f"written {written}, before any of its runs was trained"
-    )
     return (
-        f"For the {name} the law predicted collapse at {dose(row.predicted, row.unit)} ({before}). "
-        f"Observed: {observed}. {hit(row)}."
+        f"For the {name} the law predicted collapse at {dose(row.predicted, row.unit)} "
+        f"({_before(comparison, written)}). Observed: {observed}. {hit(row)}."
     )
+
+
+def _before(comparison: Comparison, written: str) -> str:
+    """What was known when a prediction was written."""
+    if not written:
+        return "its rows were not used in the fit"
+    if known := comparison.already_known:
+        return f"{known} of its runs were already known when this was written ({written}), so it is no true prediction"
+    return f"written {written}, before any of its runs was trained"
 
 
 def _observed(seen: Interval, status: str, unit: DoseUnit) -> str:

@@ -65,9 +65,9 @@ def plan_lines(plan: Plan) -> list[str]:
     target = plan.target
     facts = [f"{number(target.facts)} facts"] if target.facts else []
     wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
-    lines = [f"Plan for {wanted}. Status: {plan.status}. Intervals are 90 %.", _dose_sentence(plan)]
+    lines = [f"Plan for {wanted}. Status: {plan.status}. Intervals are 90 %.", dose_sentence(plan)]
     lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *alternative_lines(plan)]
-    return [line for line in [*lines, *_remedy_sentences(plan)] if line]
+    return [line for line in [*lines, *remedy_sentences(plan)] if line]
 
 
 def support_lines(plan: Plan) -> list[str]:
@@ -103,7 +103,8 @@ def point_table(plan: Plan) -> list[tuple[str, ...]]:
     return [("the target's points", "share", "exposures"), *rows]
 
 
-def _dose_sentence(plan: Plan) -> str:
+def dose_sentence(plan: Plan) -> str:
+    """Return the advised dose in its units, or why there is none."""
     advised = plan.dose
     if plan.status == "no dose works":
         return f"No dose works: {advised.reason}."
@@ -227,11 +228,11 @@ def _constraint_sentence(plan: Plan) -> str:
     unit = "share" if all(c.share is not None for c in known) else "exposures"
     show = share if unit == "share" else count
     allowed = [f"{show(dose)} by {c.name}" for c in known if (dose := getattr(c, unit)) is not None]
-    binding = f"{_limit(plan)} " if plan.dose.x.value is not None else ""
+    binding = f"{limit_sentence(plan)} " if plan.dose.x.value is not None else ""
     return f"{binding}Largest {unit} allowed: {listed(allowed)}." if allowed else ""
 
 
-def _limit(plan: Plan) -> str:
+def limit_sentence(plan: Plan) -> str:
     """What holds the dose back."""
     lost = {kind.title: kind.beyond for outcome in outcomes() for kind in outcome.points if kind.change == "lost"}
     if plan.binding == UNBOUND:
@@ -257,14 +258,16 @@ def _outcome_sentence(plan: Plan) -> str:
 def _facts_sentence(plan: Plan) -> str:
     parts = []
     if plan.known.value is not None and plan.target.facts is not None:
-        parts.append(f"{bracket(plan.known, _whole)} of the {number(plan.target.facts)} facts should be known")
+        parts.append(f"{bracket(plan.known, plain_count)} of the {number(plan.target.facts)} facts should be known")
     if plan.room.value is not None:
-        parts.append(f"with as much infused text, beyond {bracket(plan.room, _whole)} facts each is stated too rarely")
+        parts.append(
+            f"with as much infused text, beyond {bracket(plan.room, plain_count)} facts each is stated too rarely"
+        )
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _remedy_sentences(plan: Plan) -> list[str]:
+def remedy_sentences(plan: Plan) -> list[str]:
     """What would make a dose work, and what would not however much there were of it."""
     would = [_remedy(plan, remedy) for remedy in plan.remedies if remedy.value is not None]
     never = [remedy.change for remedy in plan.remedies if remedy.value is None]
@@ -278,7 +281,7 @@ def _remedy_sentences(plan: Plan) -> list[str]:
 def _remedy(plan: Plan, remedy: Remedy) -> str:
     value, support = remedy.value or 0.0, plan.support
     if remedy.change == "fewer facts":
-        return f"at most {_whole(value)} fact{'s' if value > 1 else ''}"
+        return f"at most {plain_count(value)} fact{'s' if value > 1 else ''}"
     if remedy.change == "shorter renderings":
         return f"renderings of at most {count(value)} tokens"
     if remedy.change == "a higher tolerance":
@@ -288,7 +291,7 @@ def _remedy(plan: Plan, remedy: Remedy) -> str:
     return f"{number(value)} {what}{beyond}"
 
 
-def _whole(value: float) -> str:
+def plain_count(value: float) -> str:
     """A count of facts, to three digits."""
     return f"{float(f'{value:.3g}'):,.0f}"
 

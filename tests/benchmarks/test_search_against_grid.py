@@ -16,8 +16,6 @@ from infusionlaw.law.dose import Interval
 from infusionlaw.pipeline import run_study
 from infusionlaw.study.search import tried
 
-pytestmark = pytest.mark.usefixtures("blank")
-
 
 def outcome(over: str, flops: float, truth: float | None = 0.5) -> Outcome:
     return Outcome(10, flops, over, Interval(0.5, 0.4, 0.6), truth, truth is not None)

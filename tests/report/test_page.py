@@ -1,18 +1,19 @@
 """The report of whole studies made by a lab that simulates instead of training."""
 
 import base64
+import hashlib
 import json
 import re
 import shutil
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakelab import FakeLab, blank_figures
+from fakelab import FakeLab
 from planlaws import known_law
 
 from infusionlaw.errors import InputError
@@ -23,7 +24,7 @@ from infusionlaw.law.planning.rules import HUBBLE
 from infusionlaw.law.scaling.law import read_law
 from infusionlaw.pipeline import run_study
 from infusionlaw.report.blocks import environment
-from infusionlaw.report.page import inline_svg, plan_part, write_report
+from infusionlaw.report.page import plan_part, write_report
 from infusionlaw.report.words import law_text, plan_text
 from infusionlaw.runs.record import RunRecord, RunSpec
 
@@ -51,16 +52,14 @@ def make_study(
     held_out: Sequence[int] = (110_000,),
     diverging: int = 0,
     share_known: bool = True,
-    drawn: bool = True,
 ) -> Path:
-    """A finished study of a simulated world, by the real chain; its figures are blank unless it is `drawn`."""
+    """A finished study of a simulated world, by the real chain."""
     held = f"[held_out]\nsizes = {list(held_out)}" if held_out else ""
     text = STUDY.format(sizes=list(sizes), tokens=list(token_counts), doses=doses, held_out=held)
     folder.mkdir(parents=True, exist_ok=True)
     source = folder.with_name(f"{folder.name}.toml")
     source.write_text(text)
-    with nullcontext() if drawn else blank_figures():
-        run_study(source, folder, FakeLab(world, diverging=diverging, share_known=share_known))
+    run_study(source, folder, FakeLab(world, diverging=diverging, share_known=share_known))
     return folder
 
 
@@ -81,7 +80,7 @@ def page(study: Path) -> str:
 
 
 class Reader(HTMLParser):
-    """Collects text, tags and ids, and fails on a tag that closes another."""
+    """Collects text, tags, ids and scripts, and fails on a tag that closes another."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -89,22 +88,33 @@ class Reader(HTMLParser):
         self.tags: list[str] = []
         self.ids: list[str] = []
         self.words: list[str] = []
+        self.links: list[str] = []
+        self.scripts: list[str] = []
+        self.data: list[str] = []
+        self.script = self.scripts
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_startendtag(tag, attrs)
-        if tag != "meta":
+        if tag == "script":
+            self.script = self.data if ("type", "application/json") in attrs else self.scripts
+            self.script.append("")
+        if tag not in ("meta", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words += data.split()
+        if self.open[-1:] != ["script"]:
+            self.words += data.split()
+        else:
+            self.script[-1] += data
 
     @property
     def text(self) -> str:
@@ -115,18 +125,19 @@ def text_of(folder: Path) -> str:
     return Reader((folder / "report.html").read_text()).text
 
 
-def test_the_page_is_whole_works_offline_and_runs_no_script(page: str) -> None:
+def test_the_page_is_whole_and_its_scripts_are_ours(page: str) -> None:
     reader = Reader(page)
     assert reader.open == []
-    assert not {"script", "link", "img", "iframe"} & set(reader.tags)
-    assert not re.search(r'(src|href)="https?:', page)
+    assert not {"link", "img", "iframe", "object", "base"} & set(reader.tags)
+    assert all(link.startswith("data:text/csv;") for link in reader.links)
     assert len(set(reader.ids)) == len(reader.ids)
-    assert reader.tags.count("svg") == 3
     policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
     assert policy and page.index(policy.group()) < page.index("<style>")
-    rules = dict(rule.strip().split(" ", 1) for rule in policy.group(1).split(";"))
+    rules = dict(rule.strip().split(" ", 1) for rule in unescape(policy.group(1)).split(";"))
     assert rules["default-src"] == "'none'" and rules["style-src"] == "'unsafe-inline'"
-    assert not {"script-src", "connect-src", "img-src"} & set(rules)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in reader.scripts]
+    assert rules["script-src"].split() == [f"'sha256-{each}'" for each in hashes] and len(hashes) == 3
+    assert not {"connect-src", "img-src", "unsafe-eval"} & set(rules)
 
 
 def rendered(plan: Plan) -> str:
@@ -147,7 +158,7 @@ def test_the_plans_part_has_both_answers_far_from_the_runs() -> None:
 
 
 def test_text_from_the_study_file_and_the_facts_is_escaped(page: str) -> None:
-    assert "<script" not in page and "<b>Lyon" not in page
+    assert "<script>alert" not in page and "<b>Lyon" not in page
     text = Reader(page).text
     assert text.count("cities <script>alert(1)</script>") >= 2  # the title and the study file
     assert "as “<b>Lyon</b> is in France.” and asked for as “Where is <b>Lyon</b>? France.”" in text
@@ -172,12 +183,9 @@ def test_a_prediction_that_knew_held_out_runs_is_not_called_one(copy: Path) -> N
     assert "before any" not in text and "predicted first" not in text
 
 
-def test_the_same_files_give_the_same_page_and_figures(copy: Path) -> None:
-    names = ["report.html", *(f"figures/{name}.svg" for name in ("law", "dose-response", "validation-loss"))]
-    before = [(copy / name).read_bytes() for name in names]
-    shutil.rmtree(copy / "figures")
-    write_report(copy)
-    assert [(copy / name).read_bytes() for name in names] == before
+def test_the_same_files_give_the_same_page_and_figures(copy: Path, tmp_path: Path) -> None:
+    again = write_report(copy, out=tmp_path / "again.html")
+    assert again.read_bytes() == (copy / "report.html").read_bytes()
 
 
 def test_the_table_can_be_saved_from_the_page(study: Path, page: str) -> None:
@@ -218,7 +226,7 @@ def test_hashes_say_whether_the_prediction_came_from_the_table_that_is_here(copy
 
 def test_a_study_without_collapse_or_held_out_sizes_says_so(tmp_path: Path) -> None:
     doses = "shares = [0.3, 0.6, 0.9]"
-    folder = make_study(tmp_path, World(collapse=None, spread=0.0), held_out=(), doses=doses, drawn=False)
+    folder = make_study(tmp_path, World(collapse=None, spread=0.0), held_out=(), doses=doses)
     text = text_of(folder)
     for words in (
         "No collapse of recall was found for 14k parameters",
@@ -233,19 +241,16 @@ def test_a_study_without_collapse_or_held_out_sizes_says_so(tmp_path: Path) -> N
 
 def test_a_single_size_that_learned_nothing_says_so(tmp_path: Path) -> None:
     doses = "shares = [0.3, 0.6, 0.9]"
-    text = text_of(make_study(tmp_path, World(acquisition=None), sizes=[14_000], doses=doses, drawn=False))
+    text = text_of(make_study(tmp_path, World(acquisition=None), sizes=[14_000], doses=doses))
     assert "recall never leaves guessing: nothing was ever learned" in text
     assert "nothing was predicted, for want of a law" in text
 
 
 def test_several_token_counts_get_figures_each_and_diverged_runs_are_named(tmp_path: Path) -> None:
     folder = make_study(tmp_path, sizes=[14_000, 55_000], token_counts=[1_500_000, 6_000_000], held_out=(), diverging=3)
-    assert {path.name for path in (folder / "figures").iterdir()} == {
-        f"{name}-{tokens}.svg" for name in ("dose-response", "law", "validation-loss") for tokens in ("1.5M", "6M")
-    }
     reader = Reader((folder / "report.html").read_text())
-    assert reader.tags.count("svg") == 6 and len(set(reader.ids)) == len(reader.ids)
-    assert "Token count: 6M tokens." in reader.text
+    for figure in ("verbatim recall by dose, a colour a size.", "Validation loss by dose, a colour a size."):
+        assert all(f"{figure} Token count: {tokens}." in reader.text for tokens in ("1.5M", "6M"))
     diverged = re.search(r"Left out of the fits, because they have no scores: (.*?)\.", reader.text)
     assert diverged and diverged[1].count("(14k, seed") == 3
 
@@ -265,8 +270,7 @@ def test_what_no_power_law_describes_is_said_with_the_law_the_plan_and_in_the_re
     source = tmp_path / "source.toml"
     folder = tmp_path / "out"
     source.write_text(STUDY.format(sizes=list(sizes), tokens=list(token_counts), doses=doses, held_out=""))
-    with blank_figures():
-        run_study(source, folder, Interacting())
+    run_study(source, folder, Interacting())
     law = read_law(folder / "law.json")
     notes = [(kind.kind, note) for kind in law.kinds for note in kind.notes]
     assert {"collapse", "retention"} <= {kind for kind, note in notes if "changes with tokens" in note}
@@ -277,7 +281,7 @@ def test_what_no_power_law_describes_is_said_with_the_law_the_plan_and_in_the_re
         assert planned.count(f"Note: in the law of {kind}, t{note[1:]}.") == 1
     law_part = text_of(folder).split("The law odds")[1].split("Predicted and observed")[0]
     assert all(f"Law of {kind}: {note}." in law_part for kind, note in notes)
-    verdict_part = text_of(folder).split("Recall by dose")[0]
+    verdict_part = text_of(folder).split("Scores by dose")[0]
     assert verdict_part.count(f"{law.of('collapse').notes[0]}.") == 1
 
 
@@ -285,7 +289,7 @@ def test_exposures_are_the_unit_where_no_share_is_known(tmp_path: Path) -> None:
     doses = "exposures = [70, 220, 440, 590, 660, 700, 720]"
     text = text_of(make_study(tmp_path, World(fall=0.4), sizes=[14_000, 28_000], doses=doses, share_known=False))
     assert re.search(r"[Rr]ecall collapses beyond [\d,]+ \[[^]]+\] exposures for 14k parameters", text)
-    assert "exposures of each fact, log scale" in text and "infused share, log" not in text
+    assert "Give" not in text
 
 
 def test_a_folder_that_is_no_finished_study_is_refused(copy: Path, tmp_path: Path) -> None:
@@ -294,11 +298,3 @@ def test_a_folder_that_is_no_finished_study_is_refused(copy: Path, tmp_path: Pat
         write_report(copy)
     with pytest.raises(InputError, match=r"no study.json"):
         write_report(tmp_path)
-
-
-def test_an_inlined_svg_follows_the_page() -> None:
-    svg = """<?xml version="1.0"?>
-<svg width="10pt" height="5.5pt"><metadata>x</metadata><g id="axes_1"><path style="fill: #0072b2"/></g></svg>"""
-    assert inline_svg(svg, 'a "b"') == (
-        '<svg role="img" aria-label="a &quot;b&quot;"><g><path style="fill: var(--recall)"/></g></svg>'
-    )

@@ -28,8 +28,6 @@ from infusionlaw.study.verify import first_break
 from infusionlaw.training.probe import build_probes
 from infusionlaw.training.resolve import recipe_of
 
-pytestmark = pytest.mark.usefixtures("blank")
-
 
 @pytest.fixture(scope="module")
 def done(material, tmp_path_factory):

@@ -25,7 +25,6 @@ from infusionlaw.settings import StudyFile
 from infusionlaw.study import search
 from infusionlaw.study.search import judged, most_runs, opening, rounds, tried
 
-pytestmark = pytest.mark.usefixtures("blank")
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
 CLEAR = World(collapse=TrueLaw(0.4, 0.3), fall=0.5, spread=0.01)
 

@@ -21,8 +21,6 @@ from infusionlaw.study.journal import plan_hashes
 from infusionlaw.study.study import Study, open_folder
 from infusionlaw.study.verify import first_break, holds_text
 
-pytestmark = pytest.mark.usefixtures("blank")
-
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory) -> Study:

@@ -22,6 +22,7 @@ LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT = (
     "room in the training tokens",
     "largest dose seen without collapse",
 )
+NO_COST = "the table has no validation loss at dose 0 and at three doses above it"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ def _beyond(at: AtTarget, kind: PointKind) -> Limit:
 def _cost(at: AtTarget, tolerance: float) -> Limit:
     cost, target = at.law.cost, at.target
     if cost is None:
-        reason = "the table has no validation loss at dose 0 and at three doses above it"
-        return Limit(LOSS_LIMIT, np.inf, np.zeros(1), reason)
+        return Limit(LOSS_LIMIT, np.inf, np.zeros(1), NO_COST)
     x = cost.dose_of(tolerance, target.size, target.tokens)
     allowed = cost.allowed(tolerance, target.size, target.tokens)
     return Limit(LOSS_LIMIT, allowed - at.text_of(0.0), x - np.median(x))

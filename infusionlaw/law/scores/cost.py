@@ -68,10 +68,15 @@ class Cost:
 
     def _draws(self, size: float, tokens: float) -> tuple[Array, Array]:
         """log C and b (COST_DRAWS,) at one size and token count."""
+        theta, own = self.theta_draws()
+        row = np.array([1.0, np.log(size / self.size0), np.log(tokens / self.tokens0)])
+        return theta[:, :3] @ row + own, np.exp(theta[:, 3])
+
+    def theta_draws(self) -> tuple[Array, Array]:
+        """Draws of theta (COST_DRAWS, 4), and of a place's own u (COST_DRAWS,)."""
         rng = np.random.default_rng(0)
         theta = rng.multivariate_normal(self.theta, self.covariance, COST_DRAWS, method="eigh")
-        row = np.array([1.0, np.log(size / self.size0), np.log(tokens / self.tokens0)])
-        return theta[:, :3] @ row + OWN * rng.standard_normal(COST_DRAWS), np.exp(theta[:, 3])
+        return theta, OWN * rng.standard_normal(COST_DRAWS)
 
 
 def _rise(log_c: Array, power: Array, log_x: Array, unit: DoseUnit) -> Array:

@@ -1,8 +1,6 @@
-"""The figures of a study, drawn with matplotlib from what `plotdata` computes, and written as svg.
+"""The figures of our own studies as files, drawn with matplotlib from what `report.plotdata` computes.
 
-A page shows tens of panels, and matplotlib is slow. So margins are set by hand: a layout engine would draw every figure
-twice. For the same reason panels share no axis, labels and titles have fixed places, and a series is one line.
-Colours are named (`PALETTE`), so that a page can give the same figure other colours in a dark scheme.
+Margins are set by hand, because a layout engine would draw every figure twice.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,23 +13,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from infusionlaw.files import atomic_path
-from infusionlaw.law.dose import Interval
-from infusionlaw.law.numbers import listed, number
-from infusionlaw.law.planning.compare import Comparison
-from infusionlaw.law.plot import PALETTE, DoseAxis, dose_axis, draw_spots, interval_bar, shades
-from infusionlaw.law.scaling.law import Law
-from infusionlaw.report.plotdata import (
-    LawPanel,
-    Mark,
-    Panel,
-    Series,
-    by_tokens,
-    collapse_note,
-    law_panels,
-    spread_out,
-)
+from infusionlaw.law.dose import Interval, Scale
+from infusionlaw.law.numbers import bracket, count, listed, number, share
+from infusionlaw.law.planning.compare import ComparedPoint, Comparison
+from infusionlaw.law.plot import PALETTE, DoseAxis, coordinate, dose_axis, draw_spots, interval_bar, shades
+from infusionlaw.law.points.point import Kind, Status
+from infusionlaw.law.scaling.law import Law, law_band
+from infusionlaw.report.plotdata import SAME_TOKENS, Mark, Panel, Series, by_tokens, spread_out
 from infusionlaw.runs.outcomes import ACQUISITION as ACQUIRED
-from infusionlaw.runs.outcomes import COLLAPSE, TOLERANCE, Outcome, kind_named, outcome_of, outcomes
+from infusionlaw.runs.outcomes import (
+    COLLAPSE,
+    TOLERANCE,
+    Outcome,
+    kind_named,
+    outcome_of,
+    outcomes,
+    outcomes_with_points,
+)
 from infusionlaw.runs.record import DoseUnit
 
 if TYPE_CHECKING:
@@ -56,6 +54,70 @@ COLLAPSE_LOOK: dict[str, Any] = {"color": PALETTE["recall"], "linewidth": 1.2}
 WIDE: dict[str, Any] = {"elinewidth": 4, "markersize": 9, "alpha": 0.55}
 FigureName = Literal["dose-response", "law", "validation-loss"]
 Format = Literal["svg", "png"]
+
+
+def collapse_note(panel: Panel) -> str:
+    """What a panel says of its collapse point: where it is, or why it has no line."""
+    mark = panel.mark(COLLAPSE.name)
+    if mark is None:
+        return ""
+    scale = Scale(panel.unit)
+    text = bracket(scale.share(mark.x), share) if panel.unit == "share" else bracket(scale.exposures(mark.x), count)
+    if mark.x.value is not None:
+        return f"collapse at {text}" + (" (ambiguous)" if mark.status == "ambiguous" else "")
+    return f"collapse {mark.status}" + (f": {text}" if text != "-" else "")
+
+
+@dataclass(frozen=True)
+class LawPanel:
+    """A law of one kind at one token count: points; band of sizes, x of low, median, high; predicted and observed."""
+
+    kind: Kind
+    tokens: float
+    unit: DoseUnit
+    points: tuple[Mark, ...]
+    sizes: tuple[float, ...]
+    low: tuple[float, ...]
+    median: tuple[float, ...]
+    high: tuple[float, ...]
+    predicted: tuple[Mark, ...]
+    observed: tuple[Mark, ...]
+
+
+def law_panels(law: Law, comparison: Comparison, tokens: float) -> list[LawPanel]:
+    """The laws of each collapse at a token count, with the predictions that were written ahead."""
+    kinds = [kind.name for outcome in outcomes_with_points() if (kind := outcome.point("lost"))]
+    found = [_law_panel(law, kind, comparison, tokens) for kind in kinds if kind in law.kind_names]
+    return [panel for panel in found if panel.points or panel.observed]
+
+
+def _law_panel(law: Law, kind: Kind, comparison: Comparison, tokens: float) -> LawPanel:
+    points = [p for p in law.of(kind).points if _same(p.tokens, tokens)]
+    marks = tuple(Mark(kind, p.size, p.x, p.status) for p in points)
+    held = [row for row in comparison.of(kind) if _same(row.tokens, tokens)]
+    sizes = [*law.sizes, *(row.size for row in held)]
+    band = law_band(law, kind, tokens, np.geomspace(min(sizes) / 1.25, max(sizes) * 1.25, 60))
+    ends = [coordinate(end, law.unit) for end in (band.low, band.median, band.high)] if band else [(), (), ()]
+    return LawPanel(
+        kind=kind,
+        tokens=tokens,
+        unit=law.unit,
+        points=marks,
+        sizes=tuple(band.sizes.tolist()) if band else (),
+        low=ends[0],
+        median=ends[1],
+        high=ends[2],
+        predicted=tuple(_held_mark(row, row.predicted, "found") for row in held),
+        observed=tuple(_held_mark(row, row.observed, row.status) for row in held),
+    )
+
+
+def _held_mark(row: ComparedPoint, where: Interval, status: Status) -> Mark:
+    return Mark(row.kind, row.size, where.map(lambda dose: coordinate(dose, row.unit)[0]), status)
+
+
+def _same(tokens: float, other: float) -> bool:
+    return 1 / SAME_TOKENS < tokens / other < SAME_TOKENS
 
 
 def dose_response_figure(items: Sequence[Panel], held_out: str = "held out, predicted first") -> "Figure":
