@@ -265,6 +265,8 @@ def report(
         if size is not None or tokens is not None or facts is not None:
             raise InputError(f"{source}: a study states its own target; ask for another one on the page itself")
         return write_report(source, out=out)
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder; name a table of runs, a law or a study's folder")
     rows: Sequence[RunRecord] = ()
     points: Sequence[Point] = ()
     if kind_of(source) == "law":
@@ -273,8 +275,6 @@ def report(
         rows = read_table(source)
         rise = tolerance if tolerance is not None else 0.05
         points, law = fit(rows, rise, draws, acquisition)
-        if any(row.held_out for row in rows):
-            points = with_held_out(points, rows, rise, draws)
     usual = usual_target(law)
     plan = predict(
         law, size or usual[0], tokens or usual[1], facts, risk=risk, tolerance=tolerance, extrapolate=extrapolate

@@ -212,7 +212,10 @@ def by_dose(
 
 
 def _figure(panels: int) -> "Figure":
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise InputError('plot() needs matplotlib: pip install ".[plot]" in the folder of infusionlaw') from error
 
     return Figure(figsize=(WIDTH * panels, HEIGHT), layout="constrained")
 

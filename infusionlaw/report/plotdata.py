@@ -134,7 +134,8 @@ def _series(curves: Sequence[Curve]) -> Series:
     curve = curves[0]
     zero = [(-np.inf, curve.zero.mean, curve.zero.sd)] if curve.zero else []
     table = [*zero, *zip(curve.x.tolist(), curve.mean.tolist(), curve.sd.tolist(), strict=True)]
-    return Series(*(tuple(column) for column in zip(*((x, y, HALF_WIDTH * sd) for x, y, sd in table), strict=True)))
+    x, mean, sd = zip(*table, strict=True) if table else ((), (), ())
+    return Series(x, mean, tuple(HALF_WIDTH * each for each in sd))
 
 
 def _means(rows: Sequence[RunRecord], score: str, unit: DoseUnit) -> Series:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.numbers import bracket, dose, listed, number, when
+from infusionlaw.law.numbers import bracket, count, dose, listed, number, share, when
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
@@ -13,6 +13,8 @@ from infusionlaw.report.words import alternative_lines, plan_lines
 from infusionlaw.runs.outcomes import COLLAPSE, PointKind, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import cell
+
+MOST_TOLD = 6  # places that are told one by one
 
 
 def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
@@ -51,7 +53,15 @@ def _falls(law: Law, kind: PointKind) -> list[str]:
     located = [p for p in points if p.x.value is not None]
     missing = [p for p in points if p.x.value is None]
     texts = []
-    if located:
+    if len(located) > MOST_TOLD:
+        doses = sorted(_in_unit(p).value or 0.0 for p in located)
+        show = share if located[0].unit == "share" else count
+        unit = "a share of " if located[0].unit == "share" else ""
+        texts.append(
+            f"{kind.sentence[0].upper()}{kind.sentence[1:]} {unit}{show(doses[0])} to {show(doses[-1])}"
+            f"{'' if unit else ' exposures'}, by size and token count ({len(located)} of them)."
+        )
+    elif located:
         where = [f"{dose(_in_unit(p), p.unit)} for {_place(p, points)}{_doubt(p)}" for p in located]
         texts.append(f"{kind.sentence[0].upper()}{kind.sentence[1:]} {listed(where)}.")
     if missing:
