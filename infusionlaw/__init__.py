@@ -35,8 +35,8 @@ if TYPE_CHECKING:  # for type checkers and editors; the table below loads the sa
     from infusionlaw.law.surfaces.losses import read_losses as read_losses
     from infusionlaw.pipeline import dry_run as dry_run
     from infusionlaw.pipeline import run_study as run_study
+    from infusionlaw.pipeline import write_report as write_report
     from infusionlaw.report.page import verdict_text as verdict_text
-    from infusionlaw.report.page import write_report as write_report
     from infusionlaw.report.status import status_text as status_text
     from infusionlaw.report.words import law_text as law_text
     from infusionlaw.report.words import plan_text as plan_text
@@ -93,7 +93,7 @@ _HOMES = {
     "write_law": "law.scaling.law",
     "write_plan": "law.planning.plan",
     "write_points": "law.points.point",
-    "write_report": "report.page",
+    "write_report": "pipeline",
     "write_table": "runs.table",
     "write_template": "settings",
 }

@@ -228,9 +228,7 @@ def report(
     source: Annotated[
         Path, typer.Argument(metavar="TABLE|LAW|STUDY", help="A table of runs, a law, or a study's folder.")
     ],
-    out: Annotated[
-        Path | None, typer.Option(help="The page. Default: report.html, here or in the study's folder.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The page. Default: report.html, here or in the study.")] = None,
     size: Annotated[
         str | None, typer.Option(metavar="COUNT", help="Size of the target. Default: four times the largest tried.")
     ] = None,
@@ -246,22 +244,19 @@ def report(
     tolerance: Annotated[
         str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, bits per byte; none: any rise.")
     ] = "0.05",
-    acquisition: Annotated[
-        str, typer.Option(help="Where facts count as learned. onset: recall leaves guessing; half: it is half way up.")
-    ] = "onset",
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")
     ] = False,
 ) -> None:
-    """Write one page with the answer, the figures and a dose calculator; it works offline.
+    """Write one offline page: the answer, the figures and a dose calculator.
 
     A table is fitted first. A study's page is written again from its files.
     """
     from infusionlaw.console import named_if_slow
-    from infusionlaw.pipeline import report as write
+    from infusionlaw.pipeline import write_report
 
     with named_if_slow(f"reading {source} and writing its page"):
-        page = write(
+        page = write_report(
             source,
             out,
             size=None if size is None else _number("--size", size),
@@ -270,7 +265,6 @@ def report(
             risk=_number("--risk", risk),
             tolerance=None if tolerance == "none" else _number("--tolerance", tolerance, "or none for any rise"),
             extrapolate=extrapolate,
-            acquisition=cast("Acquisition", acquisition),
         )
     typer.echo(f"wrote {page}")
 

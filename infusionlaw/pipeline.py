@@ -23,7 +23,7 @@ from infusionlaw.law.scaling.law import Law, read_law, write_law
 from infusionlaw.recognise import kind_of
 from infusionlaw.report.corpus import remarks
 from infusionlaw.report.material import material_of, usual_target
-from infusionlaw.report.page import write_page, write_report
+from infusionlaw.report.page import write_page, write_study_page
 from infusionlaw.report.status import state_text
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.runs.table import read_table, table_hash, write_table
@@ -166,7 +166,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         write_plan(study.folder / "plan.json", _plan(study, law, *target))
         study.journal.add_file("plan.json", "law.json")
         watch.stage("writing the report")
-        write_report(study.folder, study)
+        write_study_page(study.folder, study)
     return study
 
 
@@ -242,7 +242,7 @@ def fit(
     return points, fit_law(rows, points)
 
 
-def report(
+def write_report(
     source: str | Path,
     out: str | Path | None = None,
     *,
@@ -252,7 +252,6 @@ def report(
     risk: float = 0.05,
     tolerance: float | None = 0.05,
     extrapolate: bool = False,
-    acquisition: Acquisition = "onset",
     draws: int = 1000,
 ) -> Path:
     """Write the page of a table of runs, of a law or of a finished study's folder; returns its path.
@@ -264,7 +263,7 @@ def report(
     if source.is_dir():
         if size is not None or tokens is not None or facts is not None:
             raise InputError(f"{source}: a study states its own target; ask for another one on the page itself")
-        return write_report(source, out=out)
+        return write_study_page(source, out=out)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder; name a table of runs, a law or a study's folder")
     rows: Sequence[RunRecord] = ()
@@ -274,7 +273,7 @@ def report(
     else:
         rows = read_table(source)
         rise = tolerance if tolerance is not None else 0.05
-        points, law = fit(rows, rise, draws, acquisition)
+        points, law = fit(rows, rise, draws)
     usual = usual_target(law)
     plan = predict(
         law, size or usual[0], tokens or usual[1], facts, risk=risk, tolerance=tolerance, extrapolate=extrapolate

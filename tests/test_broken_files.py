@@ -17,8 +17,7 @@ from infusionlaw.law.planning.plan import read_plan
 from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.law.points.point import read_points
 from infusionlaw.law.scaling.law import read_law
-from infusionlaw.pipeline import run_study
-from infusionlaw.report.page import write_report
+from infusionlaw.pipeline import run_study, write_report
 from infusionlaw.report.status import status_text
 from infusionlaw.runs.begun import read_checkpoint
 from infusionlaw.runs.ledger import read_ledger

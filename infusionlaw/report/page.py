@@ -53,13 +53,12 @@ SCRIPTS = ("plotly-basic.min.js", "calculator.js", "page.js")
 MOST_ROWS, MOST_BYTES = 1000, 600_000  # of a table that a page shows, and holds to be saved
 
 
-def write_report(folder: str | Path, study: Study | None = None, out: str | Path | None = None) -> Path:
-    """Write a study's report again from its files, to `out` or report.html in its folder; returns the page's path.
+def write_study_page(folder: Path, study: Study | None = None, out: str | Path | None = None) -> Path:
+    """Write a study's page from its files, to `out` or report.html in its folder; returns the page's path.
 
     study: the one that is in the folder, where its records have been read already. InputError when the folder is no
     study, or the study is not finished.
     """
-    folder = Path(folder)
     material = read_material(folder)
     return write_page(material, Path(out or folder / "report.html"), doubts(study or open_folder(folder)))
 

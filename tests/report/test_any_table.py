@@ -15,7 +15,7 @@ from infusionlaw.cli import app
 from infusionlaw.errors import InputError
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.planning.plan import predict
-from infusionlaw.pipeline import report
+from infusionlaw.pipeline import write_report
 from infusionlaw.report.answer import answer
 from infusionlaw.report.material import usual_target
 from infusionlaw.runs.table import write_table
@@ -37,7 +37,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(table: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     out = tmp_path_factory.mktemp("page") / "page.html"
-    return report(table, out, tolerance=0.1, draws=60).read_text()
+    return write_report(table, out, tolerance=0.1, draws=60).read_text()
 
 
 def test_a_table_gets_the_answer_the_figures_its_held_out_rows_and_its_data(page: str) -> None:
@@ -66,17 +66,17 @@ def test_a_law_alone_gets_a_page_without_what_needs_runs(tmp_path: Path) -> None
 
 def test_what_cannot_be_reported_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file or folder"):
-        report(tmp_path / "nothing", tmp_path / "page.html")
+        write_report(tmp_path / "nothing", tmp_path / "page.html")
     with pytest.raises(InputError, match="states its own target"):
-        report(tmp_path, size=1e9)
+        write_report(tmp_path, size=1e9)
 
 
 def test_the_page_of_a_law_needs_no_matplotlib(tmp_path: Path) -> None:
     known_law(cost=known_cost(0.2)).save(tmp_path / "law.json")
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "from infusionlaw.pipeline import report\n"
-        f"report({str(tmp_path / 'law.json')!r}, {str(tmp_path / 'page.html')!r})\n"
+        "from infusionlaw import write_report\n"
+        f"write_report({str(tmp_path / 'law.json')!r}, {str(tmp_path / 'page.html')!r})\n"
         "from infusionlaw import Law, InputError, predict\n"
         f"try: predict(Law.load({str(tmp_path / 'law.json')!r}), 2e4, 1.5e6).plot()\n"
         "except InputError as error: print(error)"

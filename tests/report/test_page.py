@@ -22,9 +22,9 @@ from infusionlaw.law.design.simulate import TrueLaw, World
 from infusionlaw.law.planning.plan import Plan, predict
 from infusionlaw.law.planning.rules import HUBBLE
 from infusionlaw.law.scaling.law import read_law
-from infusionlaw.pipeline import run_study
+from infusionlaw.pipeline import run_study, write_report
 from infusionlaw.report.blocks import environment
-from infusionlaw.report.page import plan_part, write_report
+from infusionlaw.report.page import plan_part
 from infusionlaw.report.words import law_text, plan_text
 from infusionlaw.runs.record import RunRecord, RunSpec
 
