@@ -14,6 +14,8 @@ RUN = re.compile("[0-9a-f]{12}")
 
 def check_folder(folder: Path) -> None:
     """Refuse a folder that holds other people's files, which a study would replace. Nothing is written."""
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise InputError(f"{folder}: is no folder, or a link to none; name another one with --out")
     check_lock(folder)
     if not folder.is_dir() or is_ours(folder):
         return
