@@ -169,6 +169,10 @@ def test_the_template_takes_any_name(tmp_path, name) -> None:
     assert read_study_file(write_template(tmp_path / f"{name}.toml")).name == name
 
 
+def test_a_name_that_is_no_text_makes_a_study_file_too(tmp_path) -> None:
+    assert read_study_file(write_template(tmp_path / "a\udc80.toml")).name == "a?"
+
+
 def test_a_byte_order_mark_is_no_part_of_a_study_file(tmp_path) -> None:
     path = write_template(tmp_path / "mine.toml")
     text = path.read_text()
