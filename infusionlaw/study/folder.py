@@ -17,6 +17,8 @@ def check_folder(folder: Path, study: Path | None = None) -> None:
 
     The study file itself may lie in it.
     """
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise InputError(f"{folder}: is no folder, or a link to none; name another one with --out")
     check_lock(folder)
     if not folder.is_dir() or is_ours(folder):
         return
