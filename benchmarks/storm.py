@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from infusionlaw.study.verify import first_break
 SIGNALS = ("KILL", "TERM", "INT", "HUP", "STOP")  # after STOP comes TERM, to the main process or its group
 TARGETS = ("process", "group", "worker")
 SAME = ("*.csv", "points.json", "law.json", "plan.json", "runs/*/*.safetensors", "runs/*/*.json")
-PATIENCE = 120.0  # seconds within which a process that was hit must end or finish the study
+PATIENCE = 600.0  # seconds within which a process that was hit must end or finish the study
 EARLY = 0.6  # of an undisturbed study's time: a kill comes no later, or those that go on would be done before the next
 GONE = 20.0  # seconds within which its workers must
 HEADINGS = ("study", "signal", "target", "kills", "equal", "faults")
@@ -154,6 +155,14 @@ def processes(session: int, containing: str = "") -> list[int]:
     return [int(row[0]) for row in rows if not row[1].startswith("Z") and containing in row[2]]
 
 
+def lasting(session: int) -> list[int]:
+    """Return the processes of a session that have not ended within some seconds."""
+    deadline = time.monotonic() + GONE
+    while (left := processes(session)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
 def hit(main: subprocess.Popen[bytes], name: str, target: str, rng: np.random.Generator) -> bool:
     """Send a signal to a target, and return whether there was one to hit; STOP is followed by TERM."""
     workers = processes(main.pid, "multiprocessing.spawn") if target == "worker" else []
@@ -199,12 +208,12 @@ def end(storm: Storm, main: subprocess.Popen[bytes]) -> int:
         main.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         storm.faults.append("it did not end")
-    deadline = time.monotonic() + GONE
-    while (left := processes(main.pid)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if left:
-        storm.faults.append(f"{len(left)} processes left")
-        os.killpg(main.pid, signal.SIGKILL)
+    if left := lasting(main.pid):
+        with suppress(ProcessLookupError):
+            os.killpg(main.pid, signal.SIGCONT)
+            still = lasting(main.pid)
+            storm.faults.append(f"{len(left)} processes left, {len(still)} of them after SIGCONT")
+            os.killpg(main.pid, signal.SIGKILL)
     if is_held(storm.folder):
         storm.faults.append("its lock is held")
     return main.wait()
