@@ -272,7 +272,7 @@ def study_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any
 def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            text = file.read(LONGEST + 1)
+            text = file.read(LONGEST + 1).lstrip("\ufeff")
         if len(text) > LONGEST:
             raise InputError(f"{path}: longer than {LONGEST:,} characters; name a study file")
         return tomllib.loads(text)
@@ -284,6 +284,9 @@ def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         raise InputError(f"{path}: is a folder; name a study file, such as {path / 'study.toml'}") from error
     except InputError:
         raise
+    except UnicodeDecodeError as error:
+        refuse_others(path, "study")
+        raise InputError(f"{path}: the text is not UTF-8 at byte {error.start}; save the file as UTF-8") from error
     except (OSError, RecursionError, ValueError) as error:  # a NUL in the path, 10,000 digits, and deep nesting too
         refuse_others(path, "study")
         raise InputError(f"{path}: not valid TOML: {error}") from error
@@ -392,6 +395,8 @@ def write_template(path: str | Path) -> Path:
     if path.exists():
         raise InputError(f"{path}: exists already; choose another name or remove it first")
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = json.dumps(path.stem, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML wants it too
+    name = json.dumps(path.stem.encode(errors="replace").decode(), ensure_ascii=False).replace(
+        "\x7f", "\\u007f"
+    )  # as TOML wants it too
     path.write_text(TEMPLATE.format(name=name), encoding="utf8")
     return path

@@ -104,7 +104,6 @@ def copy(done, tmp_path):
 def test_everything_is_written_and_says_what_happened(done) -> None:
     study, lab = done
     assert all((study.folder / name).exists() for name in OUTPUT)
-    assert {path.suffix for path in (study.folder / "figures").iterdir()} == {".svg"}
     assert len(read_table(study.folder / "table.csv")) == len(lab.log) == (2 + 1) * 8 * 2
     assert {point.size for point in read_points(study.folder / "points.json")} == {14e3, 56e3, 112e3}
 

@@ -169,10 +169,19 @@ def test_the_template_takes_any_name(tmp_path, name) -> None:
     assert read_study_file(write_template(tmp_path / f"{name}.toml")).name == name
 
 
+def test_a_name_that_is_no_text_makes_a_study_file_too(tmp_path) -> None:
+    assert read_study_file(write_template(tmp_path / "a\udc80.toml")).name == "a?"
+
+
 def test_a_byte_order_mark_is_no_part_of_a_study_file(tmp_path) -> None:
     path = write_template(tmp_path / "mine.toml")
-    path.write_text("\ufeff" + path.read_text())
-    assert read_study_file(path).name == "mine"
+    text = path.read_text()
+    for marks in ("\ufeff", "\ufeff\ufeff"):
+        path.write_text(marks + text)
+        assert read_study_file(path).name == "mine"
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_study_file(path)
 
 
 def test_token_counts_may_be_called_budgets(tmp_path) -> None:

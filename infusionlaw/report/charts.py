@@ -26,6 +26,7 @@ Spec = dict[str, Any]
 RAMP = ((74, 127, 214), (38, 160, 152), (140, 165, 60), (217, 130, 42))
 ROW, ROOM, LEGEND_LINE = 210, 90, 22  # pixels: a row of panels, room for axis and title, a line of the legend
 BAND_SIZES, MOST_BANDS, SPAN = 24, 3, 1.5
+MOST_SETS = 6  # token counts with figures of their own
 DASHED, ASIDE = "dash", 1.04
 
 
@@ -54,8 +55,8 @@ def dose_response_charts(panels: Sequence[Panel]) -> list[Chart]:
     """The scores from 0 to 1 by dose: a figure a token count, a row an outcome, a colour a size."""
     scored = [outcome for outcome in outcomes() if outcome.scale == "proportion"]
     return [
-        _rows_by_dose(members, measured, several)
-        for members, several in _sets(panels)
+        _rows_by_dose(members, measured, tokens)
+        for members, tokens in _sets(panels)
         if (measured := [o for o in scored if any(panel.scores[o.name].x for panel in members)])
     ]
 
@@ -64,20 +65,23 @@ def loss_charts(panels: Sequence[Panel]) -> list[Chart]:
     """The losses by dose: a figure a token count, a row a loss, a colour a size."""
     losses = [outcome for outcome in outcomes() if outcome.scale != "proportion"]
     return [
-        _rows_by_dose(members, measured, several)
-        for members, several in _sets(panels)
+        _rows_by_dose(members, measured, tokens)
+        for members, tokens in _sets(panels)
         if (measured := [o for o in losses if any(panel.scores[o.name].x for panel in members)])
     ]
 
 
-def _sets(panels: Sequence[Panel]) -> Iterator[tuple[list[Panel], bool]]:
-    """Panels of one token count each, and whether there are several of them."""
+def _sets(panels: Sequence[Panel]) -> Iterator[tuple[list[Panel], str]]:
+    """Panels of one token count each, at most MOST_SETS of them, and which count that is, in words."""
     sets = by_tokens(panels)
-    for members in sets:
-        yield members, len(sets) > 1
+    most = min(MOST_SETS, len(sets))
+    chosen: list[int] = np.unique(np.linspace(0, len(sets) - 1, most).round().astype(int)).tolist()
+    some = "" if len(sets) == len(chosen) else f" ({len(chosen)} of {len(sets)} are shown)"
+    for i in chosen:
+        yield sets[i], f" Token count: {number(sets[i][0].tokens)}{some}." if len(sets) > 1 else ""
 
 
-def _rows_by_dose(members: Sequence[Panel], measured: Sequence[Outcome], several: bool) -> Chart:
+def _rows_by_dose(members: Sequence[Panel], measured: Sequence[Outcome], tokens: str) -> Chart:
     """The curves of some outcomes over the dose, each in a row of its own."""
     drawn = spread_out(members)
     axis = dose_axis([x for panel in drawn for o in measured for x in panel.scores[o.name].x], drawn[0].unit, 0.09)
@@ -93,14 +97,13 @@ def _rows_by_dose(members: Sequence[Panel], measured: Sequence[Outcome], several
         middle = (axis.zero + axis.low) / 2
         layout["shapes"] = [_vertical(middle, "--quiet", dash="dot")]
     height = ROW * len(measured) + ROOM + LEGEND_LINE * -(-len(drawn) // 4)
-    return Chart({"data": data, "layout": layout}, height, _caption(members, drawn, measured, several))
+    return Chart({"data": data, "layout": layout}, height, _caption(members, drawn, measured, tokens))
 
 
-def _caption(members: Sequence[Panel], drawn: Sequence[Panel], measured: Sequence[Outcome], several: bool) -> str:
+def _caption(members: Sequence[Panel], drawn: Sequence[Panel], measured: Sequence[Outcome], tokens: str) -> str:
     names = listed([outcome.title for outcome in measured])
     which = "" if len(drawn) == len(members) else f", {len(drawn)} of {len(members)} sizes, spread out"
-    parts = [f"{names[0].upper()}{names[1:]} by dose, a colour a size{which}."]
-    parts += [f" Token count: {number(members[0].tokens)}."] * several
+    parts = [f"{names[0].upper()}{names[1:]} by dose, a colour a size{which}.{tokens}"]
     parts += [" Dots are means over seeds, with 90 % intervals."]
     parts += [" Lines of recall are the fitted shapes."] * any(panel.line[0] for panel in drawn)
     found = {mark.kind for panel in drawn for mark in panel.marks if mark.x.value is not None}
@@ -189,7 +192,7 @@ def _marks_on(
 def trade_off_charts(panels: Sequence[Panel]) -> list[Chart]:
     """What is gained against what is forgotten, a figure a token count, a colour a size, a dot a dose."""
     found = []
-    for members, several in _sets(panels):
+    for members, tokens in _sets(panels):
         drawn = spread_out(members)
         colours, data, names = _size_colours(drawn), [], ("", "")
         for panel in drawn:
@@ -211,10 +214,9 @@ def trade_off_charts(panels: Sequence[Panel]) -> list[Chart]:
         if not data:
             continue
         layout = {"xaxis": {"title": {"text": plain(names[0])}}, "yaxis": {"title": {"text": plain(names[1])}}}
-        count = f" Token count: {number(members[0].tokens)}." if several else ""
         caption = (
             "What each dose buys and what it costs: a line a size, a dot a dose, from dose 0 at the left. A dot higher "
-            f"up has learned more, a dot further right has forgotten more.{count}"
+            f"up has learned more, a dot further right has forgotten more.{tokens}"
         )
         height = 320 + LEGEND_LINE * -(-len(data) // 4)
         found.append(Chart({"data": data, "layout": layout}, height, caption))
@@ -333,18 +335,19 @@ def _spots(marks: Sequence[Mark], axis: DoseAxis, colour: str, symbol: str, what
             | _xy([mark.size for mark in located], [mark.x.value for mark in located])
             | {"mode": "markers", "marker": marker, "error_y": error, "text": text, "hoverinfo": "text"}
         )
-    for mark in marks:
-        end = mark.x.low if mark.x.low is not None else mark.x.high
-        if mark.x.value is None and end is not None:
-            shape = "triangle-up-open" if mark.x.low is not None else "triangle-down-open"
-            marker = {"color": colour, "size": 9, "symbol": shape}
-            traces.append(
-                group
-                | _xy([mark.size], [min(max(end, axis.low), axis.high)])
-                | {"mode": "markers", "marker": marker, "text": [_spot_text(mark, axis.unit, what)]}
-                | {"hoverinfo": "text", "showlegend": False}
-            )
+    bounds = [(mark, end) for mark in marks if mark.x.value is None and (end := _end(mark.x)) is not None]
+    if bounds:
+        shapes = [f"triangle-{'up' if mark.x.low is not None else 'down'}-open" for mark, _ in bounds]
+        at = _xy([mark.size for mark, _ in bounds], [min(max(end, axis.low), axis.high) for _, end in bounds])
+        text = [_spot_text(mark, axis.unit, what) for mark, _ in bounds]
+        look = {"marker": {"color": colour, "size": 9, "symbol": shapes}, "showlegend": not located}
+        traces.append(group | at | look | {"mode": "markers", "text": text, "hoverinfo": "text"})
     return traces
+
+
+def _end(x: Interval) -> float | None:
+    """The end of a place without a value that the data set."""
+    return x.low if x.low is not None else x.high
 
 
 def _spot_text(mark: Mark, unit: DoseUnit, what: str) -> str:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infusionlaw.errors import InputError
-from infusionlaw.law.covariates import distinct
 from infusionlaw.law.planning.compare import Comparison, compare, read_comparison
 from infusionlaw.law.planning.plan import Plan, predict, read_plan
 from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions
 from infusionlaw.law.points.point import Point, read_points
+from infusionlaw.law.scaling.ladder import ladder_of
 from infusionlaw.law.scaling.law import Law, read_law
 from infusionlaw.runs.outcomes import TOLERANCE
 from infusionlaw.runs.record import RunRecord
@@ -94,12 +94,11 @@ def _held_out(law: Law, plan: Plan, points: Sequence[Point], rows: Sequence[RunR
 def usual_target(law: Law) -> tuple[float, float]:
     """The size and tokens to plan for where nobody states them: four times the largest size.
 
-    The tokens are the most that were tried, or four times as many where a table of several sizes has them in step.
+    The tokens are the most that were tried; where they rose with the size, they go on as they rose (`ladder`).
     """
-    size, tokens = TIMES * max(law.sizes), max(law.token_counts)
-    places = {(point.size, point.tokens) for kind in law.kinds for point in kind.points}
-    in_step = len(places) > 1 and distinct(law.sizes) == distinct(law.token_counts) == len(places)
-    return _round(size), _round(TIMES * tokens if in_step else tokens)
+    size = _round(TIMES * max(law.sizes))
+    ladder = ladder_of(sorted({(point.size, point.tokens) for kind in law.kinds for point in kind.points}))
+    return size, _round(float(ladder.tokens(size)) if ladder else max(law.token_counts))
 
 
 def _round(value: float) -> float:

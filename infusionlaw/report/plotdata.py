@@ -4,16 +4,19 @@ Every dose is plotted at its law coordinate x (log odds of the share, or log exp
 Dose 0 is x = -inf: it is drawn at the left edge, behind a break. Bars and bands are 90 % intervals.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
 from infusionlaw.law.dose import Interval, same_doses, unit_of, x_of
 from infusionlaw.law.plot import coordinate
 from infusionlaw.law.points.curves import Curve, curves
-from infusionlaw.law.points.lines import Line, fitted_line
+from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH
 from infusionlaw.runs.outcomes import COLLAPSE, outcomes, outcomes_with_points
@@ -46,8 +49,8 @@ class Mark:
 class Panel:
     """All that was measured of one (N, D).
 
-    scores: each outcome's series; unseen: guessing; seeds: (x, recall) of each run; line: (x, recall) of the fitted
-    shape.
+    scores: each outcome's series; unseen: guessing; seeds: (x, recall) of each run; collapsing: the curve that the
+    collapse of recall is on, with that point.
     """
 
     size: float
@@ -57,7 +60,7 @@ class Panel:
     scores: dict[str, Series]
     unseen: Series
     seeds: tuple[tuple[float, float], ...]
-    line: tuple[tuple[float, ...], tuple[float, ...]]
+    collapsing: tuple[Curve, Point] | None
     marks: tuple[Mark, ...]
 
     @property
@@ -65,9 +68,19 @@ class Panel:
         """The series of recall."""
         return self.scores["recall"]
 
+    @cached_property
+    def line(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(x, recall) of the fitted shape, which takes a while; both empty where recall has no collapse."""
+        found = fitted_line(*self.collapsing) if self.collapsing else None
+        return (coordinate(found.dose, self.unit), tuple(found.value.tolist())) if found else ((), ())
+
     def mark(self, kind: Kind) -> Mark | None:
         """The mark of a kind, if there is one."""
         return next((mark for mark in self.marks if mark.kind == kind), None)
+
+
+Place = tuple[float, float]
+Curves = dict[str, list[Curve]]  # by outcome: one a number of facts
 
 
 def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
@@ -75,56 +88,56 @@ def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
     out = []
     for held in (False, True):
         mine = [row for row in rows if row.held_out == held]
-        measured = _curves(mine)
-        for size, tokens in sorted({(row.size, row.tokens) for row in mine}):
-            # The last of a kind counts: where a place is both fitted and held out, that of these runs.
-            mine_last = sorted(points, key=lambda p: p.held_out == held)
-            here = {p.kind: p for p in mine_last if (p.size, p.tokens) == (size, tokens)}
-            out.append(_panel(mine, measured, size, tokens, held, list(here.values())))
+        measured, runs = _curves(mine), _by_place(mine)
+        # The last of a kind counts: where a place is both fitted and held out, that of these runs.
+        found = _by_place(sorted(points, key=lambda point: point.held_out == held))
+        unit: DoseUnit = unit_of(mine) if mine else "share"
+        for place in sorted(runs):
+            here = {point.kind: point for point in found.get(place, [])}
+            out.append(_panel(runs[place], measured.get(place, {}), unit, held, list(here.values())))
     return out
 
 
-Curves = dict[tuple[str, float, float], list[Curve]]
+T = TypeVar("T", RunRecord, Point)
 
 
-def _curves(rows: Sequence[RunRecord]) -> Curves:
-    """The curves of rows, by outcome, size and tokens: one a number of facts."""
-    found: Curves = {}
-    for outcome in outcomes_with_points() if rows else ():
-        for curve in curves(rows, outcome):
-            found.setdefault((outcome.name, curve.size, curve.tokens), []).append(curve)
+def _by_place(items: Sequence[T]) -> dict[Place, list[T]]:
+    """Runs or points by size and tokens."""
+    found: dict[Place, list[T]] = defaultdict(list)
+    for item in items:
+        found[item.size, item.tokens].append(item)
     return found
 
 
-def _panel(
-    rows: Sequence[RunRecord], measured: Curves, size: float, tokens: float, held: bool, points: Sequence[Point]
-) -> Panel:
-    unit = unit_of(rows)
-    mine = [row for row in rows if (row.size, row.tokens) == (size, tokens)]
-    line = _line(measured.get(("recall", size, tokens), []), points)
+def _curves(rows: Sequence[RunRecord]) -> dict[Place, Curves]:
+    """The curves of rows by size and tokens."""
+    found: dict[Place, Curves] = defaultdict(lambda: defaultdict(list))
+    for outcome in outcomes_with_points() if rows else ():
+        for curve in curves(rows, outcome):
+            found[curve.size, curve.tokens][outcome.name].append(curve)
+    return found
+
+
+def _panel(rows: Sequence[RunRecord], measured: Curves, unit: DoseUnit, held: bool, points: Sequence[Point]) -> Panel:
+    """The panel of the rows of one place."""
+    collapse = next((point for point in points if point.kind == COLLAPSE.name), None)
+    own = next((curve for curve in measured.get("recall", []) if collapse and curve.facts == collapse.facts), None)
     return Panel(
-        size=size,
-        tokens=tokens,
+        size=rows[0].size,
+        tokens=rows[0].tokens,
         held_out=held,
         unit=unit,
         scores={
-            outcome.name: _series(measured.get((outcome.name, size, tokens), []))
+            outcome.name: _series(measured.get(outcome.name, []))
             if outcome.points
-            else _means(mine, outcome.name, unit)
+            else _means(rows, outcome.name, unit)
             for outcome in outcomes()
         },
-        unseen=_means(mine, "unseen_recall", unit),
-        seeds=tuple(sorted((x_of(row, unit), row.recall) for row in mine if row.recall is not None)),
-        line=(coordinate(line.dose, unit), tuple(line.value.tolist())) if line else ((), ()),
-        marks=tuple(Mark(point.kind, size, point.x, point.status) for point in points),
+        unseen=_means(rows, "unseen_recall", unit),
+        seeds=tuple(sorted((x_of(row, unit), row.recall) for row in rows if row.recall is not None)),
+        collapsing=(own, collapse) if own and collapse else None,
+        marks=tuple(Mark(point.kind, point.size, point.x, point.status) for point in points),
     )
-
-
-def _line(curves: Sequence[Curve], points: Sequence[Point]) -> Line | None:
-    """The line through the curve that the collapse of recall is on."""
-    collapse = next((point for point in points if point.kind == COLLAPSE.name), None)
-    own = next((curve for curve in curves if collapse and curve.facts == collapse.facts), None)
-    return fitted_line(own, collapse) if own and collapse else None
 
 
 def _series(curves: Sequence[Curve]) -> Series:

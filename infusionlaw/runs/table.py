@@ -23,7 +23,7 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_text
-from infusionlaw.runs.cells import cell_value, is_missing
+from infusionlaw.runs.cells import cell_value, holds_states, is_missing
 from infusionlaw.runs.frames import Frame, frame_rows
 from infusionlaw.runs.outcomes import outcomes
 from infusionlaw.runs.record import RunRecord
@@ -182,6 +182,10 @@ def read_table(source: str | Path | Frame) -> list[RunRecord]:
     else:
         place, (header, rows) = "the data frame", frame_rows(source)
     columns = _columns_of(_unambiguous(header, rows.values()), place)
+    if "status" not in columns:  # trackers and schedulers call it many names
+        others = [name for name in header if name not in columns.values()]
+        if found := next((name for name in others if holds_states(name, (row[name] for row in rows.values()))), None):
+            columns["status"] = found
     records: list[tuple[int, RunRecord]] = []
     bad: list[tuple[int, InputError]] = []
     for number, row in rows.items():
