@@ -270,7 +270,7 @@ def _law_chart(law: Law, kind: Kind, points: Sequence[Point], compared: Sequence
     sizes = [*law.sizes, *(row.size for row in compared)]
     band_sizes = np.geomspace(min(sizes) / 1.25, max(sizes) * 1.25, BAND_SIZES)
     data: list[Spec] = []
-    ends: list[float] = [end for p in points for end in (p.x.value, p.x.low, p.x.high) if end is not None]
+    ends = _all_ends([*(p.x for p in points), *(_in_x(row, side) for row in compared for side in (True, False))])
     for tokens in [*shown, *(t for t in counts if fitted and len(shown) < MOST_BANDS and t not in shown)]:
         band = law_band(law, kind, tokens, band_sizes)
         if band:
@@ -306,12 +306,16 @@ def _law_chart(law: Law, kind: Kind, points: Sequence[Point], compared: Sequence
     parts += [" Lines are the law's medians, bands its 90 % intervals for a new model."] * fitted
     parts += [" Triangles are bounds: the point lies somewhere that way."] * any(p.x.value is None for p in points)
     parts += [" Flat marks were predicted, diamonds are what the held-out models showed."] * bool(compared)
-    return Chart({"data": data, "layout": layout}, 340, "".join(parts))
+    return Chart({"data": data, "layout": layout}, 340 + 2 * LEGEND_LINE * bool(compared), "".join(parts))
 
 
 def _in_x(row: ComparedPoint, predicted: bool) -> Interval:
     where = row.predicted if predicted else row.observed
     return where.map(lambda dose: coordinate(dose, row.unit)[0])
+
+
+def _all_ends(places: Sequence[Interval]) -> list[float]:
+    return [end for x in places for end in (x.value, x.low, x.high) if end is not None]
 
 
 def _axis_of(ends: Sequence[float], unit: DoseUnit) -> DoseAxis:
@@ -362,7 +366,7 @@ def prediction_chart(comparison: Comparison) -> Chart | None:
         return None
     unit = rows[0].unit
     both = [(_in_x(row, True), _in_x(row, False)) for row in rows]
-    axis = _axis_of([x.value or 0.0 for pair in both for x in pair], unit)
+    axis = _axis_of(_all_ends([x for pair in both for x in pair]), unit)
     data: list[Spec] = [
         _xy([axis.low, axis.high], [axis.low, axis.high])
         | {"mode": "lines", "line": {"color": "--quiet", "dash": "dot"}, "hoverinfo": "skip", "showlegend": False}
@@ -451,5 +455,5 @@ def _xy(x: Sequence[Any] | Any, y: Sequence[Any] | Any) -> Spec:
 
 
 def _rounded(values: Sequence[Any]) -> list[Any]:
-    """To what a picture shows, which keeps pages small."""
-    return [None if value is None else float(f"{value:.5g}") for value in values]
+    """To what a picture shows, which keeps pages small; nothing for what is not finite."""
+    return [None if value is None or not np.isfinite(value) else float(f"{value:.5g}") for value in values]
