@@ -22,15 +22,11 @@ TIMES = 4.0  # the largest size tried, of a target that nobody stated
 
 
 @dataclass(frozen=True)
-class FinishedStudy:
-    """Where a study is."""
-
-    folder: Path
-
-
-@dataclass(frozen=True)
 class Material:
-    """Everything that a page shows. source: the name of the file that it is about, without its folder."""
+    """Everything that a page shows.
+
+    source: the name of the file that it is about, without its folder; folder: where a study is, None where it is none.
+    """
 
     title: str
     source: str
@@ -39,7 +35,7 @@ class Material:
     points: tuple[Point, ...]
     rows: tuple[RunRecord, ...] = ()
     comparison: Comparison = NOTHING_HELD_OUT
-    study: FinishedStudy | None = None
+    folder: Path | None = None
 
     @property
     def tolerance(self) -> float | None:
@@ -48,7 +44,7 @@ class Material:
 
     def table_csv(self) -> bytes:
         """The runs as a CSV file."""
-        return (self.study.folder / "table.csv").read_bytes() if self.study else table_text(self.rows).encode()
+        return (self.folder / "table.csv").read_bytes() if self.folder else table_text(self.rows).encode()
 
 
 def read_material(folder: Path) -> Material:
@@ -65,7 +61,7 @@ def read_material(folder: Path) -> Material:
         points=tuple(read_points(folder / "points.json")),
         rows=tuple(read_table(folder / "table.csv")),
         comparison=read_comparison(folder / "comparison.json"),
-        study=FinishedStudy(folder),
+        folder=folder,
     )
 
 

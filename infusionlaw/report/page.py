@@ -99,7 +99,7 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
             comparison=[*_figures([prediction_chart(comparison)]), *comparison_part(comparison)],
             plan=plan_part(plan),
             losses=_figures(loss_charts(drawn)),
-            corpus=corpus_part(material.study.folder) if material.study else [],
+            corpus=corpus_part(material.folder) if material.folder else [],
             ledger=_ledger(material),
             made=_made(material),
             table=_runs(material),
@@ -129,7 +129,7 @@ def _calculator(material: Material) -> dict[str, Any]:
     """What the calculator is fed with: the law, where its fields start, and the commands that say the rest."""
     target = material.plan.target
     start = {name: getattr(target, name) for name in ("size", "tokens", "facts", "risk", "tolerance")}
-    fit = [f"infusionlaw fit {shlex.quote(material.source)}"] if material.rows and not material.study else []
+    fit = [f"infusionlaw fit {shlex.quote(material.source)}"] if material.rows and not material.folder else []
     law = "law.json" if fit else shlex.quote(material.source)
     return {
         "law": calculator_data(material.law),
@@ -222,11 +222,11 @@ def _alternatives(plan: Plan) -> list[Block]:
 
 def _ledger(material: Material) -> list[Block]:
     """Totals over runs of each dose: tokens by source, exposures of domain facts; and what all runs took together."""
-    if material.study is None:
+    if material.folder is None:
         return []
     groups: dict[tuple[float, str], list[_Totals]] = defaultdict(list)
     for row in sorted(material.rows, key=lambda row: (row.tokens, row.share or 0.0, row.exposures or 0.0)):
-        path = material.study.folder / "runs" / row.run / "ledger.json"
+        path = material.folder / "runs" / row.run / "ledger.json"
         if row.run and path.exists():
             dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
             groups[row.tokens, dose].append(_totals_of(read_ledger(path)))
@@ -261,13 +261,13 @@ def _summed(runs: Sequence[_Totals]) -> list[str]:
 def _made(material: Material) -> list[Block]:
     """Hashes, time stamps, versions and the study file."""
     written = ("report written with", ", ".join([f"Python {platform.python_version()}", *_versions()]))
-    if material.study is None:
+    if material.folder is None:
         of_table = (
             [("table", material.source), ("SHA-256 of its runs", table_hash(material.rows))] if material.rows else []
         )
         of_law = [] if material.rows else [("law", material.source)]
         return table(("what", "value"), [*of_table, *of_law, written], wrap=("value",))
-    folder = material.study.folder
+    folder = material.folder
     fitted, used = file_hash(folder / "fitted.csv"), material.comparison.table_sha256
     agrees = "the same as now" if used == fitted else "NOT the fitted.csv that is here now"
     rows = [
