@@ -120,3 +120,9 @@ def test_the_answer_has_its_five_parts_whatever_is_known(law, words) -> None:  #
     assert said[0][0] == "What to give" and len(said) == 5 and all(text for _, text in said)
     text = " ".join(text for _, text in said)
     assert all(re.search(word, text) for word in words)
+
+
+def test_where_no_law_could_be_fitted_the_page_says_why_it_has_no_calculator(tmp_path: Path) -> None:
+    known_law(None, None).save(tmp_path / "law.json")
+    page = write_report(tmp_path / "law.json", tmp_path / "page.html").read_text()
+    assert "There is no calculator on this page: no law could be fitted." in page and 'id="calculator"' not in page
