@@ -55,7 +55,7 @@ def dose_response_charts(panels: Sequence[Panel]) -> list[Chart]:
     """The scores from 0 to 1 by dose: a figure a token count, a row an outcome, a colour a size."""
     scored = [outcome for outcome in outcomes() if outcome.scale == "proportion"]
     return [
-        _rows_by_dose(members, measured, tokens)
+        _rows_by_dose(members, measured, tokens, _size_colours(panels))
         for members, tokens in _sets(panels)
         if (measured := [o for o in scored if any(panel.scores[o.name].x for panel in members)])
     ]
@@ -65,7 +65,7 @@ def loss_charts(panels: Sequence[Panel]) -> list[Chart]:
     """The losses by dose: a figure a token count, a row a loss, a colour a size."""
     losses = [outcome for outcome in outcomes() if outcome.scale != "proportion"]
     return [
-        _rows_by_dose(members, measured, tokens)
+        _rows_by_dose(members, measured, tokens, _size_colours(panels))
         for members, tokens in _sets(panels)
         if (measured := [o for o in losses if any(panel.scores[o.name].x for panel in members)])
     ]
@@ -81,11 +81,12 @@ def _sets(panels: Sequence[Panel]) -> Iterator[tuple[list[Panel], str]]:
         yield sets[i], f" Token count: {number(sets[i][0].tokens)}{some}." if len(sets) > 1 else ""
 
 
-def _rows_by_dose(members: Sequence[Panel], measured: Sequence[Outcome], tokens: str) -> Chart:
+def _rows_by_dose(
+    members: Sequence[Panel], measured: Sequence[Outcome], tokens: str, colours: dict[float, str]
+) -> Chart:
     """The curves of some outcomes over the dose, each in a row of its own."""
     drawn = spread_out(members)
     axis = dose_axis([x for panel in drawn for o in measured for x in panel.scores[o.name].x], drawn[0].unit, 0.09)
-    colours = _size_colours(drawn)
     data: list[Spec] = []
     layout: Spec = {"xaxis": _dose_ticks(axis, f"y{len(measured)}" if len(measured) > 1 else "y"), "shapes": []}
     for i, outcome in enumerate(measured):
@@ -194,7 +195,7 @@ def trade_off_charts(panels: Sequence[Panel]) -> list[Chart]:
     found = []
     for members, tokens in _sets(panels):
         drawn = spread_out(members)
-        colours, data, names = _size_colours(drawn), [], ("", "")
+        colours, data, names = _size_colours(panels), [], ("", "")
         for panel in drawn:
             if (points := _trade_off(panel)) is None:
                 continue
