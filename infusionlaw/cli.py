@@ -94,11 +94,21 @@ def run(
 
 
 @app.command(epilog="Example: infusionlaw power mine.toml")
-def power(study: StudyPath) -> None:
-    """Simulate what a study could find, before it is run."""
-    from infusionlaw.report.power import power_text, search_text, study_power
+def power(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml|TABLE", help="The study file, or a table of runs.")],
+) -> None:
+    """Simulate what a study could find, before it is run; or what two more seeds or doses would buy a table."""
+    from infusionlaw.recognise import is_table
+    from infusionlaw.report.power import bought_text, power_text, search_text, study_power
     from infusionlaw.settings import read_study_file
 
+    if is_table(study):
+        from infusionlaw.law.design.bought import what_more_buys
+        from infusionlaw.runs.table import read_table
+
+        with _named(study):
+            typer.echo(bought_text(what_more_buys(read_table(study))))
+        return
     file = read_study_file(study)
     if file.design.design == "search":
         typer.echo(search_text(file))
@@ -183,6 +193,18 @@ def fit(
     typer.echo(f"wrote {out}")
 
 
+@app.command(name="next", epilog="Example: infusionlaw next runs.csv")
+def next_(table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs so far, as for `fit`.")]) -> None:
+    """Say which runs to add to a table next, those that save most first."""
+    from infusionlaw.law.design.next_runs import next_runs
+    from infusionlaw.report.power import next_text
+    from infusionlaw.runs.table import read_table
+
+    rows = read_table(table)
+    with _named(table):
+        typer.echo(next_text(next_runs(rows)))
+
+
 @app.command(epilog="Example: infusionlaw predict law.json --size 1.3B --tokens 26B --risk 5%")
 def predict(
     law: Annotated[Path, typer.Argument(metavar="LAW", help="The law, as `fit` wrote it.")],
@@ -260,6 +282,15 @@ def _number(option: str, text: str, more: str = "") -> float:
     if option in ("--size", "--tokens") and number < LEAST:
         raise InputError(f'{option} is "{text}", which is below {LEAST:,}; write it like 300M, 1.3B or 1e9')
     return number
+
+
+@contextmanager
+def _named(table: Path) -> Iterator[None]:
+    """Name the file in what is wrong with what it holds."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error) if str(table) in str(error) else f"{table}: {error}") from error
 
 
 def _has_doses(rows: "Sequence[RunRecord]") -> bool:

@@ -51,12 +51,16 @@ def kind_of(path: Path) -> str:
     return _kind_of_text(head.decode("utf8", "replace").lstrip("\ufeff \t\r\n"), path)
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a table of runs, by its first bytes and its name."""
+    found = kind_of(path)
+    return found in ("table", *JSON, "Parquet") or (not found and bool(TABLE.search(path.name)) and path.is_file())
+
+
 def refuse_others(path: str | Path, wanted: str) -> None:
     """Raise InputError where a file is clearly another than the one wanted ("law", "plan", "points" or "study")."""
     path = Path(path)
-    found = kind_of(path)
-    if found in (*JSON, "Parquet") or (not found and TABLE.search(path.name) and path.is_file()):
-        found = "table"
+    found = "table" if is_table(path) else kind_of(path)
     if found and found != wanted:
         raise _other(path, found)
 

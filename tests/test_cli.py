@@ -112,7 +112,7 @@ def test_fit_says_why_a_point_has_its_status(tmp_path) -> None:
 
 def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for name in ("init", "run", "power", "status", "verify", "table", "fit", "predict", "report", "export"):
+    for name in ("init", "run", "power", "status", "verify", "table", "fit", "next", "predict", "report", "export"):
         shown = infusionlaw(name, "--help").stdout
         assert len(shown.splitlines()) <= 24, name
         (example,) = re.findall(r"Example: infusionlaw (.*)", shown)
@@ -177,7 +177,7 @@ def test_an_error_holds_no_control_characters_and_is_one_line(tmp_path) -> None:
 
 
 def test_a_table_where_a_law_or_a_study_is_wanted_is_to_be_fitted_first(table) -> None:
-    for command in (("predict", table, "--size", "1M", "--tokens", "1M"), ("power", table), ("run", table)):
+    for command in (("predict", table, "--size", "1M", "--tokens", "1M"), ("run", table)):
         bad = infusionlaw(*command)
         assert bad.returncode == 2
         assert bad.stderr == f"error: {table}: this is a table; fit it first: infusionlaw fit {table}\n"
@@ -204,6 +204,13 @@ def test_power_needs_only_a_study_file(tmp_path) -> None:
     assert "Warning: no collapse can be seen by this design" in told.stdout
     assert "its largest dose, a share of 0.3, is too small" in told.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
+
+
+def test_next_and_power_of_a_table(table) -> None:
+    told = infusionlaw("next", table)
+    assert told.returncode == 0 and told.stdout.startswith("Runs to add, those that save most first:"), told.stderr
+    told = infusionlaw("power", table)
+    assert told.returncode == 0 and "two more seeds" in told.stdout, told.stderr
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +250,7 @@ def test_report_can_be_written_anew(finished) -> None:
 
 
 def test_help_lists_the_commands() -> None:
-    out, names = infusionlaw("--help").stdout, "init run power status verify table fit predict report export"
+    out, names = infusionlaw("--help").stdout, "init run power status verify table fit next predict report export"
     assert all(re.search(rf"^\W*{name}\s", out, re.MULTILINE) for name in names.split())
 
 
