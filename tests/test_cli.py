@@ -150,11 +150,11 @@ def test_a_runner_is_found_by_its_name(tmp_path, monkeypatch) -> None:
 
 
 def test_a_bad_table_is_one_sentence_and_status_two(tmp_path) -> None:
-    (tmp_path / "t.csv").write_text("size,tokens,share,recall\n14e3,1e6,1.7,0.4\n")
+    (tmp_path / "t.csv").write_text("size,tokens,share,recall\n14e3,1e6,170,0.4\n")
     bad = infusionlaw("fit", tmp_path / "t.csv", cwd=tmp_path)
     assert bad.returncode == 2
     assert bad.stderr.count("\n") == 1
-    assert 'row 2: "share" is 1.7' in bad.stderr
+    assert 'row 2: "share" is 170' in bad.stderr
     assert not (tmp_path / "law.json").exists()
 
 
