@@ -60,7 +60,7 @@ def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str]) -> Mat
         if ours in chosen or (ours.endswith("_se") and ours not in whole):
             continue  # a standard error is looked for beside its score
         fit = _likely(whole.get(ours) or parts[ours], rows)
-        if len(fit) > 1:
+        if len(fit) > 1 and ours not in ("step", "name"):  # any of these tells which rows are of one run
             unclear.append(f'"{fit[0]}" and "{fit[1]}" may both be {ours}; choose: {_option(ours, fit[0])}')
         else:
             found[ours] = fit[0]

@@ -67,9 +67,12 @@ def _key(row: Row) -> tuple[object, ...]:
 
 def _title(row: Row) -> str:
     record, name = row.record, row.record.run or row.name
-    dose = f"share {record.share:g}" if record.share is not None else f"{record.exposures} exposures"
-    seed = "" if record.seed is None else f" seed {record.seed}"
-    return f"{name or f'size {record.size:g} {dose}'}{seed}"
+    parts = [name] if name else [f"size {record.size:g}"]
+    if not name and record.share is not None:
+        parts.append(f"share {record.share:g}")
+    elif not name and record.exposures is not None:
+        parts.append(f"{record.exposures:g} exposures")
+    return " ".join(parts if record.seed is None else [*parts, f"seed {record.seed}"])
 
 
 def _one_dose(rows: Sequence[Row]) -> bool:
