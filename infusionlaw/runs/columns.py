@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from infusionlaw.errors import COMPARED, SHOWN, InputError, nearest
+from infusionlaw.errors import InputError, nearest
 from infusionlaw.runs.cells import is_missing
 from infusionlaw.runs.names import (
     FILTER,
@@ -28,6 +28,8 @@ from infusionlaw.runs.tabular import bare
 Rows = Collection[Mapping[str, Any]]
 DOSES = frozenset({"share", "exposures", "domain_tokens"})
 NEAR, NEAREST = 0.7, 3  # how alike a name must be to be named, and how many are
+SHOWN = 12  # columns of a file that are listed
+HOLDS = 0.8  # how alike a name is to another that stands within it
 SLIP = 0.85  # how alike a name is that is only misspelt
 _TENSORBOARD = ["step", "value", "walltime"]
 
@@ -148,17 +150,19 @@ def _missing(
         what = f"{ours} (or another of {', '.join(measures()[1:])})" if ours == "recall" else ours
         said.append(f"{what} is missing" + (f", perhaps {' or '.join(map(_quoted, close))}" if close else ""))
         options.append(_option(ours, close[0] if close else "20B" if ours == "tokens" else "NAME"))
+    said.append(f"say which column it is: {' '.join(options)}")
+    if not near.get("tokens", True):
+        said.append("20B stands for one count of all runs")
     if not all(near.values()):
         said.append(f"the columns are {', '.join(free[:SHOWN])}" + (" and more" if len(free) > SHOWN else ""))
-    one = "; 20B stands for one count of all runs" if "tokens" in near and not near["tokens"] else ""
-    return ["; ".join(said) + f"; say which column it is: {' '.join(options)}{one}"]
+    return ["; ".join(said)]
 
 
 def _nearest(known: Iterable[str], header: Sequence[str], least: float = NEAR) -> list[str]:
     """The names of a file that are most like one of a column's names, whole or by their last part."""
     ours = {bare(name) for name in known if len(name) > 2}
     ranked = []
-    for name in header[:COMPARED]:
+    for name in header:
         tried = {bare(name), *([bare(parts_of(name)[-1])] if least < SLIP else [])}
         ratio = max((_alike(one, other) for one in tried for other in ours), default=0.0)
         ranked += [(-ratio, name)] if ratio >= least else []
@@ -166,6 +170,8 @@ def _nearest(known: Iterable[str], header: Sequence[str], least: float = NEAR) -
 
 
 def _alike(one: str, other: str) -> float:
+    if len(other) >= 5 and other in one and one != other:
+        return HOLDS
     matcher = SequenceMatcher(None, one, other)
     return matcher.ratio() if matcher.real_quick_ratio() >= NEAR and matcher.quick_ratio() >= NEAR else 0.0
 
