@@ -61,8 +61,8 @@ class Choices:
 
 def choices(
     columns: Mapping[str, str] | None = None,
-    where: Iterable[str] = (),
-    percent: Iterable[str] = (),
+    where: str | Iterable[str] = (),
+    percent: str | Iterable[str] = (),
     unit: str | None = None,
 ) -> Choices:
     """Return choices as a person writes them. Raises InputError for a column of ours or a unit there is none of."""
@@ -73,7 +73,8 @@ def choices(
         if meant is None:
             raise InputError(f'"{name}" is no column of a table of runs; {nearest(name, _ours())}')
         ours[meant] = column.strip()
-    return Choices(ours, tuple(where), tuple(percent), None if unit is None else unit_named(unit))
+    conditions, parts = ([given] if isinstance(given, str) else given for given in (where, percent))
+    return Choices(ours, tuple(conditions), tuple(parts), None if unit is None else unit_named(unit))
 
 
 def _ours() -> list[str]:
@@ -141,7 +142,7 @@ def file_columns(chosen: Choices, header: list[str], rows: Rows) -> dict[str, st
     A number that stands for all runs becomes a column of the header and of the rows. Raises InputError, without the
     file, for a column that is not there.
     """
-    found = {}
+    found: dict[str, str] = {}
     for ours, name in chosen.columns.items():
         column = column_named(name, header) if name else ""
         if column is None and ours in CONSTANTS and written_number(name, count=True, part=True) is not None:
@@ -151,6 +152,9 @@ def file_columns(chosen: Choices, header: list[str], rows: Rows) -> dict[str, st
                 row[column] = name if any(cell is not None for cell in row.values()) else None
         if column is None:
             raise no_column(name, header)
+        if column and column in found.values():
+            other = next(key for key, value in found.items() if value == column)
+            raise InputError(f'"{column}" cannot be both {other} and {ours}; name another for one of them')
         found[ours] = column
     return found
 
@@ -244,14 +248,15 @@ def as_parts(percent: Sequence[str], matched: Mapping[str, str], header: Sequenc
         chosen.add(name)
     most = {name: _largest(row[name] for row in rows.values()) for name in parts if name not in chosen}
     doubtful = {name: value for name, value in most.items() if 1 < value <= 100}
-    if doubtful:
-        # errors beside a score in percent are in percent too, but may be small enough to be taken for parts of one
-        beside = [name for name, ours in parts.items() if matched.get(ours.removesuffix("_se")) in doubtful]
-        small = [name for name in beside if most.get(name, 0) > SMALL_ERROR]
+    # errors beside a score in percent are in percent too, but may be small enough to be taken for parts of one
+    beside = [name for name, ours in parts.items() if matched.get(ours.removesuffix("_se")) in {*doubtful, *chosen}]
+    small = {name: most[name] for name in beside if most.get(name, 0) > SMALL_ERROR}
+    if doubtful or small:
         listed = list(dict.fromkeys((*percent, *doubtful, *small)))
-        said = ", ".join(f'"{name}" (up to {value:g})' for name, value in list(doubtful.items())[:SHOWN])
+        largest = list((small | doubtful).items())[:SHOWN]
+        said = ", ".join(f'"{name}" (up to {value:g})' for name, value in largest)
         option = ",".join(f'"{name}"' if "," in name else name for name in listed)
-        raise InputError(f"{said}: values beyond 1; if they are percent, add --percent {shlex.quote(option)}")
+        raise InputError(f"{said}: too much for parts of one; if they are percent, add --percent {shlex.quote(option)}")
     return {n: row | {name: _signed(row[name]) for name in chosen} for n, row in rows.items()} if chosen else rows
 
 

@@ -128,8 +128,8 @@ def read_table(
     source: str | Path | Frame,
     *,
     columns: Mapping[str, str] | None = None,
-    where: Iterable[str] = (),
-    percent: Iterable[str] = (),
+    where: str | Iterable[str] = (),
+    percent: str | Iterable[str] = (),
     unit: str | None = None,
 ) -> list[RunRecord]:
     """Read and check a table of runs: a file of text, JSON Lines or Parquet, or a pandas data frame.
@@ -201,7 +201,8 @@ def _checked(
         more = f" (and {len(bad) - 1} more row{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ""
         raise InputError(f"{place}, row {bad[0][0]}: {bad[0][1]}{more}")
     if not good:
-        raise InputError(f"{place}: no row is a run that finished")
+        starts_too = "; a row with tokens 0 is a start, no run" if starts else ""
+        raise InputError(f"{place}: no row is a run that finished{starts_too}")
     return good, starts
 
 

@@ -160,6 +160,7 @@ def test_columns_beyond_one_are_asked_about_together_and_only_they(tmp_path) -> 
         (0.1, 0.55, 0.009, 0.5),
         (0.3, 0.004, 0.011, 0.6),
     ]
+    assert refusal(tmp_path, text, percent=["acc", "share"]).endswith("--percent acc,share,acc_stderr")
     assert "so it cannot be percent" in refusal(tmp_path, text, percent=["size"])
 
 
@@ -175,7 +176,10 @@ def test_what_is_said_is_kept_beside_the_table_and_read_the_next_time(tmp_path) 
     keep_choices(tmp_path / "t.csv", choices(COLUMNS, ["State = finished"], PERCENT))
     runs = read_runs(tmp_path / "t.csv")
     assert len(runs.rows) == 2 and "t.csv.columns.toml" in runs.remarks[0]
-    assert read_table(tmp_path / "t.csv", columns={"recall": "eval/mmlu/acc"})[0].recall == 0.31
+    swapped = {"recall": "eval/mmlu/acc", "retention": ""}
+    assert read_table(tmp_path / "t.csv", columns=swapped)[0].recall == 0.31
+    with pytest.raises(InputError, match='"eval/mmlu/acc" cannot be both recall and retention'):
+        read_table(tmp_path / "t.csv", columns={"recall": "eval/mmlu/acc"})
 
 
 @pytest.mark.parametrize(
