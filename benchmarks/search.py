@@ -118,7 +118,7 @@ def _table(study: Study, file: StudyFile, rng: np.random.Generator) -> tuple[Tab
     """Every run that a design may ask for, and the true points."""
     doses, seeds = (0.0, *tried(file)), most_runs(file)
     rows, truth = simulate(study.world, study.sizes, study.token_counts, doses, seeds, rng)
-    keys = product(file.design.sizes, file.design.tokens, doses, range(seeds))
+    keys = ((n, d, *rest) for n, d in file.design.places for rest in product(doses, range(seeds)))
     bare = (replace(row, retention=None, val_bpb=None) for row in rows)
     return dict(zip(keys, bare, strict=True)), truth
 
@@ -130,7 +130,7 @@ def _searched(file: StudyFile, table: Table, truth: Truth) -> dict[tuple[int, in
 
 def _gridded(file: StudyFile, table: Table, truth: Truth) -> dict[tuple[int, int], tuple[Outcome, ...]]:
     """Each curve in every grid of the family."""
-    places = list(product(file.design.sizes, file.design.tokens))
+    places = file.design.places
     found: dict[tuple[int, int], tuple[Outcome, ...]] = dict.fromkeys(places, ())
     for halvings, seeds in FAMILY:
         doses = _halved(file, halvings)

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from infusionlaw import __version__
 from infusionlaw.errors import InputError, nearest, visible
-from infusionlaw.processes import machine_too_small
+from infusionlaw.processes import ended_in_order, machine_too_small
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ def run(
     from infusionlaw.report.page import verdict_text
 
     try:
-        with ConsoleWatch() as watch:
+        with ended_in_order(), ConsoleWatch() as watch:
             done = run_study(study, out, lab, watch)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         typer.echo("stopped; the same command goes on where it was", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + (stopped.args or (SIGINT,))[0]) from None
     typer.echo(f"\n{verdict_text(done.folder)}\n\nopen {done.folder / 'report.html'}")
 
 

@@ -89,7 +89,7 @@ def _opened(path: str | Path, folder: str | Path | None, lab: Lab) -> Iterator[S
     if folder is None and (Path(file.name).name != file.name or file.name == ".."):
         raise InputError(f'{path}: "name" is {file.name!r}, which is no name of a folder; change it, or say --out')
     folder = folder_of(file, folder)
-    check_folder(folder)
+    check_folder(folder, Path(path))
     with locked(folder):
         claim(folder)
         remove_leftovers(folder, ("corpus", "predictions", "runs/*", "stable/*"))
@@ -101,10 +101,15 @@ def _opened(path: str | Path, folder: str | Path | None, lab: Lab) -> Iterator[S
         asked = [*study.opening, *study.held_out]
         _check_places(path, asked, lab.check(folder, asked))
         study.check_elsewhere(asked)
-        write_text(folder / "study.toml", Path(path).read_text(encoding="utf-8-sig"))
+        _copy_study_file(Path(path), folder / "study.toml")
         write_settings(study)
         study.journal.add("study", study.journal.hashes("study.json", "study.toml"))
         yield study
+
+
+def _copy_study_file(path: Path, copy: Path) -> None:
+    if not (copy.exists() and copy.samefile(path)):  # it may lie in the folder already
+        write_text(copy, path.read_text(encoding="utf-8-sig"))
 
 
 def _check_places(path: str | Path, specs: Sequence[RunSpec], real: Sequence[tuple[int, int]]) -> None:

@@ -116,6 +116,28 @@ def serve() -> None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Meet SIGTERM and SIGHUP as Ctrl-C is met, so that the processes begun here are stopped before this one ends.
+
+    The KeyboardInterrupt carries the signal. One that is ignored, as under nohup, stays so; a second one ends at once.
+    """
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+
+    def end(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt(number)
+
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _end_with(parent: Any) -> None:
     parent.join()
     os._exit(1)

@@ -10,6 +10,9 @@ HEAD = 4096  # bytes that are looked at
 TABLE = re.compile(r"\.(csv|tsv|txt|jsonl|ndjson|parquet)(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE)
 STUDY = re.compile(r"^(\[(design|facts|held_out)\]|extends\s*=)", re.MULTILINE)
 JSON = ("JSON lines", "JSON list")
+# By its ending, what packs a file, and by its first bytes the ending that it should have.
+PACKERS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
+PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz"}
 # What each is in words, and what to do with it.
 KINDS = {
     "table": ("a table", "fit it first: infusionlaw fit {path}"),
@@ -26,16 +29,14 @@ KINDS = {
     "JSON lines": ("JSON with an object a line", "name it .jsonl"),
     "JSON list": ("a JSON list", "name it .json"),
     "UTF-16": ("text in UTF-16 without a byte-order mark", "save it as UTF-8, for instance with iconv -f UTF-16LE"),
+    "Git LFS": ("a pointer of Git LFS and not the file itself", "fetch the file with git lfs pull"),
+    **{end: (f"packed with {what}", f"name it {{path}}{end}") for end, what in PACKERS.items()},
 }
 
 
 def kind_of(path: Path) -> str:
     """Return the kind of a file, a key of KINDS; "" where it is none of these or cannot be read."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except (OSError, ValueError):  # a NUL in its name
-        return ""
+    head = _head(path)
     if head.startswith(b"PK\x03\x04") and b"opendocument.spreadsheet" in head:
         return "spreadsheet"
     if head.startswith(b"PK\x03\x04") and (b"[Content_Types].xml" in head or b"xl/" in head):
@@ -44,6 +45,8 @@ def kind_of(path: Path) -> str:
         return "workbook"  # of the older kind
     if head.startswith(b"PAR1"):
         return "Parquet"
+    if head.startswith(b"version https://git-lfs"):
+        return "Git LFS"
     if _is_utf16(head):
         return "UTF-16"
     return _kind_of_text(head.decode("utf8", "replace").lstrip("\ufeff \t\r\n"), path)
@@ -71,15 +74,30 @@ def refuse_no_rows(path: Path, kind: str) -> None:
         raise _other(path, found)
 
 
-def refuse_utf16(path: Path) -> None:
-    """Raise InputError where a text is UTF-16 without a mark, which can be read as UTF-8 with a NUL a letter."""
-    if kind_of(path) == "UTF-16":
-        raise _other(path, "UTF-16")
+def refuse_no_text(path: Path, packed: bool) -> None:
+    """Raise InputError where a file is no text although it could be read as one, or is packed and its name hides it.
+
+    UTF-16 without a mark can be read as UTF-8 with a NUL a letter, and a pointer of Git LFS is a text of its own.
+    """
+    found = kind_of(path)
+    if found in ("UTF-16", "Git LFS"):
+        raise _other(path, found)
+    for first, end in PACKED.items():
+        if not packed and _head(path).startswith(first):
+            raise _other(path, end)
 
 
 def _other(path: Path, found: str) -> InputError:
     what, fix = KINDS[found]
     return InputError(f"{path}: this is {what}; {fix.format(path=path)}")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except (OSError, ValueError):  # a NUL in its name
+        return b""
 
 
 def _is_utf16(head: bytes) -> bool:

@@ -10,6 +10,7 @@ is read, not from that of the base.
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr
 from types import UnionType
@@ -135,17 +136,39 @@ TOKENS = AliasChoices("tokens", "budgets")  # token budgets is what others call 
 class Design(_Section):
     """Sizes, token counts, doses and seeds; dose 0 is always run.
 
+    tokens: every size is trained on each of them. tokens_per_parameter: instead, one token count a size.
     grid: every size × token count × dose × seed, and the doses of `once`, in the same unit, with the first seed only.
     search: the doses are those it starts from, and their ends its range.
     """
 
     design: Literal["grid", "search"] = "grid"
     sizes: Annotated[tuple[Scale, ...], Field(min_length=1)]
-    tokens: Annotated[tuple[Scale, ...], Field(min_length=1, validation_alias=TOKENS)]
+    tokens: Annotated[tuple[Scale, ...], Field(validation_alias=TOKENS)] = ()
+    tokens_per_parameter: Annotated[float, Field(gt=0, le=1e6)] | None = None
     shares: tuple[Share, ...] = ()
     exposures: tuple[Dose, ...] = ()
     once: tuple[Dose, ...] = ()
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (1, 2)
+
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Every size with each of its token counts, ascending."""
+        return self.places_of(self.sizes)
+
+    def places_of(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """These sizes with each of their token counts, ascending."""
+        return tuple((n, d) for n in sorted(set(sizes)) for d in self._token_counts(n))
+
+    def _token_counts(self, size: int) -> list[int]:
+        if self.tokens_per_parameter is not None:
+            return [round(self.tokens_per_parameter * size)]
+        return sorted(set(self.tokens))
+
+    @model_validator(mode="after")
+    def _one_way_to_tokens(self) -> "Design":
+        if bool(self.tokens) == bool(self.tokens_per_parameter):
+            raise ValueError('give either tokens, such as ["1.5M"], or tokens_per_parameter, such as 20')
+        return self
 
     @model_validator(mode="after")
     def _one_dose_unit(self) -> "Design":
@@ -272,7 +295,7 @@ def study_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any
 def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            text = file.read(LONGEST + 1)
+            text = file.read(LONGEST + 1).lstrip("\ufeff")
         if len(text) > LONGEST:
             raise InputError(f"{path}: longer than {LONGEST:,} characters; name a study file")
         return tomllib.loads(text)
@@ -284,6 +307,9 @@ def _toml(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         raise InputError(f"{path}: is a folder; name a study file, such as {path / 'study.toml'}") from error
     except InputError:
         raise
+    except UnicodeDecodeError as error:
+        refuse_others(path, "study")
+        raise InputError(f"{path}: the text is not UTF-8 at byte {error.start}; save the file as UTF-8") from error
     except (OSError, RecursionError, ValueError) as error:  # a NUL in the path, 10,000 digits, and deep nesting too
         refuse_others(path, "study")
         raise InputError(f"{path}: not valid TOML: {error}") from error
@@ -360,7 +386,7 @@ max_exposures = 5000                # refuse doses that would state a fact more 
 [design]
 design = "grid"                     # every dose with every seed; or "search": from these doses on, where it tells most
 sizes = ["14k", "28k", "55k"]       # non-embedding parameters
-tokens = ["1.5M"]                   # training tokens; several share one stable phase
+tokens = ["1.5M"]                   # training tokens; several share one stable phase; or: tokens_per_parameter = 20
 # shares: infused tokens / training tokens; dose 0 is added; or: exposures = [...]
 shares = [0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.88, 0.93, 0.97, 0.99]
 once = []                           # more doses, run with the first seed only
@@ -392,6 +418,8 @@ def write_template(path: str | Path) -> Path:
     if path.exists():
         raise InputError(f"{path}: exists already; choose another name or remove it first")
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = json.dumps(path.stem, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML wants it too
+    name = json.dumps(path.stem.encode(errors="replace").decode(), ensure_ascii=False).replace(
+        "\x7f", "\\u007f"
+    )  # as TOML wants it too
     path.write_text(TEMPLATE.format(name=name), encoding="utf8")
     return path

@@ -242,10 +242,9 @@ def test_status_of_a_finished_study_and_of_no_study(finished, tmp_path) -> None:
     assert missing.stderr.count("\n") == 1
 
 
-def test_verify_holds_in_one_line_and_a_break_is_one_sentence_and_status_two(finished, tmp_path) -> None:
+def test_verify_holds_and_a_break_is_one_sentence_and_status_two(finished, tmp_path) -> None:
     held = infusionlaw("verify", finished)
     assert held.returncode == 0 and held.stdout.startswith(f"{finished} holds: 30 runs"), held.stderr
-    assert held.stdout.count("\n") == 1
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / "law.json").write_text((copy / "law.json").read_text().replace("0.9", "0.8", 1))
     broken = infusionlaw("verify", copy)

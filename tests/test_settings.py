@@ -38,7 +38,8 @@ def test_an_existing_file_is_never_overwritten(study) -> None:
         ("block = 128", 'block = "x"', "\"training.block\" is 'x'"),
         ("shares = [0.1", "shares = [1.0", '"design.shares.0" is 1.0: input should be less than 1'),
         (SIZES, "sizes = 14_000", "should be a list, such as [1, 2]"),
-        (TOKENS, "", '"tokens" is missing in [design]; add it'),
+        (TOKENS, "", '[design]: give either tokens, such as ["1.5M"], or tokens_per_parameter, such as 20'),
+        (TOKENS, f"{TOKENS}\ntokens_per_parameter = 20", "[design]: give either tokens"),
         ("[law]", "[law", "not valid TOML"),
         ("tolerance = 0.2", "tolerance = inf", '"law.tolerance" is inf'),
         ("tolerance = 0.2", "tolerance = " + "9" * 10_000, "not valid TOML"),
@@ -169,10 +170,19 @@ def test_the_template_takes_any_name(tmp_path, name) -> None:
     assert read_study_file(write_template(tmp_path / f"{name}.toml")).name == name
 
 
+def test_a_name_that_is_no_text_makes_a_study_file_too(tmp_path) -> None:
+    assert read_study_file(write_template(tmp_path / "a\udc80.toml")).name == "a?"
+
+
 def test_a_byte_order_mark_is_no_part_of_a_study_file(tmp_path) -> None:
     path = write_template(tmp_path / "mine.toml")
-    path.write_text("\ufeff" + path.read_text())
-    assert read_study_file(path).name == "mine"
+    text = path.read_text()
+    for marks in ("\ufeff", "\ufeff\ufeff"):
+        path.write_text(marks + text)
+        assert read_study_file(path).name == "mine"
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_study_file(path)
 
 
 def test_token_counts_may_be_called_budgets(tmp_path) -> None:

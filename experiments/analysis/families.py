@@ -32,7 +32,7 @@ def family(findings: Findings, name: str) -> Content:
     doses_and_seeds = (len(design.shares) + 1) * len(design.seeds) + len(design.once)
     return {
         "rows": fitted,
-        "asked": len(design.sizes) * len(design.tokens) * doses_and_seeds,
+        "asked": len(design.places) * doses_and_seeds,
         "seeds": sorted({row.seed for row in fitted if row.seed is not None}),
         "shares": sorted({round(row.share or 0.0, 3) for row in fitted}),
         "sizes": sorted({row.size for row in fitted}),

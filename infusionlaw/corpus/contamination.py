@@ -5,30 +5,29 @@ says. A document states a fact when subject and object both occur in it as whole
 them, so the rule leaves out too much rather than too little.
 """
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
-from infusionlaw.corpus.words import holds, pieces
+from infusionlaw.corpus.words import holds, pieces, spelled
 
 
 class FactFinder:
     """Finds documents that hold both subject and object of a fact.
 
-    facts: (subject, object) pairs. Case counts; text and names are compared in Unicode form NFC, as `words` says.
+    facts: (subject, object) pairs. Case counts; text and names are compared in one spelling, as `words` says.
     Cost: each document is taken apart once, and only facts whose pieces are all there are looked up in the text.
     """
 
     def __init__(self, facts: Iterable[tuple[str, str]]) -> None:
         self._facts: dict[str, list[tuple[frozenset[str], str, str]]] = defaultdict(list)
-        for subject, object_ in {(_normal(subject), _normal(object_)): None for subject, object_ in facts}:
+        for subject, object_ in {(spelled(subject), spelled(object_)): None for subject, object_ in facts}:
             own = pieces(subject)
             key = max(own, key=lambda piece: (len(piece), piece)) if own else ""
             self._facts[key].append((frozenset(own | pieces(object_)), subject, object_))
 
     def stated(self, document: str) -> str:
         """The subject of a fact that has both its subject and its object in the document as whole words, "" if none."""
-        text = _normal(document)
+        text = spelled(document)
         there = pieces(text) | {""}  # "" holds the facts whose subject has no word, such as "++"
         found = (
             subject
@@ -37,7 +36,3 @@ class FactFinder:
             if needed <= there and holds(text, subject) and holds(text, object_)
         )
         return next(found, "")
-
-
-def _normal(text: str) -> str:
-    return unicodedata.normalize("NFC", text)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import regex
 
-from infusionlaw.corpus.words import holds, words_only
+from infusionlaw.corpus.words import holds, spelled, words_only
 from infusionlaw.errors import InputError, nearest
 
 DUPLICATE = "exact duplicate"
@@ -29,8 +29,12 @@ MOST_OF_A_SPLIT = 1 / 8  # no object should answer more of a relation's facts: 8
 
 _BRACED = re.compile(r"\{([^{}]*)\}")
 _MARKS = ("subject", "object")
-_ACCENTED = regex.compile("(\\p{Latin})[\u0300-\u036f]+")
-_WIDE = re.compile("[\u3000\uff01-\uff9f\uffe0-\uffee]")  # full and half width
+# What may be written or left out: accents of Latin and Greek letters; in Russian those of stress and the dots of ё; the
+# points and vowel signs of Hebrew and Arabic, and the stroke that makes a word longer.
+_OPTIONAL = regex.compile(
+    "([\\p{Latin}\\p{Greek}])[\u0300-\u036f]+|(?<=[аеиоуыэюяі])[\u0300\u0301]|(?<=е)\u0308"
+    "|[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u0652\u0670]"
+)
 
 
 @dataclass(frozen=True)
@@ -104,13 +108,15 @@ def check_template(text: str, place: str, *, question: bool) -> None:
 
 
 def folded(text: str) -> str:
-    """The text without case, accents of Latin letters and wide forms: "São Paulo" and "SAO PAULO" are one name.
+    """The text in one spelling, without case and what may be left out: "São Paulo" and "SAO PAULO" are one name.
 
     Two texts that fold alike are one answer. What only looks alike when it is decomposed stays apart: 10² and 102, й
     and и.
     """
-    plain = _WIDE.sub(lambda letter: unicodedata.normalize("NFKC", letter.group()), text).casefold()
-    return unicodedata.normalize("NFC", _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", plain)))
+    plain = spelled(text).casefold()
+    if plain.isascii():
+        return plain
+    return unicodedata.normalize("NFC", _OPTIONAL.sub(r"\1", unicodedata.normalize("NFD", plain)))
 
 
 def shows(fact: Fact) -> bool:

@@ -127,14 +127,18 @@ def _files_of(entry: str, base: Path) -> tuple[list[Path], list[Path]]:
 def _folder_files(folder: Path) -> list[Path]:
     """The files under a folder that are not hidden; links to folders are followed, each folder once."""
     seen, files = {os.path.realpath(folder)}, []
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
         # a link may lead back to where it lies
         folders[:] = [name for name in sorted(folders) if not name.startswith(".")]
         real = {name: os.path.realpath(os.path.join(place, name)) for name in folders}
         folders[:] = [name for name in folders if real[name] not in seen]
         seen |= set(real.values())
         files += [Path(place, name) for name in names if not name.startswith(".")]
-    return [path for path in files if path.is_file()]
+    return [path for path in files if path.is_file() or (path.is_symlink() and not path.exists())]
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be looked into ({error.strerror}); make it readable") from error
 
 
 def _is_text(path: Path) -> bool:

@@ -7,11 +7,11 @@ answers to the same relation, so they have the right type.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from infusionlaw.corpus.facts import Fact, folded
+from infusionlaw.corpus.facts import Fact, Templates, folded
 from infusionlaw.corpus.tokens import Tokenizer
 from infusionlaw.errors import InputError
 
@@ -33,15 +33,35 @@ def option_sets(facts: Sequence[Fact], seed: int, n: int = 8) -> tuple[tuple[str
     return tuple(options)
 
 
-def check_options(facts: Sequence[Fact], options: Sequence[tuple[str, ...] | None], tokenizer: Tokenizer) -> None:
-    """Refuse options that are equal for a model: a right answer could never win over a wrong one of the same tokens."""
-    seen: dict[tuple[str, tuple[int, ...]], str] = {}
-    asked = [(fact, own[0]) for fact, own in zip(facts, options, strict=True) if own is not None]
-    for (fact, answer), ids in zip(asked, tokenizer.encode([answer for _, answer in asked]), strict=True):
-        other = seen.setdefault((fact.relation, tuple(ids)), answer)
+def check_options(
+    facts: Sequence[Fact],
+    options: Sequence[tuple[str, ...] | None],
+    templates: Mapping[str, Templates],
+    tokenizer: Tokenizer,
+) -> None:
+    """Refuse options that are equal for a model: a right answer could never win over a wrong one of the same tokens.
+
+    Answers are compared by themselves and where they stand in a question: some tokenisers tell them apart in one of the
+    two only.
+    """
+    asked = {(fact.relation, own[0]) for fact, own in zip(facts, options, strict=True) if own is not None}
+    places = [
+        (text.replace("{subject}", "it"), relation, answer)
+        for relation, answer in sorted(asked)
+        for text in ("{object}", *templates[relation].questions)
+    ]
+    texts = [text.replace("{object}", answer) for text, _, answer in places]
+    seen: dict[tuple[str, str, tuple[int, ...]], str] = {}
+    for (text, relation, answer), ids in zip(places, tokenizer.encode(texts), strict=True):
+        if not ids:
+            raise InputError(
+                f'{tokenizer.path.name} gives the answer "{answer}" of the relation "{relation}" no tokens, so no '
+                "model can learn it; use another tokeniser, or take it out"
+            )
+        other = seen.setdefault((relation, text, tuple(ids)), answer)
         if folded(other) != folded(answer):
             raise InputError(
-                f'{tokenizer.path.name} gives two answers of the relation "{fact.relation}", "{other}" and "{answer}", '
+                f'{tokenizer.path.name} gives two answers of the relation "{relation}", "{other}" and "{answer}", '
                 "the same tokens, so no model can tell them apart; use another tokeniser, or take one of them out"
             )
 

@@ -5,7 +5,7 @@ written last, `corpus.json`: the counts and the `id`, a hash of all that content
 gives the same id, so finished runs keep their worth.
 """
 
-import shutil
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -77,7 +77,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     )
     tokenizer = _prepare_tokenizer(study, folder, chain(*parts.values()), knowledge.templates)
     for name, part in parts.items():
-        check_options(part, options[name], tokenizer)
+        check_options(part, options[name], knowledge.templates, tokenizer)
     long_counts = _count_long(study.training.block, parts, knowledge.templates, tokenizer)
     text_counts = _prepare_tokens(study, folder, tokenizer, facts.domain)
     counts = {
@@ -106,7 +106,7 @@ def _prepare_tokenizer(
     else:
         own = study.base / study.tokenizer.file
         Tokenizer(own, study.tokenizer.end_of_text)
-        shutil.copyfile(own, folder / "tokenizer.json")
+        (folder / "tokenizer.json").write_bytes(own.read_bytes().removeprefix(codecs.BOM_UTF8))
     return Tokenizer(folder / "tokenizer.json", study.tokenizer.end_of_text)
 
 

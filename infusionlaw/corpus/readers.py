@@ -10,11 +10,14 @@ its `kind` says otherwise. Whatever cannot be used is refused in one sentence wi
 import math
 import re
 import tomllib
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr
 from typing import Any, NamedTuple
+
+import regex
 
 from infusionlaw.corpus import atlas
 from infusionlaw.corpus.facts import (
@@ -35,16 +38,27 @@ from infusionlaw.runs.tabular import JSON, TEXT_TABLES, bare, read_rows
 PARTS = ("subject", "relation", "object")
 # Other names of the parts, as in LAMA, PopQA, ConceptNet and tables of triples; a label goes before an identifier.
 NAMES = {
-    "subject": ("sub_label", "subject_label", "subj_label", "sub", "subj", "head", "head_entity", "entity", "s"),
-    "relation": ("predicate_id", "relation_label", "predicate", "pred", "property", "prop", "rel", "p"),
-    "object": ("obj_label", "object_label", "obj", "tail", "tail_entity", "answer", "o"),
-    "subject_type": (),
+    "subject": (
+        "sub_label",
+        "subject_label",
+        "subj_label",
+        "subject",
+        "sub",
+        "subj",
+        "head",
+        "head_entity",
+        "entity",
+        "s",
+    ),
+    "relation": ("relation", "predicate_id", "relation_label", "predicate", "pred", "property", "prop", "rel", "p"),
+    "object": ("obj_label", "object_label", "object", "obj", "tail", "tail_entity", "answer", "o"),
+    "subject_type": ("subject_type",),
 }
 KINDS = ("statements", "questions")
 LONGEST = 10_000  # characters of a subject, a relation, an object and a template
 LONGEST_TOML = 1_000_000  # characters of a TOML file of templates
-QUESTION_MARKS = set("?\uff1f\u061f\u037e\u055e\u1367\u2047\u2048\u2e2e\ua60f")  # the Greek one may be a semicolon
-FULL_STOPS = tuple(".:!\u3002\uff0e\uff1a\uff01\u0964\u06d4\u0589\u1362\u104b\u17d4")  # of other scripts too
+# What ends a sentence in any script; Unicode does not count colons, dots and Tibetan strokes among these.
+SENTENCE_END = regex.compile(r"[\p{Sentence_Terminal}:\uff1a\ufe13\ufe55\u2026\u0f0d-\u0f11\u0f14\u1801]\W*$")
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0")
 GREEK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]")
 
@@ -145,8 +159,11 @@ def _columns(header: Sequence[str], default: Mapping[str, str], path: Path) -> d
     """The file's columns that may hold each part of a fact, the likeliest first; none for a part with a default."""
     found = {}
     for name, names in NAMES.items():
-        known = [bare(other) for other in (name, *names)]
+        known = [bare(other) for other in names]
         mine = [column for column in header if bare(column) in known]
+        if twice := next((column for column, n in Counter(map(bare, mine)).items() if n > 1), None):
+            both = " and ".join(f'"{column}"' for column in mine if bare(column) == twice)
+            raise InputError(f"{path}: the columns {both} may both be the {name}; rename or remove one")
         found[name] = sorted(mine, key=lambda column: known.index(bare(column)))
     missing = [name for name in PARTS if not found[name] and name not in default]
     if missing:
@@ -282,14 +299,21 @@ def _kind(text: str, given: Any, place: str) -> str:
             raise InputError(f'{place}: "kind" is {repr(given)}; write "statement" or "question"')
         return kinds[given]
     before = text.split("[Y]")[0]
-    if QUESTION_MARKS & set(before) or (";" in before and GREEK.search(before)):
+    if _asks(before):
         return "questions"
-    if before.rstrip().endswith(FULL_STOPS):
+    if SENTENCE_END.search(before):
         raise InputError(
             f'{place}: "{text}" may be a statement or a question, for its answer is a sentence of its own and there is '
             'no question mark; add "kind": "question" or "kind": "statement" to the row'
         )
     return "statements"
+
+
+def _asks(text: str) -> bool:
+    """Whether there is a question mark of any script in a text; the Greek one is written as a semicolon."""
+    names = (unicodedata.name(sign, "") for sign in text if unicodedata.category(sign) in ("Po", "So"))
+    asks = any("QUESTION" in name or "INTERROBANG" in name for name in names)
+    return asks or (";" in text and GREEK.search(text) is not None)
 
 
 def _sentence(text: str) -> str:

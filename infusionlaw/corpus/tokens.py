@@ -3,6 +3,7 @@
 `tokenise.py` writes the files.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from infusionlaw.corpus.digests import prepare_again
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, read_typed
+
+_NEVER = -1e5  # log-probability of a piece that no text is split into
 
 
 class Tokenizer:
@@ -27,12 +30,11 @@ class Tokenizer:
 
         self.path = path
         try:
-            self.backend: Any = Backend.from_file(str(path))
+            self.backend: Any = Backend.from_str(_without_piece(path.read_text(encoding="utf-8-sig"), end_of_text))
         except Exception as error:  # the library raises bare Exception
             raise InputError(f"{path}: not a readable tokenizer.json ({error}); replace it") from error
         self.backend.no_truncation()  # a file may ask for both, which would cut documents and fill up the short ones
         self.backend.no_padding()
-        self.backend.encode_special_tokens = True  # "</s>" in a document is text, not the end of it
         if getattr(self.backend.model, "dropout", None):  # it would split a text at random
             self.backend.model.dropout = None
         token = self.backend.token_to_id(end_of_text)
@@ -40,6 +42,22 @@ class Tokenizer:
             raise InputError(f'{path}: has no token "{end_of_text}"; set end_of_text in [tokenizer] to one that it has')
         self.end_of_text: int = token
         self.vocabulary: int = max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+        self.backend.add_special_tokens([end_of_text])  # a file may have it as a word like others
+        self._read_marks_as_text()
+        if token in self.encode([end_of_text])[0]:
+            raise InputError(
+                f'{path}: a document that holds the text "{end_of_text}" would end there, for it is a word of this '
+                "tokenizer; set end_of_text in [tokenizer] to a special token"
+            )
+
+    def _read_marks_as_text(self) -> None:
+        """Have "</s>" in a document be text, not the end of it."""
+        self.backend.encode_special_tokens = True
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over in another process, where the backend has forgotten what its file does not hold."""
+        self.__dict__.update(state)
+        self._read_marks_as_text()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -63,6 +81,17 @@ class Tokenizer:
             first = next(i for i, (_, end) in enumerate(encoding.offsets) if end > seam)
             out.append((encoding.ids, first))
         return out
+
+
+def _without_piece(content: str, end_of_text: str) -> str:
+    """A tokenizer.json whose Unigram model does not find the end of text in a document that spells it."""
+    if '"Unigram"' not in content:
+        return content
+    tokenizer = json.loads(content)
+    model = tokenizer.get("model", {})
+    if model.get("type") == "Unigram":
+        model["vocab"] = [[piece, _NEVER if piece == end_of_text else score] for piece, score in model["vocab"]]
+    return json.dumps(tokenizer)
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, end_of_text: str, path: Path) -> None:

@@ -2,19 +2,23 @@
 
 A word is a run of letters, digits, marks and underscores of one class:
 
-    unspaced    Han, kana, Thai, Lao, Khmer, Burmese, Tibetan: a name stands anywhere in a run
+    unspaced    Han, kana, Thai, Lao, Khmer, Burmese, Tibetan and the like: a name stands anywhere in a run
     Hangul      a name stands at the beginning of a run, since particles follow it
     all other   a name is a whole run; a + or # behind it belongs to it, so that C is none of C++ and C#
 
-Texts are compared as they are given: fold or normalise them first.
+Texts are compared as they are given: `spelled` gives them one spelling, `facts.folded` leaves case and accents out too.
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 
 import regex
 
-_SCRIPTS = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
+_SCRIPTS = (
+    *("Han", "Hiragana", "Katakana", "Bopomofo", "Yi", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan", "Javanese"),
+    *("Balinese", "Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet"),
+)
 _UNSPACED = "".join(rf"\p{{scx={script}}}" for script in _SCRIPTS)
 _LETTER = r"[\w\p{M}]"
 _CLASSES = {
@@ -26,6 +30,28 @@ _RUN = regex.compile("(?V1)" + "|".join(f"(?P<{name}>{letter}+)" for name, lette
 _ASCII_WORD = re.compile(r"\w+")
 _NO_WORD = regex.compile(r"(?V1)[^\w\p{M}+#]+")
 _SIGNS = "+#"  # what may belong to a name behind its letters
+_ALIKE = {
+    **dict.fromkeys("\u2018\u2019\u201b\u02bb\u02bc\u02b9\u2032\u00b4`", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+}
+_FORMS = "\u3000\uff01-\uff9f\uffe0-\uffee\ufb00-\ufb06\ufb50-\ufdff\ufe70-\ufefc"  # full and half width, ligatures
+_ODD = regex.compile(rf"[\p{{DI}}{re.escape(''.join(_ALIKE))}{_FORMS}]")
+
+
+def spelled(text: str) -> str:
+    """The text in one spelling: composed letters, straight quotes, plain hyphens, no wide forms and no invisible signs.
+
+    Invisible are soft hyphens, joiners, marks of direction and the like, which come along when a text is copied.
+    """
+    return text if text.isascii() and "`" not in text else unicodedata.normalize("NFC", _ODD.sub(_plain, text))
+
+
+def _plain(sign: regex.Match[str]) -> str:
+    found: str = sign.group()
+    if regex.fullmatch(r"\p{DI}", found):
+        return ""
+    return _ALIKE.get(found) or unicodedata.normalize("NFKC", found)
 
 
 def pieces(text: str) -> set[str]:

@@ -216,26 +216,38 @@ def _alternatives(plan: Plan) -> list[Block]:
 
 def _ledger(material: Material) -> list[Block]:
     """Totals over runs of each dose: tokens by source, exposures of domain facts; and what all runs took together."""
-    groups: dict[tuple[float, str], list[RunLedger]] = defaultdict(list)
+    groups: dict[tuple[float, str], list[_Totals]] = defaultdict(list)
     for row in sorted(material.rows, key=lambda row: (row.tokens, row.share or 0.0, row.exposures or 0.0)):
         path = material.folder / "runs" / row.run / "ledger.json"
         if row.run and path.exists():
             dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
-            groups[row.tokens, dose].append(read_ledger(path))
+            groups[row.tokens, dose].append(_totals_of(read_ledger(path)))
     if not groups:
         return [Text("The ledgers of the runs are not in this folder.")]
-    every = [ledger for group in groups.values() for ledger in group]
-    rows = [(number(tokens), dose, *_totals(group)) for (tokens, dose), group in groups.items()]
-    rows.append(("all", "", *_totals(every)))
+    rows = [(number(tokens), dose, *_summed(group)) for (tokens, dose), group in groups.items()]
+    rows.append(("all", "", *_summed([one for group in groups.values() for one in group])))
     sources = [f"{field.name} tokens" for field in fields(Tokens)]
     return table(("tokens", "dose", "runs", "exposures of a fact", *sources), rows)
 
 
-def _totals(ledgers: Sequence[RunLedger]) -> list[str]:
-    exposures = [fact.exposures for ledger in ledgers for fact in ledger.domain.exposures]
-    low, high = min(exposures, default=0), max(exposures, default=0)
-    sums = [f"{sum(getattr(ledger.tokens, field.name) for ledger in ledgers):,}" for field in fields(Tokens)]
-    return [str(len(ledgers)), f"{low:,}" if low == high else f"{low:,} to {high:,}", *sums]
+@dataclass(frozen=True)
+class _Totals:
+    """What the page shows of a run's ledger: fewest and most exposures of a domain fact, tokens by source."""
+
+    low: int
+    high: int
+    tokens: Tokens
+
+
+def _totals_of(ledger: RunLedger) -> _Totals:
+    exposures = [fact.exposures for fact in ledger.domain.exposures]
+    return _Totals(min(exposures, default=0), max(exposures, default=0), ledger.tokens)
+
+
+def _summed(runs: Sequence[_Totals]) -> list[str]:
+    low, high = min(run.low for run in runs), max(run.high for run in runs)
+    sums = [f"{sum(getattr(run.tokens, field.name) for run in runs):,}" for field in fields(Tokens)]
+    return [str(len(runs)), f"{low:,}" if low == high else f"{low:,} to {high:,}", *sums]
 
 
 def _made(material: Material) -> list[Block]:

@@ -32,7 +32,7 @@ def evenly(file: StudyFile) -> StudyFile:
 
 def search_text(file: StudyFile) -> str:
     """What a search takes: it cannot know before it is run."""
-    start = len(opening(file, "")) // len(set(file.design.sizes)) // len(set(file.design.tokens))
+    start = len(opening(file, "")) // len(file.design.places)
     return (
         f"A search: every curve (one size and token count) starts with {start} runs or fewer and takes "
         f"{most_runs(file)} at most; it is over when its collapse is known to {file.search.width:g} dex either way, "

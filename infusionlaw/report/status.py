@@ -43,10 +43,9 @@ def _search_text(study: Study) -> str:
     """How far a search is, a line a curve; it cannot know how many runs it will take."""
     design, states = study.file.design, study.states
     begun = {(state.size, state.tokens) for state in states}
-    every = [(n, d) for n in sorted(set(design.sizes)) for d in sorted(set(design.tokens))]
-    waiting = [f"{number(n)}, {number(d)} tokens: not begun" for n, d in every if (n, d) not in begun]
+    waiting = [f"{number(n)}, {number(d)} tokens: not begun" for n, d in design.places if (n, d) not in begun]
     over = sum(bool(state.over) for state in states)
-    head = f"search: {over} of {len(every)} curves are over; a curve takes {most_runs(study.file)} runs at most"
+    head = f"search: {over} of {len(design.places)} curves are over; a curve takes {most_runs(study.file)} runs at most"
     return "\n".join([head, *map(state_text, states), *waiting])
 
 

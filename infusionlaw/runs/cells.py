@@ -6,12 +6,14 @@ is an InputError that names the column and the fix; the reader of the table adds
 
 import math
 import re
+from collections.abc import Iterable
 from reprlib import repr
 from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.quantities import written_number
 from infusionlaw.runs.outcomes import is_loss, measure_of, outcomes
+from infusionlaw.runs.tabular import bare
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
@@ -22,9 +24,11 @@ STATUS = {
     "unfinished": (
         *("unfinished", "running", "crashed", "failed", "killed", "stopped", "preempted", "preempting", "pending"),
         *("queued", "scheduled", "starting", "cancelled", "canceled", "aborted", "timeout", "out_of_memory"),
-        "node_fail",
+        *("node_fail", "node_failure", "boot_fail", "fail", "error", "errored", "terminated", "interrupted", "waiting"),
+        *("in_progress", "incomplete", "pruned", "suspended", "requeued", "paused", "deadline", "revoked"),
     ),
 }
+FINISHED = ("finished", "isfinished", "completed", "iscompleted", "complete", "done")  # columns of true and false
 _COUNTS = {"size", "tokens", "facts", "total_size", "exposures", "domain_tokens", "step"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
 _NAMES = {"run", "name", "curve", "loss_unit"}
@@ -59,7 +63,7 @@ def cell_value(column: str, raw: Any, name: str) -> Any:
     if is_missing(raw):
         return None
     if column == "status":
-        return _status(raw, label)
+        return _status(raw, name, label)
     if column == "held_out":
         return _truth(raw, label)
     number = _number(column, raw, label)
@@ -75,11 +79,25 @@ def _whole(raw: Any, number: float) -> int:
     return int(raw) if len(digits) < 25 and digits.removeprefix("-").isdecimal() else int(number)
 
 
-def _status(raw: Any, label: str) -> str:
+def holds_states(name: str, cells: Iterable[Any]) -> bool:
+    """Whether a column of an unknown name holds states of runs, of which some did not finish."""
+    found = {state_of(cell, name) for cell in cells if not is_missing(cell)}
+    return "" not in found and len(found - {"ok"}) > 0
+
+
+def state_of(raw: Any, name: str) -> str:
+    """What a word says of a run's state, "" for nothing."""
     word = str(raw).strip().casefold()
-    for status, words in STATUS.items():
-        if word.replace(" ", "_") in words:
-            return status
+    if bare(name) in FINISHED and word.removesuffix(".0") in TRUE + FALSE:
+        return "ok" if word.removesuffix(".0") in TRUE else "unfinished"
+    word = re.sub(r"[\s-]+", "_", word).removesuffix("+")  # Slurm marks what it cut short
+    word = "cancelled" if word.startswith("cancelled_by_") else word
+    return next((status for status, words in STATUS.items() if word in words), "")
+
+
+def _status(raw: Any, name: str, label: str) -> str:
+    if found := state_of(raw, name):
+        return found
     raise InputError(f"{label} is {raw!r}, which is no state of a run; write {', '.join(STATUS)}, or leave it empty")
 
 

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.runs.cells import is_missing
+from infusionlaw.runs.cells import holds_states, is_missing
 from infusionlaw.runs.names import (
     FILTER,
     LOOSE,
@@ -71,6 +71,10 @@ def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str]) -> Mat
         beside = _error_of(found[ours], free)
         if beside and f"{ours}_se" not in chosen:
             found[f"{ours}_se"] = beside
+    if "status" not in found and "status" not in chosen:  # trackers and schedulers call it many names
+        others = (name for name in free if name not in found.values())
+        states = next((name for name in others if holds_states(name, (row[name] for row in rows))), None)
+        found |= {"status": states} if states else {}
     if complaints := [*unclear, *_missing(found, chosen, " ".join(unclear), free, names)]:
         raise InputError("; ".join(complaints))
     return Matched(found, tuple(by_parts))

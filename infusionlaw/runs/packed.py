@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from infusionlaw.errors import InputError
-from infusionlaw.recognise import refuse_utf16
+from infusionlaw.recognise import refuse_no_text
 
 PACKED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
 LONGEST = 32_000_000  # characters that a line, a row or a document's row may have
@@ -39,7 +39,7 @@ def packing(path: Path) -> str:
 def open_text(path: Path, newline: str | None = None) -> Iterator[TextIOWrapper]:
     """The file as text, newline as `open` has it. InputError where it is absent, cut short, or not UTF-8."""
     check_file(path)
-    refuse_utf16(path)
+    refuse_no_text(path, packed=bool(packing(path)))
     try:
         with open_bytes(path) as stream, TextIOWrapper(stream, encoding="utf-8-sig", newline=newline) as text:
             yield text

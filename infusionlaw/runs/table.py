@@ -20,7 +20,7 @@ from typing import Any
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_text
 from infusionlaw.quantities import written_number
-from infusionlaw.runs.cells import STATUS, cell_value, is_missing
+from infusionlaw.runs.cells import FALSE, cell_value, is_missing, state_of
 from infusionlaw.runs.checks import both_units, opposed, repeated, share_of_domain
 from infusionlaw.runs.choices import (
     Choices,
@@ -210,8 +210,9 @@ def _lost(rows: Iterable[Mapping[str, Any]], status: str | None) -> str:
     """How many runs did not finish, by their states, in words."""
     if status is None:
         return ""
-    states = [str(row[status]).strip().casefold() for row in rows if not is_missing(row[status])]
-    lost = Counter(state for state in states if state.replace(" ", "_") in STATUS["unfinished"])
+    cells = [row[status] for row in rows if not is_missing(row[status])]
+    words = [str(cell).strip().casefold() for cell in cells if state_of(cell, status) == "unfinished"]
+    lost = Counter("unfinished" if word.removesuffix(".0") in FALSE else word for word in words)
     if not lost:
         return ""
     by_state = ", ".join(f"{count} {state}" for state, count in lost.most_common())

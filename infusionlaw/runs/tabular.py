@@ -177,10 +177,15 @@ def _text_rows(path: Path, there: Iterator[str], only: str | None) -> Iterator[t
     _wanted(only, header, f"{path}, row 1")
     empty = True
     for number, row in enumerate(rows, start=2):
+        row[:1] = [cell.lstrip("\ufeff") for cell in row[:1]]  # where files were joined
         if not any(cell.strip() for cell in row):
             yield number, None
             continue
         empty = False
+        if len(row) > 1 and [" ".join(cell.split()) for cell in row] == header:
+            raise InputError(
+                f"{path}, row {number}: it repeats the names of the columns, as where files were joined; take it out"
+            )
         if len(row) != len(header):
             commas = delimiter == "," and len(row) > len(header)
             fix = "quote cells that hold a comma, and write decimals with a point" if commas else "fix it"

@@ -1,5 +1,7 @@
 """Turn a study file into the runs it asks for. Pure functions, no files, no torch."""
 
+from collections.abc import Sequence
+
 from infusionlaw.runs.record import RunSettings, RunSpec
 from infusionlaw.settings import StudyFile
 
@@ -11,8 +13,8 @@ def grid(study: StudyFile, data: str) -> list[RunSpec]:
     """
     design = study.design
     doses = design.shares or design.exposures
-    runs = _runs(study, data, design.sizes, design.tokens, doses, design.seeds, False)
-    once = _runs(study, data, design.sizes, design.tokens, design.once, design.seeds[:1], False)
+    runs = _runs(study, data, design.places, doses, design.seeds, False)
+    once = _runs(study, data, design.places, design.once, design.seeds[:1], False)
     unique = {run.id: run for run in [*runs, *once]}
     return sorted(unique.values(), key=lambda run: (run.size, run.tokens, run.dose, run.seed))
 
@@ -25,17 +27,16 @@ def held_out(study: StudyFile, data: str) -> list[RunSpec]:
     if study.held_out is None:
         return []
     design, held = study.design, study.held_out
-    fitted = {(size, tokens) for size in design.sizes for tokens in design.tokens}
+    places = [(n, d) for n in sorted(set(held.sizes)) for d in sorted(set(held.tokens))]
     asked = _runs(
         study,
         data,
-        held.sizes,
-        held.tokens or design.tokens,
+        places or design.places_of(held.sizes),
         held.doses or design.shares or design.exposures,
         held.seeds or design.seeds,
         True,
     )
-    return [spec for spec in asked if (spec.size, spec.tokens) not in fitted]
+    return [spec for spec in asked if (spec.size, spec.tokens) not in design.places]
 
 
 def run_spec(
@@ -65,16 +66,14 @@ def run_spec(
 def _runs(
     study: StudyFile,
     data: str,
-    sizes: tuple[int, ...],
-    token_counts: tuple[int, ...],
+    places: Sequence[tuple[int, int]],
     doses: tuple[float, ...],
     seeds: tuple[int, ...],
     is_held_out: bool,
 ) -> list[RunSpec]:
     return [
         run_spec(study, data, size, tokens, dose, seed, is_held_out)
-        for size in sorted(set(sizes))
-        for tokens in sorted(set(token_counts))
+        for size, tokens in places
         for dose in sorted({0.0, *doses})
         for seed in sorted(set(seeds))
     ]

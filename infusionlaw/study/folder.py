@@ -12,12 +12,18 @@ THERE_BEFORE = ("runs.csv", ".lock", ".DS_Store")  # what an otherwise empty fol
 RUN = re.compile("[0-9a-f]{12}")
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds other people's files, which a study would replace. Nothing is written."""
+def check_folder(folder: Path, study: Path | None = None) -> None:
+    """Refuse a folder that holds other people's files, which a study would replace. Nothing is written.
+
+    The study file itself may lie in it.
+    """
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise InputError(f"{folder}: is no folder, or a link to none; name another one with --out")
     check_lock(folder)
     if not folder.is_dir() or is_ours(folder):
         return
-    others = sorted(path.name for path in folder.iterdir() if path.name not in THERE_BEFORE)
+    own = study.absolute().resolve() if study else None
+    others = sorted(path.name for path in folder.iterdir() if path.name not in THERE_BEFORE and path.resolve() != own)
     lock = folder / ".lock"
     if lock.is_file() and lock.stat().st_size:
         others.append(lock.name)

@@ -123,8 +123,8 @@ def _given(study: StudyFile) -> list[float]:
 
 def _stages(study: StudyFile) -> list[list[CurvePlace]]:
     """Return the curves that are searched together: of the two smallest sizes, then of each larger one."""
-    sizes, token_counts = sorted(set(study.design.sizes)), sorted(set(study.design.tokens))
-    return [[(n, d) for n in part for d in token_counts] for part in (sizes[:2], *([n] for n in sizes[2:]))]
+    sizes = sorted(set(study.design.sizes))
+    return [list(study.design.places_of(part)) for part in (sizes[:2], *([n] for n in sizes[2:]))]
 
 
 def _run(study: StudyFile, data: str, place: CurvePlace, dose: float, number: int) -> RunSpec:

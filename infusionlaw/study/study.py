@@ -243,7 +243,7 @@ def is_held(folder: Path) -> bool:
     if not path.exists() or path.is_symlink():
         return False
     try:
-        with FileLock(path, timeout=LOOK, poll_interval=LOOK / 10):
+        with FileLock(path).acquire(LOOK, LOOK / 10):
             return False
     except Timeout:
         return True
@@ -256,9 +256,9 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold a study's folder; InputError when another process does."""
     folder.mkdir(parents=True, exist_ok=True)
     check_lock(folder)
-    lock = FileLock(folder / ".lock", timeout=WAIT, poll_interval=LOOK)
+    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire()
+        lock.acquire(WAIT, LOOK)
     except Timeout as error:
         raise InputError(f"{folder}: another process is running this study; wait for it or stop it") from error
     except (OSError, NotImplementedError) as error:

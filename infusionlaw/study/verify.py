@@ -124,7 +124,7 @@ def holds_text(study: Study) -> str:
     """Say that a study holds, by which journal, and what that does not prove."""
     path = study.journal.path
     if not study.journal.entries:
-        return f"{study.folder}: nothing has run yet"
+        return f"{study.folder} has no {path.name}, so there is nothing to check it by; run its study file once"
     holds = f"{study.folder} holds: {len(_runs(study))} runs and all that was made of them"
     return "\n".join([f"{holds}; the SHA-256 of {path.name} is {file_hash(path)}", *_limits(study)])
 

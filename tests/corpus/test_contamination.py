@@ -55,6 +55,10 @@ FACTS = [
         ("भारत में कर्म है", True),
         ("भारती में कर्म है", False),
         ("อยู่ที่สถานีโซลใน", True),
+        ("St. John\u2019s is in Canada", True),
+        ("Ly\u00adon lies in France", True),
+        ("\uff2c\uff59\uff4f\uff4e lies in France", True),
+        ("ที่สถานี\u200bโซล", True),
         ("", False),
     ],
 )

@@ -215,6 +215,16 @@ def test_too_few_subjects_beside_those_that_must_go_together_are_refused():
         ("½", "1/2", False),
         ("йод", "иод", False),
         ("か", "が", False),
+        ("O'Brien", "O\u2019Brien", True),
+        ("Saint-Denis", "Saint\u2010Denis", True),
+        ("co\u00adop\u200b", "coop", True),
+        ("\ufb01n", "fin", True),
+        ("Αθήνα", "ΑΘΗΝΑ", True),
+        ("Королёв", "Королев", True),
+        ("Москва\u0301", "Москва", True),
+        ("ѓ", "г", False),
+        ("كتابٌ", "كتاب", True),
+        ("שּׁלום", "שלום", True),
     ],
 )
 def test_one_answer_in_two_spellings(one, other, same):

@@ -202,6 +202,9 @@ def test_a_folder_is_read_whatever_its_files_are_called_and_says_what_it_left(tm
     assert sorted(read("data", tmp_path)) == ["b", "c", "d", "e", "f", "g", "linked"]
     assert read("data/**/*.jsonl", tmp_path) == ["linked"]
     assert [path.name for path in unread_files("data", base=tmp_path)] == ["h.pdf", "i.parquet.gz"]
+    (tmp_path / "data" / "lost.jsonl").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"lost\.jsonl: no such file"):
+        read("data", tmp_path)
 
 
 @pytest.mark.parametrize(

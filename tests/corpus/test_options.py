@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tokenizers
 
-from infusionlaw.corpus.facts import Fact, folded
+from infusionlaw.corpus.facts import Fact, Templates, folded
 from infusionlaw.corpus.options import check_options, option_sets
 from infusionlaw.corpus.tokens import Tokenizer
 from infusionlaw.errors import InputError
@@ -93,10 +93,20 @@ def test_answers_that_a_tokenizer_makes_one_are_refused(tmp_path):
     backend.save(str(tmp_path / "tokenizer.json"))
     tokenizer = Tokenizer(tmp_path / "tokenizer.json", "[SEP]")
 
-    def check(*answers: str) -> None:
+    def check(*answers: str, question: str = "{subject}? {object} .") -> None:
         facts = [Fact(f"s{i}", "in", answer) for i, answer in enumerate(answers)]
-        check_options(facts, option_sets(facts, seed=0), tokenizer)
+        check_options(facts, option_sets(facts, seed=0), {"in": Templates("in", (), (question,))}, tokenizer)
 
     check("Lyon", "Oslo")
+    with pytest.raises(InputError, match="the same tokens"):  # only where they stand in the question
+        check("Lyon", "Oslo", question="{subject}? L_{object}.")
+    backend.normalizer = tokenizers.normalizers.Replace("Oslo", "")
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", "[SEP]")
+    with pytest.raises(InputError, match='"Oslo" of the relation "in" no tokens'):
+        check("Lyon", "Oslo")
+    backend.normalizer = tokenizers.normalizers.Lowercase()
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", "[SEP]")
     with pytest.raises(InputError, match=r'answers of the relation "in", ".*" and ".*", the same tokens'):
         check("Lyon", "Oslo", "Bergen")

@@ -262,6 +262,10 @@ def test_broken_templates_are_refused_with_their_place(tmp_path, name, text, mes
         ("Πού είναι το [X]\u037e [Y].", "questions"),
         ("Որտե\u055eղ է [X]. [Y]։", "questions"),
         ("[X] የት ነው\u1367 [Y]።", "questions"),
+        ("[X]在哪里\ufe56[Y]。", "questions"),
+        ("Where is [X]\u203d [Y].", "questions"),
+        ("¿Dónde está [X]: [Y].", "questions"),
+        ("[X] \ua6f7 [Y]", "questions"),
     ],
 )
 def test_a_question_mark_of_any_script_makes_a_question(tmp_path, text, kind):
@@ -334,6 +338,13 @@ def test_own_facts_may_join_the_atlas(tmp_path, templates):
 
 def test_no_facts_at_all_are_refused(templates):
     assert "no facts are named" in refusal(load_knowledge, [], [templates], ["in"])
+
+
+def test_a_label_goes_before_an_identifier_and_a_name_stands_once(tmp_path):
+    path = write(tmp_path / "f.csv", "subject,subjectLabel,relation,object,object_label\nQ90,Paris,in,Q142,France\n")
+    assert [fact for _, fact in read_facts(path)] == [Fact("Paris", "in", "France")]
+    path = write(tmp_path / "f.csv", "subject,relation,object,Object\nParis,in,France,Texas\n")
+    assert '"object" and "Object" may both be the object' in facts_refusal(path)
 
 
 def test_the_page_names_every_column_that_is_known():

@@ -1,8 +1,10 @@
 """The tokeniser."""
 
 import json
+import pickle
 
 import pytest
+import tokenizers
 
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
 from infusionlaw.errors import InputError
@@ -41,6 +43,22 @@ def test_a_special_token_in_a_text_is_text(tokenizer) -> None:
     ids = tokenizer.encode(["a text <end> about"])[0]
     assert tokenizer.end_of_text not in ids
     assert tokenizer.backend.decode(ids) == "a text <end> about"
+    assert pickle.loads(pickle.dumps(tokenizer)).encode(["a text <end> about"]) == [ids]  # as in another process
+
+
+def test_the_end_of_text_is_never_found_in_a_text(tokenizer, tmp_path) -> None:
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    content["added_tokens"][0]["special"] = False
+    (tmp_path / "own.json").write_text("\ufeff" + json.dumps(content))
+    own = Tokenizer(tmp_path / "own.json", "<end>")
+    assert own.end_of_text not in own.encode(["a text <end> about"])[0]
+    pieces = [("<unk>", 0.0), ("<end>", 0.0), *((letter, -2.0) for letter in "a<end>")]
+    tokenizers.Tokenizer(tokenizers.models.Unigram(pieces, unk_id=0)).save(str(tmp_path / "unigram.json"))
+    assert Tokenizer(tmp_path / "unigram.json", "<end>").encode(["a<end>a"]) == [[2, 3, 4, 5, 6, 7, 2]]
+    words = tokenizers.models.WordLevel({"[UNK]": 0, "end": 1}, unk_token="[UNK]")
+    tokenizers.Tokenizer(words).save(str(tmp_path / "words.json"))
+    with pytest.raises(InputError, match="set end_of_text in"):
+        Tokenizer(tmp_path / "words.json", "end")
 
 
 def test_ids_with_gaps_have_room_in_the_vocabulary(tokenizer, tmp_path) -> None:

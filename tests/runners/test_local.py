@@ -94,7 +94,8 @@ def test_killed_in_mid_study_it_goes_on_to_the_same_bytes(done, material, tmp_pa
 
 
 @pytest.mark.slow
-def test_interrupted_it_stops_at_once_and_says_how_to_go_on(material, tmp_path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_stops_at_once_and_says_how_to_go_on(material, tmp_path, asked) -> None:
     study = (material / "study.toml").read_text(encoding="utf8").replace("30_000", "3_000_000")
     study += "[infusion]\nmax_exposures = 1_000_000\n"
     for path in material.iterdir():
@@ -113,11 +114,28 @@ def test_interrupted_it_stops_at_once_and_says_how_to_go_on(material, tmp_path) 
     deadline = time.time() + 120
     while time.time() < deadline and not list(tmp_path.glob("out/runs/*/checkpoint.json")):
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process of the group hears it
+    if asked == signal.SIGINT:
+        os.killpg(process.pid, asked)  # as a terminal does: every process of the group hears it
+    else:
+        worker = children(process.pid, "spawn_main")[0]
+        os.kill(worker, signal.SIGSTOP)  # one that stands still hears nothing
+        process.send_signal(asked)
     _, said = process.communicate(timeout=20)
-    assert process.returncode == 130 and "the same command goes on where it was" in said and "Traceback" not in said
+    assert (
+        process.returncode == 128 + asked
+        and "the same command goes on where it was" in said
+        and "Traceback" not in said
+    )
     assert nobody_left(process.pid)
     assert list(tmp_path.glob("out/runs/*/checkpoint.json")) and not list(tmp_path.glob("out/runs/*/record.json"))
+
+
+def children(parent: int, command: str) -> list[int]:
+    """The processes that one has begun by a command."""
+    out = subprocess.run(
+        ["ps", "-ww", "--ppid", str(parent), "-o", "pid=", "-o", "args="], capture_output=True, text=True, check=True
+    )
+    return [int(line.split()[0]) for line in out.stdout.splitlines() if command in line]
 
 
 def nobody_left(session: int) -> bool:

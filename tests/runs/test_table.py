@@ -436,3 +436,7 @@ def test_runs_that_a_tracker_says_did_not_finish_have_no_scores_and_may_be_begun
     read = [(row.status, row.recall) for row in read_table(path)]
     lost = ("unfinished", None)
     assert read == [("ok", 0.55), lost, lost, lost, ("ok", 0.5), lost]
+    for column, states in {"job_state": "COMPLETED CANCELLED+", "sys/state": "done error", "finished": "1 0"}.items():
+        rows = [f"1e6,1e9,.{i},1,0.5,{state}\n" for i, state in enumerate(states.split(), start=1)]
+        path.write_text(f"size,tokens,share,seed,recall,{column}\n{''.join(rows)}")
+        assert [(row.status, row.recall) for row in read_table(path)] == [("ok", 0.5), lost]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from fakelab import small_study
 
-from infusionlaw.settings import read_study_file
+from infusionlaw.settings import HeldOut, read_study_file
 from infusionlaw.study.design import grid, held_out
 
 
@@ -52,6 +52,17 @@ def test_settings_of_training_and_infusion_reach_the_runs_and_their_ids(study, s
 def test_how_many_models_train_at_once_is_no_part_of_a_run(study) -> None:
     faster = study.model_copy(update={"training": study.training.model_copy(update={"processes": 7})})
     assert [run.id for run in grid(faster, "d")] == [run.id for run in grid(study, "d")]
+
+
+def test_tokens_per_parameter_rise_with_size_for_held_out_runs_too(study) -> None:
+    ladder = study.design.model_copy(update={"tokens": (), "tokens_per_parameter": 20.0, "sizes": (20_000, 10_000)})
+    held = HeldOut(sizes=(80_000,))
+    study = study.model_copy(update={"design": ladder, "held_out": held})
+    assert {(run.size, run.tokens) for run in grid(study, "d")} == {(10_000, 200_000), (20_000, 400_000)}
+    assert {(run.size, run.tokens) for run in held_out(study, "d")} == {(80_000, 1_600_000)}
+    assert {run.settings.shortest for run in grid(study, "d")} == {0}
+    elsewhere = study.model_copy(update={"held_out": HeldOut(sizes=(80_000,), tokens=(500_000,))})
+    assert {(run.size, run.tokens) for run in held_out(elsewhere, "d")} == {(80_000, 500_000)}
 
 
 def test_several_token_counts_have_the_recipe_of_the_shortest_whatever_the_schedule(study) -> None:

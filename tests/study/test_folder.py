@@ -56,6 +56,25 @@ def test_a_new_an_empty_and_a_folder_of_ours_are_taken(tmp_path) -> None:
     dry_run(study, tmp_path / "empty", FakeLab())
 
 
+@pytest.mark.parametrize("name", ["study.toml", "mine.toml"])
+def test_the_study_file_itself_may_lie_in_the_folder_and_is_left_as_it_is(tmp_path, name) -> None:
+    (tmp_path / "mine").mkdir()
+    study = small_study(tmp_path / "mine" / name)
+    study.write_bytes(b"\xef\xbb\xbf" + study.read_bytes())
+    before = study.read_bytes()
+    dry_run(study, tmp_path / "mine", FakeLab())
+    assert study.read_bytes() == before
+    assert (tmp_path / "mine" / "study.toml").exists()
+
+
+def test_a_file_and_a_link_to_nothing_are_no_folder(tmp_path) -> None:
+    study = small_study(tmp_path / "mine.toml")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for out in (study, tmp_path / "link"):
+        with pytest.raises(InputError, match="is no folder"):
+            dry_run(study, out, FakeLab())
+
+
 def test_runs_made_elsewhere_may_wait_in_a_new_folder(tmp_path) -> None:
     study, other = small_study(tmp_path / "mine.toml"), tmp_path / "other"
     other.mkdir()

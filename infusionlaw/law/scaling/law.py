@@ -25,6 +25,7 @@ from infusionlaw.law.numbers import bracket, count, ends, listed, share
 from infusionlaw.law.plot import Curve, Panel, Spot, by_size
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.forms import EXPONENT, Places, known_forms, places
+from infusionlaw.law.scaling.ladder import Ladder, along_text, exponent_along, flag_off, ladder_of
 from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.scores.plateaus import Plateaus
 from infusionlaw.law.scores.zero_dose import ZeroDose
@@ -110,16 +111,35 @@ class KindLaw:
         return {name: Interval() if name in covariates else x for name, x in self.forms[0].coefficients.items()}
 
     @property
+    def ladder(self) -> Ladder | None:
+        """The line that sizes and token counts lie on where they rose together; else None."""
+        return ladder_of([(p.size, p.tokens) for p in self.points if p.in_law and p.x.value is not None])
+
+    @property
+    def along(self) -> tuple[Ladder, Interval] | None:
+        """That line, and the exponent of size along it with its 90 % interval; None where they did not."""
+        if not (ladder := self.ladder) or not self.forms:
+            return None
+        sizes = sorted(p.size for p in self.points if p.in_law and p.x.value is not None)
+        ends = np.array([sizes[0], sizes[-1]])
+        at = places(self.points[0].unit, ends, ladder.tokens(ends), self.facts, self.tokens_per_fact)
+        drawn = [form.form.x(np.array(form.draws)[:, :-1], at) for form in self.forms if form.draws]
+        low, high = np.concatenate(drawn).T
+        return ladder, exponent_along(low, high, ends[1] / ends[0])
+
+    @property
     def summary(self) -> str:
         """The forms by weight, exponents and scatter with 90 % intervals; or why there is no law."""
         if not self.forms:
             return f"none: {self.reason}"
         believed = sorted((form for form in self.forms if form.weight > 0), key=lambda form: -form.weight)
         weights = listed([f"{form.form.name} ({100 * form.weight:.0f} %)" for form in believed])
-        found = [
+        along = self.along
+        found = [along_text(*along)] if along else []
+        found += [
             f"{_COEFFICIENTS[name]} {bracket(x, '{:.2f}'.format)}"
             for name, x in self.coefficients.items()
-            if name in _COEFFICIENTS and x.value is not None
+            if name in _COEFFICIENTS and x.value is not None and not (along and name in ("size", "tokens"))
         ]
         return f"{weights}; {listed(found)}" if found else weights
 
@@ -132,6 +152,8 @@ class KindLaw:
         if not self.forms:
             return f"none: {self.reason}"
         best = max(self.forms, key=lambda form: form.weight)
+        if along := self.along:
+            return f"{best.form.name} ({100 * best.weight:.0f} %), {along_text(*along)}"
         powers = [
             f"{name}^{bracket(x, '{:.2f}'.format)}"
             for name, x in self.coefficients.items()
@@ -306,6 +328,8 @@ class Law:
                     f"only one {word} was tried, so its effect on {law.kind} is unknown; the interval allows "
                     f"for exponents of about -{reach:.1f} to {reach:.1f}"
                 )
+        if (ladder := law.ladder) and (off := flag_off(ladder, size, tokens)):
+            flags.append(off)
         return tuple(flags)
 
 
