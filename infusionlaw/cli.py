@@ -3,6 +3,7 @@
 Numbers are read as people write them: 1B, 300M, 1e9, 20%.
 """
 
+import csv
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -165,15 +166,34 @@ def fit(
     acquisition: Annotated[
         str, typer.Option(help="Where facts count as learned. onset: recall leaves guessing; half: it is half way up.")
     ] = "onset",
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=NAME", help="A column, as in recall=eval/acc; again for more.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help='Rows to read, as in "State = finished".')
+    ] = None,
+    percent: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns in percent: acc,acc_stderr.")] = None,
+    unit: Annotated[str | None, typer.Option(metavar="TEXT", help="Of losses: nats/token, bits/byte, ...")] = None,
 ) -> None:
-    """Find the limits of each model in a table of runs, and fit the law."""
+    """Find the limits of each model in a table of runs, and fit the law.
+
+    What is said of the table is kept in TABLE.columns.toml for the next time.
+    """
     from infusionlaw.console import named_if_slow
     from infusionlaw.law.points.points import Points
     from infusionlaw.pipeline import fit as fit_table
     from infusionlaw.report.words import law_text, points_text, reasons_text
-    from infusionlaw.runs.table import read_table
+    from infusionlaw.runs.choices import choices, keep_choices, read_choices
+    from infusionlaw.runs.table import read_runs
 
-    rows, rise = read_table(table), _number("--tolerance", tolerance)
+    named = [_named_column(text) for text in column or []]
+    chosen = choices(dict(named), where or [], _names(percent), unit)
+    read, rise = read_runs(table, chosen), _number("--tolerance", tolerance)
+    rows = read.rows
+    if chosen:
+        typer.echo(f"kept in {keep_choices(table, chosen.over(read_choices(table)))} for the next time")
+    for remark in read.remarks:
+        typer.echo(visible(remark))
     try:
         with named_if_slow(f"finding points and fitting the law ({len(rows)} runs)"):
             found, law = fit_table(rows, rise, draws=1000, acquisition=cast("Acquisition", acquisition))
@@ -188,8 +208,6 @@ def fit(
     if points is not None:
         Points(found).save(points)
     typer.echo("\n\n".join(filter(None, [points_text(found), reasons_text(found), law_text(law)])))
-    if unfinished := sum(row.status == "unfinished" for row in rows):
-        typer.echo(f"{unfinished} of {len(rows)} runs did not finish and are left out")
     typer.echo(f"wrote {out}")
 
 
@@ -293,10 +311,23 @@ def _named(table: Path) -> Iterator[None]:
         raise InputError(str(error) if str(table) in str(error) else f"{table}: {error}") from error
 
 
+def _named_column(text: str) -> tuple[str, str]:
+    """A column of ours and the file's, from `recall=eval/acc`."""
+    ours, equals, name = text.partition("=")
+    if not equals:
+        raise InputError(f'--column is "{text}"; write it like recall=eval/acc, our column first')
+    return ours, name
+
+
+def _names(text: str | None) -> list[str]:
+    """Names of columns between commas; one with a comma in quotes."""
+    return [name for name in next(csv.reader([text], skipinitialspace=True)) if name] if text else []
+
+
 def _has_doses(rows: "Sequence[RunRecord]") -> bool:
-    """Whether any size and token count has runs at two doses above 0."""
+    """Whether any size and token count has finished runs at two doses above 0."""
     doses: dict[tuple[float, float], set[float]] = {}
-    for row in rows:
+    for row in (row for row in rows if row.status == "ok"):
         if dose := row.exposures if row.share is None else row.share:
             doses.setdefault((row.size, row.tokens), set()).add(dose)
     return any(len(own) > 1 for own in doses.values())

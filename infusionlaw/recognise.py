@@ -22,6 +22,7 @@ KINDS = {
     "comparison": ("a study's comparison", "infusionlaw report shows it"),
     "predictions": ("a study's prediction", "infusionlaw report shows it"),
     "study": ("a study file", "infusionlaw run reads it"),
+    "results": ("what lm-evaluation-harness found of one model", "write its scores into a table of one row a run"),
     "workbook": ("an Excel workbook", "save its sheet as CSV (UTF-8)"),
     "spreadsheet": ("an OpenDocument spreadsheet", "save its sheet as CSV (UTF-8)"),
     "Parquet": ("a Parquet file", "name it .parquet"),
@@ -117,6 +118,8 @@ def _kind_of_text(head: str, path: Path) -> str:
             return "comparison"
         found = re.search(r'"(law|plan|points|predictions)":\s*[\[{]', head)
         return found.group(1) if found else ""
+    if re.match(r'\{\s*"results":\s*\{', head):
+        return "results"
     first = head.split("\n", 1)[0]
     if first.startswith("{") and _is_object(first, whole="\n" in head):
         return "JSON lines"

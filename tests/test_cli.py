@@ -150,12 +150,29 @@ def test_a_runner_is_found_by_its_name(tmp_path, monkeypatch) -> None:
 
 
 def test_a_bad_table_is_one_sentence_and_status_two(tmp_path) -> None:
-    (tmp_path / "t.csv").write_text("size,tokens,share,recall\n14e3,1e6,1.7,0.4\n")
+    (tmp_path / "t.csv").write_text("size,tokens,share,recall\n14e3,1e6,170,0.4\n")
     bad = infusionlaw("fit", tmp_path / "t.csv", cwd=tmp_path)
     assert bad.returncode == 2
     assert bad.stderr.count("\n") == 1
-    assert 'row 2: "share" is 1.7' in bad.stderr
+    assert 'row 2: "share" is 170' in bad.stderr
     assert not (tmp_path / "law.json").exists()
+
+
+def test_what_is_said_of_a_table_is_kept_only_where_it_could_be_read(tmp_path) -> None:
+    text = '"State","config/n_params","train_tokens","share","eval/med/acc","eval/mmlu/acc"\n'
+    text += "".join(f"finished,14e3,1e6,{share},{score},50\n" for share, score in ((0, 30), (10, 60), (30, 50)))
+    (tmp_path / "t.csv").write_text(text + "crashed,14e3,1e6,50,1,50\n")
+    asked = ("fit", "t.csv", "--column", "recall=eval/med/acc", "--where", "State in finished, crashed")
+    bad = infusionlaw(*asked, cwd=tmp_path)
+    assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and not (tmp_path / "t.csv.columns.toml").exists()
+    good = infusionlaw(*asked, "--percent", "share,eval/med/acc", cwd=tmp_path)
+    assert good.returncode == 0, good.stderr
+    assert "1 run did not finish" in good.stdout and "kept in t.csv.columns.toml" in good.stdout
+    again = infusionlaw("fit", "t.csv", cwd=tmp_path)
+    assert again.returncode == 0 and "t.csv.columns.toml" in again.stdout
+    for wrong in (("--column", "recall"), ("--unit", "furlongs"), ("--where", "State")):
+        bad = infusionlaw("fit", "t.csv", *wrong, cwd=tmp_path)
+        assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and wrong[1] in bad.stderr
 
 
 @pytest.mark.parametrize(
