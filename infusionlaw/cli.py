@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from infusionlaw import __version__
-from infusionlaw.errors import InputError, nearest, visible
+from infusionlaw.errors import InputError, nearest, needing, visible
 from infusionlaw.processes import ended_in_order, machine_too_small
 from infusionlaw.quantities import written_number
 
@@ -278,7 +278,7 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder to write.")],
 ) -> None:
     """Write a finished run as a Hugging Face folder. Needs torch."""
-    with _extra():
+    with needing("lab", "this command"):
         from infusionlaw.runners.execute import export_run
 
     export_run(run, out)
@@ -368,19 +368,9 @@ def _lab(name: str) -> "Lab":
     if name not in runners:
         known = nearest(name, runners) if runners else "none is; install infusionlaw again, with pip install ."
         raise InputError(f'no runner is named "{name}"; {known}')
-    with _extra():
+    with needing("lab", "this command"):
         lab: Lab = runners[name].load()()
     return lab
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    """Say in one sentence what to install where the lab's packages are not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        fix = 'install the lab with it, pip install ".[lab]" in the folder of infusionlaw'
-        raise InputError(f"this command needs {error.name}; {fix}") from error
 
 
 def main() -> None:

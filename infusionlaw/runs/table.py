@@ -17,7 +17,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.errors import InputError
+from infusionlaw.errors import InputError, needing
 from infusionlaw.files import atomic_path, write_text
 from infusionlaw.quantities import written_number
 from infusionlaw.runs.cells import FALSE, cell_value, is_missing, state_of
@@ -99,9 +99,9 @@ def write_table(path: Path, records: Sequence[RunRecord]) -> None:
 
 
 def _write_parquet(path: Path, records: Sequence[RunRecord]) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
+    with needing("parquet", f"{path}: a Parquet file"):
+        import pyarrow
+        from pyarrow import parquet
     content = {name: [_plain(cell(record, name)) for record in records] for name in used_columns(records)}
     with atomic_path(path) as part:
         parquet.write_table(pyarrow.table(content), part)
