@@ -206,26 +206,6 @@ def _seen(trial: Trial, points: Sequence[Point], by: Mapping[str, Comparison]) -
             yield Seen(trial.law, point, said)
 
 
-def interval_score(point: ComparedPoint) -> float | None:
-    """Width in dex, and 20 times the distance by which the interval misses what was seen; None without two ends.
-
-    Where a bound alone was seen, the distance is that to the bound.
-    """
-    if point.predicted.low is None or point.predicted.high is None:
-        return None
-    low, high = x_at([point.predicted.low, point.predicted.high], point.unit)
-    below, above = _reach(point)
-    return float(high - low + 2 / (1 - LEVEL) * max(below - high, low - above, 0.0))
-
-
-def _reach(point: ComparedPoint) -> tuple[float, float]:
-    """Between which x the collapse was seen: twice its place, or a bound and infinity."""
-    value, low, high = point.observed.value, point.observed.low, point.observed.high
-    ends = (value, value) if value is not None else (low, high)
-    below, above = (None if end is None else float(x_at(end, point.unit)) for end in ends)
-    return (-inf if below is None else below), (inf if above is None else above)
-
-
 def write_bets(laws: Laws, path: Path, bets: Sequence[Bet] = BETS) -> None:
     """Write what today's laws predict of targets that have not been run; InputError once one of them has been."""
     for bet in bets:
@@ -354,7 +334,7 @@ def _held(found: Outcome, kind: Kind, name: str) -> int:
 
 def _row(found: Outcome, kind: Kind, name: str) -> list[str]:
     said = [seen.said[name] for seen in _of(found, kind)]
-    scores = [score for point in said if (score := interval_score(point)) is not None]
+    scores = [score for point in said if (score := point.interval_score) is not None]
     errors = [abs(point.error_dex) for point in said if point.error_dex is not None]
     widths = [
         float(np.ptp(x_at([point.predicted.low, point.predicted.high], point.unit)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for type checkers and editors; the table below loads the same names when they are first used
     from infusionlaw.errors import InputError as InputError
+    from infusionlaw.law.design.next_runs import next_runs as next_runs
     from infusionlaw.law.design.power import power as power
     from infusionlaw.law.planning.plan import Alternative as Alternative
     from infusionlaw.law.planning.plan import Plan as Plan
@@ -74,6 +75,7 @@ _HOMES = {
     "fit_law": "law.scaling.fit",
     "fit_surface": "law.surfaces.fit",
     "law_text": "report.words",
+    "next_runs": "law.design.next_runs",
     "other_answers": "law.planning.rules",
     "plan_text": "report.words",
     "points_text": "report.words",

@@ -3,6 +3,7 @@
 Numbers are read as people write them: 1B, 300M, 1e9, 20%.
 """
 
+import csv
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from infusionlaw import __version__
-from infusionlaw.errors import InputError, nearest, visible
+from infusionlaw.errors import InputError, nearest, needing, visible
 from infusionlaw.processes import ended_in_order, machine_too_small
 from infusionlaw.quantities import written_number
 
@@ -94,11 +95,21 @@ def run(
 
 
 @app.command(epilog="Example: infusionlaw power mine.toml")
-def power(study: StudyPath) -> None:
-    """Simulate what a study could find, before it is run."""
-    from infusionlaw.report.power import power_text, search_text, study_power
+def power(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml|TABLE", help="The study file, or a table of runs.")],
+) -> None:
+    """Simulate what a study could find, before it is run; or what two more seeds or doses would buy a table."""
+    from infusionlaw.recognise import is_table
+    from infusionlaw.report.power import bought_text, power_text, search_text, study_power
     from infusionlaw.settings import read_study_file
 
+    if is_table(study):
+        from infusionlaw.law.design.bought import what_more_buys
+        from infusionlaw.runs.table import read_table
+
+        with _named(study):
+            typer.echo(bought_text(what_more_buys(read_table(study))))
+        return
     file = read_study_file(study)
     if file.design.design == "search":
         typer.echo(search_text(file))
@@ -155,15 +166,34 @@ def fit(
     acquisition: Annotated[
         str, typer.Option(help="Where facts count as learned. onset: recall leaves guessing; half: it is half way up.")
     ] = "onset",
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=NAME", help="A column, as in recall=eval/acc; again for more.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help='Rows to read, as in "State = finished".')
+    ] = None,
+    percent: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns in percent: acc,acc_stderr.")] = None,
+    unit: Annotated[str | None, typer.Option(metavar="TEXT", help="Of losses: nats/token, bits/byte, ...")] = None,
 ) -> None:
-    """Find the limits of each model in a table of runs, and fit the law."""
+    """Find the limits of each model in a table of runs, and fit the law.
+
+    What is said of the table is kept in TABLE.columns.toml for the next time.
+    """
     from infusionlaw.console import named_if_slow
     from infusionlaw.law.points.points import Points
     from infusionlaw.pipeline import fit as fit_table
     from infusionlaw.report.words import law_text, points_text, reasons_text
-    from infusionlaw.runs.table import read_table
+    from infusionlaw.runs.choices import choices, keep_choices, read_choices
+    from infusionlaw.runs.table import read_runs
 
-    rows, rise = read_table(table), _number("--tolerance", tolerance)
+    named = [_named_column(text) for text in column or []]
+    chosen = choices(dict(named), where or [], _names(percent), unit)
+    read, rise = read_runs(table, chosen), _number("--tolerance", tolerance)
+    rows = read.rows
+    if chosen:
+        typer.echo(f"kept in {keep_choices(table, chosen.over(read_choices(table)))} for the next time")
+    for remark in read.remarks:
+        typer.echo(visible(remark))
     try:
         with named_if_slow(f"finding points and fitting the law ({len(rows)} runs)"):
             found, law = fit_table(rows, rise, draws=1000, acquisition=cast("Acquisition", acquisition))
@@ -178,9 +208,19 @@ def fit(
     if points is not None:
         Points(found).save(points)
     typer.echo("\n\n".join(filter(None, [points_text(found), reasons_text(found), law_text(law)])))
-    if unfinished := sum(row.status == "unfinished" for row in rows):
-        typer.echo(f"{unfinished} of {len(rows)} runs did not finish and are left out")
     typer.echo(f"wrote {out}")
+
+
+@app.command(name="next", epilog="Example: infusionlaw next runs.csv")
+def next_(table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs so far, as for `fit`.")]) -> None:
+    """Say which runs to add to a table next, those that save most first."""
+    from infusionlaw.law.design.next_runs import next_runs
+    from infusionlaw.report.power import next_text
+    from infusionlaw.runs.table import read_table
+
+    rows = read_table(table)
+    with _named(table):
+        typer.echo(next_text(next_runs(rows)))
 
 
 @app.command(epilog="Example: infusionlaw predict law.json --size 1.3B --tokens 26B --risk 5%")
@@ -276,7 +316,7 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder to write.")],
 ) -> None:
     """Write a finished run as a Hugging Face folder. Needs torch."""
-    with _extra():
+    with needing("lab", "this command"):
         from infusionlaw.runners.execute import export_run
 
     export_run(run, out)
@@ -300,10 +340,32 @@ def _number(option: str, text: str, more: str = "") -> float:
     return number
 
 
+@contextmanager
+def _named(table: Path) -> Iterator[None]:
+    """Name the file in what is wrong with what it holds."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error) if str(table) in str(error) else f"{table}: {error}") from error
+
+
+def _named_column(text: str) -> tuple[str, str]:
+    """A column of ours and the file's, from `recall=eval/acc`."""
+    ours, equals, name = text.partition("=")
+    if not equals:
+        raise InputError(f'--column is "{text}"; write it like recall=eval/acc, our column first')
+    return ours, name
+
+
+def _names(text: str | None) -> list[str]:
+    """Names of columns between commas; one with a comma in quotes."""
+    return [name for name in next(csv.reader([text], skipinitialspace=True)) if name] if text else []
+
+
 def _has_doses(rows: "Sequence[RunRecord]") -> bool:
-    """Whether any size and token count has runs at two doses above 0."""
+    """Whether any size and token count has finished runs at two doses above 0."""
     doses: dict[tuple[float, float], set[float]] = {}
-    for row in rows:
+    for row in (row for row in rows if row.status == "ok"):
         if dose := row.exposures if row.share is None else row.share:
             doses.setdefault((row.size, row.tokens), set()).add(dose)
     return any(len(own) > 1 for own in doses.values())
@@ -344,19 +406,9 @@ def _lab(name: str) -> "Lab":
     if name not in runners:
         known = nearest(name, runners) if runners else "none is; install infusionlaw again, with pip install ."
         raise InputError(f'no runner is named "{name}"; {known}')
-    with _extra():
+    with needing("lab", "this command"):
         lab: Lab = runners[name].load()()
     return lab
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    """Say in one sentence what to install where the lab's packages are not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        fix = 'install the lab with it, pip install ".[lab]" in the folder of infusionlaw'
-        raise InputError(f"this command needs {error.name}; {fix}") from error
 
 
 def main() -> None:

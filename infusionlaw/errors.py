@@ -1,7 +1,8 @@
 """The one error a user is meant to read: a sentence that names the place and the fix."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 LONGEST = 1000  # characters of a message; of a longer one the middle is left out, for it quotes a file
@@ -22,6 +23,16 @@ class InputError(ValueError):
         if len(text) > LONGEST:
             text = f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 3 :]}"
         super().__init__(visible(text))
+
+
+@contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """Say what to install where a package of an extra is imported and not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        fix = f'install it with pip install ".[{extra}]" in the folder of infusionlaw'
+        raise InputError(f"{what} needs {error.name}; {fix}") from error
 
 
 def visible(text: str) -> str:

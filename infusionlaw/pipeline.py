@@ -25,6 +25,7 @@ from infusionlaw.report.corpus import remarks
 from infusionlaw.report.material import material_of, usual_target
 from infusionlaw.report.page import write_page, write_study_page
 from infusionlaw.report.status import state_text
+from infusionlaw.runs.outcomes import outcomes
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.runs.table import read_table, table_hash, write_table
 from infusionlaw.settings import StudyFile, read_study_file
@@ -241,8 +242,8 @@ def fit(
     rows: Sequence[RunRecord], tolerance: float, draws: int, acquisition: Acquisition = "onset"
 ) -> tuple[list[Point], Law]:
     """Points and law of a table's rows; InputError when no run has a score."""
-    if not any(row.recall is not None for row in rows):
-        raise InputError("no run of the table has a recall; every run diverged or none was measured")
+    if not any(row.score(outcome.name) is not None for row in rows for outcome in outcomes()):
+        raise InputError("no run of the table has a score or a loss; every run diverged or none was measured")
     points = find_points(rows, tolerance=tolerance, acquisition=acquisition, draws=draws)
     return points, fit_law(rows, points)
 

@@ -22,6 +22,7 @@ KINDS = {
     "comparison": ("a study's comparison", "infusionlaw report shows it"),
     "predictions": ("a study's prediction", "infusionlaw report shows it"),
     "study": ("a study file", "infusionlaw run reads it"),
+    "results": ("what lm-evaluation-harness found of one model", "write its scores into a table of one row a run"),
     "workbook": ("an Excel workbook", "save its sheet as CSV (UTF-8)"),
     "spreadsheet": ("an OpenDocument spreadsheet", "save its sheet as CSV (UTF-8)"),
     "Parquet": ("a Parquet file", "name it .parquet"),
@@ -51,12 +52,16 @@ def kind_of(path: Path) -> str:
     return _kind_of_text(head.decode("utf8", "replace").lstrip("\ufeff \t\r\n"), path)
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a table of runs, by its first bytes and its name."""
+    found = kind_of(path)
+    return found in ("table", *JSON, "Parquet") or (not found and bool(TABLE.search(path.name)) and path.is_file())
+
+
 def refuse_others(path: str | Path, wanted: str) -> None:
     """Raise InputError where a file is clearly another than the one wanted ("law", "plan", "points" or "study")."""
     path = Path(path)
-    found = kind_of(path)
-    if found in (*JSON, "Parquet") or (not found and TABLE.search(path.name) and path.is_file()):
-        found = "table"
+    found = "table" if is_table(path) else kind_of(path)
     if found and found != wanted:
         raise _other(path, found)
 
@@ -113,6 +118,8 @@ def _kind_of_text(head: str, path: Path) -> str:
             return "comparison"
         found = re.search(r'"(law|plan|points|predictions)":\s*[\[{]', head)
         return found.group(1) if found else ""
+    if re.match(r'\{\s*"results":\s*\{', head):
+        return "results"
     first = head.split("\n", 1)[0]
     if first.startswith("{") and _is_object(first, whole="\n" in head):
         return "JSON lines"

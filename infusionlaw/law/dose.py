@@ -124,6 +124,10 @@ def unit_of(rows: Sequence[RunRecord]) -> DoseUnit:
     if all(row.exposures is not None for row in rows):
         return "exposures"
     row = next(row for row in rows if row.exposures is None)
+    if all(row.share is row.exposures is None for row in rows):
+        raise InputError(
+            "no run has a dose; say which column it is, as in --column share=NAME, or --column exposures=NAME"
+        )
     raise InputError(
         f"the run of size {row.size:g}, {row.tokens:g} tokens and seed {row.seed} has a share of {row.share:g} but no "
         "exposures, while other rows lack the share; "

@@ -6,8 +6,9 @@ Three things make a table look as if it held more than it does:
 - copies: a row that gives a run again;
 - checkpoints: rows of one run at several token counts, which err alike.
 
-A name in the column `run` tells the last two. It is a run's name only where its rows have one size, dose and number of
-facts; a name of a whole sweep is ignored. Fitted rows are read as if the held-out ones were not there.
+A name in the column `curve`, else in `run`, tells the last two. It is a run's name only where its rows have one size,
+dose and number of facts; a name of a whole sweep is ignored. Fitted rows are read as if the held-out ones were not
+there.
 """
 
 import math
@@ -19,14 +20,14 @@ from fractions import Fraction
 
 from infusionlaw.law.covariates import SAME
 from infusionlaw.law.dose import same_dose, x_at
+from infusionlaw.runs.names import score_columns
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.runs.table import cell, score_columns
 
 # Rows that agree in every score are copies if chance would hardly make them agree: at least two scores that could have
 # taken this many values together.
 TELLING_SCORES, TELLING_VALUES = 2, 1e5
 _FINEST = 10**6  # a score that is no fraction of a smaller number is taken to have this many values
-Name = tuple[bool, str]  # held out or not, and what stands in `run`
+Name = tuple[bool, str]  # held out or not, and what stands in `curve`, else in `run`
 
 
 def merged(rows: Sequence[RunRecord]) -> tuple[list[RunRecord], tuple[str, ...]]:
@@ -91,14 +92,14 @@ def _read_as(rows: Iterable[RunRecord], covariate: str) -> dict[float, float]:
 
 
 def _name(row: RunRecord) -> Name:
-    return row.held_out, row.run
+    return row.held_out, row.curve or row.run
 
 
 def _run_names(rows: Iterable[RunRecord]) -> set[Name]:
-    """What stands in `run` and names one run, not a sweep: its rows have one size, dose and number of facts."""
+    """The names of one run, not of a sweep: their rows have one size, dose and number of facts."""
     by_name: dict[Name, list[RunRecord]] = defaultdict(list)
     for row in rows:
-        if row.run:
+        if row.curve or row.run:
             by_name[_name(row)].append(row)
     return {name for name, mine in by_name.items() if len(mine) > 1 and _one_run(mine)}
 
@@ -151,7 +152,7 @@ def _without_twins(rows: Sequence[RunRecord]) -> list[RunRecord]:
 def _content(row: RunRecord, columns: Sequence[str]) -> tuple[object, ...]:
     """All that two copies have in common: place, dose, facts and scores, but not seed and name."""
     dose = tuple(None if unit is None else f"{unit:.9g}" for unit in (row.share, row.exposures))
-    scores = tuple(cell(row, name) for name in columns)
+    scores = tuple(row.score(name) for name in columns)
     return row.held_out, row.status, row.size, row.tokens, row.facts, *dose, *scores
 
 

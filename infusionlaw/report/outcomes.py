@@ -1,11 +1,21 @@
 """Predictions against what came of them: plain cells for any table, and the part of a report that holds them."""
 
 from infusionlaw.law.numbers import bracket, count, number, share, when
-from infusionlaw.law.planning.compare import ComparedPoint, Comparison, Regret
+from infusionlaw.law.planning.compare import UNINFORMATIVE, ComparedPoint, Comparison, Regret
 from infusionlaw.report.blocks import Block, Text, table, texts
 from infusionlaw.runs.outcomes import outcome_named
 
-POINTS = ("kind", "size", "tokens", "unit", "predicted", "observed", "error, dex", "interval holds it")
+POINTS = (
+    "kind",
+    "size",
+    "tokens",
+    "unit",
+    "predicted",
+    "observed",
+    "error, dex",
+    "interval holds it",
+    "interval score",
+)
 SCORES = ("size", "tokens", "dose", "share", "score", "predicted", "measured", "error", "interval holds it")
 HIT = {True: "hit", False: "miss", None: "cannot be said"}
 
@@ -21,7 +31,8 @@ def point_rows(comparison: Comparison) -> list[tuple[str, ...]]:
             bracket(point.predicted, share if point.unit == "share" else count),
             _seen(point),
             "-" if point.error_dex is None else f"{point.error_dex:+.2f}",
-            HIT[point.inside],
+            f"{HIT[point.inside]}{', but says little' if point.inside and point.says_little else ''}",
+            "-" if point.interval_score is None else f"{point.interval_score:.2f}",
         )
         for point in comparison.points
     ]
@@ -76,7 +87,11 @@ def comparison_part(comparison: Comparison) -> list[Block]:
         if comparison.written
         else "The law was fitted without the held-out rows."
     )
-    return [written, *already_known(comparison), *tables, *texts(regrets(comparison))]
+    scored = Text(
+        "The score of an interval is its width in dex, and 20 times the distance of a miss: small is good. A hit "
+        f"inside one wider than {UNINFORMATIVE:g} dex says little."
+    )
+    return [written, *already_known(comparison), *tables, scored, *texts(regrets(comparison))]
 
 
 def already_known(comparison: Comparison) -> list[Block]:

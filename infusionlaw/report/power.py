@@ -1,7 +1,9 @@
-"""The power of a study's design: worked out from its study file, and as plain text for the terminal."""
+"""The power of a study's or a table's design, and the runs to add to a table, as plain text for the terminal."""
 
 from collections.abc import Sequence
 
+from infusionlaw.law.design.bought import Bought
+from infusionlaw.law.design.next_runs import NextRun
 from infusionlaw.law.design.power import Power, TruePlace, power
 from infusionlaw.law.numbers import aligned, count, number, share
 from infusionlaw.runs.record import Estimate
@@ -80,3 +82,56 @@ def _of(part: float, power: Power) -> str:
 
 def _dex(width: float | None) -> str:
     return "-" if width is None else f"{width:.2f} dex"
+
+
+def bought_text(designs: Sequence[Bought]) -> str:
+    """What a table's design can tell as it is and with more runs, a row each."""
+    place = designs[0].power.places[0]
+    at = f"a share of {share(place.dose)}" if designs[0].power.unit == "share" else f"{count(place.dose)} exposures"
+    targets = [f"{number(reach.size)} at {number(reach.tokens)}" for reach in designs[0].power.reaches]
+    head = ("design", "runs", "FLOPs", "found", "half-width", "error", *(f"width at {target}" for target in targets))
+    rows = [
+        (
+            each.name,
+            str(each.runs),
+            f"{each.flops:.2g}",
+            *_cells(each.power.places[0], each.power)[1:],
+            *(_dex(reach.width) for reach in each.power.reaches),
+        )
+        for each in designs
+    ]
+    return "\n".join(
+        [
+            f"By simulation, with collapses at {at}, where this table's lie: in how many curves would they be found?",
+            aligned([head, *rows]),
+            "half-width: of a point's 90 % interval; width: of the whole interval predicted for a larger model",
+        ]
+    )
+
+
+def next_text(runs: Sequence[NextRun]) -> str:
+    """The runs to add to a table, a row each, those that save most first."""
+    if not runs:
+        return "No run to add: no curve has a score that falls, or could. infusionlaw fit says what is known of each."
+    head = ("point", "size", "tokens", "dose", "error now", "with it", "FLOPs", "saved", "why")
+    rows = [
+        (
+            run.kind,
+            number(run.size),
+            number(run.tokens),
+            f"share {share(run.dose)}" if run.unit == "share" else f"{count(run.dose)} exposures",
+            f"{run.sd[0]:.2f} dex",
+            f"{run.sd[1]:.2f} dex",
+            f"{run.flops:.2g}",
+            f"{run.saved:.2g}" if run.saved else "-",
+            run.why,
+        )
+        for run in runs
+    ]
+    return "\n".join(
+        [
+            "Runs to add, those that save most first:",
+            aligned([head, *rows]),
+            "saved: FLOPs beyond these that runs spread over the table's own doses would take to tell as much",
+        ]
+    )

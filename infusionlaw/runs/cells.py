@@ -12,7 +12,7 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.quantities import written_number
-from infusionlaw.runs.outcomes import outcomes
+from infusionlaw.runs.outcomes import is_loss, measure_of, outcomes
 from infusionlaw.runs.tabular import bare
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
@@ -29,8 +29,9 @@ STATUS = {
     ),
 }
 FINISHED = ("finished", "isfinished", "completed", "iscompleted", "complete", "done")  # columns of true and false
-_COUNTS = {"size", "tokens", "facts", "total_size", "exposures"}
+_COUNTS = {"size", "tokens", "facts", "total_size", "exposures", "domain_tokens", "step"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
+_NAMES = {"run", "name", "curve", "loss_unit"}
 _UNIT_INTERVAL = {"share", "cloze", "unseen_recall", "chance"}
 LARGEST = 1e20
 # Fewer parameters or tokens than this are millions or billions without their sign.
@@ -39,14 +40,10 @@ _AT_LEAST = {"size": "parameters", "total_size": "parameters", "tokens": "tokens
 _DECIMAL_COMMA = re.compile(r"(?![+-]?[1-9]\d{0,2}(,\d{3})+$)[+-]?\d*,\d+")
 
 
-def _is_part_of_one(column: str) -> bool:
+def is_part_of_one(column: str) -> bool:
     """Whether a column, or the score that it is the error of, lies between 0 and 1."""
-    name = column.removesuffix("_se")
+    name = measure_of(column)
     return name in _UNIT_INTERVAL or any(o.name == name and o.scale == "proportion" for o in outcomes())
-
-
-def _is_loss(column: str) -> bool:
-    return any(o.name == column and o.scale == "bits per byte" for o in outcomes())
 
 
 def is_missing(raw: Any) -> bool:
@@ -61,7 +58,7 @@ def cell_value(column: str, raw: Any, name: str) -> Any:
         return None
     if isinstance(raw, list | tuple | dict):
         raise InputError(f"{label} is {repr(raw)}, which is not one value; fix or empty that cell")
-    if column == "run":
+    if column in _NAMES:
         return str(raw).strip()
     if is_missing(raw):
         return None
@@ -84,11 +81,11 @@ def _whole(raw: Any, number: float) -> int:
 
 def holds_states(name: str, cells: Iterable[Any]) -> bool:
     """Whether a column of an unknown name holds states of runs, of which some did not finish."""
-    found = {_state(cell, name) for cell in cells if not is_missing(cell)}
+    found = {state_of(cell, name) for cell in cells if not is_missing(cell)}
     return "" not in found and len(found - {"ok"}) > 0
 
 
-def _state(raw: Any, name: str) -> str:
+def state_of(raw: Any, name: str) -> str:
     """What a word says of a run's state, "" for nothing."""
     word = str(raw).strip().casefold()
     if bare(name) in FINISHED and word.removesuffix(".0") in TRUE + FALSE:
@@ -99,7 +96,7 @@ def _state(raw: Any, name: str) -> str:
 
 
 def _status(raw: Any, name: str, label: str) -> str:
-    if found := _state(raw, name):
+    if found := state_of(raw, name):
         return found
     raise InputError(f"{label} is {raw!r}, which is no state of a run; write {', '.join(STATUS)}, or leave it empty")
 
@@ -129,7 +126,7 @@ def _number(column: str, raw: Any, label: str) -> float:
 
 
 def _written(column: str, text: str) -> float | None:
-    return written_number(text, count=column in _COUNTS, part=_is_part_of_one(column))
+    return written_number(text, count=column in _COUNTS, part=is_part_of_one(column))
 
 
 def _out_of_range(column: str, number: float) -> str | None:
@@ -143,13 +140,13 @@ def _out_of_range(column: str, number: float) -> str | None:
     if column in _AT_LEAST and number < LEAST:
         millions = f"{1000 * number:g}M" if number < 1 else f"{number:g}M"
         return f"is below {LEAST:,}; write {_AT_LEAST[column]} as {millions} or {number:g}B"
-    if _is_part_of_one(column) and not column.endswith("_se") and not 0 <= number <= 1:
+    if is_part_of_one(column) and not column.endswith("_se") and not 0 <= number <= 1:
         hint = f"; if it is percent, write it as {number:g}%" if 1 < number <= 100 else ""
         return f"must lie between 0 and 1{hint}"
-    if _is_loss(column) and number <= 0:
-        return "must be above 0: a loss in bits per byte, so turn the sign of a log likelihood"
-    if (column == "exposures" or column.endswith("_se")) and number < 0:
+    if is_loss(column) and not column.endswith("_se") and number <= 0:
+        return "must be above 0: a loss, so turn the sign of a log likelihood"
+    if (column in ("exposures", "domain_tokens", "step") or column.endswith("_se")) and number < 0:
         return "must not be negative"
-    if _is_part_of_one(column) and column.endswith("_se") and number > 0.5:
+    if is_part_of_one(column) and column.endswith("_se") and number > 0.5:
         return f"is more than a standard error can be of a score from 0 to 1; if it is percent, write it as {number:g}%"
     return "must be a whole number" if column == "seed" and not number.is_integer() else None

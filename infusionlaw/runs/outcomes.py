@@ -108,6 +108,10 @@ OUTCOMES: dict[str, Outcome] = {
 }
 
 
+# Losses beside the one of general text. That of one source of text is NAME:SOURCE, as in val_bpb:wiki.
+LOSSES = ("domain_loss", "answer_loss")
+
+
 @cache
 def _from_packages() -> dict[str, Outcome]:
     """The outcomes that installed packages bring. Raises InputError where one takes a name that is taken."""
@@ -158,3 +162,14 @@ def outcome_of(kind: str) -> Outcome:
 def kind_named(name: str) -> PointKind:
     """A kind of point by its name. Raises KeyError for a kind there is none of."""
     return next(kind for kind in outcome_of(name).points if kind.name == name)
+
+
+def measure_of(column: str) -> str:
+    """What a column measures: recall of `start_recall`, val_bpb of `val_bpb:wiki_se`."""
+    return column.removesuffix("_se").removeprefix("start_").partition(":")[0]
+
+
+def is_loss(column: str) -> bool:
+    """Whether a column holds a loss, of a run or of its start, or the standard error of one."""
+    measure = measure_of(column)
+    return measure in LOSSES or any(o.name == measure and o.scale == "bits per byte" for o in outcomes())

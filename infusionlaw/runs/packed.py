@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
-from infusionlaw.errors import InputError
+from infusionlaw.errors import InputError, needing
 from infusionlaw.recognise import refuse_no_text
 
 PACKED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
@@ -74,8 +74,8 @@ def open_bytes(path: Path) -> IO[bytes]:
         return cast("IO[bytes]", gzip.open(path))
     if not last:
         return path.open("rb")
-    import pyarrow
-
+    with needing("parquet", f"{path}: a file packed with Zstandard"):
+        import pyarrow
     stream: IO[bytes] = pyarrow.input_stream(str(path), compression="zstd")
     return stream
 

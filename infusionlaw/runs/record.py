@@ -81,8 +81,10 @@ class RunRecord:
     """One row of the table: a run's measured results. Every score lies beside its standard error over facts.
 
     size: non-embedding parameters; tokens: D; share: infused tokens / D; exposures: mean renderings of a domain fact;
-    recall, cloze, verbatim_recall, retention, unseen_recall: 0..1; margin: nats; val_bpb: bits per byte.
-    None means not measured (a diverged or unfinished run has no scores). more: scores and errors of other outcomes.
+    recall, cloze, verbatim_recall, retention, unseen_recall: 0..1; margin: nats; val_bpb: validation loss, in
+    loss_unit. None means not measured (a diverged or unfinished run has no scores). loss_unit: of all losses; None is
+    bits per byte. curve: the training run that rows of this name are checkpoints of; they are not independent. more:
+    scores and errors of other outcomes and losses (`domain_loss`, `val_bpb:wiki`), and of the start (`start_val_bpb`).
     """
 
     size: float
@@ -111,6 +113,8 @@ class RunRecord:
     held_out: bool = False
     status: str = "ok"
     run: str = ""
+    loss_unit: str | None = None
+    curve: str | None = None
     more: tuple[tuple[str, float], ...] = ()
 
     def score(self, name: str) -> float | None:

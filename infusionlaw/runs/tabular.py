@@ -26,7 +26,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, nearest, needing
 from infusionlaw.recognise import refuse_no_rows
 from infusionlaw.runs.packed import LONGEST, PACKED, check_file, ending, lines, open_text, packing
 
@@ -379,9 +379,9 @@ def _object(row: Any, place: str, only: str | None) -> Cells:
 
 
 def _parquet_rows(path: Path, only: str | None, most: int | None) -> Iterator[tuple[int, Cells]]:
-    from pyarrow import parquet
-
     check_file(path)
+    with needing("parquet", f"{path}: a Parquet file"):
+        from pyarrow import parquet
     number = 0
     try:
         # left to itself, pyarrow fetches the whole file ahead and keeps it

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.real_runs import METHODS, THEN, TODAY, Bet, Laws, interval_score, outcome, page, write_bets
+from benchmarks.real_runs import METHODS, THEN, TODAY, Bet, Laws, outcome, page, write_bets
 from experiments.analysis.evidence import Trial
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
@@ -110,12 +110,14 @@ def compared(predicted: Interval, observed: Interval, status: Status = "found") 
 
 def test_an_interval_scores_its_width_and_twenty_times_what_it_misses_by() -> None:
     said = Interval(10, 1, 100)
-    assert interval_score(compared(said, Interval(50, 20, 200))) == pytest.approx(2)
-    assert interval_score(compared(said, Interval(1000, 500, 2000))) == pytest.approx(2 + 20)
-    assert interval_score(compared(said, Interval(0.5, 0.2, 2))) == pytest.approx(2 + 20 * log10(2))
-    assert interval_score(compared(said, Interval(None, 50, None), "not reached")) == pytest.approx(2)
-    assert interval_score(compared(said, Interval(None, 1000, None), "not reached")) == pytest.approx(2 + 20)
-    assert interval_score(compared(Interval(10, None, 100), Interval(50, 20, 200))) is None
+    assert compared(said, Interval(50, 20, 200)).interval_score == pytest.approx(2)
+    assert compared(said, Interval(1000, 500, 2000)).interval_score == pytest.approx(2 + 20)
+    assert compared(said, Interval(0.5, 0.2, 2)).interval_score == pytest.approx(2 + 20 * log10(2))
+    assert compared(said, Interval(None, 50, None), "not reached").interval_score == pytest.approx(2)
+    assert compared(said, Interval(None, 1000, None), "not reached").interval_score == pytest.approx(2 + 20)
+    assert compared(Interval(10, None, 100), Interval(50, 20, 200)).interval_score is None
+    wide, narrow = Interval(50, 2, 500), Interval(50, 30, 80)
+    assert [compared(x, Interval(50, 20, 200)).says_little for x in (wide, narrow)] == [True, False]
 
 
 def test_what_it_predicts_next_is_on_the_page_and_cannot_be_written_once_it_has_been_run(laws: Laws) -> None:

@@ -47,7 +47,7 @@ def test_the_index_of_a_frame_is_nothing_to_its_rows(tmp_path) -> None:
             lambda f: f.assign(share=0.3, seed=1),
             "the data frame, row 1: the same size, tokens, dose, facts and seed as row 0",
         ),
-        (lambda f: f.drop(columns="accuracy"), 'the data frame: column "recall" is missing'),
+        (lambda f: f.drop(columns="Params"), "the data frame: size is missing"),
         (lambda f: f.iloc[:0], "the data frame: the table has no rows"),
         (lambda f: pandas.concat([f, f], axis=1), 'the data frame: two columns are named "Params"'),
     ],

@@ -13,21 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infusionlaw.errors import InputError
+from infusionlaw.runs.names import ALIASES, FIELDS, HELPERS, SE_ENDINGS, UNITLESS, names_of, score_columns
+from infusionlaw.runs.outcomes import LOSSES
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.runs.table import (
-    ALIASES,
-    FIELDS,
-    SE_ENDINGS,
-    names_of,
-    read_table,
-    score_columns,
-    table_hash,
-    table_text,
-    write_table,
-)
+from infusionlaw.runs.table import read_table, table_hash, table_text, write_table
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "table.md"
 ROW = RunRecord(size=14_000, tokens=1_500_000, share=0.1 + 0.2, recall=1 / 3, recall_se=0.04, seed=1, run="r1")
+SCORES = [name for name in score_columns() if name in FIELDS]
 PART = st.floats(0, 1) | st.none()
 RECORDS = st.builds(
     RunRecord,
@@ -42,7 +35,7 @@ RECORDS = st.builds(
     held_out=st.booleans(),
     status=st.sampled_from(["ok", "diverged", "unfinished"]),
     run=st.sampled_from(["", "a,b", 'the "best"', "NaN"]),
-).map(lambda row: row if row.status == "ok" else replace(row, **dict.fromkeys(score_columns())))
+).map(lambda row: row if row.status == "ok" else replace(row, **dict.fromkeys(SCORES)))
 
 
 def read(tmp_path, text: str) -> list[RunRecord]:
@@ -154,7 +147,7 @@ def test_a_missing_dose_unit_follows_from_the_other(tmp_path) -> None:
     ],
 )
 def test_usual_names_are_understood_and_unknown_ones_ignored(tmp_path, header) -> None:
-    (row,) = read(tmp_path, f"{header},gpus,val_loss\n1e6,2e7,16,.5,0;1,3.2\n")
+    (row,) = read(tmp_path, f"{header},gpus,train_loss\n1e6,2e7,16,.5,0;1,3.2\n")
     assert row == RunRecord(size=1e6, tokens=2e7, exposures=16, recall=0.5)
 
 
@@ -266,14 +259,15 @@ def test_a_missing_score_is_none(tmp_path, cell) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("size,tokens,share\n9k,9k,.5\n", 'column "recall" is missing'),
-        ("size,tokens,share,recal\n9k,9k,.5,.5\n", 'if "recal" is that column, rename it to "recall"'),
-        ("siez,tokens,share,recall\n9k,9k,.5,.5\n", 'if "siez" is that column, rename it to "size"'),
-        ("size,train_tokns,share,recall\n9k,9k,.5,.5\n", 'rename it to "train_tokens"'),
-        ("size,tokens,recall\n9k,9k,.5\n", 'neither column "share" nor "exposures"'),
-        ("size,tokens,exposure,recall\n9k,9k,.5,.5\n", 'if "exposure" is that column, rename it to "exposures"'),
-        ("size,Params,tokens,share,recall\n1,1,1,.5,.5\n", 'columns "size" and "Params" both mean size'),
-        ("size,tokens,epochs,k,recall\n9k,9k,1,5,.5\n", 'columns "epochs" and "k" both mean exposures'),
+        ("size,tokens,share\n9k,9k,.5\n", "recall (or another of retention"),
+        ("size,tokens,share,recal\n9k,9k,.5,.5\n", "--column recall=recal"),
+        ("size,tokens,exposure,recall\n9k,9k,.5,.5\n", "--column exposures=exposure"),
+        (
+            "size,Params,tokens,share,recall\n1,1,1,.5,.5\n",
+            '"size" and "Params" may both be size; choose: --column size=',
+        ),
+        ("size,tokens,epochs,k,recall\n9k,9k,1,5,.5\n", '"epochs" and "k" may both be exposures'),
+        ("Wall time,Step,Value\n1,2,3\n", "one scalar of one run, as TensorBoard saves it"),
         ("size,tokens,share,recall\n", "no rows"),
         ("size,tokens,share,recall\n\n,,,\n", "no rows"),
     ],
@@ -294,20 +288,20 @@ def test_bad_columns_are_refused(tmp_path, text, message) -> None:
         ({"tokens": "many"}, "row 2: \"tokens\" is 'many'"),
         ({"tokens": "1e999"}, '"tokens" is inf, which is not finite'),
         ({"tokens": "30%"}, "\"tokens\" is '30%', which is not a number"),
-        ({"share": "30"}, '"share" is 30, which must lie between 0 and 1; if it is percent, write it as 30%'),
+        ({"share": "300"}, '"share" is 300, which must lie between 0 and 1'),
         ({"share": "1.5B"}, "\"share\" is '1.5B', which is not a number"),
         ({"share": "-.1"}, '"share" is -0.1, which must lie between 0 and 1'),
         ({"share": "1"}, "row 2: the share is 1, which leaves no general text"),
         ({"share": "100%"}, "row 2: the share is 1"),
         ({"share": ""}, "row 2: neither share nor exposures"),
-        ({"recall": "85"}, '"recall" is 85, which must lie between 0 and 1; if it is percent, write it as 85%'),
+        ({"recall": "850"}, '"recall" is 850, which must lie between 0 and 1'),
         ({"exposures": "0,500"}, "\"exposures\" is '0,500', which has a decimal comma"),
         ({"recall": "0,85"}, "\"recall\" is '0,85', which has a decimal comma"),
         ({"val_bpb": "1,300"}, "\"val_bpb\" is '1,300', which is not a number"),
         ({"acc_se": "-1"}, 'row 2: "acc_se" (recall_se) is -1'),
         (
-            {"recall_se": "2"},
-            "is more than a standard error can be of a score from 0 to 1; if it is percent, write it as 2%",
+            {"recall_se": "0.6"},
+            "is more than a standard error can be of a score from 0 to 1; if it is percent, write it as 0.6%",
         ),
         ({"bpb": "-1.1"}, '"bpb" (val_bpb) is -1.1, which must be above 0'),
         ({"exposures": "-3"}, '"exposures" is -3, which must not be negative'),
@@ -403,11 +397,14 @@ def test_checkpoints_of_a_run_and_named_runs_without_a_seed_are_read(tmp_path) -
 
 
 def test_the_docs_name_every_column_and_every_other_name() -> None:
-    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", DOCS.read_text(encoding="utf8"), re.MULTILINE)
+    runs, _, others = DOCS.read_text(encoding="utf8").partition("### Losses")
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", runs, re.MULTILINE)
     told = {column: tuple(re.findall(r"`(\w+)`", names)) for column, names in rows}
     assert told.pop("`recall_se` …")[-len(SE_ENDINGS) :] == SE_ENDINGS
     scores = {name for name in FIELDS if name.endswith("_se")}
     assert told == {f"`{name}`": ALIASES.get(name, ()) for name in FIELDS if name not in scores}
+    more = [alias for name in (*LOSSES, *HELPERS) for alias in names_of(name) if name != "name"]
+    assert all(f"`{name}`" in others for name in (*more, *UNITLESS))
 
 
 def test_the_examples_in_the_docs_are_tables(tmp_path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import re
+import sys
 import tracemalloc
 
 import pyarrow
@@ -236,3 +237,13 @@ def test_marks_of_joined_files_are_no_text(tmp_path) -> None:
     assert [[int(row["a"]) for row in read_rows(tmp_path / name)[1].values()] for name in ("t.jsonl", "t.csv")] == [
         [1, 2]
     ] * 2
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv.zst"])
+def test_what_needs_an_extra_says_which(tmp_path, monkeypatch, name) -> None:
+    whole = pyarrow.Codec("zstd").compress(b"a,b\n1,2\n")
+    (tmp_path / name).write_bytes(bytes(whole))
+    for module in [module for module in sys.modules if module.split(".")[0] == "pyarrow"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=r'needs pyarrow; install it with pip install ".\[parquet\]"'):
+        tabular.read_rows(tmp_path / name)

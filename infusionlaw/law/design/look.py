@@ -81,7 +81,7 @@ def look(rows: Rows, at: int, wanted: Wanted) -> Look:
     over = _outside(wanted, curve, data, place, rough, float(x[-1])) or (SPENT if wanted.left <= 0 else "")
     if over or not wanted.count:
         return Look(unit, place.interval(), over)
-    chosen = [*lacking, *most_telling(curve, rough, x, wanted.count)][: wanted.count]
+    chosen = [*lacking, *most_telling(curve, rough, x, wanted.count).chosen][: wanted.count]
     return Look(unit, place.interval(), "", narrow, tuple(float(doses[i]) for i in chosen))
 
 

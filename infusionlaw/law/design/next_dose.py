@@ -42,8 +42,22 @@ def for_plateau(curve: Curve, sketch: Sketch, x: Array) -> list[int]:
     return [int(np.argmax(np.where(left, distance, 0.0)))] if flat(curve.x).sum() < 2 and left.any() else []
 
 
-def most_telling(curve: Curve, sketch: Sketch, x: Array, count: int) -> list[int]:
-    """Which of the doses at x (G,) the next runs should have: each takes the most off the variance of the collapse."""
+@dataclass(frozen=True)
+class Telling:
+    """What runs at the doses at x (G,) are expected to tell of where a curve falls.
+
+    chosen: which doses the next runs should have, each the one that takes the most off the variance, as if those before
+    it had been seen; sd: the deviation of the fall in dex, now and after each of them; gain (G,): the part of the
+    variance that the first run would take off at each dose.
+    """
+
+    chosen: tuple[int, ...]
+    sd: tuple[float, ...]
+    gain: Array
+
+
+def most_telling(curve: Curve, sketch: Sketch, x: Array, count: int) -> Telling:
+    """What runs at the doses at x (G,) tell, and which the next `count` should be."""
     noise = float(np.median(curve.sd**2 * curve.seeds))
     shapes = _shapes(sketch, x)
     c = np.where(np.isfinite(shapes.knot), shapes.knot, x[-1] + RANGE_BEYOND)
@@ -51,13 +65,17 @@ def most_telling(curve: Curve, sketch: Sketch, x: Array, count: int) -> list[int
     means -= shapes.weight @ means
     moments = means.T @ (shapes.weight[:, None] * means)
     moments[1:, 1:] += np.einsum("n,nlg,nlh->gh", shapes.weight, shapes.spread, shapes.spread, optimize=True)
-    found = []
+    found: list[int] = []
+    sd, gain = [float(np.sqrt(moments[0, 0]))], np.zeros(len(x))
     for _ in range(count):
         total = np.diag(moments)[1:] + noise
-        found.append(int(np.argmax(moments[0, 1:] ** 2 / total)))
+        off = moments[0, 1:] ** 2 / total
+        gain = gain if found else off / max(float(moments[0, 0]), 1e-12)
+        found.append(int(np.argmax(off)))
         column = moments[:, 1 + found[-1]]
         moments = moments - np.outer(column, column) / total[found[-1]]
-    return found
+        sd.append(float(np.sqrt(max(moments[0, 0], 0.0))))
+    return Telling(tuple(found), tuple(sd), gain)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from infusionlaw.files import read_typed, write_typed
-from infusionlaw.law.dose import Interval, same_dose, same_doses, x_at
+from infusionlaw.law.dose import LEVEL, Interval, same_dose, same_doses, x_at
 from infusionlaw.law.planning.forecast import ADVISED, Forecast
 from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.planning.predictions import WrittenPredictions
@@ -17,6 +17,8 @@ from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH, Prediction
 from infusionlaw.runs.outcomes import kind_named, outcome_named
 from infusionlaw.runs.record import DoseUnit, RunRecord
+
+UNINFORMATIVE = 1.0  # dex: an interval wider than a factor of ten in the odds or exposures
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,39 @@ class ComparedPoint:
         else:
             parts = self._reach(self.predicted, "low"), self._reach(self.observed, "high")
         return abs(self.error_dex) <= math.hypot(*parts)
+
+    @property
+    def width(self) -> float | None:
+        """Width of the predicted interval in dex; None without two ends."""
+        if self.predicted.low is None or self.predicted.high is None:
+            return None
+        low, high = x_at([self.predicted.low, self.predicted.high], self.unit)
+        return float(high - low)
+
+    @property
+    def interval_score(self) -> float | None:
+        """Width in dex, and 20 times the distance by which the interval misses what was seen; None without two ends.
+
+        Small is good: a wide interval that holds scores no better than a narrow one that just misses. Where a bound
+        alone was seen, the distance is that to the bound. (Gneiting and Raftery 2007, equation 43.)
+        """
+        if self.width is None:
+            return None
+        low, high = x_at([self.predicted.low or 0.0, self.predicted.high or 0.0], self.unit)
+        below, above = self._seen_between()
+        return self.width + 2 / (1 - LEVEL) * float(max(below - high, low - above, 0.0))
+
+    @property
+    def says_little(self) -> bool:
+        """Whether the interval is so wide that holding what was seen says little."""
+        return self.width is None or self.width > UNINFORMATIVE
+
+    def _seen_between(self) -> tuple[float, float]:
+        """Between which x the point was seen: twice its place, or a bound and infinity."""
+        value, low, high = self.observed.value, self.observed.low, self.observed.high
+        ends = (value, value) if value is not None else (low, high)
+        below, above = (None if end is None else float(x_at(end, self.unit)) for end in ends)
+        return (-math.inf if below is None else below), (math.inf if above is None else above)
 
     def _reach(self, place: Interval, end: Literal["low", "high"]) -> float:
         """How far, in dex, an interval's end lies from its value; inf where it is open."""

@@ -21,6 +21,7 @@ import numpy as np
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
+from infusionlaw.law.covariates import SAME
 from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.numbers import bracket, count, dose, number, share
 from infusionlaw.law.planning.at_target import AtTarget, Target
@@ -325,7 +326,7 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
     doubts = law.of(fitted.kind).notes  # a flag each, but they do not name their law
     notes = [*_doubts(law, plan), *(flag for flag in fitted.flags if flag not in doubts)]
     if plan.dose.x.value is not None:
-        notes += [_no_recall(law, plan), _unknown_exposures(law, plan)]
+        notes += [_outside_doses(law, plan), _no_recall(law, plan), _unknown_exposures(law, plan)]
     if plan.status == "no dose works":
         notes += [
             f"what {change} would do is not known, because only one {word} was tried"
@@ -367,6 +368,17 @@ def _two_tolerances(plan: Plan, point: Prediction) -> str:
         f"validation loss allows {most_allowed}, and its {point.kind} point is {found}: the limit is from a fit to the "
         "loss of every run, the point from a fit to the points of single curves; the dose follows the limit"
     )
+
+
+def _outside_doses(law: Law, plan: Plan) -> str:
+    """That the advised dose lies below or above all that were tried; "" where it does not."""
+    advised = (plan.dose.share if law.unit == "share" else plan.dose.exposures).value
+    low, high = law.doses
+    if advised is None or low / SAME <= advised <= high * SAME:
+        return ""
+    show = share if law.unit == "share" else count
+    where, end = ("below the smallest", low) if advised < low else ("above the largest", high)
+    return f"the advised dose lies {where} dose tried ({show(end)}), where no run has been"
 
 
 def _no_recall(law: Law, plan: Plan) -> str:

@@ -76,9 +76,12 @@ def _tolerance(at: AtTarget) -> float | None:
     return rise if works(at.but(tolerance=rise)) else None
 
 
-def _first(good: Callable[[float], bool], start: float, end: float) -> float | None:
-    """The first value on the way from start to end, in equal ratios, that is good; to within FINE_STEP dex."""
-    steps = max(math.ceil(abs(math.log10(end / start)) / COARSE_STEP), 1)
+def _first(good: Callable[[float], bool], start: float, end: float, steps: int = 0) -> float | None:
+    """The first value on the way from start to end, in equal ratios, that is good; to within FINE_STEP dex.
+
+    steps: into which the way is cut (0: of COARSE_STEP); one is enough where what follows a good value is good.
+    """
+    steps = steps or max(math.ceil(abs(math.log10(end / start)) / COARSE_STEP), 1)
     bad = start
     for i in range(steps + 1):
         value = start * (end / start) ** (i / steps)
@@ -116,8 +119,11 @@ def room(at: AtTarget, x: float) -> Interval:
         dose = x if law.unit == "share" else x - math.log10(count / facts)
         return float(np.quantile(at.but(facts=count).draws(ACQUISITION.name), quantile, method="inverted_cdf")) <= dose
 
+    varied = "facts" in law.of(ACQUISITION.name).varied  # else fewer facts always take less text
+
     def most(quantile: float) -> float | None:
-        found = _first(lambda count: taught(count, quantile), facts * ROOM_TIMES, facts / ROOM_TIMES)
-        return None if found == facts * ROOM_TIMES else found
+        ends = facts * ROOM_TIMES, facts / ROOM_TIMES
+        found = _first(lambda count: taught(count, quantile), *ends, steps=0 if varied else 1)
+        return None if found == ends[0] else found
 
     return Interval(most(0.5), most((1 + LEVEL) / 2), most((1 - LEVEL) / 2))

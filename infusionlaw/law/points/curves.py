@@ -25,9 +25,8 @@ from infusionlaw.law.points.noise import (
     run_error,
     within_doses,
 )
-from infusionlaw.runs.outcomes import Outcome
+from infusionlaw.runs.outcomes import Outcome, outcomes
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.runs.table import REQUIRED
 
 # What seeds differ by before any were compared, and the least error over questions, by scale.
 SPREAD = {"proportion": 0.05, "bits per byte": 0.02}
@@ -93,8 +92,9 @@ def curves(rows: Sequence[RunRecord], outcome: Outcome) -> list[Curve]:
     """The curves of one outcome, by size, token count and number of facts.
 
     Sizes, or token counts, within 1 % are one, and copies of a run are left out (`law.merging`). A place without a
-    single recall has an empty recall curve; one without a value of another outcome has no curve of it. Held-out rows
-    get curves of their own and do not inform the noise of the others.
+    single recall has an empty recall curve; one without a value of another outcome has no curve of it; nor has recall
+    where no run has any and other outcomes were measured. Held-out rows get curves of their own and do not inform the
+    noise of the others.
     """
     places = _by_size_and_tokens(merged(rows)[0], outcome)
     seen = [not all(row.held_out for row in place.rows) for place in places]
@@ -123,6 +123,9 @@ def _by_size_and_tokens(rows: Sequence[RunRecord], outcome: Outcome) -> list[_Do
     def dose(row: RunRecord) -> float:
         return x_of(row, unit)
 
+    others = [other.name for other in outcomes() if other.name != outcome.name]
+    measured = any(_finite(row.score(outcome.name)) for row in rows)
+    expected = measured or not any(_finite(row.score(name)) for row in rows for name in others)
     groups = [tuple(group) for _, group in groupby(sorted(rows, key=place), key=place)]
     found = []
     for group in groups:
@@ -131,7 +134,7 @@ def _by_size_and_tokens(rows: Sequence[RunRecord], outcome: Outcome) -> list[_Do
         runs = tuple(_values([good[i] for i in members], outcome) for members in same)
         x = tuple(float(np.mean([dose(good[i]) for i in members])) for members in same)
         found.append(_Doses(group, scale_of(group, unit), x, runs, _left_out(group, outcome)))
-    return [doses for doses in found if doses.x or outcome.name in REQUIRED]
+    return [doses for doses in found if doses.x or (outcome.questions_from_facts and expected)]
 
 
 def _left_out(rows: Sequence[RunRecord], outcome: Outcome) -> str:

@@ -14,7 +14,7 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.runs.cells import cell_value
-from infusionlaw.runs.table import names_of
+from infusionlaw.runs.names import names_of
 from infusionlaw.runs.tabular import bare, read_rows
 
 CONDITIONS = ("size", "tokens", "unique_tokens", "share")
@@ -34,7 +34,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 LEAST_LOSS, LARGEST_LOSS = 1e-6, 1e6
 # Losses of general text, of any text, and shares that are of domain text by their name: a surface needs the share of
 # the text that the loss is of.
-GENERAL = (*names_of("val_bpb"), "val_loss", "valid_loss", "validation_loss")
+GENERAL = (*names_of("val_bpb"), "general_loss", "val_loss", "valid_loss", "validation_loss")
 ANY = ("loss", "test_loss", "eval_loss", "final_loss", "nll")
 OF_DOMAIN = re.compile("domain|infus")
 # Epochs and unique tokens are often rounded; beyond this they contradict each other.

@@ -204,6 +204,13 @@ def test_without_a_law_of_collapse_the_dose_stays_within_those_tried() -> None:
     assert plan_for(known_law(acquisition=(1.5, 0.1, 0, 0), collapse=None)).status == "no dose works"
 
 
+@pytest.mark.parametrize(("largest", "said"), [(0.15, "above the largest dose tried (0.15)"), (0.95, "")])
+def test_an_advised_dose_outside_those_tried_says_so(largest: float, said: str) -> None:
+    plan = predict(known_law(retention=(1.0, 0.1, 0.0, 0.0), largest=largest), SIZE0, TOKENS0, tolerance=None)
+    outside = [note for note in plan.notes if "where no run has been" in note]
+    assert len(outside) == bool(said) and all(said in note for note in outside)
+
+
 def test_no_law_gives_nulls_with_a_reason(tmp_path: Path) -> None:
     plan = plan_for(known_law(acquisition=None, collapse=None, cost=known_cost(1.0)))
     assert plan.status == "no law"
