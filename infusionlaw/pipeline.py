@@ -279,7 +279,10 @@ def write_report(
     else:
         rows = read_table(source)
         rise = tolerance if tolerance is not None else 0.05
-        points, law = fit(rows, rise, draws)
+        try:
+            points, law = fit(rows, rise, draws)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
     usual = usual_target(law)
     plan = predict(
         law, size or usual[0], tokens or usual[1], facts, risk=risk, tolerance=tolerance, extrapolate=extrapolate

@@ -14,14 +14,15 @@ FAR = 4.0  # times the sizes or tokens tried, from which on a run between is adv
 MOST_STEPS = 3
 
 
-def answer(law: Law, plan: Plan, comparison: Comparison | None = None) -> list[tuple[str, str]]:
-    """Five questions with their answers in a sentence or two each."""
+def answer(law: Law, plan: Plan, comparison: Comparison | None = None, table: str = "") -> list[tuple[str, str]]:
+    """Five questions with their answers in a sentence or two each. table: the file that the law was fitted to."""
+    more = [f"infusionlaw next {table} says which runs to add."] if table else []
     return [
         ("What to give", _give(plan)),
         ("What to expect", _expect(plan)),
         ("What it costs", _cost(plan)),
         ("How well we know", _known(plan, comparison)),
-        ("What to do next", " ".join(next_steps(law, plan))),
+        ("What to do next", " ".join([*next_steps(law, plan), *more])),
     ]
 
 

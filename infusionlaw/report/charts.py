@@ -93,7 +93,7 @@ def _rows_by_dose(
         where = "y" if i == 0 else f"y{i + 1}"
         own = [trace for panel in drawn for trace in _curve(panel, outcome, axis, colours[panel.size], legend=i == 0)]
         data += [trace | {"yaxis": where} for trace in own]
-        layout[f"yaxis{where[1:]}"] = _row_axis(outcome, i, len(measured))
+        layout[f"yaxis{where[1:]}"] = _row_axis(outcome, i, len(measured), drawn[0].loss_unit)
     if axis.zero is not None:
         middle = (axis.zero + axis.low) / 2
         layout["shapes"] = [_vertical(middle, "--quiet", dash="dot")]
@@ -115,10 +115,10 @@ def _caption(members: Sequence[Panel], drawn: Sequence[Panel], measured: Sequenc
     return "".join(parts)
 
 
-def _row_axis(outcome: Outcome, row: int, rows: int) -> Spec:
+def _row_axis(outcome: Outcome, row: int, rows: int, loss_unit: str) -> Spec:
     top = 1 - row / rows
     bottom = 1 - (row + 1) / rows + (0.05 if row < rows - 1 else 0)
-    title = outcome.title if outcome.scale == "proportion" else f"{outcome.title}, {outcome.scale}"
+    title = outcome.title if outcome.scale == "proportion" else f"{outcome.title}, {loss_unit}"
     spec: Spec = {"domain": [bottom, top], "title": {"text": plain(title)}}
     return spec | ({"range": [-0.03, 1.03], "dtick": 0.2} if outcome.scale == "proportion" else {})
 
@@ -247,7 +247,7 @@ def _trade_off(panel: Panel) -> tuple[tuple[str, str], list[float], list[float],
     if len(pairs) < 2:
         return None
     sign, word = (1, "rise") if lost.point("risen") else (-1, "fall")
-    unit = "" if lost.scale == "proportion" else f", {lost.scale}"
+    unit = "" if lost.scale == "proportion" else f", {panel.loss_unit}"
     doses, forgotten, learned = zip(*((x, sign * (a - loss.mean[0]), b) for x, a, b in pairs), strict=True)
     return (f"{word} of {lost.title} over dose 0{unit}", gained.title), [*forgotten], [*learned], [*doses]
 

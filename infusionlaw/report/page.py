@@ -80,7 +80,10 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
     law, plan, comparison = material.law, material.plan, material.comparison
     drawn, scripts = panels(material.rows, material.points), _scripts()
     cannot = cannot_calculate(law)
-    opening = [*(Text(warning, "warning") for warning in warnings), Answer(tuple(answer(law, plan, comparison)))]
+    opening = [
+        *(Text(warning, "warning") for warning in warnings),
+        Answer(tuple(answer(law, plan, comparison, _table(material)))),
+    ]
     return (
         environment()
         .get_template("page.html")
@@ -129,13 +132,19 @@ def _calculator(material: Material) -> dict[str, Any]:
     """What the calculator is fed with: the law, where its fields start, and the commands that say the rest."""
     target = material.plan.target
     start = {name: getattr(target, name) for name in ("size", "tokens", "facts", "risk", "tolerance")}
-    fit = [f"infusionlaw fit {shlex.quote(material.source)}"] if material.rows and not material.folder else []
+    table = _table(material)
+    fit = [f"infusionlaw fit {table}"] if table else []
     law = "law.json" if fit else shlex.quote(material.source)
     return {
         "law": calculator_data(material.law),
         "start": start,
         "commands": [*fit, f"infusionlaw predict {law}"],
     }
+
+
+def _table(material: Material) -> str:
+    """The table that a page is of, as a command line takes it; "" for a study or a law."""
+    return shlex.quote(material.source) if material.rows and not material.folder else ""
 
 
 def _figures(charts: Sequence[Chart | None]) -> list[Block]:

@@ -62,6 +62,7 @@ class Panel:
     seeds: tuple[tuple[float, float], ...]
     collapsing: tuple[Curve, Point] | None
     marks: tuple[Mark, ...]
+    loss_unit: str = "bits per byte"
 
     @property
     def recall(self) -> Series:
@@ -137,6 +138,7 @@ def _panel(rows: Sequence[RunRecord], measured: Curves, unit: DoseUnit, held: bo
         seeds=tuple(sorted((x_of(row, unit), row.recall) for row in rows if row.recall is not None)),
         collapsing=(own, collapse) if own and collapse else None,
         marks=tuple(Mark(point.kind, point.size, point.x, point.status) for point in points),
+        loss_unit=rows[0].loss_unit or "bits per byte",
     )
 
 

@@ -49,6 +49,7 @@ def test_a_table_gets_the_answer_the_figures_its_held_out_rows_and_its_data(page
         "For the held-out 56k model the law predicted collapse" in text and "its rows were not used in the fit" in text
     )
     assert "The law was fitted without the held-out rows." in text
+    assert "says which runs to add" in text
     assert r"infusionlaw fit \u0027runs \u0026 more.csv\u0027" in page
     assert 'download="table.csv"' in page and "What the models were trained on" not in text
     assert "The tolerance is a rise of 0.1 bits per byte." in text

@@ -107,6 +107,14 @@ def test_what_was_not_measured_leaves_no_figure(results: Results) -> None:
     assert dose_response_charts([]) == []
 
 
+def test_a_loss_is_drawn_in_the_unit_of_its_table(results: Results) -> None:
+    rows = [replace(row, loss_unit="nats per token") for row in results[0]]
+    drawn = panels(rows, results[1])
+    (loss,), (trade,) = loss_charts(drawn), trade_off_charts(drawn)
+    assert loss.spec["layout"]["yaxis"]["title"]["text"] == "validation loss, nats per token"
+    assert trade.spec["layout"]["xaxis"]["title"]["text"].endswith("nats per token")
+
+
 def test_token_counts_have_a_figure_each(items: list[Panel]) -> None:
     both = [*items, *(replace(panel, tokens=6e6) for panel in items)]
     assert ["Token count: 6M." in chart.caption for chart in loss_charts(both)] == [False, True]
