@@ -290,3 +290,16 @@ def test_a_table_of_four_sizes_is_quick() -> None:
     start = time.process_time()
     find_points(rows, draws=400)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("stated", [{}, {"chance": 0.25}, {"facts": 500.0, "tokens_per_fact": 14.0}])
+def test_near_equal_thin_curves_get_one_verdict_whatever_is_stated(stated) -> None:
+    scores = {1e6: (0.748, 0.772, 0.403), 4e6: (0.732, 0.723, 0.370), 16e6: (0.768, 0.755, 0.402)}
+    rows = [
+        RunRecord(size, 2e7, share=share, recall=score, seed=1, **stated)
+        for size, own in scores.items()
+        for share, score in zip((0.1, 0.5, 0.9), own, strict=True)
+    ]
+    found = find_points(rows)
+    said = {(point.kind, point.status) for point in found}
+    assert said == {("acquisition", "before the grid"), ("collapse", "found")}
