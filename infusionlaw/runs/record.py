@@ -82,7 +82,9 @@ class RunRecord:
 
     size: non-embedding parameters; tokens: D; share: infused tokens / D; exposures: mean renderings of a domain fact;
     recall, cloze, verbatim_recall, retention, unseen_recall: 0..1; margin: nats; val_bpb: bits per byte.
-    None means not measured (a diverged or unfinished run has no scores). more: scores and errors of other outcomes.
+    None means not measured (a diverged or unfinished run has no scores). loss_unit: the unit of val_bpb and of every
+    other loss, None for bits per byte; curve: the training run whose checkpoints the rows with this name are. more:
+    scores and errors of other outcomes, and `start_<outcome>`, the outcome of the checkpoint that the run began from.
     """
 
     size: float
@@ -111,6 +113,8 @@ class RunRecord:
     held_out: bool = False
     status: str = "ok"
     run: str = ""
+    loss_unit: str | None = None
+    curve: str | None = None
     more: tuple[tuple[str, float], ...] = ()
 
     def score(self, name: str) -> float | None:
@@ -120,6 +124,10 @@ class RunRecord:
     def error(self, name: str) -> float | None:
         """The standard error of an outcome's value; None where it is not known."""
         return self._value(f"{name}_se")
+
+    def start(self, name: str) -> float | None:
+        """The value of an outcome at the checkpoint that the run began from; None where it is not known."""
+        return self._value(f"start_{name}")
 
     def _value(self, column: str) -> float | None:
         value: float | None = self.__dict__[column] if column in self.__dict__ else dict(self.more).get(column)

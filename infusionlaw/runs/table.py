@@ -29,7 +29,9 @@ from infusionlaw.runs.outcomes import outcomes
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import bare, read_rows
 
-FIELDS = tuple(field.name for field in dataclasses.fields(RunRecord) if field.name != "more")
+FIELDS = tuple(
+    field.name for field in dataclasses.fields(RunRecord) if field.name not in ("more", "loss_unit", "curve")
+)
 REQUIRED = ("size", "tokens", "recall")
 # Other names that a column may have. Case, spaces, hyphens and underscores do not matter. A loss in nats is left out on
 # purpose: val_bpb is in bits per byte, and a column that may be in another unit must not be taken for it.

@@ -15,7 +15,7 @@ from itertools import pairwise, product
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares, lsq_linear, minimize
 
 from infusionlaw.law.dose import Array
@@ -25,7 +25,7 @@ from infusionlaw.law.surfaces.forms import Parameter, Surface, Theta
 Scale = Literal["log", "linear"]
 # A small delta makes many local minima, so several starts descend; another round improves a poor scaling of the first.
 LEAST_STARTS, DESCENTS, POLISHED, ROUNDS = 30, 10, 3, 4
-TINY = 1e-300
+TINY, LARGE, FAR = 1e-300, 1e100, 1e6
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Problem:
         """Lowest and highest x."""
         return np.array([p.low for p in self.free]), np.array([p.high for p in self.free])
 
+    def at_bound(self, x: Array) -> NDArray[np.bool_]:
+        """Which parameters of x (..., free) are as low or high as they may be."""
+        low, high = self.bounds
+        return np.isclose(x, low, rtol=1e-6, atol=1e-9) | np.isclose(x, high, rtol=1e-6, atol=1e-9)
+
     def theta(self, x: ArrayLike) -> dict[str, float]:
         """All parameters by name, in the surface's order."""
         found = dict(zip((p.name for p in self.free), np.asarray(x, dtype=float).tolist(), strict=True))
@@ -56,19 +61,34 @@ class Problem:
 
     def residuals(self, x: ArrayLike) -> Array:
         """Observed minus fitted, (n,)."""
-        fitted = self.surface.loss(self.theta(x), self.conditions)
-        return np.asarray(
-            self.loss - fitted if self.scale == "linear" else np.log(self.loss / np.maximum(fitted, TINY))
-        )
+        return np.asarray(self.states(np.asarray(x, dtype=float)[None], slopes=False)[0][0])
 
     def jacobian(self, x: ArrayLike) -> Array:
         """d residual / d x, (n, free)."""
-        theta = self.theta(x)
-        free = [name not in self.fixed for name in self.surface.parameters]
-        slopes = -self.surface.gradient(theta, self.conditions)[:, free]
-        if self.scale == "linear":
-            return slopes
-        return np.asarray(slopes / np.maximum(self.surface.loss(theta, self.conditions), TINY)[:, None])
+        return np.asarray(self.states(np.asarray(x, dtype=float)[None])[1][0])
+
+    def states(self, x: Array, slopes: bool = True) -> tuple[Array, Array]:
+        """Residuals (M, n) and their derivatives by x (M, n, free), for M values of x (M, free).
+
+        Without `slopes` the derivatives are left out, (M, n, 0).
+        """
+        sets, rows = len(x), len(self.loss)
+        found = dict(zip((p.name for p in self.free), x.T, strict=True))
+        sought = {name: self.fixed[name] if name in self.fixed else found[name] for name in self.surface.parameters}
+        theta, conditions = tiled(sought, self.conditions, sets)
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that overflows is as far off as can be
+            fitted = self.surface.loss(theta, conditions)
+            derivatives = np.empty((len(fitted), 0))
+            if slopes:
+                free = [name not in self.fixed for name in self.surface.parameters]
+                derivatives = -self.surface.gradient(theta, conditions)[:, free]
+            loss = np.tile(self.loss, sets)
+            above = np.maximum(fitted, TINY)
+            residuals = np.log(loss / above) if self.scale == "log" else loss - fitted
+            derivatives = derivatives / above[:, None] if self.scale == "log" else derivatives
+        good = np.isfinite(residuals) & np.isfinite(derivatives).all(axis=1)
+        residuals, derivatives = np.where(good, residuals, FAR), np.where(good[:, None], derivatives, 0.0)
+        return residuals.reshape(sets, rows), derivatives.reshape(sets, rows, -1)
 
     def influence(self, x: ArrayLike) -> Array:
         """rho'(z): the residuals, clipped at delta, (n,)."""
@@ -83,6 +103,12 @@ class Problem:
     def gradient(self, x: ArrayLike) -> Array:
         """d objective / d x, (free,)."""
         return np.asarray(self.influence(x) @ self.jacobian(x))
+
+
+def tiled(theta: Theta, conditions: Conditions, sets: int) -> tuple[Theta, Conditions]:
+    """Parameters that are M numbers each, and conditions, as one long column of M times the conditions."""
+    spread = {name: np.repeat(value, len(conditions)) if np.ndim(value) else value for name, value in theta.items()}
+    return spread, conditions if sets == 1 else conditions.take(np.tile(np.arange(len(conditions)), sets))
 
 
 def starts_of(problem: Problem) -> list[Array]:
@@ -107,7 +133,7 @@ def _projected(problem: Problem, shapes: Theta) -> Array:
     nothing = -np.inf if surface.logged else 0.0
     # The exponents of a form may depend on coefficients that are still unknown; one of 1 is as good as any to start.
     theta = {p.name: 0.0 if surface.logged else 1.0 for p in surface.coefficients} | dict(shapes) | dict(fixed)
-    terms = surface.terms(theta, problem.conditions)
+    terms = np.nan_to_num(surface.terms(theta, problem.conditions), posinf=LARGE)
     given = np.array([fixed.get(p.name, nothing) for p in surface.coefficients])
     rest = problem.loss - terms @ (np.exp(given) if surface.logged else given)
     weight = 1 / problem.loss if problem.scale == "log" else np.ones_like(rest)
@@ -136,21 +162,26 @@ def descend(problem: Problem, found: list[Array]) -> Array:
     """The lowest minimum reached from any start: all by robust least squares, the best of them on by L-BFGS."""
     low, high = problem.bounds
     robust = {} if np.isinf(problem.delta) else {"loss": "huber", "f_scale": problem.delta}
-    ends = [
-        least_squares(
-            problem.residuals,
-            np.clip(start, low, high),
-            problem.jacobian,
-            bounds=(low, high),
-            x_scale="jac",
-            xtol=1e-12,
-            ftol=1e-12,
-            gtol=1e-12,
-            max_nfev=200,
-            **robust,
-        ).x
-        for start in found
-    ]
+
+    def descent(start: Array) -> Array:
+        try:
+            found: Array = least_squares(
+                problem.residuals,
+                np.clip(start, low, high),
+                problem.jacobian,
+                bounds=(low, high),
+                x_scale="jac",
+                xtol=1e-12,
+                ftol=1e-12,
+                gtol=1e-12,
+                max_nfev=200,
+                **robust,
+            ).x
+            return found
+        except np.linalg.LinAlgError:  # its matrix is too badly scaled; L-BFGS needs none
+            return start
+
+    ends = [descent(start) for start in found]
     best = sorted(ends, key=problem.objective)[:POLISHED]
     return min((_polished(problem, x) for x in best), key=problem.objective)
 
