@@ -17,8 +17,9 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.surfaces.bootstrap import losses_at, refit, resampled, units_of
 from infusionlaw.law.surfaces.conditions import Conditions
+from infusionlaw.law.surfaces.descent import descend
 from infusionlaw.law.surfaces.forms import MIXTURE, PowerCurve, Surface
-from infusionlaw.law.surfaces.problem import Problem, Scale, descend, starts_of
+from infusionlaw.law.surfaces.problem import Problem, Scale, starts_of
 
 Status = Literal["converged", "at a bound", "not identified", "not converged", "given"]
 DRAWS = 200
@@ -187,7 +188,7 @@ def _judged(problem: Problem, x: Array, refits: Array, told: bool) -> tuple[Arra
         )
     ends = [
         f"{name} at {value:.4g} ended at the limit of what is searched"
-        + (f", as in {100 * part:.0f} % of the draws" if told else "")
+        + (f", as in {100 * part:.0f} % of the draws" if len(refits) else "")
         for name, value, part in zip(names[bound], x.round(9)[bound], drawn[bound], strict=True)
     ]
     often = [

@@ -205,7 +205,7 @@ def test_without_a_law_of_collapse_the_dose_stays_within_those_tried() -> None:
 
 
 def test_no_law_gives_nulls_with_a_reason(tmp_path: Path) -> None:
-    plan = plan_for(known_law(acquisition=None, collapse=None, cost=known_cost(1.0)))
+    plan = plan_for(known_law(acquisition=None, collapse=None))
     assert plan.status == "no law"
     write_plan(tmp_path / "plan.json", plan)
     content = json.loads((tmp_path / "plan.json").read_text())["plan"]
@@ -217,6 +217,11 @@ def test_no_law_gives_nulls_with_a_reason(tmp_path: Path) -> None:
         "none was located" in content["dose"]["reason"]
         and "none was located" in content["points"]["collapse"]["reason"]
     )
+
+
+def test_without_any_law_of_recall_the_loss_alone_limits_the_dose() -> None:
+    plan = plan_for(known_law(acquisition=None, collapse=None, cost=known_cost(1.0)))
+    assert plan.status == "ok" and plan.binding == "validation loss" and plan.recall.value is None
 
 
 def test_exposures_alone_are_enough() -> None:
