@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.surfaces import TRUTHS, trial
 from infusionlaw.errors import InputError
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.law.surfaces.fit import SurfaceFit, fit_surface, tolerated_share
@@ -20,30 +21,6 @@ from infusionlaw.law.surfaces.forms import (
 )
 from infusionlaw.law.surfaces.known import SURFACES
 from infusionlaw.law.surfaces.losses import read_losses
-
-TRUTHS: dict[str, dict[str, float]] = {
-    "chinchilla": {"e": 0.52, "a": 6.0, "b": 6.02, "alpha": 0.34, "beta": 0.28},
-    "data-constrained": {
-        **{"e": 0.63, "a": 6.26, "b": 7.3, "alpha": 0.35, "beta": 0.36},
-        **{"rn_star": 5.3, "rd_star": 15.4},
-    },
-    "over-training": {"E": 1.8, "a": 210.0, "b": 370.0, "eta": 0.136},
-    "d-cpt": {
-        **{"E": 1.5, "A": 300.0, "B": 500.0, "C": 0.2, "alpha": 0.3, "beta": 0.33},
-        **{"eta": 0.4, "gamma": 0.5, "epsilon": 0.05},
-    },
-    "exponential mixing": {
-        **{"E": 1.5, "A": 300.0, "B": 500.0, "K": 0.4, "alpha": 0.3, "beta": 0.33},
-        **{"t": 4.0, "p": -0.1, "s": 0.15},
-    },
-    "power mixing": {
-        **{"E": 1.5, "A": 300.0, "B": 500.0, "K": 0.4, "alpha": 0.3, "beta": 0.33},
-        **{"g": 0.3, "p": -0.1, "s": 0.15},
-    },
-    "own tokens": {"E": 1.5, "A": 300.0, "B": 500.0, "alpha": 0.3, "beta": 0.33, "transfer": 0.05},
-    "loss by share": {"alpha": -0.4, "beta": 1.9, "s": 0.18},
-    "critical share by tokens": {"alpha": -2.4, "beta": 1.6, "s": -0.15},
-}
 
 
 def runs(n: int = 60, seed: int = 0) -> Conditions:
@@ -141,6 +118,13 @@ def test_checkpoints_of_one_curve_count_as_one() -> None:
     width = {name: np.std(fit.draws["a"]) for name, fit in (("1", alone), ("10", apart), ("curve", together))}
     assert width["curve"] == pytest.approx(width["1"], rel=0.15)
     assert width["10"] < 0.5 * width["1"]
+
+
+@pytest.mark.parametrize("name", ["chinchilla", "over-training"])
+def test_intervals_far_beyond_the_table_hold_the_truth(name: str) -> None:
+    """At 8 times the size and 4 times the tokens; `python -m benchmarks.surfaces` asks it of every form."""
+    held = [trial(SURFACES[name], seed, draws=40)[0] for seed in range(12)]
+    assert sum(held) >= 8
 
 
 def test_a_wild_loss_moves_a_robust_fit_less_than_least_squares() -> None:
