@@ -67,7 +67,7 @@ def grid(surface: Surface) -> Conditions:
     shares = AXES["share"] if "share" in needs else np.array([0.5])
     epochs = AXES["epochs"] if "unique_tokens" in needs else np.ones(1)
     if len(needs) == 1:  # a curve in one condition has more values of it
-        axes = [AXES["size"][:1], np.geomspace(1e9, 2e10, 12)] if "tokens" in needs else axes
+        axes = [AXES["size"][:1], np.geomspace(5e9, 5e10, 12)] if "tokens" in needs else axes
         shares = np.linspace(0.1, 1.0, 12) if "share" in needs else shares
     rows = np.array(list(product(*axes, shares, epochs))).T
     return Conditions(rows[0], rows[1], rows[1] / rows[3], rows[2])

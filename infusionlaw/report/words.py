@@ -58,6 +58,7 @@ def law_text(law: Law) -> str:
         lines.append(f"law of {loss.title}, {loss.unit}{since}: {loss.gist}")
         remarks = (f"{fit.surface.name}: {fit.remark}" for fit in loss.surfaces if fit.weight and fit.remark)
         lines += [f"note: {note}." for note in (*loss.notes, *remarks)]
+        lines += [points_text(loss.points)] if loss.points and loss.loss != GENERAL else []
     return "\n".join(lines)
 
 

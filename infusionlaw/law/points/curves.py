@@ -96,8 +96,8 @@ def curves(rows: Sequence[RunRecord], outcome: Outcome) -> list[Curve]:
     """The curves of one outcome, by size, token count and number of facts.
 
     Sizes, or token counts, within 1 % are one, and copies of a run are left out (`law.merging`). A place without a
-    single recall has an empty recall curve, where others have one; one without a value of another outcome has no curve
-    of it. Held-out rows get curves of their own and do not inform the noise of the others.
+    single recall has an empty recall curve, unless the table has losses alone; one without a value of another outcome
+    has no curve of it. Held-out rows get curves of their own and do not inform the noise of the others.
     """
     places = _by_size_and_tokens(merged(rows)[0], outcome)
     seen = [not all(row.held_out for row in place.rows) for place in places]
@@ -134,7 +134,8 @@ def _by_size_and_tokens(rows: Sequence[RunRecord], outcome: Outcome) -> list[_Do
         runs = tuple(_values([good[i] for i in members], outcome) for members in same)
         x = tuple(float(np.mean([dose(good[i]) for i in members])) for members in same)
         found.append(_Doses(group, scale_of(group, unit), x, runs, _left_out(group, outcome)))
-    asked = outcome.name in REQUIRED and any(doses.x for doses in found)
+    measured, losses = any(doses.x for doses in found), any(row.val_bpb is not None or row.more for row in rows)
+    asked = outcome.name in REQUIRED and (measured or not losses)
     return [doses for doses in found if doses.x or asked]
 
 
