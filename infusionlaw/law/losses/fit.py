@@ -170,6 +170,7 @@ def _kept(fit: SurfaceFit, data: Measured, weight: float, seed: int) -> FittedSu
         {name: float(f"{value:.8g}") for name, value in fit.theta.items()},
         fit.reason,
         tuple(tuple(float(f"{value:.8g}") for value in row) for row in rows.tolist()),
+        tuple(float(f"{value:.8g}") for value in fit.stretch),
     )
 
 

@@ -42,13 +42,17 @@ SurfaceOnDisk = Annotated[Any, PlainSerializer(_surface_json), BeforeValidator(_
 
 @dataclass(frozen=True)
 class FittedSurface:
-    """One surface fitted: its weight, its parameters by name, draws of them in rows, and remarks on the fit."""
+    """One surface fitted: its weight, its parameters by name, draws of them in rows, and a remark.
+
+    stretch: how much further than its row each draw lies from theta (`surfaces.bootstrap`).
+    """
 
     surface: SurfaceOnDisk
     weight: float
     theta: dict[str, float]
     remark: str
     draws: tuple[tuple[float, ...], ...] = field(repr=False)
+    stretch: tuple[float, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,9 @@ class LossLaw:
         for fitted in self.surfaces:
             if len(fitted.draws):
                 columns = np.array(fitted.draws).T
-                found.append(losses_at(fitted.surface, dict(zip(fitted.theta, columns, strict=True)), at))
+                drawn = losses_at(fitted.surface, dict(zip(fitted.theta, columns, strict=True)), at)
+                middle = fitted.surface.loss(fitted.theta, at)
+                found.append(middle + np.array(fitted.stretch)[:, None] * (drawn - middle))
         return np.concatenate(found) if found else np.empty((0, len(share)))
 
     def change(self, size: float, tokens: float, share: ArrayLike) -> Array:

@@ -6,7 +6,8 @@ unit gets a random weight of mean 1 (the Bayesian bootstrap), so that no refit l
     weight ~ Gamma, of variance 1 / (1 - h)^2        h: the leverage of the unit
 
 The variance is 1 where h is small. A run at a corner of the design pulls the fit towards itself, so its residual shows
-too little of its error; that correction is known as HC3.
+too little of its error; that correction is known as HC3. Few runs tell their own noise badly: every draw is moved away
+from the optimum by sqrt(f / chi-squared(f)), with f = units minus parameters, which gives the tails of Student's t.
 
 A refit starts from the optimum; all refits are arrays of one computation (`descent`).
 """
@@ -22,7 +23,7 @@ from infusionlaw.law.surfaces.descent import descents, pull
 from infusionlaw.law.surfaces.forms import Surface, Theta
 from infusionlaw.law.surfaces.problem import Problem, tiled
 
-POWER, DEPENDENT, MOST_LEVERAGE = 2.0, 1e-7, 0.9
+POWER, DEPENDENT, MOST_LEVERAGE, MOST_STRETCH = 2.0, 1e-7, 0.6, 10.0
 
 
 def losses_at(surface: Surface, theta: Theta, conditions: Conditions) -> Array:
@@ -44,6 +45,13 @@ def resampled(problem: Problem, x: Array, units: NDArray[np.intp], draws: int, s
     weight = np.sqrt(pull(problem, problem.residuals(x)))
     shape = (1 - leverages(units, problem.jacobian(x) * weight[:, None])) ** POWER
     return np.asarray(np.random.default_rng(seed).gamma(shape, 1 / shape, size=(draws, len(shape)))[:, units])
+
+
+def stretches(units: NDArray[np.intp], parameters: int, draws: int, seed: int) -> Array:
+    """How much further than its refit each draw (draws,) lies from the optimum: the tails of Student's t."""
+    left = int(units.max()) + 1 - parameters
+    factor = np.sqrt(left / np.random.default_rng(seed + 1).chisquare(left, size=draws))
+    return np.asarray(np.minimum(factor, MOST_STRETCH))
 
 
 def leverages(units: NDArray[np.intp], jacobian: Array) -> Array:

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Array, Interval
-from infusionlaw.law.surfaces.bootstrap import losses_at, refit, resampled, units_of
+from infusionlaw.law.surfaces.bootstrap import losses_at, refit, resampled, stretches, units_of
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.law.surfaces.descent import descend
 from infusionlaw.law.surfaces.forms import MIXTURE, PowerCurve, Surface
@@ -36,6 +36,7 @@ OFTEN = 0.05  # a part of the draws at a limit that is said
 class SurfaceFit:
     """A fitted surface. theta: all parameters by name; draws: the free ones in each bootstrap refit, (M,) each.
 
+    stretch: how much further than its refit each draw lies from the optimum (M,), see `bootstrap`.
     M is 0 where nothing is left over to resample. undetermined: parameters that these runs do not tell; objective: sum
     of rho; r2: of the losses themselves (None when all are equal); residuals (n,): observed minus fitted, on the scale
     fitted; reason: one sentence on the status and on intervals that are missing.
@@ -44,6 +45,7 @@ class SurfaceFit:
     surface: Surface
     theta: dict[str, float]
     draws: dict[str, Array]
+    stretch: Array
     undetermined: tuple[str, ...]
     objective: float
     r2: float | None
@@ -62,7 +64,8 @@ class SurfaceFit:
         """The fitted value of a free parameter and its bootstrap interval; no ends where these runs do not tell it."""
         if name in self.undetermined or not len(self.draws[name]):
             return Interval(self.theta[name])
-        low, high = np.quantile(self.draws[name], [(1 - level) / 2, (1 + level) / 2])
+        drawn = self.theta[name] + self.stretch * (self.draws[name] - self.theta[name])
+        low, high = np.quantile(np.clip(drawn, *self.surface.bounds[name]), [(1 - level) / 2, (1 + level) / 2])
         return Interval(self.theta[name], float(low), float(high))
 
     def predict(self, conditions: Conditions) -> Array:
@@ -73,7 +76,8 @@ class SurfaceFit:
         """The loss at other conditions in each bootstrap refit, (M, n)."""
         if not all(len(values) for values in self.draws.values()):
             return np.empty((0, len(conditions)))
-        return losses_at(self.surface, {**self.theta, **self.draws}, conditions)
+        drawn, fitted = losses_at(self.surface, {**self.theta, **self.draws}, conditions), self.predict(conditions)
+        return np.asarray(fitted + self.stretch[:, None] * (drawn - fitted))
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,13 @@ def fit_surface(
     _check(problem)
     units = units_of(curves, len(problem.loss))
     if not problem.free:
-        return _result(problem, np.empty(0), np.empty((0, 0)), True)
+        return _result(problem, np.empty(0), np.empty((0, 0)), np.empty(0), True)
     found = [_start(problem, start) for start in starts] if starts else starts_of(problem)
     x = descend(problem, found)
     left = units.max() + 1 - len(problem.free)
     weights = resampled(problem, x, units, draws, seed) if left > 0 else np.empty((0, len(units)))
-    return _result(problem, x, refit(problem, x, weights), left > 0)
+    stretch = stretches(units, len(problem.free), draws, seed) if left > 0 else np.empty(0)
+    return _result(problem, x, refit(problem, x, weights), stretch, left > 0)
 
 
 def _check(problem: Problem) -> None:
@@ -149,7 +154,7 @@ def _start(problem: Problem, start: Mapping[str, float]) -> Array:
     return np.array([start[p.name] for p in problem.free], dtype=float)
 
 
-def _result(problem: Problem, x: Array, refits: Array, told: bool) -> SurfaceFit:
+def _result(problem: Problem, x: Array, refits: Array, stretch: Array, told: bool) -> SurfaceFit:
     theta = problem.theta(x)
     spread = float(((problem.loss - problem.loss.mean()) ** 2).sum())
     missed = float(((problem.loss - problem.surface.loss(theta, problem.conditions)) ** 2).sum())
@@ -161,6 +166,7 @@ def _result(problem: Problem, x: Array, refits: Array, told: bool) -> SurfaceFit
         surface=problem.surface,
         theta=theta,
         draws={p.name: refits[:, i] for i, p in enumerate(problem.free)},
+        stretch=stretch,
         undetermined=tuple(undetermined.tolist()),
         objective=problem.objective(x),
         r2=1 - missed / spread if spread else None,
