@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # for type checkers and editors; the table below loads the sa
     from infusionlaw.law.surfaces.conditions import Conditions as Conditions
     from infusionlaw.law.surfaces.fit import fit_surface as fit_surface
     from infusionlaw.law.surfaces.fit import tolerated_share as tolerated_share
-    from infusionlaw.law.surfaces.forms import SURFACES as SURFACES
+    from infusionlaw.law.surfaces.known import SURFACES as SURFACES
     from infusionlaw.law.surfaces.losses import read_losses as read_losses
     from infusionlaw.pipeline import dry_run as dry_run
     from infusionlaw.pipeline import run_study as run_study
@@ -66,7 +66,7 @@ _HOMES = {
     "Rule": "law.planning.rules",
     "RunRecord": "runs.record",
     "RunSpec": "runs.record",
-    "SURFACES": "law.surfaces.forms",
+    "SURFACES": "law.surfaces.known",
     "Study": "study.study",
     "StudyFile": "settings",
     "dry_run": "pipeline",

@@ -235,7 +235,8 @@ def predict(
         str, typer.Option(metavar="SHARE", help="Accepted chance that the dose lies beyond a collapse.")
     ] = "5%",
     tolerance: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, bits per byte; none: any rise.")
+        str,
+        typer.Option(metavar="NUMBER", help="Largest rise of validation loss, in the table's unit; none: any rise."),
     ] = "0.05",
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")

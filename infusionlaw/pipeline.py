@@ -13,6 +13,7 @@ from typing import Protocol
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import remove_leftovers, write_text
+from infusionlaw.law.losses.measured import losses_of
 from infusionlaw.law.planning.compare import compare, write_comparison
 from infusionlaw.law.planning.plan import Plan, predict, write_plan
 from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions, read_predictions, write_predictions
@@ -25,7 +26,7 @@ from infusionlaw.report.corpus import remarks
 from infusionlaw.report.material import material_of, usual_target
 from infusionlaw.report.page import write_page, write_study_page
 from infusionlaw.report.status import state_text
-from infusionlaw.runs.outcomes import outcomes
+from infusionlaw.runs.outcomes import outcomes_with_points
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.runs.table import read_table, table_hash, write_table
 from infusionlaw.settings import StudyFile, read_study_file
@@ -241,11 +242,12 @@ def dry_run(path: str | Path, folder: str | Path | None, lab: Lab) -> list[Estim
 def fit(
     rows: Sequence[RunRecord], tolerance: float, draws: int, acquisition: Acquisition = "onset"
 ) -> tuple[list[Point], Law]:
-    """Points and law of a table's rows; InputError when no run has a score."""
-    if not any(row.score(outcome.name) is not None for row in rows for outcome in outcomes()):
+    """Points and law of a table's rows; InputError when no run has a score or a loss."""
+    scored = any(row.score(outcome.name) is not None for row in rows for outcome in outcomes_with_points())
+    if not scored and not losses_of(rows):
         raise InputError("no run of the table has a score or a loss; every run diverged or none was measured")
     points = find_points(rows, tolerance=tolerance, acquisition=acquisition, draws=draws)
-    return points, fit_law(rows, points)
+    return points, fit_law(rows, points, tolerance=tolerance)
 
 
 def write_report(

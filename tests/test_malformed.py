@@ -28,7 +28,7 @@ from infusionlaw.corpus.readers import read_facts, read_templates
 from infusionlaw.errors import InputError
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.law.surfaces.fit import fit_surface
-from infusionlaw.law.surfaces.forms import SURFACES
+from infusionlaw.law.surfaces.known import SURFACES
 from infusionlaw.law.surfaces.losses import read_losses
 from infusionlaw.runs.table import read_table, table_text
 from infusionlaw.settings import TEMPLATE, read_study_file

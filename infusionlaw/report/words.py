@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.losses.law import LossAnswer
+from infusionlaw.law.losses.measured import GENERAL
 from infusionlaw.law.numbers import aligned, bracket, count, listed, number, share
 from infusionlaw.law.planning.forecast import Forecast
 from infusionlaw.law.planning.limits import LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT
@@ -11,7 +13,7 @@ from infusionlaw.law.planning.remedies import MOST_TIMES, Remedy
 from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law, Prediction
-from infusionlaw.runs.outcomes import Outcome, kind_named, outcome_named, outcome_of, outcomes
+from infusionlaw.runs.outcomes import COLLAPSE, Outcome, kind_named, outcome_named, outcome_of, outcomes
 
 
 def points_text(points: Sequence[Point]) -> str:
@@ -49,7 +51,14 @@ def law_text(law: Law) -> str:
     """
     lines = [f"note: {note}" for note in law.notes]
     for kind in law.kinds:
-        lines += [f"law of {kind.kind}: {kind.summary}", *(f"note: {note}." for note in kind.notes)]
+        if kind.points or not law.losses:
+            lines += [f"law of {kind.kind}: {kind.summary}", *(f"note: {note}." for note in kind.notes)]
+    for loss in law.losses:
+        since = f", counted from {loss.since}" if loss.since else ""
+        lines.append(f"law of {loss.title}, {loss.unit}{since}: {loss.gist}")
+        remarks = (f"{fit.surface.name}: {fit.remark}" for fit in loss.surfaces if fit.weight and fit.remark)
+        lines += [f"note: {note}." for note in (*loss.notes, *remarks)]
+        lines += [points_text(loss.points)] if loss.points and loss.loss != GENERAL else []
     return "\n".join(lines)
 
 
@@ -66,13 +75,44 @@ def plan_lines(plan: Plan) -> list[str]:
     facts = [f"{number(target.facts)} facts"] if target.facts else []
     wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
     lines = [f"Plan for {wanted}. Status: {plan.status}. Intervals are 90 %.", dose_sentence(plan)]
-    lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *alternative_lines(plan)]
+    lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *loss_lines(plan)]
+    lines += alternative_lines(plan)
     return [line for line in [*lines, *remedy_sentences(plan)] if line]
+
+
+def loss_lines(plan: Plan) -> list[str]:
+    """Return what the laws of losses say: how each loss changes at the advised share, and what its tolerance allows."""
+    return [line for answer in plan.losses if (line := _loss_sentence(answer))]
+
+
+def _loss_sentence(answer: LossAnswer) -> str:
+    title = answer.title[0].upper() + answer.title[1:]
+    parts = []
+    if answer.change.value is not None and answer.at is not None:
+        up = answer.change.value >= 0
+        size = answer.change if up else Interval(*(_flipped(answer.change)))
+        end = f"{answer.unit} {'above' if up else 'below'} {answer.since}"
+        parts.append(f"at a share of {share(answer.at)}, {bracket(size, '{:.3f}'.format)} {end}")
+    if answer.largest.value is not None and answer.tolerance is not None:
+        most = f"within {answer.tolerance:g} {answer.unit} of {answer.since}"
+        parts.append(f"{most} up to a share of {bracket(answer.largest, share)}")
+    if answer.reason:
+        parts.append(answer.reason)
+    return f"{title}: {'; '.join(parts)}." if parts else ""
+
+
+def _flipped(interval: Interval) -> tuple[float | None, float | None, float | None]:
+    """A fall as a number above 0."""
+    ends = (interval.value, interval.high, interval.low)
+    value, low, high = (None if end is None else -end for end in ends)
+    return value, low, high
 
 
 def support_lines(plan: Plan) -> list[str]:
     """Return what a plan rests on: what could not be checked, the sizes and token counts, and notes."""
-    lines = [f"Not checked, {c.name}: {c.reason}." for c in plan.constraints if c.reason and plan.status != "no law"]
+    scored = not plan.losses or plan.points[COLLAPSE.name].x.value is not None
+    unchecked = [c for c in plan.constraints if c.reason and plan.status != "no law" and scored]
+    lines = [f"Not checked, {c.name}: {c.reason}." for c in unchecked]
     return [*lines, _support_sentence(plan), *(f"Note: {note}." for note in plan.notes)]
 
 
@@ -99,7 +139,10 @@ def _expected(forecast: Forecast, outcome: Outcome) -> str:
 def point_table(plan: Plan) -> list[tuple[str, ...]]:
     """Return a head and a row a point: what happens there, and the dose in both units."""
     located = [point for point in plan.points.values() if point.x.value is not None]
-    rows = [(_happens(point), bracket(point.share, share), bracket(point.exposures, count)) for point in located]
+    rows = [
+        (_happens(point, plan.loss_unit), bracket(point.share, share), bracket(point.exposures, count))
+        for point in located
+    ]
     return [("the target's points", "share", "exposures"), *rows]
 
 
@@ -135,9 +178,8 @@ def alternative_lines(plan: Plan) -> list[str]:
         point = alternative.point
         kind = point.rule.kind
         if kind not in told:
-            lines.append(
-                f"By this study's law {_happens(point.law)} {_answer(point, point.law.share, point.law.exposures)}."
-            )
+            happens = _happens(point.law, plan.loss_unit)
+            lines.append(f"By this study's law {happens} {_answer(point, point.law.share, point.law.exposures)}.")
         if told:
             lines.append(f"{_rule_gives(point)}.")
         else:
@@ -147,13 +189,13 @@ def alternative_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _happens(point: Prediction) -> str:
+def _happens(point: Prediction, unit: str) -> str:
     """What happens at a point, to be followed by a dose: "recall collapses beyond"."""
     kind, level = kind_named(point.kind), point.level
     if kind.change == "learned" and level == 0.5:
         return "the facts are half learned at"
     if kind.change == "risen" and level:
-        return f"{outcome_of(point.kind).title} has risen by {level:g} bits per byte at"
+        return f"{outcome_of(point.kind).title} has risen by {level:g} {unit} at"
     return kind.sentence or f"the {kind.title} lies at"
 
 
@@ -238,9 +280,8 @@ def limit_sentence(plan: Plan) -> str:
     if plan.binding == UNBOUND:
         return "No limit holds the dose back: more would not raise recall."
     if plan.binding == LOSS_LIMIT:
-        return (
-            f"Limit: validation loss would rise by more than {plan.target.tolerance:g} bits per byte beyond this dose."
-        )
+        most = f"{plan.target.tolerance:g} {plan.loss_unit}"
+        return f"Limit: validation loss would rise by more than {most} beyond this dose."
     if plan.binding == ROOM_LIMIT:
         return "Limit: the training tokens have no room for a larger dose."
     if plan.binding == TRIED_LIMIT:
@@ -250,8 +291,8 @@ def limit_sentence(plan: Plan) -> str:
 
 def _outcome_sentence(plan: Plan) -> str:
     parts = [f"recall {bracket(plan.recall, '{:.2f}'.format)}"] if plan.recall.value is not None else []
-    if plan.rise.value is not None:
-        parts.append(f"validation loss up by {bracket(plan.rise, '{:.2g}'.format)} bits per byte")
+    if plan.rise.value is not None and not any(answer.loss == GENERAL for answer in plan.losses):
+        parts.append(f"validation loss up by {bracket(plan.rise, '{:.2g}'.format)} {plan.loss_unit}")
     return f"Expected there: {'; '.join(parts)}." if parts else ""
 
 
@@ -285,7 +326,7 @@ def _remedy(plan: Plan, remedy: Remedy) -> str:
     if remedy.change == "shorter renderings":
         return f"renderings of at most {count(value)} tokens"
     if remedy.change == "a higher tolerance":
-        return f"a tolerance of {value:g} bits per byte"
+        return f"a tolerance of {value:g} {plan.loss_unit}"
     what, tried = ("tokens", support.token_counts) if remedy.change == "more tokens" else ("parameters", support.sizes)
     beyond = f" ({count(value / max(tried))} times the largest tried)" if value > max(tried) else ""
     return f"{number(value)} {what}{beyond}"

@@ -125,6 +125,10 @@ class RunRecord:
         """The standard error of an outcome's value; None where it is not known."""
         return self._value(f"{name}_se")
 
+    def start(self, name: str) -> float | None:
+        """The value of an outcome at the checkpoint that the run began from; None where it is not known."""
+        return self._value(f"start_{name}")
+
     def _value(self, column: str) -> float | None:
         value: float | None = self.__dict__[column] if column in self.__dict__ else dict(self.more).get(column)
         return value

@@ -21,7 +21,7 @@ import numpy as np
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.forecast import recall_at
-from infusionlaw.law.planning.limits import TRIED_LIMIT, Limit, limits, tightest, works
+from infusionlaw.law.planning.limits import LEAST_X, TRIED_LIMIT, Limit, limits, tightest, works
 from infusionlaw.law.scores.plateaus import widths
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE
 
@@ -48,8 +48,11 @@ def advise(at: AtTarget) -> Advice:
     """
     law, found = at.law, limits(at)
     limit, learnable = tightest(found), bool(law.of(ACQUISITION.name).forms)
-    if limit.x == np.inf or not (learnable or law.of(COLLAPSE.name).forms):
+    told = learnable or law.of(COLLAPSE.name).forms or any(each.of_loss for each in found)
+    if limit.x == np.inf or not told:
         return Advice("no law", Interval(), "", Interval(), found)
+    if not learnable and limit.x <= LEAST_X:
+        return Advice("no dose works", Interval(), limit.name, Interval(), found)
     if not learnable:
         x = Interval(limit.x, *_ends(_shifted(found, _repeats(found))))
         return Advice("ok", _bounded(x, limit), limit.name, Interval(), found)

@@ -16,8 +16,9 @@ import numpy as np
 from scipy.special import expit
 
 from infusionlaw.law.dose import Array, Interval, log_odds, share_of
+from infusionlaw.law.losses.law import LARGEST_SHARE
 from infusionlaw.law.planning.at_target import AtTarget
-from infusionlaw.law.planning.limits import LARGEST_SHARE, clear
+from infusionlaw.law.planning.limits import clear
 from infusionlaw.law.points.curves import OTHER_FACTS
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scores.cost import COST_DRAWS as COST_DRAWS

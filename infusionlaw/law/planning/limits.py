@@ -2,7 +2,8 @@
 
     P(x beyond the collapse of an outcome) <= risk, for each outcome that has one,  E[rise of loss] <= tolerance
 
-The first are quantiles of the law's predictive distributions, the last follows from the law of the cost.
+The first are quantiles of the law's predictive distributions. The last follows from the law of the cost, or from the
+laws of losses where the law has them (`losses`): then the median change is held against the tolerance.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infusionlaw.law.dose import Array, Interval, x_at
+from infusionlaw.law.dose import Array, Interval, log_odds, x_at
+from infusionlaw.law.losses.law import LARGEST_SHARE, NO_REFERENCE, LossLaw
+from infusionlaw.law.losses.measured import GENERAL
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, outcomes_with_points
 
-LARGEST_SHARE = 0.97  # the largest share that is ever advised: beyond it next to no general text is left
+LEAST_X = -6.0  # where a tolerance allows no share at all
 LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT = (
     "validation loss",
     "room in the training tokens",
@@ -29,13 +32,15 @@ NO_COST = "the table has no validation loss at dose 0 and at three doses above i
 class Limit:
     """The largest dose x that one constraint allows, and draws of it less their median.
 
-    A constraint that cannot be checked allows any dose: x is inf, and reason says why.
+    A constraint that cannot be checked allows any dose: x is inf, and reason says why. of_loss: whether it is the
+    tolerance of a loss.
     """
 
     name: str
     x: float
     shifts: Array
     reason: str = ""
+    of_loss: bool = False
 
 
 def limits(at: AtTarget) -> tuple[Limit, ...]:
@@ -47,11 +52,12 @@ def limits(at: AtTarget) -> tuple[Limit, ...]:
     lost = [kind for outcome in outcomes_with_points() if (kind := outcome.point("lost"))]
     found = [_beyond(at, kind) for kind in lost if kind.name in at.law.kind_names]
     if at.target.tolerance is not None:
-        found.append(_cost(at, at.target.tolerance))
+        losses = limiting(at.law)
+        found += [_loss(at, law, at.target.tolerance) for law in losses] or [_cost(at, at.target.tolerance)]
     per_share = at.scale.per_share
     if at.law.unit == "exposures" and per_share:  # a share ends by itself
         found.append(Limit(ROOM_LIMIT, float(np.log10(LARGEST_SHARE * per_share)), np.zeros(1)))
-    if not at.law.of(COLLAPSE.name).forms and at.law.doses[1] > 0:
+    if not at.law.of(COLLAPSE.name).forms and at.law.doses[1] > 0 and not of_losses_alone(at.law):
         found.append(Limit(TRIED_LIMIT, clear(at.law, COLLAPSE.name) - at.text_of(0.0), np.zeros(1)))
     return tuple(found)
 
@@ -89,7 +95,27 @@ def _cost(at: AtTarget, tolerance: float) -> Limit:
         return Limit(LOSS_LIMIT, np.inf, np.zeros(1), NO_COST)
     x = cost.dose_of(tolerance, target.size, target.tokens)
     allowed = cost.allowed(tolerance, target.size, target.tokens)
-    return Limit(LOSS_LIMIT, allowed - at.text_of(0.0), x - np.median(x))
+    return Limit(LOSS_LIMIT, allowed - at.text_of(0.0), x - np.median(x), of_loss=True)
+
+
+def limiting(law: Law) -> list[LossLaw]:
+    """The laws of the losses that a tolerance holds for: general loss, or else its sources."""
+    rising = [loss for loss in law.losses if loss.displaced]
+    return [loss for loss in rising if loss.loss == GENERAL] or rising
+
+
+def _loss(at: AtTarget, law: LossLaw, tolerance: float) -> Limit:
+    name, target = LOSS_LIMIT if law.loss == GENERAL else law.title, at.target
+    if not law.surfaces or not law.since:
+        return Limit(name, np.inf, np.zeros(1), law.reason or NO_REFERENCE)
+    x = np.clip(law.allowed(tolerance, target.size, target.tokens), LEAST_X, log_odds(LARGEST_SHARE))
+    middle = float(np.median(x))
+    return Limit(name, middle, x - middle, of_loss=True)
+
+
+def of_losses_alone(law: Law) -> bool:
+    """Whether a table has losses and no recall."""
+    return bool(law.losses) and not law.of(COLLAPSE.name).points
 
 
 def tightest(found: Sequence[Limit]) -> Limit:

@@ -22,18 +22,20 @@ import numpy as np
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.covariates import SAME
-from infusionlaw.law.dose import LEVEL, Interval
+from infusionlaw.law.dose import LEVEL, Interval, share_of
+from infusionlaw.law.losses.law import LossAnswer
+from infusionlaw.law.losses.measured import BITS, GENERAL
 from infusionlaw.law.numbers import bracket, count, dose, number, share
 from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
-from infusionlaw.law.planning.limits import LOSS_LIMIT, TRIED_LIMIT, Limit
+from infusionlaw.law.planning.limits import LOSS_LIMIT, TRIED_LIMIT, Limit, limiting, of_losses_alone
 from infusionlaw.law.planning.remedies import Remedy, remedies, room
 from infusionlaw.law.planning.rules import RULES, Carried, LawUnderRule, Rule, answers_at, beyond, ruled_at
 from infusionlaw.law.plot import by_dose
 from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scaling.law import Law, Prediction
-from infusionlaw.law.uncertainty import expected
+from infusionlaw.law.uncertainty import expected, interval_of
 from infusionlaw.recognise import refuse_others
 from infusionlaw.runs.frames import frame_of
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, kind_named, outcome_named
@@ -111,7 +113,7 @@ class Plan:
     that holds the dose back; at the advised dose, recall: expected; rise: of validation loss; known: how many of the
     facts; room: for how many as much infused text is enough to begin to teach them. forecast: what to expect at no
     dose, at a quarter of the dose, at it and at four times it. remedies: what would make a dose work. alternatives:
-    what published rules say beside the law.
+    what published rules say beside the law. losses: what the laws of losses say; loss_unit: that of every loss here.
     """
 
     status: str
@@ -129,6 +131,8 @@ class Plan:
     remedies: tuple[Remedy, ...]
     support: Support
     alternatives: tuple[Alternative, ...] = ()
+    losses: tuple[LossAnswer, ...] = ()
+    loss_unit: str = BITS
 
     @classmethod
     def load(cls, path: str | Path) -> "Plan":
@@ -209,9 +213,9 @@ def predict(
     """The plan for a model of `size` parameters, `tokens` of training and `facts` (default: as many as in the study).
 
     risk: the most that the dose may be likely to lie beyond a collapse; tolerance: the most that validation loss may be
-    expected to rise, bits per byte, None for any rise; rules: published rules to hold the law against. InputError for a
-    target or a bound that cannot be, and past FARTHEST_TIMES times the sizes or token counts tried unless
-    `extrapolate`.
+    expected to rise, in the law's unit, None for any rise; rules: published rules to hold the law against.
+    Raises InputError for a target or a bound that cannot be, and past FARTHEST_TIMES times the sizes or token counts
+    tried unless `extrapolate`.
     """
     target = _target(law, size, tokens, facts, risk, tolerance)
     support = _support(law, size, tokens)
@@ -224,7 +228,9 @@ def predict(
     at = AtTarget(law, target)
     advice = advise(at)
     recall, x = advice.recall, advice.x.value
-    status = "outside support" if advice.status == "ok" and not support.inside else advice.status
+    losses = tuple(loss.answer(target.tolerance, size, tokens, _advised_share(at, x)) for loss in law.losses)
+    inside = support.inside and all(answer.inside for answer in losses if answer.change.value is not None)
+    status = "outside support" if advice.status == "ok" and not inside else advice.status
     plan = Plan(
         status=status,
         notes=(),
@@ -238,15 +244,18 @@ def predict(
         known=_known(at, recall),
         room=Interval() if x is None else room(at, x),
         forecast=forecasts(at, x),
-        remedies=remedies(at) if status == "no dose works" else (),
+        remedies=remedies(at) if status == "no dose works" and law.of(ACQUISITION.name).forms else (),
         support=support,
         alternatives=_alternatives(at, x, rules),
+        losses=losses,
+        loss_unit=law.loss_unit,
     )
     return replace(plan, notes=_notes(law, plan))
 
 
 def _target(law: Law, size: float, tokens: float, facts: float | None, risk: float, tolerance: float | None) -> Target:
-    for name, value in (("size", size), ("tokens", tokens), ("facts", facts), ("tolerance", tolerance)):
+    least = None if tolerance == 0 and any(loss.since == "the start" for loss in law.losses) else tolerance
+    for name, value in (("size", size), ("tokens", tokens), ("facts", facts), ("tolerance", least)):
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"the target's {name} is {value:g}, which must be a number above 0")
     if not 0 < risk < 1:
@@ -266,14 +275,34 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
 
 
 def _dose(at: AtTarget, advice: Advice) -> Dose:
-    law, x, scale = at.law, advice.x, at.scale
+    x, scale = advice.x, at.scale
     reasons = {
         "ok": "",
-        "no dose works": f"{_allowed(advice.binding)} lies below acquisition",
-        "no law": f"neither collapse of recall nor acquisition has a law: {law.of(COLLAPSE.name).reason}",
+        "no dose works": _no_dose(at, advice),
+        "no law": _no_law(at, advice),
     }
     share = scale.share(x)
     return Dose(x, share, scale.exposures(x), share.map(lambda end: end * at.target.tokens), reasons[advice.status])
+
+
+def _no_dose(at: AtTarget, advice: Advice) -> str:
+    """Why no dose works."""
+    if not at.law.of(ACQUISITION.name).forms:
+        return f"{advice.binding} is beyond the tolerance at every share"
+    return f"{_allowed(advice.binding)} lies below acquisition"
+
+
+def _no_law(at: AtTarget, advice: Advice) -> str:
+    """Why no dose can be advised."""
+    if of_losses_alone(at.law):
+        names = (LOSS_LIMIT, *(loss.title for loss in at.law.losses))
+        reasons = (limit.reason for limit in advice.limits if limit.name in names and limit.reason)
+        return next(reasons, "no loss of the table rises with the dose")
+    return f"neither collapse of recall nor acquisition has a law: {at.law.of(COLLAPSE.name).reason}"
+
+
+def _advised_share(at: AtTarget, x: float | None) -> float | None:
+    return None if x is None else at.scale.share(Interval(x)).value
 
 
 def _allowed(binding: str) -> str:
@@ -288,6 +317,10 @@ def _constraint(at: AtTarget, limit: Limit) -> Constraint:
 def _rise(at: AtTarget, x: float) -> Interval:
     """Expected rise of validation loss at a dose, with its 90 % interval; all None where it was not measured."""
     cost, target = at.law.cost, at.target
+    if general := next(
+        (loss for loss in limiting(at.law) if loss.loss == GENERAL and loss.surfaces and loss.since), None
+    ):
+        return interval_of(general.change(target.size, target.tokens, share_of(x))[:, 0])
     return expected(cost.rise(target.size, target.tokens, at.text_of(x))[:, 0]) if cost else Interval()
 
 
@@ -324,9 +357,15 @@ def _is_beyond(ruled: AtTarget, kind: PointKind, x: float) -> bool:
 def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
     fitted = plan.points[COLLAPSE.name if plan.points[COLLAPSE.name].x.value is not None else ACQUISITION.name]
     doubts = law.of(fitted.kind).notes  # a flag each, but they do not name their law
-    notes = [*_doubts(law, plan), *(flag for flag in fitted.flags if flag not in doubts)]
+    notes = [
+        *(note for loss in law.losses for note in loss.notes),
+        *_doubts(law, plan),
+        *(flag for flag in fitted.flags if flag not in doubts),
+    ]
     if plan.dose.x.value is not None:
-        notes += [_outside_doses(law, plan), _no_recall(law, plan), _unknown_exposures(law, plan)]
+        notes.append(_outside_doses(law, plan))
+    if plan.dose.x.value is not None and not of_losses_alone(law):
+        notes += [_no_recall(law, plan), _unknown_exposures(law, plan)]
     if plan.status == "no dose works":
         notes += [
             f"what {change} would do is not known, because only one {word} was tried"
@@ -354,8 +393,8 @@ def _two_tolerances(plan: Plan, point: Prediction) -> str:
         return ""
     if point.level not in (None, most):
         return (
-            f"the {point.kind} point is where validation loss has risen by {point.level:g} bits per byte, as the law "
-            f"was fitted; the limit is where it has risen by {most:g}"
+            f"the {point.kind} point is where validation loss has risen by {point.level:g} {plan.loss_unit}, as the "
+            f"law was fitted; the limit is where it has risen by {most:g}"
         )
     in_share = limit.share is not None and point.share.value is not None
     ends = (limit.share, point.share.value) if in_share else (limit.exposures, point.exposures.value)

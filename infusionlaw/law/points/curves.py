@@ -25,7 +25,7 @@ from infusionlaw.law.points.noise import (
     run_error,
     within_doses,
 )
-from infusionlaw.runs.outcomes import Outcome, outcomes
+from infusionlaw.runs.outcomes import Outcome
 from infusionlaw.runs.record import RunRecord
 
 # What seeds differ by before any were compared, and the least error over questions, by scale.
@@ -54,7 +54,8 @@ class Curve:
     over questions; squares: of the runs of a dose about their mean (J,); each: their scores; guessing: (mean, sd), None
     where it is not stated.
 
-    left_out: the runs without this score, in words; held_out: whether its runs are.
+    left_out: the runs without this score, in words; start: the score of the checkpoint that all its runs began from;
+    loss_unit: as in `RunRecord`; held_out: whether its runs are.
     """
 
     outcome: Outcome
@@ -74,6 +75,8 @@ class Curve:
     guessing: tuple[float, float] | None
     dof: float
     left_out: str
+    start: float | None = None
+    loss_unit: str = "bits per byte"
     held_out: bool = False
 
 
@@ -92,9 +95,8 @@ def curves(rows: Sequence[RunRecord], outcome: Outcome) -> list[Curve]:
     """The curves of one outcome, by size, token count and number of facts.
 
     Sizes, or token counts, within 1 % are one, and copies of a run are left out (`law.merging`). A place without a
-    single recall has an empty recall curve; one without a value of another outcome has no curve of it; nor has recall
-    where no run has any and other outcomes were measured. Held-out rows get curves of their own and do not inform the
-    noise of the others.
+    single recall has an empty recall curve, unless the table has losses alone; one without a value of another outcome
+    has no curve of it. Held-out rows get curves of their own and do not inform the noise of the others.
     """
     places = _by_size_and_tokens(merged(rows)[0], outcome)
     seen = [not all(row.held_out for row in place.rows) for place in places]
@@ -123,9 +125,6 @@ def _by_size_and_tokens(rows: Sequence[RunRecord], outcome: Outcome) -> list[_Do
     def dose(row: RunRecord) -> float:
         return x_of(row, unit)
 
-    others = [other.name for other in outcomes() if other.name != outcome.name]
-    measured = any(_finite(row.score(outcome.name)) for row in rows)
-    expected = measured or not any(_finite(row.score(name)) for row in rows for name in others)
     groups = [tuple(group) for _, group in groupby(sorted(rows, key=place), key=place)]
     found = []
     for group in groups:
@@ -134,7 +133,10 @@ def _by_size_and_tokens(rows: Sequence[RunRecord], outcome: Outcome) -> list[_Do
         runs = tuple(_values([good[i] for i in members], outcome) for members in same)
         x = tuple(float(np.mean([dose(good[i]) for i in members])) for members in same)
         found.append(_Doses(group, scale_of(group, unit), x, runs, _left_out(group, outcome)))
-    return [doses for doses in found if doses.x or (outcome.questions_from_facts and expected)]
+    measured = any(doses.x for doses in found)
+    others = any(row.more or row.val_bpb is not None or row.retention is not None for row in rows)
+    asked = outcome.questions_from_facts and (measured or not others)
+    return [doses for doses in found if doses.x or asked]
 
 
 def _left_out(rows: Sequence[RunRecord], outcome: Outcome) -> str:
@@ -204,8 +206,16 @@ def _curve(doses: _Doses, outcome: Outcome, scale: Array, noise: SeedNoise) -> C
         guessing=_guessing(doses.rows, outcome),
         dof=effective_dof(noise.dof, known, between),
         left_out=doses.left_out,
+        start=_start(doses.rows, outcome),
+        loss_unit=first.loss_unit or "bits per byte",
         held_out=first.held_out,
     )
+
+
+def _start(rows: Sequence[RunRecord], outcome: Outcome) -> float | None:
+    """The mean score of the starts of some runs; None unless every run has one."""
+    starts = [start for row in rows if (start := row.start(outcome.name)) is not None]
+    return float(np.mean(starts)) if len(starts) == len(rows) else None
 
 
 def _guessing(rows: Sequence[RunRecord], outcome: Outcome) -> tuple[float, float] | None:

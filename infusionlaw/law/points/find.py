@@ -30,7 +30,7 @@ from infusionlaw.law.points.pooling import Pool, pooled
 from infusionlaw.law.points.shapes import Detector
 from infusionlaw.law.points.tolerance import rise_of_loss
 from infusionlaw.law.uncertainty import perturbed
-from infusionlaw.runs.outcomes import Change, Outcome, kind_named, kinds, outcomes_with_points
+from infusionlaw.runs.outcomes import TOLERANCE, Change, Outcome, kind_named, kinds, outcome_of, outcomes_with_points
 from infusionlaw.runs.record import RunRecord
 
 Acquisition = Literal["onset", "half"]
@@ -59,12 +59,12 @@ def find_points(
 ) -> Points:
     """All points of a table, by kind, size, token count and facts; a kind whose score was not measured has none.
 
-    tolerance: rise of validation loss over its dose-0 value, bits per byte; detector: the shapes recall and retention
-    are fitted with; acquisition: where on the rise of recall its point is taken, where recall leaves guessing
-    (`onset`) or `half` way up to the plateau; draws: bootstrap draws of validation loss; only_held_out: leave out the
-    points of runs that are not held out, which are those of the table without the held-out runs. The same scores give
-    the same answer, whatever size they belong to. Sizes, or token counts, within 1 % are one. Raises InputError when
-    the rows share no unit, or for an option that is none of these.
+    tolerance: rise of validation loss over the start, or else over dose 0, in the table's unit; detector: the shapes
+    recall and retention are fitted with; acquisition: where on the rise of recall its point is taken, where recall
+    leaves guessing (`onset`) or `half` way up to the plateau; draws: bootstrap draws of validation loss; only_held_out:
+    leave out the points of runs that are not held out, which are those of the table without the held-out runs. The same
+    scores give the same answer, whatever size they belong to. Sizes, or token counts, within 1 % are one. Raises
+    InputError when the rows share no unit, or for an option that is none of these.
     """
     for name, value, known in (("detector", detector, Detector), ("acquisition", acquisition, Acquisition)):
         if value not in get_args(known):
@@ -76,14 +76,22 @@ def find_points(
     found: list[Point] = []
     levels: dict[Change, float] = {"learned": 0.5 if acquisition == "half" else 0.0, "risen": tolerance}
     for outcome in outcomes_with_points():
-        if risen := outcome.point("risen"):
+        if outcome.point("risen"):
             every = [curve for curve in curves(rows, outcome) if curve.held_out or not only_held_out]
-            found += [_tolerance(curve, risen.name, tolerance, draws, seed) for curve in every]
+            found += [_tolerance(curve, tolerance, draws, seed) for curve in every]
             continue
         for curve, pool in with_pools(tuple(rows), outcome, detector):
             if curve.held_out or not only_held_out:
                 found += _points(curve, pool, acquisition)
     return Points(in_order([replace(point, level=levels.get(kind_named(point.kind).change)) for point in found]))
+
+
+def loss_points(
+    rows: Sequence[RunRecord], loss: str, title: str, tolerance: float, *, draws: int = 1000, seed: int = 0
+) -> list[Point]:
+    """The tolerance points, by size and token count, of any loss that rises with the dose, such as one source's."""
+    outcome = replace(outcome_of(TOLERANCE.name), name=loss, title=title)
+    return [replace(_tolerance(curve, tolerance, draws, seed), level=tolerance) for curve in curves(rows, outcome)]
 
 
 @lru_cache(maxsize=16)
@@ -195,18 +203,17 @@ def _at_guessing(curve: Curve) -> str:
     return NOTHING_TO_LOSE.format(curve.outcome.title) if level < curve.guessing[0] + 2 * sd else ""
 
 
-def _tolerance(curve: Curve, kind: Kind, tolerance: float, draws: int, seed: int) -> Point:
+def _tolerance(curve: Curve, tolerance: float, draws: int, seed: int) -> Point:
     if len(curve.x) < 2:
         return _too_few(curve)[0]
     rng = np.random.default_rng(seed)
     zero = [curve.zero] if curve.zero else []
     mean = np.concatenate([[z.mean for z in zero], curve.mean])
     sd = np.concatenate([[z.sd for z in zero], curve.sd])
-    place = rise_of_loss(curve.x, perturbed(mean, sd, curve.dof, draws, rng), sd**-2, tolerance)
-    since = f"{curve.outcome.title} rises by {tolerance:g} bits per byte over " + (
-        "dose 0" if zero else "the smallest dose"
-    )
-    return _decided(curve, kind, place, f"{since} already at the smallest dose", since)
+    place = rise_of_loss(curve.x, perturbed(mean, sd, curve.dof, draws, rng), sd**-2, tolerance, curve.start)
+    since = "the start" if curve.start is not None else "dose 0" if zero else "the smallest dose"
+    since = f"{curve.outcome.title} rises by {tolerance:g} {curve.loss_unit} over {since}"
+    return _decided(curve, TOLERANCE.name, place, f"{since} already at the smallest dose", since)
 
 
 def _decided(curve: Curve, kind: Kind, place: Likelihood, before: str, what: str = "", *, caveat: str = "") -> Point:

@@ -1,8 +1,9 @@
-"""The tolerance point: where validation loss has risen by a stated amount over dose 0.
+"""The tolerance point: where validation loss has risen by a stated amount over the start, or else over dose 0.
 
 Validation loss does not fall with the dose. Its means are made monotone (isotonic regression) and joined by a monotone
-cubic, which follows the bend that straight lines would cut; the point is where the line passes its value at dose 0
-(without dose 0: at the smallest dose) plus the tolerance. The likelihood is how often bootstrap draws cross in a bin.
+cubic, which follows the bend that straight lines would cut. The point is where the line passes the loss of the start
+plus the tolerance; without a start its value at dose 0 counts, without that the one at the smallest dose. The
+likelihood is how often bootstrap draws cross in a bin.
 """
 
 import numpy as np
@@ -12,10 +13,10 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import STEP, Likelihood, aligned, scaled
 
 
-def rise_of_loss(x: Array, loss: Array, weight: Array, tolerance: float) -> Likelihood:
+def rise_of_loss(x: Array, loss: Array, weight: Array, tolerance: float, start: float | None = None) -> Likelihood:
     """Where draws of validation loss cross. x (J,): doses above 0; loss (M, J or J + 1), dose 0 first; weight alike."""
     level = isotonic(loss, weight)
-    limit, line = level[:, :1] + tolerance, level[:, level.shape[1] - len(x) :]
+    limit, line = (level[:, :1] if start is None else start) + tolerance, level[:, level.shape[1] - len(x) :]
     start, count = aligned(x[0], x[-1])
     edges = np.clip(start + STEP * np.arange(count + 1), x[0], x[-1])
     above = PchipInterpolator(x, line, axis=1)(edges) >= limit

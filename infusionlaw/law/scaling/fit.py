@@ -14,6 +14,8 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.covariates import SAME
 from infusionlaw.law.dose import Array, Interval, unit_of
 from infusionlaw.law.likelihood import Assumed, Likelihood, from_interval
+from infusionlaw.law.losses.fit import fit_losses
+from infusionlaw.law.losses.measured import GENERAL, loss_unit, losses_of
 from infusionlaw.law.merging import checkpoint_weights, merged
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.choice import weights
@@ -25,7 +27,7 @@ from infusionlaw.law.scores.cost import fit_cost
 from infusionlaw.law.scores.plateaus import Plateaus, fit_plateaus
 from infusionlaw.law.scores.zero_dose import fit_zero_dose
 from infusionlaw.law.uncertainty import interval_of
-from infusionlaw.runs.outcomes import kinds, outcomes_with_points
+from infusionlaw.runs.outcomes import kinds, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import table_hash
 
@@ -53,13 +55,15 @@ def fit_law(
     *,
     forms: Sequence[str] | None = None,
     draws: int = 1000,
+    tolerance: float = 0.05,
     seed: int = 0,
 ) -> Law:
     """The law of a table from its points (`find_points`), each kind with every form that can be fitted to it.
 
     forms: names of the forms to consider (`known_forms`), all by default. Held-out runs and their points are left out,
     as is their hash. A kind with fewer than two located points is `not fitted`. Sizes and token counts within 1 % are
-    one, and checkpoints of a run count as one run (`merging`). Deterministic in `seed`.
+    one, and checkpoints of a run count as one run (`merging`). tolerance: of the points of losses. Deterministic in
+    `seed`.
     Raises InputError when no run is left, or for a form that is not known.
     """
     for name in forms or ():
@@ -87,7 +91,17 @@ def fit_law(
         cost=fit_cost(used, unit),
         zero_dose=fit_zero_dose(used, unit),
         notes=notes,
+        losses=fit_losses(used, tolerance=tolerance, seed=seed) if _asks_for_losses(used) else (),
+        loss_unit=loss_unit(used),
     )
+
+
+def _asks_for_losses(rows: Sequence[RunRecord]) -> bool:
+    """Whether a table has more to say of losses than what a dose costs its scores (`scores.cost`)."""
+    scores = [outcome.name for outcome in outcomes() if outcome.scale == "proportion"]
+    scored = any(row.score(name) is not None for row in rows for name in scores)
+    more = any(name != GENERAL for name in losses_of(rows)) or any(row.start(GENERAL) is not None for row in rows)
+    return all(row.share is not None for row in rows) and (more or not scored)
 
 
 def _place_of(point: Point, counts: dict[SizeAndTokens, float]) -> SizeAndTokens | None:

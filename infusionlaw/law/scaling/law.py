@@ -21,6 +21,7 @@ from scipy.special import ndtri
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import COORDINATES, LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
+from infusionlaw.law.losses.law import LossLaw
 from infusionlaw.law.numbers import bracket, count, ends, listed, share
 from infusionlaw.law.plot import Curve, Panel, Spot, by_size
 from infusionlaw.law.points.point import Kind, Point
@@ -193,7 +194,8 @@ class Law:
     """All kinds of points of one table, and its support. doses: smallest and largest above 0, in `unit`.
 
     plateaus: of outcomes, by the kind of point where they fall; cost: the rise of validation loss; zero_dose: scores
-    and validation loss at dose 0. notes: remarks on the table, such as copies that were left out.
+    and validation loss at dose 0. notes: remarks on the table, such as copies that were left out. losses: the laws of
+    losses over size, tokens and share; loss_unit: the unit of every loss here.
     """
 
     unit: DoseUnit
@@ -208,6 +210,8 @@ class Law:
     cost: Cost | None = None
     zero_dose: ZeroDose | None = None
     notes: tuple[str, ...] = ()
+    losses: tuple[LossLaw, ...] = ()
+    loss_unit: str = "bits per byte"
 
     @classmethod
     def load(cls, path: str | Path) -> "Law":
@@ -247,7 +251,8 @@ class Law:
         show = share if self.unit == "share" else count
         swept = f"{self.unit} {show(self.doses[0])} to {show(self.doses[1])}"
         head = f"<Law: {ends(self.sizes)} parameters, {ends(self.token_counts)} tokens, {swept}"
-        return "\n".join([head, *(f" {kind.kind}: {kind.gist}" for kind in self.kinds)]) + ">"
+        laws = [*((kind.kind, kind.gist) for kind in self.kinds), *((loss.title, loss.gist) for loss in self.losses)]
+        return "\n".join([head, *(f" {name}: {gist}" for name, gist in laws)]) + ">"
 
     def of(self, kind: Kind) -> KindLaw:
         """The law of one kind; InputError for a kind there is none of."""

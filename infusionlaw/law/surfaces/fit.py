@@ -1,11 +1,8 @@
 """Fit a loss surface to measured losses, and say what the losses do and do not tell of it.
 
-Standard errors are those of a Huber regression: with psi the residuals clipped at delta, J their Jacobian at the fit,
-n runs, p parameters and m the chance that a residual lies within delta,
-
-    covariance = sum psi^2 / ((n - p) m^2)  (J'J)^-1
-
-They hold near the minimum found, for runs with independent errors; a fit with several minima is less sure than that.
+Intervals are those of a bootstrap (`bootstrap`): it resamples rows, or whole training curves where several rows are
+checkpoints of one run, and fits again. The curvature at the optimum is no substitute. With Huber's rho and a small
+delta it gives errors about half as large (Chinchilla's points, arXiv 2404.10102).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,31 +14,39 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.law.dose import Array
+from infusionlaw.law.dose import LEVEL, Array, Interval
+from infusionlaw.law.surfaces.bootstrap import losses_at, refit, resampled, stretches, units_of
 from infusionlaw.law.surfaces.conditions import Conditions
+from infusionlaw.law.surfaces.descent import descend
 from infusionlaw.law.surfaces.forms import MIXTURE, PowerCurve, Surface
-from infusionlaw.law.surfaces.problem import Problem, Scale, descend, starts_of
+from infusionlaw.law.surfaces.problem import Problem, Scale, starts_of
 
 Status = Literal["converged", "at a bound", "not identified", "not converged", "given"]
+DRAWS = 200
 LARGEST = 1e6  # a loss beyond this is none, and its squares would drown the others or overflow
 # The angle between the residuals and a parameter's column at which a descent has arrived, as in MINPACK's gtol, and
 # residuals so small that the angle is rounding.
 FLAT, EXACT = 1e-4, 1e-8
 # Columns of the Jacobian that agree to this are one direction; a parameter with that much of it is part of it.
 DEPENDENT, PART = 1e-7, 1e-3
+OFTEN = 0.05  # a part of the draws at a limit that is said
 
 
 @dataclass(frozen=True)
 class SurfaceFit:
-    """A fitted surface. theta: all parameters by name; standard_errors: of the free ones, None where there is none.
+    """A fitted surface. theta: all parameters by name; draws: the free ones in each bootstrap refit, (M,) each.
 
-    objective: sum of rho; r2: of the losses themselves (None when all are equal); residuals (n,): observed minus
-    fitted, on the scale fitted; reason: one sentence on the status and on the standard errors that are None.
+    stretch: how much further than its refit each draw lies from the optimum (M,), see `bootstrap`.
+    M is 0 where nothing is left over to resample. undetermined: parameters that these runs do not tell; objective: sum
+    of rho; r2: of the losses themselves (None when all are equal); residuals (n,): observed minus fitted, on the scale
+    fitted; reason: one sentence on the status and on intervals that are missing.
     """
 
     surface: Surface
     theta: dict[str, float]
-    standard_errors: dict[str, float | None]
+    draws: dict[str, Array]
+    stretch: Array
+    undetermined: tuple[str, ...]
     objective: float
     r2: float | None
     residuals: Array
@@ -50,9 +55,29 @@ class SurfaceFit:
     scale: Scale
     delta: float
 
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The 90 % interval of each free parameter."""
+        return {name: self.interval(name) for name in self.draws}
+
+    def interval(self, name: str, level: float = LEVEL) -> Interval:
+        """The fitted value of a free parameter and its bootstrap interval; no ends where these runs do not tell it."""
+        if name in self.undetermined or not len(self.draws[name]):
+            return Interval(self.theta[name])
+        drawn = self.theta[name] + self.stretch * (self.draws[name] - self.theta[name])
+        low, high = np.quantile(np.clip(drawn, *self.surface.bounds[name]), [(1 - level) / 2, (1 + level) / 2])
+        return Interval(self.theta[name], float(low), float(high))
+
     def predict(self, conditions: Conditions) -> Array:
         """The loss at other conditions, (n,)."""
         return self.surface.loss(self.theta, conditions)
+
+    def draws_at(self, conditions: Conditions) -> Array:
+        """The loss at other conditions in each bootstrap refit, (M, n)."""
+        if not all(len(values) for values in self.draws.values()):
+            return np.empty((0, len(conditions)))
+        drawn, fitted = losses_at(self.surface, {**self.theta, **self.draws}, conditions), self.predict(conditions)
+        return np.asarray(fitted + self.stretch[:, None] * (drawn - fitted))
 
 
 @dataclass(frozen=True)
@@ -72,19 +97,28 @@ def fit_surface(
     delta: float = 1e-3,
     on: Scale = "log",
     starts: Sequence[Mapping[str, float]] | None = None,
+    curves: Sequence[str | None] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> SurfaceFit:
     """Fit a surface to the losses (n,) of n runs; of the minima reached from all starts the lowest is returned.
 
     fixed: parameters that are given; delta: where rho turns linear, infinite for least squares; on: residuals of log
-    loss or of loss itself; starts: values of the free parameters to descend from, instead of the surface's grid.
+    loss or of loss itself; starts: values of the free parameters to descend from, instead of the surface's grid;
+    curves: the training run of each row, None for a row that is a run of its own; draws: bootstrap refits.
     Raises InputError for losses, names or numbers that cannot be fitted.
     """
     problem = Problem(surface, conditions, np.array(loss, dtype=float), dict(fixed or {}), delta, on)
     _check(problem)
+    units = units_of(curves, len(problem.loss))
     if not problem.free:
-        return _result(problem, np.empty(0))
+        return _result(problem, np.empty(0), np.empty((0, 0)), np.empty(0), True)
     found = [_start(problem, start) for start in starts] if starts else starts_of(problem)
-    return _result(problem, descend(problem, found))
+    x = descend(problem, found)
+    left = units.max() + 1 - len(problem.free)
+    weights = resampled(problem, x, units, draws, seed) if left > 0 else np.empty((0, len(units)))
+    stretch = stretches(units, len(problem.free), draws, seed) if left > 0 else np.empty(0)
+    return _result(problem, x, refit(problem, x, weights), stretch, left > 0)
 
 
 def _check(problem: Problem) -> None:
@@ -120,15 +154,20 @@ def _start(problem: Problem, start: Mapping[str, float]) -> Array:
     return np.array([start[p.name] for p in problem.free], dtype=float)
 
 
-def _result(problem: Problem, x: Array) -> SurfaceFit:
+def _result(problem: Problem, x: Array, refits: Array, stretch: Array, told: bool) -> SurfaceFit:
     theta = problem.theta(x)
     spread = float(((problem.loss - problem.loss.mean()) ** 2).sum())
     missed = float(((problem.loss - problem.surface.loss(theta, problem.conditions)) ** 2).sum())
-    errors, status, reason = _judged(problem, x) if problem.free else ({}, "given", "every parameter was given")
+    status: Status = "given"
+    undetermined, reason = np.empty(0, dtype=str), "every parameter was given"
+    if problem.free:
+        undetermined, status, reason = _judged(problem, x, refits, told)
     return SurfaceFit(
         surface=problem.surface,
         theta=theta,
-        standard_errors=errors,
+        draws={p.name: refits[:, i] for i, p in enumerate(problem.free)},
+        stretch=stretch,
+        undetermined=tuple(undetermined.tolist()),
         objective=problem.objective(x),
         r2=1 - missed / spread if spread else None,
         residuals=problem.residuals(x),
@@ -139,29 +178,32 @@ def _result(problem: Problem, x: Array) -> SurfaceFit:
     )
 
 
-def _judged(problem: Problem, x: Array) -> tuple[dict[str, float | None], Status, str]:
-    """Standard errors by free parameter, the status, and the sentence that explains both."""
+def _judged(problem: Problem, x: Array, refits: Array, told: bool) -> tuple[Array, Status, str]:
+    """The parameters that these runs do not tell, the status, and the sentence that explains both."""
     names = np.array([p.name for p in problem.free])
-    low, high = problem.bounds
-    bound = np.isclose(x, low, rtol=1e-6, atol=1e-9) | np.isclose(x, high, rtol=1e-6, atol=1e-9)
-    inside = names[~bound]
+    bound, drawn = problem.at_bound(x), problem.at_bound(refits).mean(axis=0) if len(refits) else np.zeros(len(x))
     columns = problem.jacobian(x)[:, ~bound]
-    blurred, inverse = _identified(columns)
-    variance = _variance(problem, x, len(inside))
-    errors: dict[str, float | None] = dict.fromkeys(names.tolist())
-    if variance is not None:
-        found = zip(inside.tolist(), blurred, np.sqrt(variance * inverse), strict=True)
-        errors |= {name: None if vague else float(error) for name, vague, error in found}
     if not _arrived(problem, x, columns):
-        return dict.fromkeys(errors), "not converged", "the descent ended on a slope; give other starts"
-    if blurred.any():
-        return errors, "not identified", f"these runs leave {_listed(inside[blurred])} undetermined; fix some of them"
-    unsure = "" if variance is not None else "there are no more runs than parameters, so errors are unknown"
-    if bound.any():
-        ends = ", ".join(f"{name} at {value:.4g}" for name, value in zip(names[bound], x.round(9)[bound], strict=True))
-        reason = f"{ends} ended at the limit of what is searched"
-        return errors, "at a bound", "; ".join(filter(None, [reason, unsure]))
-    return errors, "converged", unsure
+        return names, "not converged", "the descent ended on a slope; give other starts"
+    undetermined = names[~bound][_undetermined(columns)]
+    if len(undetermined):
+        return (
+            undetermined,
+            "not identified",
+            f"these runs leave {_listed(undetermined)} undetermined; fix some of them",
+        )
+    ends = [
+        f"{name} at {value:.4g} ended at the limit of what is searched"
+        + (f", as in {100 * part:.0f} % of the draws" if len(refits) else "")
+        for name, value, part in zip(names[bound], x.round(9)[bound], drawn[bound], strict=True)
+    ]
+    often = [
+        f"{name} is at a limit in {100 * part:.0f} % of the draws"
+        for name, part in zip(names[~bound], drawn[~bound], strict=True)
+        if part >= OFTEN
+    ]
+    unsure = [] if told else ["there are no more independent runs than parameters, so intervals are unknown"]
+    return undetermined, "at a bound" if bound.any() else "converged", "; ".join([*ends, *often, *unsure])
 
 
 def _listed(names: Array) -> str:
@@ -177,28 +219,14 @@ def _arrived(problem: Problem, x: Array, columns: Array) -> bool:
     return bool(np.all(np.abs(psi @ columns) <= FLAT * sizes))
 
 
-def _identified(columns: Array) -> tuple[Array, Array]:
-    """For each column whether it depends on others (or does nothing), and the diagonal of (J'J)^-1 where not."""
+def _undetermined(columns: Array) -> Array:
+    """For each column of a Jacobian whether it depends on others, or does nothing."""
     length = np.linalg.norm(columns, axis=0)
     scaled = columns / np.where(length > 0, length, 1.0)
     _, values, directions = np.linalg.svd(scaled, full_matrices=True)
     values = np.pad(values, (0, len(directions) - len(values)))
     null = values <= DEPENDENT * values.max(initial=0.0)
-    blurred = (np.abs(directions[null]) > PART).any(axis=0) | (length == 0)
-    inverse = (directions[~null] ** 2 / values[~null, None] ** 2).sum(axis=0) / np.where(length > 0, length, 1.0) ** 2
-    return np.asarray(blurred), np.asarray(inverse)
-
-
-def _variance(problem: Problem, x: Array, parameters: int) -> float | None:
-    """The factor of (J'J)^-1 in the covariance; None when no run is left over."""
-    z, left = np.sort(np.abs(problem.residuals(x))), len(problem.loss) - parameters
-    if left <= 0:
-        return None
-    # Few residuals lie within a small delta: their density is taken over the inner quarter. As many as there are
-    # parameters are left out, because a robust fit passes nearly through that many losses.
-    width = max(problem.delta, float(np.quantile(z[parameters:], 0.25)))
-    inside = 1.0 if np.isinf(width) else float((z[parameters:] <= width).mean()) * problem.delta / width
-    return float((problem.influence(x) ** 2).sum() / (left * inside**2))
+    return np.asarray((np.abs(directions[null]) > PART).any(axis=0) | (length == 0))
 
 
 def tolerated_share(fit: SurfaceFit, limit: float, *, size: float = 1.0, tokens: float = 1.0) -> ToleratedShare:

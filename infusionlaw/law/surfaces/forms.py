@@ -17,7 +17,8 @@ import numpy as np
 from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
 
-Theta = Mapping[str, float]
+# Of one parameter set, or of many: then an array of one value for each of the conditions.
+Theta = Mapping[str, float | Array]
 Exponents = tuple[list[Array], dict[str, list[Array | float]]]
 
 
@@ -64,7 +65,7 @@ class Surface(ABC):
 
     def loss(self, theta: Theta, conditions: Conditions) -> Array:
         """The loss at each of the conditions, (n,)."""
-        return np.asarray(self.terms(theta, conditions) @ self._amounts(theta))
+        return np.asarray((self.terms(theta, conditions) * self._amounts(theta)).sum(axis=1))
 
     def gradient(self, theta: Theta, conditions: Conditions) -> Array:
         """d loss / d theta, (n, parameters), in the order of `parameters`."""
@@ -79,7 +80,8 @@ class Surface(ABC):
         return np.stack(list(columns.values()), axis=1)
 
     def _amounts(self, theta: Theta) -> Array:
-        values = np.array([theta[coefficient.name] for coefficient in self.coefficients], dtype=float)
+        """The coefficients, (terms,); of many parameter sets (n, terms)."""
+        values = np.stack(np.broadcast_arrays(*(theta[coefficient.name] for coefficient in self.coefficients)), axis=-1)
         return np.exp(values) if self.logged else values
 
 
@@ -164,9 +166,9 @@ class DataConstrained(Surface):
         )
 
 
-def _decayed(repeats: Array, star: float) -> tuple[Array, Array, Array]:
+def _decayed(repeats: Array, star: float | Array) -> tuple[Array, Array, Array]:
     """g = log(1 + star (1 - exp(-repeats / star))), log(1 + repeats) at inf, and its slopes in repeats and star."""
-    if np.isinf(star):
+    if np.all(np.isinf(star)):
         return np.log1p(repeats), 1 / (1 + repeats), np.zeros_like(repeats)
     left = np.exp(-repeats / star)
     worth = 1 + star * (1 - left)
@@ -261,7 +263,3 @@ class PowerCurve(Surface):
 CHINCHILLA, DATA_CONSTRAINED, OVER_TRAINING, MIXTURE = Chinchilla(), DataConstrained(), OverTraining(), MixtureLaw()
 SHARE_CURVE = PowerCurve(name="loss by share")
 CRITICAL_SHARE = PowerCurve(name="critical share by tokens", needs=("tokens",), unit=2e8)
-SURFACES = {
-    surface.name: surface
-    for surface in (CHINCHILLA, DATA_CONSTRAINED, OVER_TRAINING, MIXTURE, SHARE_CURVE, CRITICAL_SHARE)
-}

@@ -5,27 +5,28 @@ Minimised is the sum over runs of Huber's rho of the residual z, log loss (or lo
     rho(z) = z^2 / 2 for |z| <= delta, delta (|z| - delta / 2) beyond
 
 Variable projection finds the starts: over a grid of the shape parameters the coefficients solve a linear problem. The
-best starts descend by robust least squares and then by L-BFGS with the exact gradient. Nothing is random.
+best starts descend (`descent`). Nothing is random.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.optimize import least_squares, lsq_linear, minimize
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import lsq_linear
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.law.surfaces.forms import Parameter, Surface, Theta
 
 Scale = Literal["log", "linear"]
-# A small delta makes many local minima, so several starts descend; another round improves a poor scaling of the first.
-LEAST_STARTS, DESCENTS, POLISHED, ROUNDS = 30, 10, 3, 4
-TINY = 1e-300
+# A small delta makes many local minima, so several starts descend.
+LEAST_STARTS, DESCENTS = 30, 40
+TINY, LARGE, FAR = 1e-300, 1e100, 1e6
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,20 @@ class Problem:
     delta: float
     scale: Scale
 
-    @property
+    @cached_property
     def free(self) -> list[Parameter]:
         """The parameters that are not fixed, in the order of x."""
         return [p for p in (*self.surface.coefficients, *self.surface.shapes) if p.name not in self.fixed]
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[Array, Array]:
         """Lowest and highest x."""
         return np.array([p.low for p in self.free]), np.array([p.high for p in self.free])
+
+    def at_bound(self, x: Array) -> NDArray[np.bool_]:
+        """Which parameters of x (..., free) are as low or high as they may be."""
+        low, high = self.bounds
+        return np.isclose(x, low, rtol=1e-6, atol=1e-9) | np.isclose(x, high, rtol=1e-6, atol=1e-9)
 
     def theta(self, x: ArrayLike) -> dict[str, float]:
         """All parameters by name, in the surface's order."""
@@ -56,19 +62,41 @@ class Problem:
 
     def residuals(self, x: ArrayLike) -> Array:
         """Observed minus fitted, (n,)."""
-        fitted = self.surface.loss(self.theta(x), self.conditions)
-        return np.asarray(
-            self.loss - fitted if self.scale == "linear" else np.log(self.loss / np.maximum(fitted, TINY))
-        )
+        return np.asarray(self.states(np.asarray(x, dtype=float)[None], slopes=False)[0][0])
 
     def jacobian(self, x: ArrayLike) -> Array:
         """d residual / d x, (n, free)."""
-        theta = self.theta(x)
-        free = [name not in self.fixed for name in self.surface.parameters]
-        slopes = -self.surface.gradient(theta, self.conditions)[:, free]
-        if self.scale == "linear":
-            return slopes
-        return np.asarray(slopes / np.maximum(self.surface.loss(theta, self.conditions), TINY)[:, None])
+        return np.asarray(self.states(np.asarray(x, dtype=float)[None])[1][0])
+
+    def states(self, x: Array, slopes: bool = True) -> tuple[Array, Array]:
+        """Residuals (M, n) and their derivatives by x (M, n, free), for M values of x (M, free).
+
+        Without `slopes` the derivatives are left out, (M, n, 0).
+        """
+        sets, rows = len(x), len(self.loss)
+        found = dict(zip((p.name for p in self.free), x.T, strict=True))
+        sought = {name: self.fixed[name] if name in self.fixed else found[name] for name in self.surface.parameters}
+        theta, conditions = tiled(sought, self.conditions, sets)
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that overflows is as far off as can be
+            fitted = self.surface.loss(theta, conditions)
+            derivatives = np.empty((len(fitted), 0))
+            if slopes:
+                free = [name not in self.fixed for name in self.surface.parameters]
+                derivatives = -self.surface.gradient(theta, conditions)[:, free]
+            loss = np.tile(self.loss, sets)
+            above = np.maximum(fitted, TINY)
+            residuals = np.log(loss / above) if self.scale == "log" else loss - fitted
+            derivatives = derivatives / above[:, None] if self.scale == "log" else derivatives
+        good = np.isfinite(residuals) & np.isfinite(derivatives).all(axis=1)
+        residuals, derivatives = np.where(good, residuals, FAR), np.where(good[:, None], derivatives, 0.0)
+        return residuals.reshape(sets, rows), derivatives.reshape(sets, rows, -1)
+
+    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+        """The sum of rho and its derivatives by x (free,)."""
+        z, slopes = self.states(x[None])
+        size = np.abs(z[0])
+        near = np.minimum(size, self.delta)
+        return float((near**2 / 2 + near * (size - near)).sum()), np.clip(z[0], -self.delta, self.delta) @ slopes[0]
 
     def influence(self, x: ArrayLike) -> Array:
         """rho'(z): the residuals, clipped at delta, (n,)."""
@@ -80,9 +108,11 @@ class Problem:
         near = np.minimum(size, self.delta)
         return float((near**2 / 2 + near * (size - near)).sum())
 
-    def gradient(self, x: ArrayLike) -> Array:
-        """d objective / d x, (free,)."""
-        return np.asarray(self.influence(x) @ self.jacobian(x))
+
+def tiled(theta: Theta, conditions: Conditions, sets: int) -> tuple[Theta, Conditions]:
+    """Parameters that are M numbers each, and conditions, as one long column of M times the conditions."""
+    spread = {name: np.repeat(value, len(conditions)) if np.ndim(value) else value for name, value in theta.items()}
+    return spread, conditions if sets == 1 else conditions.take(np.tile(np.arange(len(conditions)), sets))
 
 
 def starts_of(problem: Problem) -> list[Array]:
@@ -107,7 +137,7 @@ def _projected(problem: Problem, shapes: Theta) -> Array:
     nothing = -np.inf if surface.logged else 0.0
     # The exponents of a form may depend on coefficients that are still unknown; one of 1 is as good as any to start.
     theta = {p.name: 0.0 if surface.logged else 1.0 for p in surface.coefficients} | dict(shapes) | dict(fixed)
-    terms = surface.terms(theta, problem.conditions)
+    terms = np.nan_to_num(surface.terms(theta, problem.conditions), posinf=LARGE)
     given = np.array([fixed.get(p.name, nothing) for p in surface.coefficients])
     rest = problem.loss - terms @ (np.exp(given) if surface.logged else given)
     weight = 1 / problem.loss if problem.scale == "log" else np.ones_like(rest)
@@ -130,50 +160,3 @@ def _coefficients(columns: Array, target: Array, lows: Array, logged: bool) -> A
     # A coefficient of nothing has no logarithm: its term starts at about a thousandth of the loss.
     least = 1e-3 * float(np.linalg.norm(target))
     return np.asarray(np.log(np.maximum(solved, max(least, TINY)) / length))
-
-
-def descend(problem: Problem, found: list[Array]) -> Array:
-    """The lowest minimum reached from any start: all by robust least squares, the best of them on by L-BFGS."""
-    low, high = problem.bounds
-    robust = {} if np.isinf(problem.delta) else {"loss": "huber", "f_scale": problem.delta}
-    ends = [
-        least_squares(
-            problem.residuals,
-            np.clip(start, low, high),
-            problem.jacobian,
-            bounds=(low, high),
-            x_scale="jac",
-            xtol=1e-12,
-            ftol=1e-12,
-            gtol=1e-12,
-            max_nfev=200,
-            **robust,
-        ).x
-        for start in found
-    ]
-    best = sorted(ends, key=problem.objective)[:POLISHED]
-    return min((_polished(problem, x) for x in best), key=problem.objective)
-
-
-def _polished(problem: Problem, x: Array) -> Array:
-    """L-BFGS in steps that move the residuals alike whichever parameter is moved; begun again until nothing is won."""
-    low, high = problem.bounds
-    for _ in range(ROUNDS):
-        here, unit = x, max(problem.objective(x), TINY)
-        length = np.linalg.norm(problem.jacobian(here), axis=0)
-        step = 1 / np.where(length > 0, length, 1.0)
-
-        def at(u: Array, here: Array = here, step: Array = step) -> Array:
-            return np.clip(here + u * step, low, high)
-
-        def fall(u: Array, unit: float = unit, step: Array = step) -> tuple[float, Array]:
-            return problem.objective(at(u)) / unit, problem.gradient(at(u)) * step / unit
-
-        limits = list(zip((low - here) / step, (high - here) / step, strict=True))
-        options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 300, "maxcor": 20, "maxls": 50}
-        u = minimize(fall, np.zeros_like(here), jac=True, method="L-BFGS-B", bounds=limits, options=options).x
-        won = unit - problem.objective(at(u))
-        x = at(u) if won > 0 else here
-        if won <= 1e-12 * unit:
-            break
-    return x

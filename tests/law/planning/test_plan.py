@@ -212,7 +212,7 @@ def test_an_advised_dose_outside_those_tried_says_so(largest: float, said: str) 
 
 
 def test_no_law_gives_nulls_with_a_reason(tmp_path: Path) -> None:
-    plan = plan_for(known_law(acquisition=None, collapse=None, cost=known_cost(1.0)))
+    plan = plan_for(known_law(acquisition=None, collapse=None))
     assert plan.status == "no law"
     write_plan(tmp_path / "plan.json", plan)
     content = json.loads((tmp_path / "plan.json").read_text())["plan"]
@@ -224,6 +224,11 @@ def test_no_law_gives_nulls_with_a_reason(tmp_path: Path) -> None:
         "none was located" in content["dose"]["reason"]
         and "none was located" in content["points"]["collapse"]["reason"]
     )
+
+
+def test_without_any_law_of_recall_the_loss_alone_limits_the_dose() -> None:
+    plan = plan_for(known_law(acquisition=None, collapse=None, cost=known_cost(1.0)))
+    assert plan.status == "ok" and plan.binding == "validation loss" and plan.recall.value is None
 
 
 def test_exposures_alone_are_enough() -> None:
