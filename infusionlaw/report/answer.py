@@ -7,7 +7,7 @@ from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.report.words import dose_sentence, limit_sentence, plain_count, remedy_sentences
+from infusionlaw.report.words import dose_sentence, limit_sentence, loss_sentence, plain_count, remedy_sentences
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, kind_named
 
 FAR = 4.0  # times the sizes or tokens tried, from which on a run between is advised
@@ -37,6 +37,9 @@ def _give(plan: Plan) -> str:
 def _expect(plan: Plan) -> str:
     if plan.dose.x.value is None:
         return "Nothing can be said without a dose."
+    if plan.losses and plan.points[COLLAPSE.name].x.value is None:
+        others = [line for loss in plan.losses if not loss.general and (line := loss_sentence(loss))]
+        return " ".join(others) or "How much the domain gains is unknown: no loss on it was measured."
     if plan.recall.value is None:
         return "How much is learned is unknown, because the table shows too little of how recall rises."
     known = ""
@@ -48,9 +51,11 @@ def _expect(plan: Plan) -> str:
 def _cost(plan: Plan) -> str:
     if plan.dose.x.value is None:
         return "Nothing can be said without a dose."
+    if general := [line for loss in plan.losses if loss.general and (line := loss_sentence(loss))]:
+        return " ".join(general)
     if plan.rise.value is None:
         return "Unknown: validation loss was not measured at dose 0 and at three doses above it."
-    return f"Validation loss rises by {bracket(plan.rise, '{:.2g}'.format)} bits per byte."
+    return f"Validation loss rises by {bracket(plan.rise, '{:.2g}'.format)} {plan.loss_unit}."
 
 
 def _known(plan: Plan, comparison: Comparison | None) -> str:

@@ -11,15 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from infusionlaw.law.losses.law import NO_REFERENCE, SHARES, LossLaw
+from infusionlaw.law.losses.measured import GENERAL
 from infusionlaw.law.planning.best import KNOT_DRAWS, PLATEAU_DRAWS, REPEATS
 from infusionlaw.law.planning.forecast import FORECAST_DRAWS
-from infusionlaw.law.planning.limits import LOSS_LIMIT, NO_COST, ROOM_LIMIT, TRIED_LIMIT, clear
+from infusionlaw.law.planning.limits import (
+    LOSS_LIMIT,
+    NO_COST,
+    ROOM_LIMIT,
+    TRIED_LIMIT,
+    clear,
+    limiting,
+    of_losses_alone,
+)
 from infusionlaw.law.points.curves import OTHER_FACTS
 from infusionlaw.law.scaling.forms import BUILT_IN
 from infusionlaw.law.scaling.law import SCATTER_QUANTILES, KindLaw, Law
 from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.scores.plateaus import Plateaus
+from infusionlaw.law.surfaces.forms import MIXTURE
+from infusionlaw.law.surfaces.mixtures import EXPONENTIAL_MIXING, OWN_TOKENS, POWER_MIXING
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, kind_named
+
+# The surfaces that `calculator.js` knows.
+SURFACES = {surface.name for surface in (MIXTURE, EXPONENTIAL_MIXING, POWER_MIXING, OWN_TOKENS)}
 
 
 def cannot_calculate(law: Law) -> str:
@@ -28,7 +43,10 @@ def cannot_calculate(law: Law) -> str:
     others = {fitted.form.name for kind in law.kinds for fitted in kind.forms if fitted.draws} - known
     if others:
         return f"the law holds a form of a package, {sorted(others)[0]}, which a page cannot compute"
-    if not any(kind.forms for kind in law.kinds) and law.cost is None:
+    surfaces = {fitted.surface.name for loss in law.losses for fitted in loss.surfaces if fitted.draws} - SURFACES
+    if surfaces:
+        return f"the law holds a surface of a package, {sorted(surfaces)[0]}, which a page cannot compute"
+    if not any(kind.forms for kind in law.kinds) and law.cost is None and not any(loss.surfaces for loss in law.losses):
         return "no law could be fitted"
     return ""
 
@@ -53,13 +71,16 @@ def calculator_data(law: Law) -> dict[str, Any]:
         "kinds": [_kind(law, kind) for kind in law.kinds],
         "plateaus": _plateaus(plateaus) if plateaus else None,
         "cost": _cost(law.cost) if law.cost else None,
+        "lossUnit": law.loss_unit,
+        "lossShares": _few(SHARES, 12),
+        "losses": [_loss(law, loss) for loss in law.losses],
         "draws": _draws(law, bool(law.of(COLLAPSE.name).forms), learned),
     }
 
 
 def _clear(law: Law) -> float | None:
     """The largest dose that is clear of a collapse, where there is no law of that; a dose below all for none."""
-    if law.of(COLLAPSE.name).forms or not law.doses[1] > 0:
+    if law.of(COLLAPSE.name).forms or not law.doses[1] > 0 or of_losses_alone(law):
         return None
     return max(clear(law, COLLAPSE.name), -99.0)
 
@@ -96,6 +117,30 @@ def _cost(cost: Cost) -> dict[str, Any]:
     theta, own = cost.theta_draws()
     columns = {"base": theta[:, 0] + own, "size": theta[:, 1], "tokens": theta[:, 2], "power": np.exp(theta[:, 3])}
     return {"size0": cost.size0, "tokens0": cost.tokens0} | {name: _few(each, 9) for name, each in columns.items()}
+
+
+def _loss(law: Law, loss: LossLaw) -> dict[str, Any]:
+    return {
+        "title": loss.title,
+        "general": loss.loss == GENERAL,
+        "limits": loss in limiting(law),
+        "displaced": loss.displaced,
+        "since": loss.since,
+        "base": loss.base,
+        "largestShare": loss.shares[1],
+        "reason": loss.reason or ("" if loss.since else NO_REFERENCE),
+        "surfaces": [
+            {
+                "name": fitted.surface.name,
+                "parameters": list(fitted.theta),
+                "theta": list(fitted.theta.values()),
+                "draws": [_few(draw, 9) for draw in fitted.draws],
+                "stretch": _few(fitted.stretch),
+            }
+            for fitted in loss.surfaces
+            if fitted.draws
+        ],
+    }
 
 
 def _draws(law: Law, falls: bool, learned: KindLaw) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def dose_response_charts(panels: Sequence[Panel]) -> list[Chart]:
 
 def loss_charts(panels: Sequence[Panel]) -> list[Chart]:
     """The losses by dose: a figure a token count, a row a loss, a colour a size."""
-    losses = [outcome for outcome in outcomes() if outcome.scale != "proportion"]
+    losses = panels[0].losses if panels else ()
     return [
         _rows_by_dose(members, measured, tokens, _size_colours(panels))
         for members, tokens in _sets(panels)

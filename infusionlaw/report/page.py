@@ -161,7 +161,9 @@ def _points(material: Material) -> list[Block]:
         (*point_cells(point), point.note + (" (held out)" if (point.size, point.tokens) in held else ""))
         for point in material.points
     ]
-    tolerance = f"The tolerance is a rise of {material.tolerance:g} bits per byte." if material.tolerance else ""
+    tolerance = (
+        f"The tolerance is a rise of {material.tolerance:g} {material.plan.loss_unit}." if material.tolerance else ""
+    )
     head = ("kind", "size", "tokens", "status", "share", "exposures", "note")
     return [*table(head, rows, wrap=("note",)), *([Text(tolerance, "small")] if tolerance else [])]
 

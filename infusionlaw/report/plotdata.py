@@ -14,12 +14,13 @@ from typing import TypeVar
 import numpy as np
 
 from infusionlaw.law.dose import Interval, same_doses, unit_of, x_of
+from infusionlaw.law.losses.measured import GENERAL, losses_of, title_of
 from infusionlaw.law.plot import coordinate
 from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH
-from infusionlaw.runs.outcomes import COLLAPSE, outcomes, outcomes_with_points
+from infusionlaw.runs.outcomes import COLLAPSE, Outcome, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
 MOST_PANELS = 12
@@ -62,6 +63,7 @@ class Panel:
     seeds: tuple[tuple[float, float], ...]
     collapsing: tuple[Curve, Point] | None
     marks: tuple[Mark, ...]
+    losses: tuple[Outcome, ...]
     loss_unit: str = "bits per byte"
 
     @property
@@ -86,7 +88,7 @@ Curves = dict[str, list[Curve]]  # by outcome: one a number of facts
 
 def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
     """One panel for each (N, D): the fitted sizes in order, then those held out."""
-    out = []
+    out, others = [], tuple(_other_losses(rows))
     for held in (False, True):
         mine = [row for row in rows if row.held_out == held]
         measured, runs = _curves(mine), _by_place(mine)
@@ -95,7 +97,7 @@ def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
         unit: DoseUnit = unit_of(mine) if mine else "share"
         for place in sorted(runs):
             here = {point.kind: point for point in found.get(place, [])}
-            out.append(_panel(runs[place], measured.get(place, {}), unit, held, list(here.values())))
+            out.append(_panel(runs[place], measured.get(place, {}), unit, held, list(here.values()), others))
     return out
 
 
@@ -119,7 +121,14 @@ def _curves(rows: Sequence[RunRecord]) -> dict[Place, Curves]:
     return found
 
 
-def _panel(rows: Sequence[RunRecord], measured: Curves, unit: DoseUnit, held: bool, points: Sequence[Point]) -> Panel:
+def _panel(
+    rows: Sequence[RunRecord],
+    measured: Curves,
+    unit: DoseUnit,
+    held: bool,
+    points: Sequence[Point],
+    others: tuple[Outcome, ...],
+) -> Panel:
     """The panel of the rows of one place."""
     collapse = next((point for point in points if point.kind == COLLAPSE.name), None)
     own = next((curve for curve in measured.get("recall", []) if collapse and curve.facts == collapse.facts), None)
@@ -132,14 +141,20 @@ def _panel(rows: Sequence[RunRecord], measured: Curves, unit: DoseUnit, held: bo
             outcome.name: _series(measured.get(outcome.name, []))
             if outcome.points
             else _means(rows, outcome.name, unit)
-            for outcome in outcomes()
+            for outcome in (*outcomes(), *others)
         },
         unseen=_means(rows, "unseen_recall", unit),
         seeds=tuple(sorted((x_of(row, unit), row.recall) for row in rows if row.recall is not None)),
         collapsing=(own, collapse) if own and collapse else None,
         marks=tuple(Mark(point.kind, point.size, point.x, point.status) for point in points),
+        losses=tuple(outcome for outcome in (*outcomes(), *others) if outcome.scale != "proportion"),
         loss_unit=rows[0].loss_unit or "bits per byte",
     )
+
+
+def _other_losses(rows: Sequence[RunRecord]) -> list[Outcome]:
+    """The losses that a table has beside validation loss."""
+    return [Outcome(name, title_of(name), "bits per byte") for name in losses_of(rows) if name != GENERAL]
 
 
 def _series(curves: Sequence[Curve]) -> Series:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.numbers import bracket, count, dose, listed, number, share, when
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
+from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
@@ -31,6 +32,7 @@ def findings(law: Law, comparison: Comparison) -> list[str]:
     """Where scores fall, what size and tokens do to that, and what came of predictions."""
     return [
         *(text for outcome in outcomes_with_points() if (lost := outcome.point("lost")) for text in _falls(law, lost)),
+        *(f"The law of {loss.title}, in {loss.unit}: {loss.gist}." for loss in law.losses),
         *_direction(law),
         *_outcomes(comparison),
     ]
@@ -109,6 +111,8 @@ def _direction(law: Law) -> list[str]:
     """What size and token count do to the collapse point, each with the interval of its exponent; and what is
     doubtful."""
     collapse = law.of(COLLAPSE.name)
+    if not collapse.forms and of_losses_alone(law):
+        return []
     if not collapse.forms:
         return [f"No law of the collapse point was fitted: {collapse.reason}."]
     if "size" not in collapse.varied:

@@ -82,10 +82,11 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def loss_lines(plan: Plan) -> list[str]:
     """Return what the laws of losses say: how each loss changes at the advised share, and what its tolerance allows."""
-    return [line for answer in plan.losses if (line := _loss_sentence(answer))]
+    return [line for answer in plan.losses if (line := loss_sentence(answer))]
 
 
-def _loss_sentence(answer: LossAnswer) -> str:
+def loss_sentence(answer: LossAnswer) -> str:
+    """How a loss changes at the advised share, and what its tolerance allows; "" where neither is known."""
     title = answer.title[0].upper() + answer.title[1:]
     parts = []
     if answer.change.value is not None and answer.at is not None:

@@ -16,6 +16,7 @@ from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.plan import UNBOUND, Plan, predict
 from infusionlaw.law.scaling.law import Law
+from infusionlaw.pipeline import fit
 from infusionlaw.report.material import material_of, usual_target
 from infusionlaw.report.page import write_page
 from infusionlaw.runs.outcomes import OUTCOMES, Outcome
@@ -55,6 +56,24 @@ def law_of_exposures() -> Law:
     return known_law(*points, cost=cost, unit="exposures", largest=3000)
 
 
+def law_of_losses() -> Law:
+    rng = np.random.default_rng(0)
+    rows = [
+        RunRecord(
+            n,
+            d,
+            share=r,
+            val_bpb=2 + 300 / n**0.3 + 0.04 * np.exp(3 * r) * (d / 1e9) ** 0.2 - 0.1 + rng.normal(0, 0.002),
+            loss_unit="nats per token",
+            more=(("domain_loss", 1.5 - 0.4 * r**0.4 + rng.normal(0, 0.002)), ("start_val_bpb", 2 + 300 / n**0.3)),
+        )
+        for n in (5e7, 1e8)
+        for d in (5e8, 2e9)
+        for r in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+    ]
+    return fit(rows, 0.05, 60)[1]
+
+
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Callable[..., Path]:
     """Open the page of a law, and of rows, at a width and in a colour scheme."""
@@ -87,7 +106,7 @@ def targets(law: Law, count: int) -> list[dict[str, float | None]]:
         {
             "size": between(min(law.sizes) / 20, 25 * max(law.sizes)),
             "tokens": between(min(law.token_counts) / 20, 25 * max(law.token_counts)),
-            "facts": (law.facts or 1) * between(0.1, 10) if i % 3 else None,
+            "facts": law.facts * between(0.1, 10) if law.facts and i % 3 else None,
             "risk": between(0.01, 0.5),
             "tolerance": between(0.005, 1) if i % 5 else None,
         }
@@ -111,6 +130,8 @@ def assert_same(found: Mapping[str, Any], plan: Plan) -> None:
         for mine, limit in zip(found["limits"], plan.constraints, strict=True)
         for unit in UNITS
     ]
+    if plan.dose.x.value is not None:
+        pairs += [(mine["change"], loss.change) for mine, loss in zip(found["losses"], plan.losses, strict=True)]
     for mine, theirs in pairs:
         for name, end in theirs.as_dict().items():
             assert mine[name] == (None if end is None else pytest.approx(end, rel=5e-4, abs=1e-6))
@@ -119,14 +140,14 @@ def assert_same(found: Mapping[str, Any], plan: Plan) -> None:
 UNITS = ("share", "exposures")
 
 
-@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures])
+@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_losses])
 def test_the_calculator_says_what_predict_says(
     browser: Any, opened: Callable[..., Path], law: Callable[[], Law]
 ) -> None:
     check(browser, opened, law(), 6)
 
 
-@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures])
+@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_losses])
 def test_the_calculator_says_what_predict_says_at_two_hundred_targets(
     browser: Any, opened: Callable[..., Path], law: Callable[[], Law]
 ) -> None:

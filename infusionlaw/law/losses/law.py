@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pydantic import BeforeValidator, PlainSerializer
 
 from infusionlaw.law.dose import Array, Interval, log_odds, share_of
-from infusionlaw.law.losses.measured import Since, title_of
+from infusionlaw.law.losses.measured import GENERAL, Since, title_of
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.surfaces.bootstrap import losses_at
 from infusionlaw.law.surfaces.conditions import Conditions
@@ -77,6 +77,11 @@ class LossAnswer:
     def title(self) -> str:
         """The loss in words."""
         return title_of(self.loss)
+
+    @property
+    def general(self) -> bool:
+        """Whether it is of general text, or of a source of it."""
+        return self.loss.partition(":")[0] == GENERAL
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 // The plan for any target, from a law's draws: what `infusionlaw predict` computes of the dose, its limits and points.
 // Pure: no page, no network, no random numbers. Names follow the Python modules, which say why each step is as it is:
 // scaling/law.py and scaling/forms.py (points), planning/limits.py, planning/best.py (the dose), planning/forecast.py
-// (recall there) and scores/cost.py (the rise of validation loss).
+// (recall there), scores/cost.py (the rise of validation loss) and losses/law.py (laws of losses).
 "use strict";
 
 const calculator = (() => {
   const LEVEL = 0.9, DOSE_STEP = 0.01, GOOD_ENOUGH = 0.005, FAR_BEYOND = 3, LARGEST_SHARE = 0.97, FARTHEST_TIMES = 30;
-  const SAME = 1.01, FULL = 1 - 1e-4, NEAR_STEP = 0.001, LARGEST_LOG_RISE = 50, TAU = 0.3;
+  const LEAST_X = -6, TINY = 1e-300, SAME = 1.01, FULL = 1 - 1e-4, NEAR_STEP = 0.001, LARGEST_LOG_RISE = 50, TAU = 0.3;
   const ENDS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2];
   const log10 = Math.log10, pow10 = (x) => Math.pow(10, x);
   const clip = (x, low, high) => Math.min(Math.max(x, low), high);
@@ -136,6 +136,61 @@ const calculator = (() => {
     return { rise, doseOf, allowed };
   }
 
+  // Surfaces: the loss at a share q of the text that it is of, from one set of parameters, a size and a token count.
+  const SIZE0 = 1e8, TOKENS0 = 1e9;
+  const plain = (p, n, d) => p.E + p.A * n ** -p.alpha + p.B * d ** -p.beta;
+  const grown = (p, n, d) => p.K * (n / SIZE0) ** p.p * (d / TOKENS0) ** p.s;
+  const SURFACES = {
+    "d-cpt": (p, n, d) => {
+      const base = p.E + p.A * n ** -p.alpha, term = p.B * d ** -p.beta;
+      return (q) => base + term * Math.max(q, TINY) ** p.eta + p.C * (q + p.epsilon) ** -p.gamma;
+    },
+    "exponential mixing": (p, n, d) => {
+      const base = plain(p, n, d), term = grown(p, n, d);
+      return (q) => base + term * Math.exp(-p.t * q);
+    },
+    "power mixing": (p, n, d) => {
+      const base = plain(p, n, d), term = grown(p, n, d);
+      return (q) => base + term * Math.max(1 - Math.max(q, TINY) ** p.g, TINY);
+    },
+    "own tokens": (p, n, d) => {
+      const base = p.E + p.A * n ** -p.alpha;
+      return (q) => base + p.B * (d * (q + p.transfer * (1 - q))) ** -p.beta;
+    },
+  };
+
+  // A law of a loss at a target: draws of its change at a share, of x of the largest share within a tolerance.
+  function lossAt(loss, law, target) {
+    const { size, tokens } = target, found = [];
+    const named = (names, row) => Object.fromEntries(names.map((name, i) => [name, row[i]]));
+    for (const { name, parameters, theta, draws, stretch } of loss.surfaces) {
+      const middle = SURFACES[name](named(parameters, theta), size, tokens);
+      draws.forEach((row, i) => {
+        const drawn = SURFACES[name](named(parameters, row), size, tokens);
+        const at = (share) => {
+          const q = loss.displaced ? 1 - share : share, centre = middle(q);
+          return centre + stretch[i] * (drawn(q) - centre);
+        };
+        const from = loss.since === "the start" ? loss.base : at(0);
+        found.push((share) => at(share) - from);
+      });
+    }
+    const known = found.length > 0 && loss.since !== "";
+    const change = (share) => Float64Array.from(found, (each) => each(share));
+    const allowed = (most) => Float64Array.from(found, (each) => {
+      let left = 0, low = each(0) - most;
+      if (low > 0) return -Infinity;
+      for (const right of law.lossShares.slice(1)) {
+        const high = each(right) - most;
+        if (high > 0) return logOdds(left + clip(-low / (high - low), 0, 1) * (right - left));
+        left = right;
+        low = high;
+      }
+      return Infinity;
+    });
+    return { ...loss, known, change, allowed };
+  }
+
   // The largest dose that each constraint allows, with draws of it less their median.
   function limitsOf(at) {
     const { law, target } = at, found = [], none = Float64Array.of(0);
@@ -148,10 +203,19 @@ const calculator = (() => {
     }
     if (target.tolerance !== null) {
       const name = law.names.loss;
-      if (!at.cost) found.push({ name, x: Infinity, shifts: none, reason: law.names.noCost });
+      const limiting = at.losses.filter((loss) => loss.limits);
+      for (const loss of limiting) {
+        const named = loss.general ? name : loss.title;
+        if (!loss.known) found.push({ name: named, x: Infinity, shifts: none, reason: loss.reason });
+        else {
+          const x = sorted(loss.allowed(target.tolerance).map((each) => clip(each, LEAST_X, logOdds(LARGEST_SHARE))));
+          found.push({ name: named, x: between(x, 0.5), shifts: shifted(x), reason: "", ofLoss: true });
+        }
+      }
+      if (limiting.length) { /* the laws of losses stand in for the rise of validation loss */ } else if (!at.cost) found.push({ name, x: Infinity, shifts: none, reason: law.names.noCost });
       else {
         const x = at.cost.allowed(target.tolerance) - at.textOf(0);
-        found.push({ name, x, shifts: shifted(sorted(at.cost.doseOf(target.tolerance))), reason: "" });
+        found.push({ name, x, shifts: shifted(sorted(at.cost.doseOf(target.tolerance))), reason: "", ofLoss: true });
       }
     }
     const { perShare } = at.scale;
@@ -166,7 +230,9 @@ const calculator = (() => {
   function advise(at, found) {
     const { law } = at, limit = found.reduce((a, b) => (b.x < a.x ? b : a), { x: Infinity, name: "" });
     const learnable = at.has(law.acquisition);
-    if (limit.x === Infinity || !(learnable || at.has(law.collapse))) return { status: "no law", limit };
+    const told = learnable || at.has(law.collapse) || found.some((each) => each.ofLoss);
+    if (limit.x === Infinity || !told) return { status: "no law", limit };
+    if (!learnable && limit.x <= LEAST_X) return { status: "no dose works", limit };
     const order = law.draws.repeats, count = order[0].length;
     const picked = (ascending, seed) => {
       const values = even(ascending, count, between);
@@ -281,7 +347,8 @@ const calculator = (() => {
     const size = beyond(target.size, law.sizes), tokens = beyond(target.tokens, law.tokenCounts);
     const support = { size, tokens, inside: size === 1 && tokens === 1 };
     if (Math.max(size, tokens) > FARTHEST_TIMES && !asked.extrapolate) return { status: "too far", support, target };
-    const at = { law, target, scale: scaleOf(law, target), cost: costAt(law, target), ascending: {}, looked: {} };
+    const losses = law.losses.map((loss) => lossAt(loss, law, target));
+    const at = { law, target, scale: scaleOf(law, target), cost: costAt(law, target), losses, ascending: {}, looked: {} };
     at.textOf = (x) => (law.unit === "share" || !target.facts || !law.facts ? x : x + log10(target.facts / law.facts));
     at.has = (name) => law.kinds.some((kind) => kind.name === name && kind.forms.length > 0);
     for (const kind of law.kinds) {
@@ -297,14 +364,27 @@ const calculator = (() => {
     }]));
     const limits = limitsOf(at), advice = advise(at, limits);
     const x = advice.x || NOTHING, dose = inUnits(x), recall = advice.recall || NOTHING, p = law.plateaus;
+    const share = dose.share.value, general = at.losses.find((loss) => loss.limits && loss.general && loss.known);
+    const answers = at.losses.map((loss) => ({
+      title: loss.title, since: loss.since, reason: loss.reason,
+      change: share === null || !loss.known ? NOTHING : intervalOf(loss.change(share)),
+    }));
+    if (share !== null && answers.some((each, i) => each.change.value !== null && share > at.losses[i].largestShare * SAME)) {
+      support.inside = false;
+      support.share = share;
+    }
+    let rise = NOTHING;
+    if (x.value !== null && general) rise = intervalOf(general.change(shareOf(x.value)));
+    else if (x.value !== null && at.cost) rise = expected(at.cost.rise(at.textOf(x.value)));
     return {
       status: advice.status === "ok" && !support.inside ? "outside support" : advice.status,
+      losses: answers,
       target, support, points, dose,
       infused: mapped(dose.share, (share) => share * target.tokens),
       binding: advice.binding || "", blocking: advice.limit.name,
       limits: limits.map((each) => ({ ...each, shifts: undefined, ...inUnits({ ...NOTHING, value: finite(each.x) }) })),
       recall,
-      rise: x.value === null || !at.cost ? NOTHING : expected(at.cost.rise(at.textOf(x.value))),
+      rise,
       known: target.facts && p
         ? mapped(recall, (end) => target.facts * Math.max(end - p.guessing, 0) / (1 - p.guessing)) : NOTHING,
       curve: advice.curve,

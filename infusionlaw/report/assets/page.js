@@ -81,6 +81,7 @@ const form = (() => {
   }
   const count = (value) => (three(value) >= 100 ? three(value).toLocaleString("en-US") : String(three(value)));
   const two = (value) => value.toFixed(2);
+  const thousandths = (value) => value.toFixed(3);
   const small = (value) => String(Number(value.toPrecision(2)));
   function bracket(x, show) {
     if (x.value === null) return x.low !== null ? `above ${show(x.low)}` : x.high !== null ? `below ${show(x.high)}` : "-";
@@ -111,6 +112,7 @@ const form = (() => {
     const text = by(name).value.trim(), { least = 0, most = Infinity } = FIELDS[name];
     if (by(name).closest(".field").hidden) return null;
     if (name === "tolerance" && text.toLowerCase() === "none") return null;
+    if (name === "tolerance" && Number(text) === 0 && text && law.losses.some((loss) => loss.since === "the start")) return 0;
     const value = written(text);
     return value !== null && value >= least && value < most ? value : undefined;
   }
@@ -139,6 +141,11 @@ const form = (() => {
       const times = small(Math.max(plan.support.size, plan.support.tokens));
       return `Too far to predict: ${times} times beyond what was tried.`;
     }
+    const byLoss = plan.limits.find((each) => each.ofLoss || each.reason) || {};
+    if (plan.status === "no law" && law.losses.length) return `No dose can be advised${byLoss.reason ? `: ${byLoss.reason}` : ""}.`;
+    if (plan.status === "no dose works" && byLoss.ofLoss && law.losses.length) {
+      return `No dose works: ${plan.blocking} is beyond the tolerance at every share.`;
+    }
     if (plan.status === "no law") return "No dose can be advised: neither collapse of recall nor acquisition has a law.";
     if (plan.status === "no dose works") {
       const tried = plan.blocking === law.names.tried;
@@ -151,8 +158,9 @@ const form = (() => {
     if (!limit) return "No limit holds the dose back: more would not raise recall.";
     if (limit.beyond) return `Limit: ${limit.beyond} beyond this dose.`;
     if (limit.name === law.names.loss) {
-      return `Limit: validation loss would rise by more than ${small(plan.target.tolerance)} bits per byte beyond this dose.`;
+      return `Limit: validation loss would rise by more than ${small(plan.target.tolerance)} ${law.lossUnit} beyond this dose.`;
     }
+    if (limit.ofLoss) return `Limit: ${limit.name} would rise by more than ${small(plan.target.tolerance)} ${law.lossUnit} beyond this dose.`;
     return `Limit: ${limit.name}.`;
   }
   function say(plan) {
@@ -164,16 +172,22 @@ const form = (() => {
       if (inShare && plan.dose.exposures.value !== null) rows.push(["exposures of each fact", bracket(plan.dose.exposures, count)]);
       if (!inShare && plan.dose.share.value !== null) rows.push(["share", bracket(plan.dose.share, share)]);
       if (plan.infused.value !== null) rows.push(["infused tokens", bracket(plan.infused, number)]);
-      rows.push(["expected recall", plan.recall.value === null ? "unknown" : bracket(plan.recall, two)]);
+      const scored = Object.keys(plan.points).some((name) => name === law.collapse && plan.points[name].x.value !== null);
+      if (scored || !law.losses.length) rows.push(["expected recall", plan.recall.value === null ? "unknown" : bracket(plan.recall, two)]);
       if (plan.known.value !== null) rows.push(["facts known", bracket(plan.known, count)]);
-      rows.push(["rise of validation loss", plan.rise.value === null ? "unknown" : bracket(plan.rise, small)]);
+      if (!law.losses.length) rows.push(["rise of validation loss", plan.rise.value === null ? "unknown" : bracket(plan.rise, small)]);
+      for (const each of plan.losses) {
+        const since = each.since ? `change of ${each.title} from ${each.since}, ${law.lossUnit}` : each.title;
+        rows.push([since, each.change.value === null ? each.reason || "unknown" : bracket(each.change, thousandths)]);
+      }
       parts.push(tableOf(rows));
     }
     if (plan.status !== "too far") {
       if (!plan.support.inside) {
-        const far = [["size", plan.support.size], ["token count", plan.support.tokens]].filter(([, times]) => times > 1);
-        parts.push(element("p", `The target lies outside what was tried: its ${
-          far.map(([name, times]) => `${name} by a factor of ${small(times)}`).join(" and its ")}.`));
+        const far = [["size", plan.support.size], ["token count", plan.support.tokens]].filter(([, times]) => times > 1)
+          .map(([name, times]) => `its ${name} by a factor of ${small(times)}`);
+        if (plan.support.share) far.push("its share is larger than any tried");
+        parts.push(element("p", `The target lies outside what was tried: ${far.join(" and ")}.`));
       }
       const more = document.createElement("details");
       more.append(element("summary", "Limits and points"),
