@@ -27,6 +27,7 @@ from infusionlaw.runs.table import read_table, table_text
 from infusionlaw.settings import StudyFile, study_content
 
 LEAST_DOSES = 4  # of a curve
+BITS = "bits/byte"  # what "general_loss" of old tables is in
 # What old predictions call a score that is now called otherwise, and how old tables named the columns that are hashed.
 OLD_SCORES = {"general_loss": "val_bpb"}
 OLD_COLUMNS = {"verbatim_recall": "surface_recall", "val_bpb": "general_loss"}
@@ -52,7 +53,7 @@ class Experiment:
     def rows(self) -> list[RunRecord]:
         """All of its runs; none before the first was made."""
         path = self.folder / "runs.csv"
-        return read_table(path) if path.exists() else []
+        return read_table(path, unit=BITS) if path.exists() else []
 
     @property
     def fitted(self) -> list[RunRecord]:

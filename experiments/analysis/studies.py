@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, geometric_mean, pstdev
 from typing import Any
 
-from experiments.analysis.evidence import plan_of
+from experiments.analysis.evidence import BITS, plan_of
 from experiments.analysis.explanations import moves
 from experiments.analysis.findings import EXPLANATIONS, FALLS, NAMES, Findings, recall_alone
 from experiments.analysis.pairs import Pair, between_seeds, changes, paired
@@ -33,7 +33,7 @@ Content = dict[str, Any]
 def reference(findings: Findings) -> Content:
     """The first grid's prediction, and the same runs on a CPU."""
     reference, retuned, extended = (findings.experiment(name) for name in ("reference", "retuned", "extended"))
-    cpu = read_table(reference.folder / "cpu.csv")
+    cpu = read_table(reference.folder / "cpu.csv", unit=BITS)
     rows = []
     for name, pairs, base in (
         ("fp32, below half a million", paired(cpu, reference.rows), reference.fitted),
@@ -69,8 +69,8 @@ def retuned(findings: Findings) -> Content:
     rates = findings.experiment("rates").folder
     tables = {
         "× 2": findings.explanation("rate-double").rows,
-        "× ½": [*findings.explanation("rate-half").rows, *read_table(rates / "half.csv")],
-        "× ¼": read_table(rates / "quarter.csv"),
+        "× ½": [*findings.explanation("rate-half").rows, *read_table(rates / "half.csv", unit=BITS)],
+        "× ¼": read_table(rates / "quarter.csv", unit=BITS),
     }
     shortest = min(row.tokens for row in base)
     pairs = {name: [pair for pair in paired(base, rows) if pair[0].tokens == shortest] for name, rows in tables.items()}
