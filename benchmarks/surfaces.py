@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from benchmarks.markdown import head, line
-from infusionlaw.law.dose import LEVEL
+from infusionlaw.law.dose import LEVEL, Array
 from infusionlaw.law.losses.fit import fit_losses
 from infusionlaw.law.losses.law import SHARES
 from infusionlaw.law.surfaces.conditions import Conditions
@@ -47,6 +48,8 @@ TRUTHS: dict[str, dict[str, float]] = {
     "own tokens": {"E": 1.5, "A": 300.0, "B": 500.0, "alpha": 0.3, "beta": 0.33, "transfer": 0.05},
     "loss by share": {"alpha": -0.4, "beta": 1.9, "s": 0.18},
     "critical share by tokens": {"alpha": -2.4, "beta": 1.6, "s": -0.15},
+    "score by loss": {"floor": 0.25, "ceiling": 0.95, "k": 2.5, "L0": 2.0},
+    "score by size": {"floor": 0.1, "ceiling": 0.9, "k": 1.2, "x0": 8.0},
 }
 START = {"E": 1.95, "A": 0.0, "B": 0.0, "K": 0.5, "alpha": 0.3, "beta": 0.3, "t": 3.5, "p": -0.1, "s": 0.2}
 AXES = {
@@ -69,14 +72,21 @@ def grid(surface: Surface) -> Conditions:
     if len(needs) == 1:  # a curve in one condition has more values of it
         axes = [AXES["size"][:1], np.geomspace(5e9, 5e10, 12)] if "tokens" in needs else axes
         shares = np.linspace(0.1, 1.0, 12) if "share" in needs else shares
+    if needs & {"size", "loss"} and len(needs) == 1:
+        axes = [np.geomspace(2e7, 3e8, 12), AXES["tokens"][:1]]
     rows = np.array(list(product(*axes, shares, epochs))).T
-    return Conditions(rows[0], rows[1], rows[1] / rows[3], rows[2])
+    return Conditions(rows[0], rows[1], rows[1] / rows[3], rows[2], loss_by_size(rows[0]))
+
+
+def loss_by_size(size: ArrayLike) -> Array:
+    """A loss of 3.0 at the smallest size to 2.0 at the largest, for surfaces that a score follows from."""
+    return np.asarray(3.0 - np.log(np.asarray(size) / 2e7) / np.log(15))
 
 
 def asked(surface: Surface) -> Conditions:
     """Where the loss is asked for."""
     share = 0.05 if surface.needs == ("share",) else 0.3
-    return Conditions(LARGEST, LONGEST, LONGEST / 4, share)
+    return Conditions(LARGEST, LONGEST, LONGEST / 4, share, loss_by_size(LARGEST))
 
 
 def trial(surface: Surface, seed: int, draws: int) -> tuple[bool, float]:

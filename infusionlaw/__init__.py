@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # for type checkers and editors; the table below loads the sa
     from infusionlaw.law.surfaces.fit import tolerated_share as tolerated_share
     from infusionlaw.law.surfaces.known import SURFACES as SURFACES
     from infusionlaw.law.surfaces.losses import read_losses as read_losses
+    from infusionlaw.law.surfaces.scores import score_through_loss as score_through_loss
     from infusionlaw.pipeline import dry_run as dry_run
     from infusionlaw.pipeline import run_study as run_study
     from infusionlaw.pipeline import write_report as write_report
@@ -88,6 +89,7 @@ _HOMES = {
     "read_study_file": "settings",
     "read_table": "runs.table",
     "run_study": "pipeline",
+    "score_through_loss": "law.surfaces.scores",
     "status_text": "report.status",
     "tolerated_share": "law.surfaces.fit",
     "under_rule": "law.planning.rules",

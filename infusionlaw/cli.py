@@ -191,7 +191,10 @@ def fit(
     read, rise = read_runs(table, chosen), _number("--tolerance", tolerance)
     rows = read.rows
     if chosen:
-        typer.echo(f"kept in {keep_choices(table, chosen.over(read_choices(table)))} for the next time")
+        try:
+            typer.echo(f"kept in {keep_choices(table, chosen.over(read_choices(table)))} for the next time")
+        except OSError as error:  # a table on a medium that cannot be written
+            typer.echo(visible(f"these choices are not kept for the next time: {error}"), err=True)
     for remark in read.remarks:
         typer.echo(visible(remark))
     try:

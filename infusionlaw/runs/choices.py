@@ -145,7 +145,8 @@ def file_columns(chosen: Choices, header: list[str], rows: Rows) -> dict[str, st
     found: dict[str, str] = {}
     for ours, name in chosen.columns.items():
         column = column_named(name, header) if name else ""
-        if column is None and ours in CONSTANTS and written_number(name, count=True, part=True) is not None:
+        constant = ours in CONSTANTS or ours.startswith("start_")
+        if column is None and constant and written_number(name, count=True, part=True) is not None:
             column = f"{ours}={name}"
             header.append(column)
             for row in rows.values():

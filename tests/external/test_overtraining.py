@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infusionlaw import SURFACES, fit_surface, read_losses
+from infusionlaw import SURFACES, Conditions, fit_surface, read_losses, score_through_loss
 from infusionlaw.law.surfaces.fit import SurfaceFit
 
 TABLE = Path(__file__).parents[2].parent / "shared" / "data" / "overtraining_scaling" / "models104.csv"
@@ -38,3 +38,31 @@ def test_the_two_held_out_runs_are_predicted_as_published() -> None:
 def test_a_robust_fit_predicts_them_as_well() -> None:
     _, errors = predicted(delta=1e-3)
     assert max(map(abs, errors)) < 1.0
+
+
+def test_an_accuracy_follows_in_two_steps() -> None:
+    """HellaSwag of the three runs above 1B, from the loss that the 32 smaller runs predict."""
+    columns, where = {"hellaswag": "acc_hellaswag_zeroshot", "c4": "loss_c4_val"}, {"train_set": "rpj"}
+    (conditions, accuracy), (_, loss) = (read_losses(TABLE, column, where=where) for column in columns.values())
+    small = conditions.column("size") < 1e9
+    by_loss, told = SURFACES["score by loss"], Conditions(loss=loss[small])
+    first = fit_surface(SURFACES["over-training"], conditions.take(small), loss[small], delta=np.inf, on="linear")
+    second = fit_surface(by_loss, told, accuracy[small], fixed={"floor": 0.25}, delta=np.inf, on="linear")
+    found = score_through_loss(first, second, conditions.take(~small))
+    assert [each.value for each in found] == pytest.approx(accuracy[~small].tolist(), abs=0.02)
+    held = [(each.low or 0) <= seen <= (each.high or 0) for each, seen in zip(found, accuracy[~small], strict=True)]
+    assert held == [False, True, True]  # the first by .002
+
+
+def test_an_accuracy_follows_from_the_size_alone() -> None:
+    """HellaSwag at 20 tokens a parameter: 6.9B from the five sizes below it."""
+    conditions, accuracy = read_losses(TABLE, "acc_hellaswag_zeroshot", where={"train_set": "rpj"})
+    ladder = np.round(conditions.column("tokens") / conditions.column("size")) == 20
+    large = conditions.column("size") > 2e9
+    small, by_size = ladder & ~large, SURFACES["score by size"]
+    sizes = conditions.take(small)
+    fit = fit_surface(by_size, sizes, accuracy[small], fixed={"floor": 0.25}, delta=np.inf, on="linear")
+    (found,) = fit.interval_at(conditions.take(large))
+    assert found.value == pytest.approx(float(accuracy[large][0]), abs=0.02)
+    assert found.low is not None and found.high is not None
+    assert found.high - found.low > 0.3  # five runs for three parameters

@@ -1,8 +1,8 @@
 """The conditions a loss was measured under: what every loss surface is a function of.
 
 Columns of one length, one row a run: size N and tokens D of training, unique tokens U among them (D / U epochs), and
-the share r of the corpus that the loss is measured on. A table that lacks a column has None there, and a surface that
-needs it says so.
+the share r of the corpus that the loss is measured on. A surface of a score may need a loss L instead. A table that
+lacks a column has None there, and a surface that needs it says so.
 """
 
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ from infusionlaw.law.dose import Array
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditions of n runs. size: parameters; tokens, unique_tokens: tokens; share: 0..1; None: not known.
+    """Conditions of n runs. size: parameters; tokens, unique_tokens: counts; share: 0..1; loss: any; None: unknown.
 
     A single number stands for every run. Raises InputError for unequal lengths and for values that cannot be.
     """
@@ -25,11 +25,12 @@ class Conditions:
     tokens: ArrayLike | None = None
     unique_tokens: ArrayLike | None = None
     share: ArrayLike | None = None
+    loss: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         known = {f.name: np.array(v, float) for f in fields(self) if (v := getattr(self, f.name)) is not None}
         if not known:
-            raise InputError("no condition is given; give at least one of size, tokens, unique_tokens and share")
+            raise InputError("no condition is given; give at least one of size, tokens, unique_tokens, share and loss")
         lengths = {name: column.size for name, column in known.items() if column.ndim}
         if any(column.ndim > 1 for column in known.values()) or len(set(lengths.values())) > 1:
             raise InputError(f"the conditions differ in length ({lengths}); give one value a run, or one for all runs")

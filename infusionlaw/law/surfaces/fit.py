@@ -77,7 +77,19 @@ class SurfaceFit:
         if not all(len(values) for values in self.draws.values()):
             return np.empty((0, len(conditions)))
         drawn, fitted = losses_at(self.surface, {**self.theta, **self.draws}, conditions), self.predict(conditions)
-        return np.asarray(fitted + self.stretch[:, None] * (drawn - fitted))
+        return np.clip(fitted + self.stretch[:, None] * (drawn - fitted), *self.surface.within)
+
+    def interval_at(self, conditions: Conditions, level: float = LEVEL) -> list[Interval]:
+        """The loss at each of other conditions and its bootstrap interval; no ends where there are no draws."""
+        return intervals_of(self.predict(conditions), self.draws_at(conditions), level)
+
+
+def intervals_of(values: Array, draws: Array, level: float) -> list[Interval]:
+    """An interval for each of the values (n,), with ends from their draws (M, n) where there are any."""
+    if not len(draws):
+        return [Interval(float(value)) for value in values]
+    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [Interval(*map(float, found)) for found in zip(values, *ends, strict=True)]
 
 
 @dataclass(frozen=True)

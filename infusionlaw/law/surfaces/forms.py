@@ -34,7 +34,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Surface(ABC):
-    """A form. coefficients: one a term, in the order of the terms; logged: theta holds their logarithms."""
+    """A form. coefficients: one a term, in the order of the terms; logged: theta holds their logarithms.
+
+    within: the lowest and highest value that can be.
+    """
 
     name: str
     formula: str
@@ -43,6 +46,7 @@ class Surface(ABC):
     coefficients: tuple[Parameter, ...]
     shapes: tuple[Parameter, ...]
     logged: bool = False
+    within: tuple[float, float] = (-np.inf, np.inf)
 
     @property
     def parameters(self) -> tuple[str, ...]:

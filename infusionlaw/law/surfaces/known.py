@@ -18,12 +18,13 @@ from infusionlaw.law.surfaces.forms import (
     Surface,
 )
 from infusionlaw.law.surfaces.mixtures import EXPONENTIAL_MIXING, OWN_TOKENS, POWER_MIXING
+from infusionlaw.law.surfaces.scores import SCORE_BY_LOSS, SCORE_BY_SIZE
 
 SURFACES: dict[str, Surface] = {
     surface.name: surface
     for surface in (
         *(CHINCHILLA, DATA_CONSTRAINED, OVER_TRAINING, MIXTURE, EXPONENTIAL_MIXING, POWER_MIXING, OWN_TOKENS),
-        *(SHARE_CURVE, CRITICAL_SHARE),
+        *(SHARE_CURVE, CRITICAL_SHARE, SCORE_BY_LOSS, SCORE_BY_SIZE),
     )
 }
 

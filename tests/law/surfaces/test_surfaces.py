@@ -27,7 +27,8 @@ def runs(n: int = 60, seed: int = 0) -> Conditions:
     rng = np.random.default_rng(seed)
     tokens = np.exp(rng.uniform(np.log(1e9), np.log(1e12), n))
     unique = tokens * np.exp(rng.uniform(np.log(0.01), 0, n))
-    return Conditions(np.exp(rng.uniform(np.log(1e7), np.log(1e10), n)), tokens, unique, rng.uniform(0.05, 1, n))
+    size, share, loss = np.exp(rng.uniform(np.log(1e7), np.log(1e10), n)), rng.uniform(0.05, 1, n), rng.uniform(1, 4, n)
+    return Conditions(size, tokens, unique, share, loss)
 
 
 def measured(name: str, conditions: Conditions, noise: float = 0.0, seed: int = 1) -> np.ndarray:
