@@ -214,6 +214,54 @@ def fit(
     typer.echo(f"wrote {out}")
 
 
+@app.command(epilog="Example: infusionlaw surface losses.csv chinchilla --at size=7B,tokens=140B")
+def surface(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Losses by size, tokens, epochs or share.")],
+    name: Annotated[str, typer.Argument(metavar="SURFACE", help="The form, such as chinchilla or data-constrained.")],
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=NAME", help="A column, as in loss=val_loss; again for more.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help='Rows to read, as in "train_set = c4".')
+    ] = None,
+    given: Annotated[str | None, typer.Option(metavar="NAME=NUMBER,...", help="Parameters that are given.")] = None,
+    delta: Annotated[
+        str, typer.Option(metavar="NUMBER", help="Where a residual counts in proportion, not squared; none: nowhere.")
+    ] = "1e-3",
+    linear: Annotated[bool, typer.Option("--linear", help="Fit the loss itself, not its logarithm.")] = False,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=NUMBER,...", help="Predict there, as in size=7B,tokens=140B.")
+    ] = None,
+) -> None:
+    """Fit a published form of a loss to a table, with intervals.
+
+    Losses are in the unit of the table. For a dose that keeps a loss within a limit, use `fit` and `predict`.
+    """
+    from infusionlaw.law.surfaces.conditions import Conditions
+    from infusionlaw.law.surfaces.fit import fit_surface
+    from infusionlaw.law.surfaces.known import known_surfaces
+    from infusionlaw.law.surfaces.losses import read_losses
+    from infusionlaw.report.surfaces import surface_text
+
+    known = known_surfaces()
+    if name not in known:
+        raise InputError(f'"{name}" is no surface; {nearest(name, known)}')
+    places = [Conditions(**_amounts("--at", text)) for text in at or []]
+    named = dict(_named_column(text) for text in column or [])
+    conditions, loss = read_losses(table, named.pop("loss", None), where=where or [], **named)
+    rho = float("inf") if delta == "none" else _number("--delta", delta, "or none")
+    with _named(table):
+        fit = fit_surface(
+            known[name],
+            conditions,
+            loss,
+            fixed=_amounts("--given", given) if given else None,
+            delta=rho,
+            on="linear" if linear else "log",
+        )
+        typer.echo(surface_text(fit, len(loss), places))
+
+
 @app.command(name="next", epilog="Example: infusionlaw next runs.csv")
 def next_(table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs so far, as for `fit`.")]) -> None:
     """Say which runs to add to a table next, those that save most first."""
@@ -328,7 +376,7 @@ def export(
 
 
 LEAST = 1000  # fewer parameters or tokens lack their unit
-WRITTEN = {"--risk": "0.05 or 5%", "--tolerance": "0.05"}  # else a count
+WRITTEN = {"--risk": "0.05 or 5%", "--tolerance": "0.05", "--delta": "1e-3"}  # else a count
 
 
 def _number(option: str, text: str, more: str = "") -> float:
@@ -359,6 +407,18 @@ def _named_column(text: str) -> tuple[str, str]:
     if not equals:
         raise InputError(f'--column is "{text}"; write it like recall=eval/acc, our column first')
     return ours, name
+
+
+def _amounts(option: str, text: str) -> dict[str, float]:
+    """Numbers by name, from `size=7B,tokens=140B`."""
+    found = {}
+    for part in text.split(","):
+        name, equals, written = (piece.strip() for piece in part.partition("="))
+        number = written_number(written, count=True, part=True)
+        if not equals or number is None:
+            raise InputError(f'{option} is "{text}"; write it like size=7B,tokens=140B')
+        found[name] = number
+    return found
 
 
 def _names(text: str | None) -> list[str]:

@@ -40,6 +40,10 @@ def infusionlaw(*args, cwd="."):
     return Ran(code, out.getvalue(), err.getvalue())
 
 
+TABLES = ["fit", "surface", "next", "power", "predict", "report"]
+COMMANDS = ["init", "run", "status", "verify", "table", "export", *TABLES]
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     shares = (0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
@@ -110,7 +114,20 @@ def test_fit_says_why_a_point_has_its_status(tmp_path) -> None:
 
 def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for name in ("init", "run", "power", "status", "verify", "table", "fit", "next", "predict", "report", "export"):
+    for name in (
+        "init",
+        "run",
+        "power",
+        "status",
+        "verify",
+        "table",
+        "fit",
+        "surface",
+        "next",
+        "predict",
+        "report",
+        "export",
+    ):
         shown = infusionlaw(name, "--help").stdout
         assert len(shown.splitlines()) <= 24, name
         (example,) = re.findall(r"Example: infusionlaw (.*)", shown)
@@ -221,6 +238,28 @@ def test_power_needs_only_a_study_file(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
 
 
+def test_a_surface_is_fitted_from_sizes_and_compute(tmp_path) -> None:
+    sizes, tokens = (1e7, 4e7, 1.6e8, 6.4e8), (1e9, 4e9, 1.6e10)
+    rows = [
+        f"{n:.0f},{6 * n * d:.6g},{1.8 + 400 / n**0.34 + 2000 / d**0.36:.6f},{'late' if d == 1.6e10 else 'early'}"
+        for n in sizes
+        for d in tokens
+    ]
+    path = tmp_path / "losses.csv"
+    path.write_text("\n".join(["Model Size,Training FLOP,loss,when", *rows]))
+    asked = ("surface", path, "chinchilla", "--column", "size=Model Size", "--at", "size=1.3B,tokens=26B")
+    told = infusionlaw(*asked)
+    assert told.returncode == 0, told.stderr
+    assert "12 runs, converged" in told.stdout and "at size 1.3B, tokens 26B: " in told.stdout
+    (line,) = [line for line in told.stdout.splitlines() if line.startswith("alpha")]
+    assert float(line.split()[1]) == pytest.approx(0.34, abs=0.002)
+    assert "8 runs" in infusionlaw(*asked, "--where", "when = early").stdout
+    bad = infusionlaw("surface", path, "chinchila")
+    assert bad.returncode == 2 and 'did you mean "chinchilla"?' in bad.stderr
+    bad = infusionlaw(*asked[:-1], "size=many")
+    assert bad.returncode == 2 and "--at" in bad.stderr
+
+
 def test_next_and_power_of_a_table(table) -> None:
     told = infusionlaw("next", table)
     assert told.returncode == 0 and told.stdout.startswith("Runs to add, those that save most first:"), told.stderr
@@ -265,7 +304,10 @@ def test_report_can_be_written_anew(finished) -> None:
 
 
 def test_help_lists_the_commands() -> None:
-    out, names = infusionlaw("--help").stdout, "init run power status verify table fit next predict report export"
+    out, names = (
+        infusionlaw("--help").stdout,
+        "init run power status verify table fit surface next predict report export",
+    )
     assert all(re.search(rf"^\W*{name}\s", out, re.MULTILINE) for name in names.split())
 
 

@@ -278,7 +278,8 @@ def unit_of_losses(matched: Mapping[str, str], rows: Rows, chosen: str | None) -
 
     Raises InputError, without the file, where neither says it and the name of a loss does not either.
     """
-    losses = [name for ours, name in matched.items() if is_loss(ours) and not ours.endswith("_se")]
+    said_by_name = {ours: name for ours, name in matched.items() if not name.startswith(f"{ours}=")}  # no constants
+    losses = [name for ours, name in said_by_name.items() if is_loss(ours) and not ours.endswith("_se")]
     unclear = [name for name in losses if not names_its_unit(name)]
     unit = chosen
     if unit is None and "loss_unit" in matched:

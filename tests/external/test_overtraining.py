@@ -19,7 +19,7 @@ def predicted(
     delta: float = np.inf, train_set: str = "rpj", loss: str = "loss_c4_val"
 ) -> tuple[SurfaceFit, list[float]]:
     """The fit to the five small runs, and its relative error in percent on the two large ones."""
-    conditions, losses = read_losses(TABLE, loss, where={"train_set": train_set})
+    conditions, losses = read_losses(TABLE, loss, where=[f"train_set = {train_set}"])
     millions = np.round(conditions.column("size") / 1e6)
     multiplier = np.round(conditions.column("tokens") / conditions.column("size"))
     runs = list(zip(millions, multiplier, strict=True))
@@ -42,7 +42,7 @@ def test_a_robust_fit_predicts_them_as_well() -> None:
 
 def test_an_accuracy_follows_in_two_steps() -> None:
     """HellaSwag of the three runs above 1B, from the loss that the 32 smaller runs predict."""
-    columns, where = {"hellaswag": "acc_hellaswag_zeroshot", "c4": "loss_c4_val"}, {"train_set": "rpj"}
+    columns, where = {"hellaswag": "acc_hellaswag_zeroshot", "c4": "loss_c4_val"}, ["train_set = rpj"]
     (conditions, accuracy), (_, loss) = (read_losses(TABLE, column, where=where) for column in columns.values())
     small = conditions.column("size") < 1e9
     by_loss, told = SURFACES["score by loss"], Conditions(loss=loss[small])
@@ -56,7 +56,7 @@ def test_an_accuracy_follows_in_two_steps() -> None:
 
 def test_an_accuracy_follows_from_the_size_alone() -> None:
     """HellaSwag at 20 tokens a parameter: 6.9B from the five sizes below it."""
-    conditions, accuracy = read_losses(TABLE, "acc_hellaswag_zeroshot", where={"train_set": "rpj"})
+    conditions, accuracy = read_losses(TABLE, "acc_hellaswag_zeroshot", where=["train_set = rpj"])
     ladder = np.round(conditions.column("tokens") / conditions.column("size")) == 20
     large = conditions.column("size") > 2e9
     small, by_size = ladder & ~large, SURFACES["score by size"]

@@ -1,12 +1,13 @@
 """Anybody's table of measured losses: one row a run, with its conditions and its loss.
 
 A table of runs (`table`) asks for recall and a dose; this one asks for a loss and at least one thing it depends on:
-size, tokens, unique tokens or epochs, share. Unique tokens are tokens / epochs, so either may be given.
+size, tokens or compute, unique tokens or epochs, share. Unique tokens are tokens / epochs, and tokens are compute / (6
+size), so either may be given.
 Units are those of the file: the loss in nats, bits, or bits per byte, fitted as it is.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.runs.cells import cell_value
+from infusionlaw.runs.choices import rows_where
 from infusionlaw.runs.names import names_of
 from infusionlaw.runs.tabular import bare, read_rows
 
@@ -22,6 +24,7 @@ CONDITIONS = ("size", "tokens", "unique_tokens", "share")
 ALIASES: dict[str, tuple[str, ...]] = {
     "size": names_of("size"),
     "tokens": names_of("tokens"),
+    "compute": ("compute", "flop", "flops", "training_flop", "training_flops", "train_flops", "C"),
     "unique_tokens": ("unique_tokens", "n_unique_tokens", "unique", "unique_data", "U"),
     "epochs": ("epochs", "n_epochs", "num_epochs", "passes"),
     "share": names_of("share"),
@@ -42,22 +45,26 @@ AGREE = 0.01
 
 
 def read_losses(
-    path: str | Path, loss: str | None = None, *, where: Mapping[str, str] | None = None, **renames: str
+    path: str | Path, loss: str | None = None, *, where: Sequence[str] = (), **renames: str
 ) -> tuple[Conditions, Array]:
     """Read conditions and losses (n,) from a table: text, JSON Lines or Parquet.
 
-    loss: the column of the loss (default: by its usual names); where: keep the rows whose text in these columns is
-    this; renames: the column of a condition where its name is not a usual one, as in share="r_d". The share is that of
-    the text which the loss is of; where a column may be the share of other text, it is to be named so.
+    loss: the column of the loss (default: by its usual names); where: conditions that a row meets, as in "set = b" or
+    "params < 1e9"; renames: the column of a condition where its name is not a usual one, as in share="r_d". The share
+    is that of the text which the loss is of; where a column may be the share of other text, it is to be named so.
     Raises InputError with file, row and fix.
     """
     import numpy as np
 
     header, rows = read_rows(path)
     columns = _columns(header, {**renames, **({"loss": loss} if loss else {})}, path)
-    kept = [(n, row) for n, row in rows.items() if _wanted(row, header, where or {}, path)]
+    filled = {n: row for n, row in rows.items() if any(cell is not None for cell in row.values())}
+    try:
+        kept = list(rows_where(where, header, filled).items())
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     if not kept:
-        raise InputError(f"{path}: no row is left to read; check the table and what `where` asks for")
+        raise InputError(f"{path}: no row is left to read; check the table")
     values = [_row(row, columns, f"{path}, row {number}") for number, row in kept]
     known = [name for name in CONDITIONS if name in values[0]]
     conditions = Conditions(**{name: np.array([row[name] for row in values]) for name in known})
@@ -84,6 +91,12 @@ def _columns(header: list[str], renames: Mapping[str, str], path: str | Path) ->
         )
     if "share" in found and "share" not in renames:
         _check_share(found["share"], found["loss"], path)
+    if "tokens" in found and "compute" in found and "compute" not in renames:
+        del found["compute"]  # tokens say the same
+    if "compute" in found and "size" not in found:
+        raise InputError(
+            f'{path}: "{found["compute"]}" tells tokens by the size, which is not there; add a column size'
+        )
     if not set(found) & set(CONDITIONS):
         raise InputError(f"{path}: no column is known as size, tokens, unique tokens or share; rename one or say which")
     return found
@@ -98,14 +111,6 @@ def _check_share(share: str, loss: str, path: str | Path) -> None:
             f'needs the share of the text that the loss is of; say share="{share}" if it is that, or name a column of '
             "1 minus it"
         )
-
-
-def _wanted(row: Mapping[str, Any], header: list[str], where: Mapping[str, str], path: str | Path) -> bool:
-    for column in where:
-        if column not in header:
-            raise InputError(f'{path}: there is no column "{column}"; {nearest(column, header)}')
-    blank = all(cell is None for cell in row.values())
-    return not blank and all(str(row[column]) == str(value) for column, value in where.items())
 
 
 def _row(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> dict[str, float]:
@@ -127,6 +132,8 @@ def _row(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> dict
                 "so fix it or take the row out"
             )
         values[meaning] = value
+    if "compute" in values:
+        values.setdefault("tokens", values["compute"] / (6 * values["size"]))
     if "epochs" in values and "tokens" in values:
         _unique(values, place)
     if values.get("unique_tokens", 0.0) > values.get("tokens", float("inf")):

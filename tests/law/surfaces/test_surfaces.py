@@ -265,7 +265,7 @@ def test_losses_are_read_under_usual_names_and_epochs_give_unique_tokens(tmp_pat
     assert conditions.column("unique_tokens").tolist() == [2.5e8, 2e10]
     assert conditions.share is None
     assert loss.tolist() == [3.5, 2.5]
-    assert read_losses(path, where={"set": "b"})[1].tolist() == [2.5]
+    assert read_losses(path, where=["set = b"])[1].tolist() == [2.5]
 
 
 def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
@@ -343,4 +343,4 @@ def test_a_wrong_rename_or_filter_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r'"budget" is nothing a loss depends on'):
         read_losses(path, budget="D")
     with pytest.raises(InputError, match='no column "set"'):
-        read_losses(path, where={"set": "a"})
+        read_losses(path, where=["set = a"])
