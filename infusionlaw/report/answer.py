@@ -104,9 +104,9 @@ def _more_doses(law: Law, points: tuple[Point, ...], kind: str) -> Iterator[str]
     show = share if law.unit == "share" else count
     what = kind_named(kind).title
     if any(point.status == "before the grid" for point in points):
-        yield f"Run smaller doses than {show(law.doses[0])}: the {what} lies below them."
+        yield f"Run doses below {show(law.doses[0])}: the {what} lies there."
     if any(point.status == "not reached" for point in points):
-        yield f"Run larger doses than {show(law.doses[1])}, if you would ever give one: no {what} was seen up to there."
+        yield f"Run doses above {show(law.doses[1])}, if you would ever give one: no {what} was seen up to there."
 
 
 def _between(tried: float, target: float) -> str:
