@@ -161,23 +161,25 @@ def fit(
     out: Annotated[Path, typer.Option(help="Where to write the law.")] = Path("law.json"),
     points: Annotated[Path | None, typer.Option(help="Also write the points, to this file.")] = None,
     tolerance: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Rise of validation loss that is too much, bits per byte.")
+        str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, in the table's unit.")
     ] = "0.05",
     acquisition: Annotated[
         str, typer.Option(help="Where facts count as learned. onset: recall leaves guessing; half: it is half way up.")
     ] = "onset",
     column: Annotated[
-        list[str] | None, typer.Option(metavar="OURS=NAME", help="A column, as in recall=eval/acc; again for more.")
+        list[str] | None, typer.Option(metavar="OURS=NAME", help="Which column is which: recall=eval/acc. Repeatable.")
     ] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help='Rows to read, as in "State = finished".')
     ] = None,
     percent: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns in percent: acc,acc_stderr.")] = None,
-    unit: Annotated[str | None, typer.Option(metavar="TEXT", help="Of losses: nats/token, bits/byte, ...")] = None,
+    unit: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Unit of all losses: nats/token, bits/byte, ...")
+    ] = None,
 ) -> None:
     """Find the limits of each model in a table of runs, and fit the law.
 
-    What is said of the table is kept in TABLE.columns.toml for the next time.
+    Options on how to read the table are kept in TABLE.columns.toml.
     """
     from infusionlaw.console import named_if_slow
     from infusionlaw.law.points.points import Points
@@ -335,7 +337,7 @@ def report(
         str, typer.Option(metavar="SHARE", help="Accepted chance that the dose lies beyond a collapse.")
     ] = "5%",
     tolerance: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, bits per byte; none: any rise.")
+        str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, in the table's unit; none: any.")
     ] = "0.05",
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from infusionlaw.law.numbers import bracket, count, number, share
 from infusionlaw.law.planning.compare import Comparison
+from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
@@ -16,7 +17,7 @@ MOST_STEPS = 3
 
 def answer(law: Law, plan: Plan, comparison: Comparison | None = None, table: str = "") -> list[tuple[str, str]]:
     """Five questions with their answers in a sentence or two each. table: the file that the law was fitted to."""
-    more = [f"infusionlaw next {table} says which runs to add."] if table else []
+    more = [f"infusionlaw next {table} says which runs to add."] if table and not of_losses_alone(law) else []
     return [
         ("What to give", _give(plan)),
         ("What to expect", _expect(plan)),
@@ -104,9 +105,9 @@ def _more_doses(law: Law, points: tuple[Point, ...], kind: str) -> Iterator[str]
     show = share if law.unit == "share" else count
     what = kind_named(kind).title
     if any(point.status == "before the grid" for point in points):
-        yield f"Run smaller doses than {show(law.doses[0])}: the {what} lies below them."
+        yield f"Run doses below {show(law.doses[0])}: the {what} lies there."
     if any(point.status == "not reached" for point in points):
-        yield f"Run larger doses than {show(law.doses[1])}, if you would ever give one: no {what} was seen up to there."
+        yield f"Run doses above {show(law.doses[1])}, if you would ever give one: no {what} was seen up to there."
 
 
 def _between(tried: float, target: float) -> str:

@@ -104,7 +104,7 @@ def _rows_by_dose(
 def _caption(members: Sequence[Panel], drawn: Sequence[Panel], measured: Sequence[Outcome], tokens: str) -> str:
     names = listed([outcome.title for outcome in measured])
     which = "" if len(drawn) == len(members) else f", {len(drawn)} of {len(members)} sizes, spread out"
-    parts = [f"{names[0].upper()}{names[1:]} by dose, a colour a size{which}.{tokens}"]
+    parts = [f"{names[0].upper()}{names[1:]} by dose, one colour for each size{which}.{tokens}"]
     parts += [" Dots are means over seeds, with 90 % intervals."]
     parts += [" Lines of recall are the fitted shapes."] * any(panel.line[0] for panel in drawn)
     found = {mark.kind for panel in drawn for mark in panel.marks if mark.x.value is not None}
@@ -216,8 +216,8 @@ def trade_off_charts(panels: Sequence[Panel]) -> list[Chart]:
             continue
         layout = {"xaxis": {"title": {"text": plain(names[0])}}, "yaxis": {"title": {"text": plain(names[1])}}}
         caption = (
-            "What each dose buys and what it costs: a line a size, a dot a dose, from dose 0 at the left. A dot higher "
-            f"up has learned more, a dot further right has forgotten more.{tokens}"
+            "What each dose buys and what it costs: one line for each size and one dot for each dose, from dose 0 at "
+            f"the left. A dot higher up has learned more, a dot further right has forgotten more.{tokens}"
         )
         height = 320 + LEGEND_LINE * -(-len(data) // 4)
         found.append(Chart({"data": data, "layout": layout}, height, caption))
@@ -303,7 +303,7 @@ def _law_chart(law: Law, kind: Kind, points: Sequence[Point], compared: Sequence
         "xaxis": {"type": "log", "title": {"text": "size, non-embedding parameters"}} | _size_ticks(sizes),
         "yaxis": _ticks(axis) | {"title": {"text": LABELS[law.unit]}, "range": [axis.low, axis.high]},
     }
-    parts = [f"{title[0].upper()}{title[1:]} against size, a colour a token count, with 90 % intervals."]
+    parts = [f"{title[0].upper()}{title[1:]} against size, one colour for each token count, with 90 % intervals."]
     parts += [" Lines are the law's medians, bands its 90 % intervals for a new model."] * fitted
     parts += [" Triangles are bounds: the point lies somewhere that way."] * any(p.x.value is None for p in points)
     parts += [" Flat marks were predicted, diamonds are what the held-out models showed."] * bool(compared)

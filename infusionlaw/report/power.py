@@ -112,7 +112,7 @@ def bought_text(designs: Sequence[Bought]) -> str:
 def next_text(runs: Sequence[NextRun]) -> str:
     """The runs to add to a table, a row each, those that save most first."""
     if not runs:
-        return "No run to add: no curve has a score that falls, or could. infusionlaw fit says what is known of each."
+        return "No run to add: no curve has a score, such as recall or retention, that falls or could (not a loss)."
     head = ("point", "size", "tokens", "dose", "error now", "with it", "FLOPs", "saved", "why")
     rows = [
         (

@@ -257,7 +257,9 @@ def as_parts(percent: Sequence[str], matched: Mapping[str, str], header: Sequenc
         largest = list((small | doubtful).items())[:SHOWN]
         said = ", ".join(f'"{name}" (up to {value:g})' for name, value in largest)
         option = ",".join(f'"{name}"' if "," in name else name for name in listed)
-        raise InputError(f"{said}: too much for parts of one; if they are percent, add --percent {shlex.quote(option)}")
+        raise InputError(
+            f"{said}: above 1, too much for a share or a score; if in percent, add --percent {shlex.quote(option)}"
+        )
     return {n: row | {name: _signed(row[name]) for name in chosen} for n, row in rows.items()} if chosen else rows
 
 

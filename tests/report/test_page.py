@@ -250,7 +250,8 @@ def test_a_single_size_that_learned_nothing_says_so(tmp_path: Path) -> None:
 def test_several_token_counts_get_figures_each_and_diverged_runs_are_named(tmp_path: Path) -> None:
     folder = make_study(tmp_path, sizes=[14_000, 55_000], token_counts=[1_500_000, 6_000_000], held_out=(), diverging=3)
     reader = Reader((folder / "report.html").read_text())
-    for figure in ("verbatim recall by dose, a colour a size.", "Validation loss by dose, a colour a size."):
+    names = ("verbatim recall", "Validation loss")
+    for figure in (f"{name} by dose, one colour for each size." for name in names):
         assert all(f"{figure} Token count: {tokens}." in reader.text for tokens in ("1.5M", "6M"))
     diverged = re.search(r"Left out of the fits, because they have no scores: (.*?)\.", reader.text)
     assert diverged and diverged[1].count("(14k, seed") == 3

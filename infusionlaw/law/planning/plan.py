@@ -257,7 +257,8 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
     least = None if tolerance == 0 and any(loss.since == "the start" for loss in law.losses) else tolerance
     for name, value in (("size", size), ("tokens", tokens), ("facts", facts), ("tolerance", least)):
         if value is not None and not 0 < value < float("inf"):
-            raise InputError(f"the target's {name} is {value:g}, which must be a number above 0")
+            start = " (0 needs the loss of a start, such as start_val_bpb)" if (name, value) == ("tolerance", 0) else ""
+            raise InputError(f"the target's {name} is {value:g}, which must be a number above 0{start}")
     if not 0 < risk < 1:
         raise InputError(f"the risk is {risk:g}, which must be a probability between 0 and 1")
     varied = any("facts" in kind.varied for kind in law.kinds)
@@ -295,6 +296,8 @@ def _no_dose(at: AtTarget, advice: Advice) -> str:
 def _no_law(at: AtTarget, advice: Advice) -> str:
     """Why no dose can be advised."""
     if of_losses_alone(at.law):
+        if at.target.tolerance is None:
+            return "any rise of loss is allowed, and the table has nothing else that limits the dose; give a tolerance"
         names = (LOSS_LIMIT, *(loss.title for loss in at.law.losses))
         reasons = (limit.reason for limit in advice.limits if limit.name in names and limit.reason)
         return next(reasons, "no loss of the table rises with the dose")

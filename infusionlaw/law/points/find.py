@@ -224,7 +224,7 @@ def _decided(curve: Curve, kind: Kind, place: Likelihood, before: str, what: str
         end = float(curve.x[0]) if high == -np.inf else high if np.isfinite(high) else None
         return _point(curve, kind, "before the grid", Interval(high=end), before, place)
     if middle == np.inf:
-        return _beyond(curve, kind, f"{what}, but not up to the largest dose" if what else "not reached", place)
+        return _beyond(curve, kind, f"{what} beyond the largest dose, if at all" if what else "not reached", place)
     note = "; ".join(filter(None, [what, caveat]))
     x, places = place.interval(), place.places()
     if len(places) < 2:
@@ -239,7 +239,7 @@ def _beyond(curve: Curve, kind: Kind, note: str, place: Likelihood | None = None
     """Not reached: above the largest dose, or, where the noise would hide a fall, above what it cannot hide."""
     low = place.quantile((1 - LEVEL) / 2) if place is not None else np.inf
     if low < curve.x[-1] - SAME_PLACE:
-        note += ", which could hide one"
+        note += "; noise could hide it at a smaller dose"
     else:
         low = curve.x[-1]
     end = float(low) if np.isfinite(low) else None

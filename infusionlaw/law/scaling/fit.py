@@ -17,6 +17,7 @@ from infusionlaw.law.likelihood import Assumed, Likelihood, from_interval
 from infusionlaw.law.losses.fit import fit_losses
 from infusionlaw.law.losses.measured import GENERAL, loss_unit, losses_of
 from infusionlaw.law.merging import checkpoint_weights, merged
+from infusionlaw.law.numbers import number
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.choice import weights
 from infusionlaw.law.scaling.forms import InteractionLaw, PowerLaw, candidates, known_forms, places
@@ -256,12 +257,12 @@ def _unlocated(points: Sequence[Point]) -> str:
 def _places_told(points: Sequence[Point]) -> str:
     if len(points) > MOST_TOLD:
         return f"{len(points)} sizes and token counts"
-    return " and ".join(f"size {p.size:,.0f} and {p.tokens:,.0f} tokens" for p in points)
+    return " and ".join(f"size {number(p.size)} and {number(p.tokens)} tokens" for p in points)
 
 
 def _too_few(kind: Kind, points: Sequence[Point]) -> str:
     if not points:
-        return f"the table has no scores to find a {kind} point from"
+        return f"the table has no scores to find {'an' if kind[0] in 'aeiou' else 'a'} {kind} point from"
     others = _unlocated(points) or "no other was tried"
     found = located(points)
     was = "only one was" if found else "none was"

@@ -136,7 +136,7 @@ def test_without_two_located_points_there_is_no_law_and_the_reason_is_given() ->
     law = law_of([at(1e4, None, low=1.2), at(2e4, None, low=1.5)])
     kind = law.of("collapse")
     assert kind.status == "not fitted"
-    places = "size 10,000 and 1,500,000 tokens and size 20,000 and 1,500,000 tokens"
+    places = "size 10k and 1.5M tokens and size 20k and 1.5M tokens"
     assert "none was located" in kind.reason and f"not reached at {places}" in kind.reason
     many = law_of([at(size, None, low=1.2) for size in (1e4, 2e4, 4e4)]).of("collapse")
     assert "not reached at 3 sizes and token counts" in many.reason
