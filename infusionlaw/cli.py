@@ -5,8 +5,7 @@ Numbers are read as people write them: 1B, 300M, 1e9, 20%.
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from signal import SIGINT
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from infusionlaw import __version__
-from infusionlaw.errors import InputError, nearest, needing, visible
+from infusionlaw.errors import InputError, naming, nearest, needing, visible
 from infusionlaw.processes import ended_in_order, machine_too_small
 from infusionlaw.quantities import written_number
 
@@ -31,6 +30,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Folder = Annotated[Path | None, typer.Option("--out", help="The study's folder. Default: its name, here.")]
+# Options of both predict and report.
+Facts = Annotated[str | None, typer.Option(metavar="COUNT", help="Its number of domain facts. Default: the table's.")]
+Risk = Annotated[str, typer.Option(metavar="SHARE", help="Accepted chance that the dose lies beyond a collapse.")]
+Extrapolate = Annotated[
+    bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")
+]
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 StudyFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder, as `run` made it.")]
 
@@ -107,8 +112,9 @@ def power(
         from infusionlaw.law.design.bought import what_more_buys
         from infusionlaw.runs.table import read_table
 
-        with _named(study):
-            typer.echo(bought_text(what_more_buys(read_table(study))))
+        rows = read_table(study)
+        with naming(study):
+            typer.echo(bought_text(what_more_buys(rows)))
         return
     file = read_study_file(study)
     if file.design.design == "search":
@@ -199,11 +205,8 @@ def fit(
             typer.echo(visible(f"these choices are not kept for the next time: {error}"), err=True)
     for remark in read.remarks:
         typer.echo(visible(remark))
-    try:
-        with named_if_slow(f"finding points and fitting the law ({len(rows)} runs)"):
-            found, law = fit_table(rows, rise, draws=1000, acquisition=cast("Acquisition", acquisition))
-    except InputError as error:
-        raise InputError(f"{table}: {error}") from error
+    with naming(table), named_if_slow(f"finding points and fitting the law ({len(rows)} runs)"):
+        found, law = fit_table(rows, rise, draws=1000, acquisition=cast("Acquisition", acquisition))
     if not _has_doses(rows) and all(point.x.low is point.x.value is point.x.high is None for point in found):
         raise InputError(
             f"{table}: there is no size and token count at two doses above 0 in its {len(rows)} "
@@ -252,7 +255,7 @@ def surface(
     named = dict(_named_column(text) for text in column or [])
     conditions, loss = read_losses(table, named.pop("loss", None), where=where or [], **named)
     rho = float("inf") if delta == "none" else _number("--delta", delta, "or none")
-    with _named(table):
+    with naming(table):
         fit = fit_surface(
             known[name],
             conditions,
@@ -272,7 +275,7 @@ def next_(table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs 
     from infusionlaw.runs.table import read_table
 
     rows = read_table(table)
-    with _named(table):
+    with naming(table):
         typer.echo(next_text(next_runs(rows)))
 
 
@@ -281,19 +284,13 @@ def predict(
     law: Annotated[Path, typer.Argument(metavar="LAW", help="The law, as `fit` wrote it.")],
     size: Annotated[str, typer.Option(metavar="COUNT", help="Non-embedding parameters of the target.")],
     tokens: Annotated[str, typer.Option(metavar="COUNT", help="Its training tokens.")],
-    facts: Annotated[
-        str | None, typer.Option(metavar="COUNT", help="Its number of domain facts. Default: the table's.")
-    ] = None,
-    risk: Annotated[
-        str, typer.Option(metavar="SHARE", help="Accepted chance that the dose lies beyond a collapse.")
-    ] = "5%",
+    facts: Facts = None,
+    risk: Risk = "5%",
     tolerance: Annotated[
         str,
         typer.Option(metavar="NUMBER", help="Largest rise of validation loss, in the table's unit; none: any rise."),
     ] = "0.05",
-    extrapolate: Annotated[
-        bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")
-    ] = False,
+    extrapolate: Extrapolate = False,
     out: Annotated[Path, typer.Option(help="Where to write the plan.")] = Path("plan.json"),
 ) -> None:
     """Say what dose a larger model can take, with its interval.
@@ -308,9 +305,9 @@ def predict(
         Law.load(law),
         _number("--size", size),
         _number("--tokens", tokens),
-        None if facts is None else _number("--facts", facts),
+        _optional("--facts", facts),
         risk=_number("--risk", risk),
-        tolerance=None if tolerance == "none" else _number("--tolerance", tolerance, "or none for any rise"),
+        tolerance=_rise(tolerance),
         extrapolate=extrapolate,
     )
     plan.save(out)
@@ -330,18 +327,12 @@ def report(
     tokens: Annotated[
         str | None, typer.Option(metavar="COUNT", help="Its training tokens. Default: the most tried.")
     ] = None,
-    facts: Annotated[
-        str | None, typer.Option(metavar="COUNT", help="Its number of domain facts. Default: the table's.")
-    ] = None,
-    risk: Annotated[
-        str, typer.Option(metavar="SHARE", help="Accepted chance that the dose lies beyond a collapse.")
-    ] = "5%",
+    facts: Facts = None,
+    risk: Risk = "5%",
     tolerance: Annotated[
         str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, in the table's unit; none: any.")
     ] = "0.05",
-    extrapolate: Annotated[
-        bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")
-    ] = False,
+    extrapolate: Extrapolate = False,
 ) -> None:
     """Write one offline page: the answer, the figures and a dose calculator.
 
@@ -354,11 +345,11 @@ def report(
         page = write_report(
             source,
             out,
-            size=None if size is None else _number("--size", size),
-            tokens=None if tokens is None else _number("--tokens", tokens),
-            facts=None if facts is None else _number("--facts", facts),
+            size=_optional("--size", size),
+            tokens=_optional("--tokens", tokens),
+            facts=_optional("--facts", facts),
             risk=_number("--risk", risk),
-            tolerance=None if tolerance == "none" else _number("--tolerance", tolerance, "or none for any rise"),
+            tolerance=_rise(tolerance),
             extrapolate=extrapolate,
         )
     typer.echo(f"wrote {page}")
@@ -394,13 +385,14 @@ def _number(option: str, text: str, more: str = "") -> float:
     return number
 
 
-@contextmanager
-def _named(table: Path) -> Iterator[None]:
-    """Name the file in what is wrong with what it holds."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(str(error) if str(table) in str(error) else f"{table}: {error}") from error
+def _optional(option: str, text: str | None) -> float | None:
+    """The number of an option that may be left out."""
+    return None if text is None else _number(option, text)
+
+
+def _rise(tolerance: str) -> float | None:
+    """The rise that a tolerance allows; None for any."""
+    return None if tolerance == "none" else _number("--tolerance", tolerance, "or none for any rise")
 
 
 def _named_column(text: str) -> tuple[str, str]:

@@ -35,6 +35,15 @@ def needing(extra: str, what: str) -> Iterator[None]:
         raise InputError(f"{what} needs {error.name}; {fix}") from error
 
 
+@contextmanager
+def naming(place: object) -> Iterator[None]:
+    """Put a file, or another place, before what is wrong with what it holds."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+
+
 def visible(text: str) -> str:
     """Return a text with its control characters written out, such as "\\x1b": a terminal would obey them."""
     return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from infusionlaw.errors import InputError
+from infusionlaw.errors import InputError, naming
 from infusionlaw.files import remove_leftovers, write_text
 from infusionlaw.law.losses.measured import losses_of
 from infusionlaw.law.planning.compare import compare, write_comparison
@@ -281,10 +281,8 @@ def write_report(
     else:
         rows = read_table(source)
         rise = tolerance if tolerance is not None else 0.05
-        try:
+        with naming(source):
             points, law = fit(rows, rise, draws)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error
     usual = usual_target(law)
     plan = predict(
         law, size or usual[0], tokens or usual[1], facts, risk=risk, tolerance=tolerance, extrapolate=extrapolate

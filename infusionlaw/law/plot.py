@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infusionlaw.errors import InputError
+from infusionlaw.errors import InputError, needing
 from infusionlaw.law.dose import Array, Interval, Scale, x_at
 from infusionlaw.law.numbers import number, share
 from infusionlaw.runs.outcomes import outcome_named
@@ -212,11 +212,8 @@ def by_dose(
 
 
 def _figure(panels: int) -> "Figure":
-    try:
+    with needing("plot", "plot()"):
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise InputError('plot() needs matplotlib: pip install ".[plot]" in the folder of infusionlaw') from error
-
     return Figure(figsize=(WIDTH * panels, HEIGHT), layout="constrained")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from infusionlaw.law.covariates import SAME
 from infusionlaw.law.numbers import bracket, count, number, share
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.planning.limits import of_losses_alone
@@ -88,7 +89,7 @@ def _steps(law: Law, plan: Plan) -> Iterator[str]:
         if kind in law.kind_names and not law.of(kind).forms:
             yield from _more_doses(law, law.of(kind).points, kind)
     for what, tried in (("size", law.sizes), ("token count", law.token_counts)):
-        if max(tried) <= 1.01 * min(tried):
+        if max(tried) <= SAME * min(tried):
             yield f"Run a second {what}: only {number(tried[0])} was tried, so its effect is unknown."
     support, target = plan.support, plan.target
     if support.size_factor > FAR:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from infusionlaw.law.dose import Interval, same_doses, unit_of, x_of
-from infusionlaw.law.losses.measured import GENERAL, losses_of, title_of
+from infusionlaw.law.losses.measured import GENERAL, loss_unit, losses_of, title_of
 from infusionlaw.law.plot import coordinate
 from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.lines import fitted_line
@@ -148,7 +148,7 @@ def _panel(
         collapsing=(own, collapse) if own and collapse else None,
         marks=tuple(Mark(point.kind, point.size, point.x, point.status) for point in points),
         losses=tuple(outcome for outcome in (*outcomes(), *others) if outcome.scale != "proportion"),
-        loss_unit=rows[0].loss_unit or "bits per byte",
+        loss_unit=loss_unit(rows),
     )
 
 

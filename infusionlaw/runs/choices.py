@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, naming, nearest
 from infusionlaw.files import write_text
 from infusionlaw.quantities import written_number
 from infusionlaw.runs.cells import is_missing, is_part_of_one
@@ -111,10 +111,8 @@ def read_choices(table: str | Path) -> Choices:
         texts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         if not isinstance(value, kinds.get(key, ())) or not all(isinstance(text, str) for text in texts):
             raise InputError(f'{path}: "{key}" is unknown or not as it is written here; {fix}')
-    try:
+    with naming(path):
         return choices(**content)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def keep_choices(table: str | Path, chosen: Choices) -> Path:

@@ -17,7 +17,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.errors import InputError, needing
+from infusionlaw.errors import InputError, naming, needing
 from infusionlaw.files import atomic_path, write_text
 from infusionlaw.quantities import written_number
 from infusionlaw.runs.cells import FALSE, cell_value, is_missing, state_of
@@ -158,7 +158,7 @@ def read_runs(source: str | Path | Frame, chosen: Choices | None = None) -> Runs
             remarks.append(f"columns are read as {kept_file(source)} says")
     else:
         place, (header, rows) = "the data frame", frame_rows(source)
-    try:
+    with naming(place):
         named = file_columns(chosen, header, rows)
         rows = {n: row for n, row in rows.items() if any(cell is not None for cell in row.values())}
         if not rows:
@@ -167,8 +167,6 @@ def read_runs(source: str | Path | Frame, chosen: Choices | None = None) -> Runs
         found = matched(header, list(rows.values()), named)
         rows = as_parts(chosen.percent, found.columns, header, rows)
         unit = unit_of_losses(found.columns, rows, chosen.unit)
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from error
     if found.by_parts:
         remarks.append("read " + ", ".join(f'{ours} from "{found.columns[ours]}"' for ours in found.by_parts))
     lost = _lost(rows.values(), found.columns.get("status"))

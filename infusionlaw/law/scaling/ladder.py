@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from infusionlaw.law.covariates import SAME, distinct, geometric_mean
+from infusionlaw.law.covariates import distinct, geometric_mean
 from infusionlaw.law.dose import Array, Interval
 from infusionlaw.law.numbers import bracket, number
-from infusionlaw.law.uncertainty import interval_of
 
 OFF, LEAST_SLOPE = 0.05, 0.2  # dex that a point may lie off the line; a flatter line is no ladder
 
@@ -56,11 +55,6 @@ def ladder_of(places: Sequence[tuple[float, float]]) -> Ladder | None:
     if slope < LEAST_SLOPE or np.abs(d - slope * n).max() > OFF:
         return None
     return Ladder(size0, tokens0, round(slope, 4))
-
-
-def exponent_along(low: Array, high: Array, ratio: float) -> Interval:
-    """The exponent of size along a ladder, 90 %, from draws of x at its smallest and largest size, `ratio` apart."""
-    return interval_of((high - low) / np.log10(ratio)) if ratio > SAME else Interval()
 
 
 def along_text(ladder: Ladder, exponent: Interval) -> str:

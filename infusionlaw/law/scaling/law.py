@@ -26,7 +26,7 @@ from infusionlaw.law.numbers import bracket, count, ends, listed, share
 from infusionlaw.law.plot import Curve, Panel, Spot, by_size
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.forms import EXPONENT, Places, known_forms, places
-from infusionlaw.law.scaling.ladder import Ladder, along_text, exponent_along, flag_off, ladder_of
+from infusionlaw.law.scaling.ladder import Ladder, along_text, flag_off, ladder_of
 from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.scores.plateaus import Plateaus
 from infusionlaw.law.scores.zero_dose import ZeroDose
@@ -126,7 +126,7 @@ class KindLaw:
         at = places(self.points[0].unit, ends, ladder.tokens(ends), self.facts, self.tokens_per_fact)
         drawn = [form.form.x(np.array(form.draws)[:, :-1], at) for form in self.forms if form.draws]
         low, high = np.concatenate(drawn).T
-        return ladder, exponent_along(low, high, ends[1] / ends[0])
+        return ladder, interval_of((high - low) / np.log10(ends[1] / ends[0]))
 
     @property
     def summary(self) -> str:

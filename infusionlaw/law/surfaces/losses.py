@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, naming, nearest
 from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.runs.cells import cell_value
@@ -59,10 +59,8 @@ def read_losses(
     header, rows = read_rows(path)
     columns = _columns(header, {**renames, **({"loss": loss} if loss else {})}, path)
     filled = {n: row for n, row in rows.items() if any(cell is not None for cell in row.values())}
-    try:
+    with naming(path):
         kept = list(rows_where(where, header, filled).items())
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
     if not kept:
         raise InputError(f"{path}: no row is left to read; check the table")
     values = [_row(row, columns, f"{path}, row {number}") for number, row in kept]
