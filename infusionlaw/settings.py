@@ -99,14 +99,41 @@ class Facts(_Section):
     unseen: PositiveInt = 32
 
 
+class TextSource(_Section):
+    """One of several sources of general text.
+
+    weight: its part of general text beside the other weights; most_passes: how often a run may read it at most.
+    """
+
+    files: str | tuple[str, ...]
+    weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    field: str = "text"
+    most_passes: Annotated[float, Field(gt=0)] | None = None
+
+
 class Text(_Section):
     """Where general text comes from, the part of its documents kept for validation, and whether those stay that state
-    a domain fact."""
+    a domain fact.
+
+    sources: named ones with weights, instead of `source`; the validation loss of each is measured too.
+    """
 
     source: str | tuple[str, ...] = "python-docs"
+    sources: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], TextSource] = Field(default_factory=dict)
     field: str = "text"
     validation: Annotated[Part, Field(gt=0, lt=0.5)] = 0.02
     keep_stating: bool = False
+
+    @property
+    def by_name(self) -> dict[str, TextSource]:
+        """The sources by name; "": the only one, which has none."""
+        return dict(self.sources) or {"": TextSource(files=self.source, field=self.field)}
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "Text":
+        if self.sources and self.model_fields_set & {"source", "field"}:
+            raise ValueError("give either source, or [text.sources.NAME] for each of several, which has its own field")
+        return self
 
 
 class Domain(_Section):
