@@ -103,6 +103,12 @@ def _in_place(hidden: Tensor, embedding: Tensor, target: Tensor, count: int) -> 
     return lost, grad @ embedding, grad.mT @ hidden
 
 
+def _log_probability(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log p of targets (n,) by logits (n, V), and whether each is the likeliest."""
+    value = logits.gather(1, target[:, None])[:, 0] - torch.logsumexp(logits, -1)
+    return value, logits.argmax(-1) == target
+
+
 class Norm(nn.Module):
     """Root-mean-square norm with a learned scale."""
 
@@ -200,6 +206,11 @@ class Model(nn.Module):
         """M, the number of models."""
         return len(self.embedding.weight)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.embedding.weight.device
+
     @torch.no_grad()
     def _initialise(self, member: int, generator: torch.Generator) -> None:
         """Draw the weights by rule 9 of the recipe."""
@@ -224,7 +235,7 @@ class Model(nn.Module):
 
     def alone(self, member: int) -> "Model":
         """Return one member as a model of its own."""
-        one = Model(self.shape, [torch.Generator()]).to(self.embedding.weight.device)
+        one = Model(self.shape, [torch.Generator()]).to(self.device)
         return one.load(0, self.weights_of(member))
 
     def through(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
@@ -251,6 +262,20 @@ class Model(nn.Module):
             hidden, self.embedding.weight, targets_MBT.flatten(1), self.compiled_loss or _in_place
         )
         return out
+
+    @torch.inference_mode()
+    def log_probabilities(self, ids_BT: Tensor, scored_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p of the scored tokens (n,) by the first member, and whether each is its likeliest token (n,).
+
+        scored (B, T - 1): which of the tokens but the first are scored. Only the states before these are projected to
+        the vocabulary, some at a time.
+        """
+        states = self.hidden(ids_BT[None, :, :-1])[0, scored_BT]
+        targets, embedding = ids_BT[:, 1:][scored_BT], self.embedding.weight[0]
+        rows = max(256, _rows(max(1, len(targets)), len(embedding), self.device.type))
+        parts = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
+        found = [_log_probability((state @ embedding.T).float(), target) for state, target in parts]
+        return torch.cat([value for value, _ in found]), torch.cat([best for _, best in found])
 
     def _rotations(self, length: int, device: torch.device) -> Tensor:
         if len(self._rotation) < length or self._rotation.device != device:
