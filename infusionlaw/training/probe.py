@@ -165,31 +165,24 @@ def ask(model: Model, questions: Questions, facts: int) -> Answers:
     return Answers(by_fact((margin > 0).astype(float)), by_fact(margin), by_fact(exact))
 
 
-@torch.inference_mode()
 def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the log-likelihood of each row's answer, and whether greedy decoding would have given it."""
-    device = model.embedding.weight.device
     log_p, greedy = np.zeros(len(questions.rows)), np.zeros(len(questions.rows), dtype=bool)
     for batch, ids, scored in questions.batches:
-        ids, scored = ids.to(device), scored.to(device)
-        where = scored.nonzero()[:, 0]
-        logits = (model.hidden(ids[None, :, :-1])[0, scored] @ model.embedding.weight[0].T).float()
-        target = ids[:, 1:][scored]
-        value = logits.gather(1, target[:, None])[:, 0] - torch.logsumexp(logits, -1)
-        missed = torch.zeros(len(batch), device=device).index_add_(0, where, (logits.argmax(-1) != target).float())
-        total = torch.zeros(len(batch), device=device).index_add_(0, where, value)
+        value, best = model.log_probabilities(ids.to(model.device), scored.to(model.device))
+        where = scored.nonzero()[:, 0].to(model.device)
+        total, missed = torch.zeros(2, len(batch), device=model.device)
+        total.index_add_(0, where, value)
+        missed.index_add_(0, where, (~best).float())
         log_p[batch], greedy[batch] = total.cpu().numpy(), (missed == 0).cpu().numpy()
     return log_p, greedy
 
 
-@torch.inference_mode()
 def block_losses(model: Model, blocks: Tensor) -> Iterator[Tensor]:
     """Yield the nats of every target of blocks (n, length + 1) of token ids, a part (up to 32, length) at a time."""
-    device = model.embedding.weight.device
     for part in torch.split(blocks, 32):
-        logits = model.logits(part[None, :, :-1].to(device))[0].float()
-        target = part[:, 1:].to(device)
-        yield torch.logsumexp(logits, -1) - logits.gather(2, target[..., None])[..., 0]
+        every = torch.ones_like(part[:, 1:], dtype=torch.bool, device=model.device)
+        yield -model.log_probabilities(part.to(model.device), every)[0].view(every.shape)
 
 
 def loss_of(model: Model, text: tuple[NDArray[np.integer], TokenFile], block: int) -> tuple[float, float]:
