@@ -27,6 +27,8 @@ from infusionlaw.corpus.general import documents, is_validation, unread_files
 from infusionlaw.corpus.head import Head, read_head
 from infusionlaw.corpus.options import check_options, option_sets
 from infusionlaw.corpus.overlap import repeated_tokens
+from infusionlaw.corpus.questions import FILE as QUESTIONS
+from infusionlaw.corpus.questions import check_tokens, read_questions, tokenised, write_questions
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.corpus.tokenise import write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, open_tokens, train_tokenizer
@@ -71,6 +73,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     tokenizer = _prepare_tokenizer(study, folder, chain(*parts.values()), knowledge.templates)
     for name, part in parts.items():
         check_options(part, options[name], knowledge.templates, tokenizer)
+    question_counts = _prepare_questions(study, folder, tokenizer)
     long_counts = _count_long(study.training.block, parts, knowledge.templates, tokenizer)
     text_counts = _prepare_text(study, folder, tokenizer, facts.domain)
     for name in DOCUMENT_FILES:
@@ -87,6 +90,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         **long_counts,
         **text_counts,
         **domain_counts,
+        **question_counts,
         "files_unread": dict(unread),
     }
     token_files = [text_file(part, name) for part in ("train", "validation") for name in texts]
@@ -96,7 +100,8 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         *token_files,
         *(file.removesuffix("bin") + "json" for file in token_files),
     ]
-    files = stamps(folder, [*names, *(DOCUMENT_FILES if study.domain else ())])
+    asked = [QUESTIONS] if study.questions else []
+    files = stamps(folder, [*names, *(DOCUMENT_FILES if study.domain else ()), *asked])
     most = {name: own.most_passes for name, own in texts.items() if own.most_passes is not None}
     head = Head(sign, source_hashes(study), files, content_id(files), study.tokenizer.end_of_text, counts, most)
     write_json(folder / "corpus.json", asdict(head))
@@ -162,6 +167,25 @@ def _count_long(
             "[training], or shorten them"
         )
     return counts
+
+
+def _prepare_questions(study: StudyFile, folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The questions of files; returns their counts by file. InputError where a file cannot be used."""
+    (folder / QUESTIONS).unlink(missing_ok=True)
+    sets, counts = {}, {}
+    for name, own in study.questions.items():
+        path = study.base / own.file
+        sets[name] = read_questions(path, role=own.role, prompt=own.prompt, shots=own.shots, limit=own.limit)
+        asked = list(tokenised(sets[name], tokenizer, study.training.block))
+        check_tokens(sets[name], asked, path, tokenizer)
+        counts[name] = {
+            "questions": len(asked),
+            "with_repeated_options": sets[name].repeated,
+            "longer_than_a_block": sum(one.cut for one in asked),
+        }
+    if sets:
+        write_questions(folder, sets)
+    return {"question_files": counts} if counts else {}
 
 
 def _prepare_text(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:
