@@ -317,17 +317,17 @@ def _named(columns: Sequence[str]) -> str:
 def _columns(path: Path, header: Sequence[str], rows: Mapping[int, Cells]) -> _Columns:
     """Which columns hold what; InputError where some are missing."""
 
-    def first(names: Sequence[str]) -> str | None:
+    def first(names: Sequence[str], header: Sequence[str]) -> str | None:
         known = [bare(name) for name in names]
-        mine = [
-            name for name in header if bare(name) in known and any(row.get(name) is not None for row in rows.values())
-        ]
-        return min(mine, key=lambda name: known.index(bare(name)), default=None)
+        return min((n for n in header if bare(n) in known), key=lambda name: known.index(bare(name)), default=None)
 
-    question, passage, listed = first(QUESTION), first(PASSAGE), first(LISTS)
+    filled = [name for name in header if any(row.get(name) is not None for row in rows.values())]
+    question = first(QUESTION, filled) or first(QUESTION, header)
+    passage, listed = first(PASSAGE, filled), first(LISTS, filled)
     wrong = tuple(name for name in header if WRONG.fullmatch(bare(name)))
     each = () if listed or wrong else _option_columns([name for name in header if name != question])
-    answer = first(RIGHT if wrong else ANSWERS)
+    right = RIGHT if wrong else ANSWERS
+    answer = first(right, filled) or first(right, header)
     lacking = [
         what
         for what, there in (("question", question), ("options", listed or wrong or each), ("right answer", answer))
