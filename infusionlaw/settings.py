@@ -375,6 +375,16 @@ class StudyFile(_Section):
                 )
         return questions
 
+    @model_validator(mode="after")
+    def _something_to_look_for(self) -> "StudyFile":
+        asked = self.facts.source or any(file.role == "domain" for file in self.questions.values())
+        if self.design.design == "search" and not asked:
+            raise ValueError(
+                "a search looks for the collapse of recall, and nothing here is asked; add [questions.NAME] with the "
+                'role "domain", or make it a grid'
+            )
+        return self
+
     @property
     def unit(self) -> Literal["share", "exposures"]:
         """The unit of the dose that the study sweeps."""
@@ -454,7 +464,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f'"{key}" is missing {where}; add it'
     if first["type"] == "value_error":
-        return f"[{'.'.join(place)}]: {first['ctx']['error']}"
+        return f"[{'.'.join(place)}]: {first['ctx']['error']}" if first["loc"] else str(first["ctx"]["error"])
     if first["type"] in ("too_short", "string_too_short"):
         return f'"{".".join(place)}" is empty; give at least one'
     message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")

@@ -99,12 +99,14 @@ class Corpus:
         tilt: float = 0.0,
         tokens: int = 0,
         domain_tokens: float | None = None,
+        block: int = 0,
     ) -> Mixture:
         """Return the token stream of a run.
 
         questions: whether prior facts are stated in questions too; tilt: see `Pacing`; domain_tokens: of the documents
-        that are read, None: all.
+        that are read, None: all; block: tokens, where a block is longer than a page its pages are as long.
         """
+        page = max(PAGE, block)
         documents = self.documents.read(domain_tokens) if self.documents else None
         return Mixture(
             RenderingCycle(self._domain, [seed, 1]),
@@ -113,7 +115,7 @@ class Corpus:
             share=share,
             prior_share=prior_share,
             end_of_text=self.tokenizer.end_of_text,
-            documents=DocumentCycle(documents, [seed, 4], PAGE) if documents else None,
+            documents=DocumentCycle(documents, [seed, 4], page) if documents else None,
             tilt=tilt,
             tokens=tokens,
         )

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from infusionlaw.corpus.documents import WHAT
 from infusionlaw.corpus.general import source_fingerprint, source_hash
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
@@ -24,7 +25,9 @@ def fact_sources(study: StudyFile) -> list[str | Path]:
 def fingerprint(study: StudyFile) -> str:
     """A cheap sign that the sources are as they were: settings, versions, and names, sizes and times of files."""
     times = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in _small_files(study)]
-    texts = [source_fingerprint(source, base=study.base) for source, _ in _texts(study).values()]
+    texts = [source_fingerprint(own.files, base=study.base) for own in study.text.by_name.values()]
+    if study.domain is not None:
+        texts.append(source_fingerprint(study.domain.documents, base=study.base, what=WHAT))
     return _digest([_settings(study), texts, times])
 
 

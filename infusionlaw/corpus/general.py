@@ -89,9 +89,9 @@ def source_hash(source: str | Sequence[str], *, text_field: str = "text", base: 
     return digest.hexdigest()
 
 
-def source_fingerprint(source: str | Sequence[str], *, base: Path) -> list[str]:
+def source_fingerprint(source: str | Sequence[str], *, base: Path, what: str = GENERAL) -> list[str]:
     """A cheap sign that a source is as it was: versions of python-docs' packages; names, sizes and times of files."""
-    with_docs, files, _ = _resolve(source, base)
+    with_docs, files, _ = _resolve(source, base, what)
     found = [(path, path.stat()) for path in files]
     return [*(python_docs_versions() if with_docs else ()), *(f"{p} {s.st_size} {s.st_mtime_ns}" for p, s in found)]
 

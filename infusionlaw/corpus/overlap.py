@@ -41,9 +41,7 @@ def texts_within(texts: Sequence[Sequence[int]], training: NDArray[np.integer]) 
     return found
 
 
-def _covered(
-    texts: Sequence[NDArray[np.integer]], training: NDArray[np.integer], run: int
-) -> list[NDArray[np.bool_]]:
+def _covered(texts: Sequence[NDArray[np.integer]], training: NDArray[np.integer], run: int) -> list[NDArray[np.bool_]]:
     """Return, for each text, which of its tokens lie within a run of so many tokens that is in `training` too."""
     looked_for = [_hashes(text, run) for text in texts]
     known = np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *looked_for]))

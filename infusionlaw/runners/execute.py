@@ -147,28 +147,26 @@ def ledger_json(mixture: Mixture, tokens: int, corpus: Corpus, questions: bool =
             "general": ledger.general_tokens,
         },
         "general_passes": ledger.general_passes,
-        **({"passes_by_source": dict(zip(corpus.text, ledger.by_source, strict=True))} if len(corpus.text) > 1 else {}),
-        **_documents_json(mixture, ledger, corpus),
+        "passes_by_source": dict(zip(corpus.text, ledger.by_source, strict=True)) if len(corpus.text) > 1 else {},
+        "documents": _documents_json(mixture, ledger, corpus),
         "domain": source(corpus.facts.domain, ledger.domain_exposures, ledger.domain_forms, corpus.domain_templates),
         "prior": source(corpus.facts.prior, ledger.prior_exposures, ledger.prior_forms, prior_templates),
     }
 
 
-def _documents_json(mixture: Mixture, ledger: Ledger, corpus: Corpus) -> dict[str, Any]:
+def _documents_json(mixture: Mixture, ledger: Ledger, corpus: Corpus) -> dict[str, Any] | None:
     """Return what was read of the domain documents: tokens, and how often each was read to its end, by file.
 
     `read` numbers the documents in the order of domain.bin, from 0, where a run draws from a part of them; None: all.
     """
     if mixture.documents is None or corpus.documents is None:
-        return {}
+        return None
     read = mixture.documents.documents
     return {
-        "documents": {
-            "tokens": ledger.document_tokens,
-            "by_file": by_file(corpus.documents, read, ledger.document_exposures),
-            "read": None if read.chosen is None else read.chosen.tolist(),
-            "exposures": list(ledger.document_exposures),
-        }
+        "tokens": ledger.document_tokens,
+        "by_file": by_file(corpus.documents, read, ledger.document_exposures),
+        "read": None if read.chosen is None else read.chosen.tolist(),
+        "exposures": list(ledger.document_exposures),
     }
 
 

@@ -30,7 +30,7 @@ from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.training.checkpoint import put_aside_damaged
 from infusionlaw.training.compile import code_folder, worth_compiling
-from infusionlaw.training.resolve import check_passes, doses_of, general_tokens, recipe_of, stable_phase_of
+from infusionlaw.training.resolve import check_text, doses_of, general_tokens, recipe_of, stable_phase_of
 
 T = TypeVar("T")
 LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
@@ -49,7 +49,7 @@ class Lab:
         corpus = open_corpus(folder / "corpus")
         recipes = [recipe_of(spec, corpus) for spec in specs]
         for spec, recipe in zip(specs, recipes, strict=True):
-            check_passes(spec, recipe, corpus)
+            check_text(spec, recipe, corpus)
         return [(recipe.shape.size, recipe.tokens) for recipe in recipes]
 
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:

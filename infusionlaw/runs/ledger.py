@@ -1,6 +1,6 @@
 """The ledger of a run: what its tokens were, by source, fact and template."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from infusionlaw.files import read_typed
@@ -36,10 +36,10 @@ class Source:
 
 @dataclass(frozen=True)
 class OfFile:
-    """How many documents of a file a run drew from, and how many of them it read how often."""
+    """How many documents of a file a run drew from, and by number of exposures how many of them it read so often."""
 
     documents: int
-    exposures: dict[int, int]
+    exposures: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class DocumentLedger:
 
 @dataclass(frozen=True)
 class RunLedger:
-    """ledger.json. general_passes: how often general text was read, passes_by_source: each source, if several."""
+    """ledger.json. general_passes: how often general text was read, passes_by_source: each of several sources."""
 
     tokens: Tokens
     general_passes: float
     domain: Source
     prior: Source
-    passes_by_source: dict[str, float] = field(default_factory=dict)
-    documents: DocumentLedger | None = None
+    passes_by_source: dict[str, float]
+    documents: DocumentLedger | None
 
 
 def read_ledger(path: Path) -> RunLedger:

@@ -82,8 +82,15 @@ def general_tokens(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> float:
     return (1 - doses_of(spec, recipe, corpus)[0]) * (1 - prior) * recipe.tokens
 
 
-def check_passes(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> None:
-    """InputError where a run would read a source of general text more often than its most_passes."""
+def check_text(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> None:
+    """InputError where a source of general text is shorter than a block, or would be read beyond its most_passes."""
+    for name, tokens in corpus.text.items():
+        if len(tokens) < recipe.block:
+            of = f' of the source "{name}"' if name else " of general text"
+            raise InputError(
+                f"{corpus.folder}: {len(tokens):,} tokens{of} are fewer than a block of {recipe.block:,}; give more "
+                "text, or lower block in [training]"
+            )
     passes = corpus.passes(general_tokens(spec, recipe, corpus))
     for name, most in corpus.most_passes.items():
         if passes[name] > most:
@@ -105,6 +112,7 @@ def mixture_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> Mixture:
         tilt=TILTS[settings.schedule],
         tokens=recipe.tokens,
         domain_tokens=domain_tokens_of(spec, recipe, corpus),
+        block=recipe.block,
     )
 
 

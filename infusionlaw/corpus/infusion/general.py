@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from infusionlaw.corpus.infusion.permutation import permuted
 from infusionlaw.corpus.infusion.renderings import Numbers, Tokens
 
-PAGE = 1024
+PAGE = 1024  # tokens, unless blocks are longer
 TURNS = 4096  # pages in which several sources take turns
 _STRETCH = 4096  # chunks of general text whose order is made at once
 
 
 class _Source:
-    """A token file in chunks of `PAGE` tokens. Every pass takes all of them, in an order drawn for that pass."""
+    """A token file in chunks of a page. Every pass takes all of them, in an order drawn for that pass."""
 
-    def __init__(self, tokens: Tokens, seed: Sequence[int]) -> None:
-        self.chunks = len(tokens) // PAGE
+    def __init__(self, tokens: Tokens, seed: Sequence[int], page: int) -> None:
+        self.chunks = len(tokens) // page
         if self.chunks == 0:
-            raise ValueError(f"{len(tokens)} tokens of general text are fewer than one page of {PAGE}")
-        self.table = np.asarray(tokens)[: self.chunks * PAGE].reshape(self.chunks, PAGE)
+            raise ValueError(f"{len(tokens)} tokens of general text are fewer than one page of {page}")
+        self.table = np.asarray(tokens)[: self.chunks * page].reshape(self.chunks, page)
         self._seed = tuple(seed)
         self._order = lru_cache(maxsize=4)(self._ordered)
 
@@ -49,7 +49,7 @@ class _Source:
 
 
 class GeneralText:
-    """An endless stream over token files of one dtype: chunks of `PAGE` tokens, each closed by end-of-text.
+    """An endless stream over token files of one dtype: chunks of `page` tokens, each closed by end-of-text.
 
     weights: how often the sources are read beside each other; None: there is one, or all alike.
     """
@@ -60,11 +60,12 @@ class GeneralText:
         end_of_text: int,
         seed: Sequence[int],
         weights: Sequence[float] | None = None,
+        page: int = PAGE,
     ) -> None:
         files = [sources] if isinstance(sources, np.ndarray) else list(sources)
         seeds = [(*seed,)] if len(files) == 1 else [(*seed, number) for number in range(len(files))]
-        self._sources = [_Source(tokens, own) for tokens, own in zip(files, seeds, strict=True)]
-        self._end = end_of_text
+        self._sources = [_Source(tokens, own, page) for tokens, own in zip(files, seeds, strict=True)]
+        self._end, self.page = end_of_text, page
         self.chunks = sum(source.chunks for source in self._sources)
         self._turns = _turns(weights or [1.0] * len(files))
 
@@ -75,25 +76,25 @@ class GeneralText:
 
     def read(self, start: int, count: int) -> Tokens:
         """Return `count` tokens of the stream from position `start`."""
-        first, last = start // PAGE, -(-(start + count) // PAGE)
+        first, last = start // self.page, -(-(start + count) // self.page)
         if len(self._sources) == 1:
             source = self._sources[0]
             chunks = source.table[source.places(first, last)]
         else:
-            chunks = np.empty((last - first, PAGE), dtype=self.dtype)
+            chunks = np.empty((last - first, self.page), dtype=self.dtype)
             whose = self._turns[np.arange(first, last) % TURNS]
             for number, (source, begin) in enumerate(zip(self._sources, self._given(first), strict=True)):
                 own = whose == number
                 chunks[own] = source.table[source.places(begin, begin + int(own.sum()))]
         chunks[:, -1] = self._end
-        found: Tokens = chunks.reshape(-1)[start - first * PAGE :][:count]
+        found: Tokens = chunks.reshape(-1)[start - first * self.page :][:count]
         return found
 
     def passes(self, tokens: int) -> tuple[float, ...]:
         """Return how often each source is read in the first `tokens` tokens, counting by pages."""
-        pages, rest = divmod(tokens, PAGE)
+        pages, rest = divmod(tokens, self.page)
         given = [float(number) for number in self._given(pages)]
-        given[int(self._turns[pages % TURNS])] += rest / PAGE
+        given[int(self._turns[pages % TURNS])] += rest / self.page
         return tuple(number / source.chunks for number, source in zip(given, self._sources, strict=True))
 
     def _given(self, pages: int) -> list[int]:

@@ -1,9 +1,9 @@
 """The infusion: which fact is stated where and how often, and the ledger that proves it.
 
-A run's training tokens are one long stream made of pages of about `PAGE` tokens. Page p holds a piece of general text,
-then the renderings and the parts of domain documents due by then, prior facts and the domain evenly interleaved, every
-document closed by the end-of-text token. What is due follows from the pacing in closed form (`pacing`), here that of an
-even schedule:
+A run's training tokens are one long stream made of pages of about `PAGE` tokens, or of a block where that is longer.
+Page p holds a piece of general text, then the renderings and the parts of domain documents due by then, prior facts and
+the domain evenly interleaved, every document closed by the end-of-text token. What is due follows from the pacing in
+closed form (`pacing`), here that of an even schedule:
 
     domain tokens by page p   <= share · PAGE · p
     prior tokens by page p    <= (1 - share) · prior_share · PAGE · p
@@ -28,12 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infusionlaw.corpus.infusion.documents import DocumentCycle
-from infusionlaw.corpus.infusion.general import PAGE, GeneralText
+from infusionlaw.corpus.infusion.general import GeneralText
 from infusionlaw.corpus.infusion.pacing import Pacing
 from infusionlaw.corpus.infusion.renderings import Numbers, RenderingCycle, Tokens
 
-# Tokens put together at a time: they bound the memory, and are no more than a few spans of renderings.
-_PIECE = 64 * PAGE
+# Pages put together at a time: they bound the memory, and are no more than a few spans of renderings.
+_PIECE = 64  # pages
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,17 @@ class Mixture:
             raise ValueError(f"domain and prior tokens of {', '.join(map(str, kinds))} in text of {general.dtype}")
         self._pacing = Pacing(share, prior_share if prior.facts else 0.0, tilt, tokens)
         self._of_facts = _part_of_facts(domain, documents)
-        self._end = end_of_text
+        self._end, self._page, self._size = end_of_text, general.page, _PIECE * general.page
         self._piece = lru_cache(maxsize=2)(self._make_piece)
         longest = sum(source.longest for source in self._sources if source)
         self._behind = longest + 4  # pages start no more than that before PAGE · p
 
     def read(self, start: int, count: int) -> Tokens:
         """Return tokens [start, start + count) of the stream, in the token file's own dtype."""
-        first, last = start // _PIECE, (start + count - 1) // _PIECE
+        first, last = start // self._size, (start + count - 1) // self._size
         pieces = [self._piece(number) for number in range(first, last + 1)]
-        pieces[-1] = pieces[-1][: start + count - last * _PIECE]
-        pieces[0] = pieces[0][start - first * _PIECE :]
+        pieces[-1] = pieces[-1][: start + count - last * self._size]
+        pieces[0] = pieces[0][start - first * self._size :]
         return np.concatenate(pieces)
 
     def blocks(self, first: int, count: int, block: int) -> Tokens:
@@ -166,7 +166,7 @@ class Mixture:
             domain_tokens=used[FACTS] + used[DOCUMENTS],
             prior_tokens=used[PRIOR],
             general_tokens=general,
-            general_passes=general / (self.general.chunks * PAGE),
+            general_passes=general / (self.general.chunks * self._page),
             by_source=self.general.passes(general),
             domain_exposures=tuple(exposures.tolist()),
             prior_exposures=tuple(prior_exposures.tolist()),
@@ -178,8 +178,8 @@ class Mixture:
 
     def _pages(self, start: int, end: int) -> _Pages:
         """Return the pages that hold positions [start, end); a page starts at PAGE · p or a little before it."""
-        numbers = np.arange(start // PAGE, (end + self._behind) // PAGE + 2)
-        domain_due, prior_due, general_due = self._pacing.by(PAGE * numbers)
+        numbers = np.arange(start // self._page, (end + self._behind) // self._page + 2)
+        domain_due, prior_due, general_due = self._pacing.by(self._page * numbers)
         due = domain_due * self._of_facts, domain_due * (1 - self._of_facts), prior_due
         given = np.zeros((len(due), len(numbers)), dtype=np.int64)
         tokens = np.zeros_like(given)
@@ -191,11 +191,11 @@ class Mixture:
         return pages.part(int(first), int(last))
 
     def _make_piece(self, number: int) -> Tokens:
-        """Return tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
-        start = number * _PIECE
-        pages = self._pages(start, start + _PIECE)
+        """Return piece `number` of the stream, _PIECE pages of tokens."""
+        start = number * self._size
+        pages = self._pages(start, start + self._size)
         skip = start - int(pages.start[0])
-        return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + _PIECE]
+        return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + self._size]
 
     def _parts(self, pages: _Pages) -> list[bytes | memoryview]:
         """Return the bytes of the pages: of each its text, closed by end-of-text, then what is infused."""
