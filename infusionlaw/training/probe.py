@@ -31,6 +31,7 @@ from infusionlaw.corpus.facts import Fact, prompt_and_answer
 from infusionlaw.corpus.options import one_place
 from infusionlaw.corpus.questions import QuestionSet, tokenised
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer
+from infusionlaw.runs.outcomes import ACCURACIES
 from infusionlaw.training.model import Model
 
 _ROWS = 512  # sequences scored at a time
@@ -117,11 +118,17 @@ class FileQuestions:
 @dataclass(frozen=True)
 class FileScores:
     """Results by question, each (questions,): answered right, and so by likelihood per byte; loss of the answer in bits
-    per byte."""
+    per byte. log_p: of every option, the right one first, (questions, most options)."""
 
+    log_p: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     accuracy_norm: NDArray[np.float64]
     answer_loss: NDArray[np.float64]
+
+    @property
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """The results that become columns of a table, by name."""
+        return {name: getattr(self, name) for name in (*ACCURACIES, "answer_loss")}
 
 
 @dataclass(frozen=True)
@@ -212,6 +219,7 @@ def answer(model: Model, questions: FileQuestions) -> FileScores:
     """Put the questions of a file to a model."""
     score = _by_option(questions.asked, _score(model, questions.asked)[0])
     return FileScores(
+        log_p=score,
         accuracy=_right(score),
         accuracy_norm=_right(score / questions.bytes),
         answer_loss=-score[:, 0] * _NATS_TO_BITS / questions.bytes[:, 0],
@@ -325,7 +333,7 @@ def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[st
     scores["facts"] = {name: _plain(values) for name, values in columns.items()}
     if answered:
         scores["questions"] = {
-            name: {score: _plain(values) for score, values in vars(own).items()} for name, own in answered.items()
+            name: {score: _plain(values) for score, values in own.columns.items()} for name, own in answered.items()
         }
     return {
         key: (value if not isinstance(value, float) or math.isfinite(value) else None) for key, value in scores.items()
@@ -340,7 +348,7 @@ def _of_files(answered: Mapping[str, FileScores], probes: Probes) -> dict[str, f
     """
     scores: dict[str, float] = {}
     for name, own in answered.items():
-        for score, values in vars(own).items():
+        for score, values in own.columns.items():
             scores[f"{score}:{name}"], scores[f"{score}:{name}_se"] = _mean_and_error(values)
     roles = {role: [name for name in answered if probes.files[name].role == role] for role in ("domain", "general")}
     if names := roles["domain"]:
