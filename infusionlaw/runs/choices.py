@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.errors import InputError, naming, nearest
+from infusionlaw.errors import InputError, Question, naming, nearest
 from infusionlaw.files import write_text
 from infusionlaw.quantities import written_number
 from infusionlaw.runs.cells import is_missing, is_part_of_one
@@ -228,8 +228,8 @@ def _key(cell: Any) -> str | float:
 def as_parts(percent: Sequence[str], matched: Mapping[str, str], header: Sequence[str], rows: Rows) -> Rows:
     """The rows with the columns in percent written so, with their sign.
 
-    Raises InputError, without the file, for a column that is no score or share, and where columns that nobody called
-    percent have values up to 100: all of them at once.
+    Raises InputError, without the file, for a column that is no score or share; Question where columns that nobody
+    called percent have values up to 100, all of them at once.
     """
     parts = {name: ours for ours, name in matched.items() if is_part_of_one(ours)}
     chosen = set()
@@ -255,7 +255,7 @@ def as_parts(percent: Sequence[str], matched: Mapping[str, str], header: Sequenc
         largest = list((small | doubtful).items())[:SHOWN]
         said = ", ".join(f'"{name}" (up to {value:g})' for name, value in largest)
         option = ",".join(f'"{name}"' if "," in name else name for name in listed)
-        raise InputError(
+        raise Question(
             f"{said}: above 1, too much for a share or a score; if in percent, add --percent {shlex.quote(option)}"
         )
     return {n: row | {name: _signed(row[name]) for name in chosen} for n, row in rows.items()} if chosen else rows
@@ -276,7 +276,7 @@ def _signed(cell: Any) -> Any:
 def unit_of_losses(matched: Mapping[str, str], rows: Rows, chosen: str | None) -> str | None:
     """The unit of a table's losses, None for bits per byte: as chosen, or as the column loss_unit says.
 
-    Raises InputError, without the file, where neither says it and the name of a loss does not either.
+    Raises Question, without the file, where neither says it and the name of a loss does not either.
     """
     said_by_name = {ours: name for ours, name in matched.items() if not name.startswith(f"{ours}=")}  # no constants
     losses = [name for ours, name in said_by_name.items() if is_loss(ours) and not ours.endswith("_se")]
@@ -289,7 +289,7 @@ def unit_of_losses(matched: Mapping[str, str], rows: Rows, chosen: str | None) -
         unit, unclear = next(iter(said), None), []
     if unclear and unit is None:
         which = " and ".join(f'"{name}"' for name in unclear[:3]) + (" and others" if len(unclear) > 3 else "")
-        raise InputError(
+        raise Question(
             f"the unit of the loss in {which} is not stated; add --unit nats/token, bits/token, nats/byte or bits/byte"
         )
     if unit and unit != UNITS[0] and unclear and len(unclear) < len(losses):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, Question, nearest
 from infusionlaw.runs.cells import holds_states, is_missing
 from infusionlaw.runs.names import (
     FILTER,
@@ -45,7 +45,7 @@ class Matched:
 def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str]) -> Matched:
     """Find which column of a file holds which of ours.
 
-    chosen: the file's column of ours that a person named; "" for none. Raises InputError, without the file, where two
+    chosen: the file's column of ours that a person named; "" for none. Raises Question, without the file, where two
     columns fit and where one that a table needs is missing.
     """
     if sorted(map(bare, header)) == _TENSORBOARD:
@@ -76,7 +76,7 @@ def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str]) -> Mat
         states = next((name for name in others if holds_states(name, (row[name] for row in rows))), None)
         found |= {"status": states} if states else {}
     if complaints := [*unclear, *_missing(found, chosen, " ".join(unclear), free, names)]:
-        raise InputError("; ".join(complaints))
+        raise Question("; ".join(complaints))
     return Matched(found, tuple(by_parts))
 
 
