@@ -228,6 +228,7 @@ def surface(
     where: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help='Rows to read, as in "train_set = c4".')
     ] = None,
+    percent: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns in percent.")] = None,
     given: Annotated[str | None, typer.Option(metavar="NAME=NUMBER,...", help="Parameters that are given.")] = None,
     delta: Annotated[
         str, typer.Option(metavar="NUMBER", help="Where a residual counts in proportion, not squared; none: nowhere.")
@@ -244,26 +245,32 @@ def surface(
     from infusionlaw.law.surfaces.conditions import Conditions
     from infusionlaw.law.surfaces.fit import fit_surface
     from infusionlaw.law.surfaces.known import known_surfaces
-    from infusionlaw.law.surfaces.losses import read_losses
+    from infusionlaw.law.surfaces.losses import losses_in
     from infusionlaw.report.surfaces import surface_text
+    from infusionlaw.runs.choices import choices
+    from infusionlaw.runs.names import SurfaceNames
 
     known = known_surfaces()
     if name not in known:
         raise InputError(f'"{name}" is no surface; {nearest(name, known)}')
     places = [Conditions(**_amounts("--at", text)) for text in at or []]
-    named = dict(_named_column(text) for text in column or [])
-    conditions, loss = read_losses(table, named.pop("loss", None), where=where or [], **named)
+    named = [_named_column(text) for text in column or []]
+    chosen = choices(dict(named), where or [], _names(percent), names=SurfaceNames())
+    with _keeping(table, chosen):
+        read = losses_in(table, chosen)
+    for remark in read.remarks:
+        typer.echo(visible(remark))
     rho = float("inf") if delta == "none" else _number("--delta", delta, "or none")
     with naming(table):
         fit = fit_surface(
             known[name],
-            conditions,
-            loss,
+            read.conditions,
+            read.loss,
             fixed=_amounts("--given", given) if given else None,
             delta=rho,
             on="linear" if linear else "log",
         )
-        typer.echo(surface_text(fit, len(loss), places))
+        typer.echo(surface_text(fit, len(read.loss), places))
 
 
 @app.command(name="next", epilog="Example: infusionlaw next runs.csv")

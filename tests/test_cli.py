@@ -248,14 +248,16 @@ def test_a_surface_is_fitted_from_sizes_and_compute(tmp_path) -> None:
         for d in tokens
     ]
     path = tmp_path / "losses.csv"
-    path.write_text("\n".join(["Model Size,Training FLOP,loss,when", *rows]))
-    asked = ("surface", path, "chinchilla", "--column", "size=Model Size", "--at", "size=1.3B,tokens=26B")
+    path.write_text("\n".join(["config/Model Size,Training FLOP,last,when", *rows]))
+    asked = ("surface", path, "chinchilla", "--column", "loss=last", "--at", "size=1.3B,tokens=26B")
     told = infusionlaw(*asked)
     assert told.returncode == 0, told.stderr
     assert "12 runs, converged" in told.stdout and "at size 1.3B, tokens 26B: " in told.stdout
     (line,) = [line for line in told.stdout.splitlines() if line.startswith("alpha")]
     assert float(line.split()[1]) == pytest.approx(0.34, abs=0.002)
     assert "8 runs" in infusionlaw(*asked, "--where", "when = early").stdout
+    again = infusionlaw("surface", path, "chinchilla")
+    assert "8 runs" in again.stdout and "losses.csv.columns.toml" in again.stdout
     bad = infusionlaw("surface", path, "chinchila")
     assert bad.returncode == 2 and 'did you mean "chinchilla"?' in bad.stderr
     bad = infusionlaw(*asked[:-1], "size=many")

@@ -16,7 +16,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from infusionlaw.files import write_text
 from infusionlaw.quantities import written_number
 from infusionlaw.runs.cells import is_missing, is_part_of_one
 from infusionlaw.runs.columns import column_named, no_column
-from infusionlaw.runs.names import HELPERS, Names, columns, names_its_unit
+from infusionlaw.runs.names import OF_SURFACES, Names, names_its_unit
 from infusionlaw.runs.outcomes import is_loss
 
 UNITS = ("bits per byte", "nats per byte", "bits per token", "nats per token")
@@ -58,27 +58,31 @@ class Choices:
         both = {**kept.columns, **self.columns}
         return Choices(both, self.where or kept.where, self.percent or kept.percent, self.unit or kept.unit)
 
+    def known_to(self, names: Names) -> "Choices":
+        """These choices without the columns that a table of runs, or a surface, has no use for."""
+        return replace(self, columns={ours: name for ours, name in self.columns.items() if names.whole(ours) == ours})
+
 
 def choices(
     columns: Mapping[str, str] | None = None,
     where: str | Iterable[str] = (),
     percent: str | Iterable[str] = (),
     unit: str | None = None,
+    names: Names | None = None,
 ) -> Choices:
-    """Return choices as a person writes them. Raises InputError for a column of ours or a unit there is none of."""
-    names = Names()
+    """Return choices as a person writes them. names: of a table of runs, where none are given.
+
+    Raises InputError for a column of ours or a unit there is none of.
+    """
+    names = names or Names()
     ours = {}
     for name, column in (columns or {}).items():
         meant = names.whole(name.strip())
         if meant is None:
-            raise InputError(f'"{name}" is no column of a table of runs; {nearest(name, _ours())}')
+            raise InputError(f'"{name}" is no column that is read here; {nearest(name, names.ours())}')
         ours[meant] = column.strip()
     conditions, parts = ([given] if isinstance(given, str) else given for given in (where, percent))
     return Choices(ours, tuple(conditions), tuple(parts), None if unit is None else unit_named(unit))
-
-
-def _ours() -> list[str]:
-    return [name for name in (*columns(), *HELPERS) if not name.endswith("_se")]
 
 
 def unit_named(text: str) -> str:
@@ -111,8 +115,12 @@ def read_choices(table: str | Path) -> Choices:
         texts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         if not isinstance(value, kinds.get(key, ())) or not all(isinstance(text, str) for text in texts):
             raise InputError(f'{path}: "{key}" is unknown or not as it is written here; {fix}')
+    written = content.pop("columns", {})
+    of_surfaces = {ours: name for ours, name in written.items() if ours in OF_SURFACES}
+    of_runs = {ours: name for ours, name in written.items() if ours not in OF_SURFACES}
     with naming(path):
-        return choices(**content)
+        kept = choices(of_runs, **content)
+    return replace(kept, columns={**kept.columns, **of_surfaces})
 
 
 def keep_choices(table: str | Path, chosen: Choices) -> Path:
@@ -240,6 +248,8 @@ def as_parts(percent: Sequence[str], matched: Mapping[str, str], header: Sequenc
             if ours and is_part_of_one(ours):
                 continue  # of a score that this table has under no name
             raise no_column(asked, header)
+        if name not in matched.values():
+            continue  # said of another reading of the same file
         if name not in parts:
             raise InputError(
                 f'"{asked}" is not read as a score or share, so it cannot be percent; {nearest(asked, parts)}'
