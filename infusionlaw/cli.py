@@ -214,7 +214,8 @@ def fit(
     law.save(out)
     if points is not None:
         Points(found).save(points)
-    typer.echo("\n\n".join(filter(None, [points_text(found), reasons_text(found), law_text(law)])))
+    said = points_text(found) if found or not law.losses else ""
+    typer.echo("\n\n".join(filter(None, [said, reasons_text(found), law_text(law)])))
     typer.echo(f"wrote {out}")
 
 
