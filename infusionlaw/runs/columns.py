@@ -48,8 +48,8 @@ def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str], names:
     """
     if sorted(map(bare, header)) == _TENSORBOARD:
         raise InputError(
-            "this is one scalar of one run, as TensorBoard saves it; write a table with one row a run: size, tokens, "
-            "share and the last value of each scalar"
+            "this is one scalar of one run, as TensorBoard saves it, and says nothing of size, tokens and share; write "
+            "the scalars of all runs into one table of run, tag, step, value, size, tokens and share"
         )
     taken = set(chosen.values())
     free = _without_loose([name for name in header if name not in taken], rows, names, chosen)

@@ -53,7 +53,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "answer_loss": ("answer_bpb", "answer_nll"),
     "domain_tokens": ("n_domain_tokens", "infused_tokens", "n_infused_tokens"),
     "step": ("global_step",),
-    "name": ("run_name",),
+    "name": ("run_name", "dir_name"),
     "loss": (
         *("val_loss", "valid_loss", "validation_loss", "test_loss", "eval_loss", "final_loss", "general_loss"),
         *("domain_loss", "bpb", "val_bpb", "nll"),
@@ -161,7 +161,7 @@ class SurfaceNames(Names):
     """The same for a surface: one loss, and what it depends on."""
 
     loose = ()
-    meanings = ("size", "tokens", "share", "status", *OF_SURFACES)
+    meanings = ("size", "tokens", "share", "status", "run", "name", "step", *OF_SURFACES)
 
     def __init__(self) -> None:
         self._known = {bare(name): ours for ours in self.meanings for name in names_of(ours)}

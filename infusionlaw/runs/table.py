@@ -34,6 +34,7 @@ from infusionlaw.runs.choices import (
 )
 from infusionlaw.runs.columns import matched
 from infusionlaw.runs.frames import Frame, frame_rows
+from infusionlaw.runs.histories import at_their_ends, pivoted
 from infusionlaw.runs.lineage import Row, with_curves, with_starts
 from infusionlaw.runs.names import DOSES, FIELDS, Names, columns, measures, score_columns
 from infusionlaw.runs.outcomes import measure_of
@@ -171,6 +172,7 @@ def find_columns(source: str | Path | Frame, chosen: Choices, names: Names) -> F
             remarks.append(f"columns are read as {kept_file(source)} says")
     else:
         place, (header, rows) = "the data frame", frame_rows(source)
+    header, rows = pivoted(header, rows)
     with naming(place):
         named = file_columns(chosen.known_to(names), header, rows)
         rows = {n: row for n, row in rows.items() if any(cell is not None for cell in row.values())}
@@ -178,11 +180,13 @@ def find_columns(source: str | Path | Frame, chosen: Choices, names: Names) -> F
             raise InputError("the table has no rows")
         rows = rows_where(chosen.where, header, rows)
         found = matched(header, list(rows.values()), named, names)
+        rows, by_end = at_their_ends(rows, found.columns)
         rows = as_parts(chosen.percent, found.columns, header, rows)
     if found.by_parts:
         remarks.append("read " + ", ".join(f'{ours} from "{found.columns[ours]}"' for ours in found.by_parts))
     if lost := _lost(rows.values(), found.columns.get("status")):
         remarks.append(lost)
+    remarks += [by_end] if by_end else []
     return Found(place, rows, found.columns, chosen.unit, tuple(remarks))
 
 

@@ -18,7 +18,7 @@ from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.runs.cells import cell_value
 from infusionlaw.runs.choices import Choices, choices
-from infusionlaw.runs.names import SurfaceNames, names_of
+from infusionlaw.runs.names import OF_SURFACES, SurfaceNames, names_of
 from infusionlaw.runs.table import find_columns
 from infusionlaw.runs.tabular import bare
 
@@ -83,7 +83,7 @@ def _finished(row: Mapping[str, Any], columns: Mapping[str, str]) -> bool:
 
 def _conditions(found: Mapping[str, str]) -> dict[str, str]:
     """The columns that tell the conditions and the loss; InputError, without the file, where they cannot."""
-    columns = {ours: name for ours, name in found.items() if ours != "status"}
+    columns = {ours: name for ours, name in found.items() if ours in ("size", "tokens", "share", *OF_SURFACES)}
     if "loss_share" not in columns and "share" in columns:
         _check_share(columns["share"], columns["loss"])
     if "loss_share" in columns:
