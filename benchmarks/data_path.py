@@ -42,7 +42,7 @@ from infusionlaw.corpus.general import is_validation
 from infusionlaw.corpus.infusion.documents import DocumentCycle, Documents
 from infusionlaw.corpus.infusion.general import PAGE, GeneralText
 from infusionlaw.corpus.infusion.mixture import Mixture
-from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings, Tokens
+from infusionlaw.corpus.infusion.renderings import Numbers, RenderingCycle, Renderings, Tokens
 from infusionlaw.corpus.tokenise import in_batches, write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
 from infusionlaw.processes import cores
@@ -120,7 +120,7 @@ def memory(repeats: int) -> None:
             )
 
 
-def of_documents(share: float, tokens: Tokens, ends: Tokens) -> Mixture:
+def of_documents(share: float, tokens: Tokens, ends: Numbers) -> Mixture:
     """A stream over documents that are general text as well, without any facts."""
     none = Renderings([], tokens.dtype)
     return Mixture(

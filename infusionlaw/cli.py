@@ -463,6 +463,7 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     from infusionlaw.report.corpus import documents_text, probed_text, remarks
     from infusionlaw.report.needed import needed_text, repetition_text
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
+    from infusionlaw.report.questions import expected_text, questions_texts
     from infusionlaw.settings import read_study_file
     from infusionlaw.study.study import folder_of
 
@@ -473,7 +474,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
     folder = folder_of(file, out)
     documents = documents_text(folder), repetition_text(file, folder, estimates)
-    for said in filter(None, [*documents, probed_text(folder), *remarks(folder)]):
+    asked = *questions_texts(folder), expected_text(folder, [run.size for run in estimates])
+    for said in filter(None, [*documents, probed_text(folder), *asked, *remarks(folder)]):
         typer.echo(visible(said))
     if needs := needed_text(file, folder, estimates):
         typer.echo(needs)
@@ -482,7 +484,7 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
             f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
         )
     if not file.facts.source:
-        return  # TODO questions
+        return  # how questions are learned, which a simulation would need, is not known
     typer.echo("simulating the design to tell its power", err=True)
     typer.echo(power_text(study_power(file, estimates)))
 

@@ -41,6 +41,7 @@ from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.material import Material, read_material
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import Panel, panels
+from infusionlaw.report.questions import guessing_texts
 from infusionlaw.report.verdict import contrast, findings, verdict
 from infusionlaw.report.words import (
     alternative_lines,
@@ -116,12 +117,16 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
             comparison=_comparison(law, comparison),
             plan=plan_part(plan),
             losses=_figures(loss_charts(drawn)),
-            corpus=corpus_part(material.folder) if material.folder else [],
+            corpus=_corpus(material.folder, material.rows) if material.folder else [],
             ledger=_ledger(material),
             made=_made(material),
             table=_runs(material),
         )
     )
+
+
+def _corpus(folder: Path, rows: Sequence[RunRecord]) -> list[Block]:
+    return [*texts(guessing_texts(folder, rows)), *corpus_part(folder)]
 
 
 @cache
