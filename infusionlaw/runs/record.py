@@ -26,7 +26,8 @@ class RunSettings:
     """What decides a run's result besides its size, token count, dose, seed and corpus.
 
     Fields are named as in the study file. shortest: the shortest token count of the runs that it shares its stable
-    phase with; 0: it is on its own.
+    phase with; 0: it is on its own. start: the hash of the weights that it begins from; None: it begins from scratch.
+    start_rate: the peak learning rate as a part of the one from scratch.
     """
 
     recipe: Literal["2026-11"] = "2026-11"
@@ -39,6 +40,8 @@ class RunSettings:
     prior_questions: bool = True
     schedule: Literal["even", "early", "late"] = "even"
     max_exposures: int = 5000
+    start: str | None = None
+    start_rate: float | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -63,9 +66,9 @@ class RunSpec:
 
     @cached_property
     def id(self) -> str:
-        """Twelve hex digits of the SHA-256 of the content as canonical JSON; `held_out` is not content."""
-        content = json.loads(_SPEC.dump_json(self, exclude={"held_out"}))  # where a dose of 1 is one of 1.0
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hex digits of the SHA-256 of the content as canonical JSON; `held_out` and None are not content."""
+        content = _SPEC.dump_json(self, exclude={"held_out"}, exclude_none=True)  # where a dose of 1 is one of 1.0
+        return hashlib.sha256(json.dumps(json.loads(content), sort_keys=True).encode()).hexdigest()[:12]
 
 
 _SPEC = TypeAdapter(RunSpec)

@@ -24,7 +24,7 @@ from torch import Tensor
 from infusionlaw.corpus.corpus import Corpus, probed_questions
 from infusionlaw.corpus.facts import Fact, prompt_and_answer
 from infusionlaw.corpus.tokens import Tokenizer
-from infusionlaw.training.model import Model
+from infusionlaw.training.trainable import Trainable
 
 _ROWS = 512  # sequences scored at a time
 _NATS_TO_BITS = 1 / math.log(2)
@@ -146,7 +146,7 @@ def questions_about(
     )
 
 
-def ask(model: Model, questions: Questions, facts: int) -> Answers:
+def ask(model: Trainable, questions: Questions, facts: int) -> Answers:
     """Put questions to a model; facts without a question get NaN."""
     log_p, greedy = _score(model, questions)
     best = np.full((len(questions.fact), int(questions.options.max(initial=1))), -np.inf)
@@ -165,7 +165,7 @@ def ask(model: Model, questions: Questions, facts: int) -> Answers:
     return Answers(by_fact((margin > 0).astype(float)), by_fact(margin), by_fact(exact))
 
 
-def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _score(model: Trainable, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the log-likelihood of each row's answer, and whether greedy decoding would have given it."""
     log_p, greedy = np.zeros(len(questions.rows)), np.zeros(len(questions.rows), dtype=bool)
     for batch, ids, scored in questions.batches:
@@ -178,14 +178,14 @@ def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDA
     return log_p, greedy
 
 
-def block_losses(model: Model, blocks: Tensor) -> Iterator[Tensor]:
+def block_losses(model: Trainable, blocks: Tensor) -> Iterator[Tensor]:
     """Yield the nats of every target of blocks (n, length + 1) of token ids, a part (up to 32, length) at a time."""
     for part in torch.split(blocks, 32):
         every = torch.ones_like(part[:, 1:], dtype=torch.bool, device=model.device)
         yield -model.log_probabilities(part.to(model.device), every)[0].view(every.shape)
 
 
-def val_bpb(model: Model, corpus: Corpus, block: int) -> tuple[float, float]:
+def val_bpb(model: Trainable, corpus: Corpus, block: int) -> tuple[float, float]:
     """Return validation loss in bits per byte over the validation text, and its standard error over blocks."""
     tokens, header = corpus.validation
     count = (len(tokens) - 1) // block
@@ -196,7 +196,7 @@ def val_bpb(model: Model, corpus: Corpus, block: int) -> tuple[float, float]:
     return _mean_and_error(nats_a_token * scale)
 
 
-def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[str, Any]:
+def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dict[str, Any]:
     """Return every score of a run, with its standard error, and under `facts` the results by fact."""
     asked = {
         "domain": ask(model, probes.domain, len(corpus.facts.domain)),
