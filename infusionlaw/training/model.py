@@ -295,7 +295,8 @@ class Model(nn.Module):
     def _rotations(self, length: int, device: torch.device) -> Tensor:
         if len(self._rotation) < length or self._rotation.device != device:
             width = self.shape.head_width
-            frequency = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-            angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
-            self._rotation = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None].to(device)
+            with torch.inference_mode(False):  # training needs them too
+                frequency = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+                angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
+                self._rotation = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None].to(device)
         return self._rotation[:length]

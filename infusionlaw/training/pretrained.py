@@ -92,7 +92,7 @@ class Pretrained:
         logits = self.logits(tokens_MBT[0])
         return F.cross_entropy(logits.flatten(0, 1), targets_MBT[0].flatten())[None]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def log_probabilities(self, ids_BT: Tensor, scored_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Return log p of the scored tokens (n,), and whether each is its likeliest token (n,).
 

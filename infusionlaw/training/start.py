@@ -104,7 +104,7 @@ def _stamps(found: StartFolder) -> dict[str, tuple[int, int]]:
 def started(study: Path, sha256: str, recipe: Recipe, members: int) -> Trainable:
     """Return models that begin from a checkpoint; InputError where its folder is gone or has changed since."""
     start = read_kept(study, sha256)
-    found = read_start(study / start.folder)
+    found = read_start(Path(os.path.normpath(study / start.folder)))
     if _stamps(found) != start.files:
         raise InputError(f"{found.folder}: has changed since the study began; run the study file again")
     if isinstance(recipe.shape, OtherShape):
@@ -116,8 +116,13 @@ def started(study: Path, sha256: str, recipe: Recipe, members: int) -> Trainable
     with ExitStack() as stack, torch.no_grad():
         files = [stack.enter_context(safe_open(path, framework="pt")) for path in found.files]
         holding = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (it is no dict)
-        for name, weight in our_weights(lambda name: holding[name].get_tensor(name), recipe.shape):
+
+        def tensor(name: str) -> torch.Tensor:
+            weight: torch.Tensor = holding[name].get_tensor(name)
             refuse_not_finite(found.folder, {name: weight})
+            return weight
+
+        for name, weight in our_weights(tensor, recipe.shape):
             weights[name].copy_(weight.expand_as(weights[name]))
     return model
 
@@ -141,7 +146,7 @@ def export_started(study: Path, sha256: str, weights: Path, out: Path) -> None:
     Its config and its tokenizer's files are the checkpoint's; InputError where that folder is gone.
     """
     start = read_kept(study, sha256)
-    folder = study / start.folder
+    folder = Path(os.path.normpath(study / start.folder))
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; put the checkpoint back, for a run's tokenizer is its own")
     out.mkdir(parents=True, exist_ok=True)
