@@ -37,7 +37,8 @@ from infusionlaw.corpus.atlas import atlas_facts
 from infusionlaw.corpus.contamination import FactFinder
 from infusionlaw.corpus.docstrings import python_docs
 from infusionlaw.corpus.general import is_validation
-from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
+from infusionlaw.corpus.infusion.general import GeneralText
+from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings, Tokens
 from infusionlaw.corpus.tokenise import in_batches, write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer

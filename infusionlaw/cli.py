@@ -434,8 +434,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
 
     from infusionlaw.console import estimate_table
     from infusionlaw.pipeline import dry_run
-    from infusionlaw.report.corpus import probed_text, remarks
-    from infusionlaw.report.needed import needed_text
+    from infusionlaw.report.corpus import documents_text, probed_text, remarks
+    from infusionlaw.report.needed import needed_text, repetition_text
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
     from infusionlaw.settings import read_study_file
     from infusionlaw.study.study import folder_of
@@ -446,7 +446,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
     folder = folder_of(file, out)
-    for said in filter(None, [probed_text(folder), *remarks(folder)]):
+    documents = documents_text(folder), repetition_text(file, folder, estimates)
+    for said in filter(None, [*documents, probed_text(folder), *remarks(folder)]):
         typer.echo(visible(said))
     if needs := needed_text(file, folder, estimates):
         typer.echo(needs)
@@ -454,6 +455,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
         typer.echo(
             f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
         )
+    if not file.facts.source:
+        return  # TODO questions
     typer.echo("simulating the design to tell its power", err=True)
     typer.echo(power_text(study_power(file, estimates)))
 

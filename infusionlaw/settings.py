@@ -100,14 +100,41 @@ class Facts(_Section):
     unseen: PositiveInt = 32
 
 
+class TextSource(_Section):
+    """One of several sources of general text.
+
+    weight: its part of general text beside the other weights; most_passes: how often a run may read it at most.
+    """
+
+    files: str | tuple[str, ...]
+    weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    field: str = "text"
+    most_passes: Annotated[float, Field(gt=0)] | None = None
+
+
 class Text(_Section):
     """Where general text comes from, the part of its documents kept for validation, and whether those stay that state
-    a domain fact."""
+    a domain fact.
+
+    sources: named ones with weights, instead of `source`; the validation loss of each is measured too.
+    """
 
     source: str | tuple[str, ...] = "python-docs"
+    sources: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], TextSource] = Field(default_factory=dict)
     field: str = "text"
     validation: Annotated[Part, Field(gt=0, lt=0.5)] = 0.02
     keep_stating: bool = False
+
+    @property
+    def by_name(self) -> dict[str, TextSource]:
+        """The sources by name; "": the only one, which has none."""
+        return dict(self.sources) or {"": TextSource(files=self.source, field=self.field)}
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "Text":
+        if self.sources and self.model_fields_set & {"source", "field"}:
+            raise ValueError("give either source, or [text.sources.NAME] for each of several, which has its own field")
+        return self
 
 
 class Domain(_Section):
@@ -342,6 +369,16 @@ class StudyFile(_Section):
             return {**content, "facts": {"source": ()}}
         return content
 
+    @model_validator(mode="after")
+    def _something_to_look_for(self) -> "StudyFile":
+        asked = self.facts.source or any(file.role == "domain" for file in self.questions.values())
+        if self.design.design == "search" and not asked:
+            raise ValueError(
+                "a search looks for the collapse of recall, and nothing here is asked; add [questions.NAME] with the "
+                'role "domain", or make it a grid'
+            )
+        return self
+
     @property
     def unit(self) -> Literal["share", "exposures"]:
         """The unit of the dose that the study sweeps."""
@@ -533,7 +570,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f'"{key}" is missing {where}; add it'
     if first["type"] == "value_error":
-        return f"[{'.'.join(place)}]: {first['ctx']['error']}"
+        return f"[{'.'.join(place)}]: {first['ctx']['error']}" if first["loc"] else str(first["ctx"]["error"])
     if first["type"] in ("too_short", "string_too_short"):
         return f'"{".".join(place)}" is empty; give at least one'
     message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")

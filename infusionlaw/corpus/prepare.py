@@ -9,6 +9,7 @@ import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from infusionlaw.corpus.contamination import FactFinder
-from infusionlaw.corpus.corpus import SPLITS, Corpus, Options, open_corpus
+from infusionlaw.corpus.corpus import SPLITS, Corpus, Options, open_corpus, text_file
 from infusionlaw.corpus.digests import check_files, check_id, content_id, stamps
-from infusionlaw.corpus.facts import Fact, Templates, fill, split
+from infusionlaw.corpus.documents import FILES as DOCUMENT_FILES
+from infusionlaw.corpus.documents import VALIDATION_TOKENS, WHAT, write_documents
+from infusionlaw.corpus.facts import Fact, Knowledge, Split, Templates, fill, split
 from infusionlaw.corpus.fingerprint import fact_sources, fingerprint, source_hashes
 from infusionlaw.corpus.general import documents, is_validation, unread_files
 from infusionlaw.corpus.head import Head, read_head
@@ -32,7 +35,6 @@ from infusionlaw.files import write_json
 from infusionlaw.processes import check_guard
 from infusionlaw.settings import StudyFile
 
-VALIDATION_TOKENS = 100_000  # validation loss is measured on this many
 _STATING = "states a domain fact of "
 TOLD = 5  # subjects of such facts that are counted one by one
 _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
@@ -51,18 +53,8 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
                 write_json(folder / "corpus.json", asdict(current))
             return open_corpus(folder)
         (folder / "corpus.json").unlink()
-    knowledge = load_knowledge(
-        fact_sources(study),
-        [study.base / path for path in study.facts.templates],
-        study.facts.relations,
-    )
-    facts = split(
-        knowledge,
-        domain=study.facts.domain,
-        prior=study.facts.prior,
-        unseen=study.facts.unseen,
-        seed=study.seed,
-    )
+    knowledge, facts = _knowledge(study)
+    texts = study.text.by_name
     parts = {name: getattr(facts, name) for name in SPLITS}
     options = {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())}
     probe_counts = _count_probed(parts, options)
@@ -73,13 +65,20 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
             "options": options,
             "templates": {name: asdict(forms) for name, forms in sorted(knowledge.templates.items())},
             **({"renderings": study.facts.renderings} if study.facts.renderings else {}),
+            **({"text": {name: own.weight for name, own in texts.items()}} if study.text.sources else {}),
         },
     )
     tokenizer = _prepare_tokenizer(study, folder, chain(*parts.values()), knowledge.templates)
     for name, part in parts.items():
         check_options(part, options[name], knowledge.templates, tokenizer)
     long_counts = _count_long(study.training.block, parts, knowledge.templates, tokenizer)
-    text_counts = _prepare_tokens(study, folder, tokenizer, facts.domain)
+    text_counts = _prepare_text(study, folder, tokenizer, facts.domain)
+    for name in DOCUMENT_FILES:
+        (folder / name).unlink(missing_ok=True)  # of what the study was before
+    domain_counts = _prepare_documents(study, folder, tokenizer)
+    unread = Counter(
+        path.suffix.lower() for source in _sources(study) for path in unread_files(source, base=study.base)
+    )
     counts = {
         "facts_available": len(knowledge.facts),
         "facts_left_out": dict(knowledge.left_out),
@@ -87,10 +86,19 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         **probe_counts,
         **long_counts,
         **text_counts,
-        "files_unread": dict(Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base))),
+        **domain_counts,
+        "files_unread": dict(unread),
     }
-    files = stamps(folder)
-    head = Head(sign, source_hashes(study), files, content_id(files), study.tokenizer.end_of_text, counts)
+    token_files = [text_file(part, name) for part in ("train", "validation") for name in texts]
+    names = [
+        "tokenizer.json",
+        "knowledge.json",
+        *token_files,
+        *(file.removesuffix("bin") + "json" for file in token_files),
+    ]
+    files = stamps(folder, [*names, *(DOCUMENT_FILES if study.domain else ())])
+    most = {name: own.most_passes for name, own in texts.items() if own.most_passes is not None}
+    head = Head(sign, source_hashes(study), files, content_id(files), study.tokenizer.end_of_text, counts, most)
     write_json(folder / "corpus.json", asdict(head))
     return open_corpus(folder)
 
@@ -120,7 +128,7 @@ def _count_probed(parts: Mapping[str, tuple[Fact, ...]], options: Mapping[str, O
         name: Counter(fact.relation for fact, own in zip(part, options[name], strict=True) if own is None)
         for name, part in parts.items()
     }
-    if left["domain"].total() == len(parts["domain"]):
+    if parts["domain"] and left["domain"].total() == len(parts["domain"]):
         relations = ", ".join(f'"{relation}" {number:,}' for relation, number in left["domain"].items())
         raise InputError(
             f"none of the {len(parts['domain']):,} domain facts can be asked about ({relations}), since a question "
@@ -156,28 +164,60 @@ def _count_long(
     return counts
 
 
-def _prepare_tokens(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:
-    """The token files; returns the counts of documents and tokens."""
+def _prepare_text(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:
+    """The token files of general text; returns the counts of documents and tokens."""
     side = _Training(
         FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation, study.text.keep_stating
     )
-    train, left_out = write_tokens(folder / "train.bin", _documents(study), tokenizer, side)
-    stating = Counter({why.removeprefix(_STATING): n for why, n in left_out.items() if why.startswith(_STATING)})
-    held = (text for text in _documents(study) if is_validation(text, study.text.validation))
-    validation, _ = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
-    both = (open_tokens(folder / f"{name}.bin")[0] for name in ("validation", "train"))
+    counts: Counter[str] = Counter()
+    stating: Counter[str] = Counter()
+    for name, own in study.text.by_name.items():
+        read = partial(documents, own.files, text_field=own.field, base=study.base)
+        train, left_out = write_tokens(folder / text_file("train", name), read(), tokenizer, side)
+        held = (text for text in read() if is_validation(text, study.text.validation))
+        path = folder / text_file("validation", name)
+        validation, _ = write_tokens(path, held, tokenizer, limit=VALIDATION_TOKENS)
+        stating += Counter({why.removeprefix(_STATING): n for why, n in left_out.items() if why.startswith(_STATING)})
+        both = (open_tokens(folder / text_file(part, name))[0] for part in ("validation", "train"))
+        found = {"validation_tokens_in_training_text": repeated_tokens(*both)}
+        for part, header in (("training", train), ("validation", validation)):
+            found |= {f"{part}_documents": header.documents, f"{part}_tokens": header.tokens}
+            found[f"{part}_bytes"] = header.text_bytes
+        counts.update(found)
+        if name:
+            counts.update({f"{what}_of_{name}": number for what, number in found.items()})
     return {
         "documents_that_state_a_domain_fact": stating.total(),
         "subjects_they_name_most": dict(stating.most_common(TOLD)),
-        "training_documents": train.documents,
-        "training_tokens": train.tokens,
-        "training_bytes": train.text_bytes,
-        "validation_documents": validation.documents,
-        "validation_tokens": validation.tokens,
-        "validation_bytes": validation.text_bytes,
-        "validation_tokens_in_training_text": repeated_tokens(*both),
+        **counts,
         "vocabulary": tokenizer.vocabulary,
     }
+
+
+def _prepare_documents(study: StudyFile, folder: Path, tokenizer: Tokenizer) -> dict[str, int]:
+    """The token files of domain documents, if any; returns their counts, and what overlaps with general text."""
+    if study.domain is None:
+        return {}
+    counts = write_documents(study.domain, study.base, folder, tokenizer)
+    held, infused = (open_tokens(folder / f"{name}.bin")[0] for name in ("domain-validation", "domain"))
+    for name in study.text.by_name:
+        train, validation = (open_tokens(folder / text_file(part, name))[0] for part in ("train", "validation"))
+        for what, number in (
+            ("held_out_domain_tokens_in_training_text", repeated_tokens(held, train)),
+            ("validation_tokens_in_domain_documents", repeated_tokens(validation, infused)),
+        ):
+            counts[what] = counts.get(what, 0) + number
+    return counts
+
+
+def _knowledge(study: StudyFile) -> tuple[Knowledge, Split]:
+    """The facts of a study and their parts; none where it has no source of facts."""
+    sources = fact_sources(study)
+    if not sources:
+        return Knowledge((), {}, {}), Split((), (), ())
+    own = study.facts
+    knowledge = load_knowledge(sources, [study.base / path for path in own.templates], own.relations)
+    return knowledge, split(knowledge, domain=own.domain, prior=own.prior, unseen=own.unseen, seed=study.seed)
 
 
 @dataclass(frozen=True)
@@ -195,8 +235,18 @@ class _Training:
         return subject and _STATING + subject
 
 
+def _sources(study: StudyFile) -> list[str | tuple[str, ...]]:
+    """The sources of general text and of domain documents."""
+    general = [own.files for own in study.text.by_name.values()]
+    return [*general, *([study.domain.documents] if study.domain else [])]
+
+
 def _documents(study: StudyFile) -> Iterator[str]:
-    return documents(study.text.source, text_field=study.text.field, base=study.base)
+    """All documents, general and of the domain."""
+    for own in study.text.by_name.values():
+        yield from documents(own.files, text_field=own.field, base=study.base)
+    if domain := study.domain:
+        yield from documents(domain.documents, text_field=domain.field, base=study.base, what=WHAT)
 
 
 def _sample(texts: Iterable[str]) -> Iterator[str]:

@@ -26,8 +26,10 @@ class RunSettings:
     """What decides a run's result besides its size, token count, dose, seed and corpus.
 
     Fields are named as in the study file. shortest: the shortest token count of the runs that it shares its stable
-    phase with; 0: it is on its own. start: the hash of the weights that it begins from; None: it begins from scratch.
-    start_rate: the peak learning rate as a part of the one from scratch.
+    phase with; 0: it is on its own. matched_to: training tokens of the planned run whose repetition of the domain
+    documents this one has; corpus_tokens: tokens of all domain documents of that run, where the study has a sample.
+    start: the hash of the weights that it begins from; None: it begins from scratch. start_rate: the peak learning rate
+    as a part of the one from scratch.
     """
 
     recipe: Literal["2026-11"] = "2026-11"
@@ -42,6 +44,8 @@ class RunSettings:
     max_exposures: int = 5000
     start: str | None = None
     start_rate: float | None = None
+    matched_to: int | None = None
+    corpus_tokens: int | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -66,9 +70,9 @@ class RunSpec:
 
     @cached_property
     def id(self) -> str:
-        """Twelve hex digits of the SHA-256 of the content as canonical JSON; `held_out` and None are not content."""
-        content = _SPEC.dump_json(self, exclude={"held_out"}, exclude_none=True)  # where a dose of 1 is one of 1.0
-        return hashlib.sha256(json.dumps(json.loads(content), sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hex digits of the SHA-256 of the content as canonical JSON; `held_out` and what is None are none."""
+        content = json.loads(_SPEC.dump_json(self, exclude={"held_out"}, exclude_none=True))  # a dose of 1 is 1.0 there
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 _SPEC = TypeAdapter(RunSpec)

@@ -164,14 +164,14 @@ class Layer(nn.Module):
         self.gate_up = Linear(members, width, 2 * shape.d_ff)
         self.down = Linear(members, shape.d_ff, width)
 
-    def forward(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
+    def forward(self, x_MRC: Tensor, rotation_TK2: Tensor, before: "_Before | None" = None) -> Tensor:
         """Apply the layer; `rotation_TK2` holds cosine and sine of position·frequency, (T, 1, 1, K/2, 2)."""
-        x_MRC = x_MRC + self.attention_out(self._mix(self.attention_norm(x_MRC), rotation_TK2))
+        x_MRC = x_MRC + self.attention_out(self._mix(self.attention_norm(x_MRC), rotation_TK2, before))
         gate, up = self.gate_up(self.feed_norm(x_MRC)).chunk(2, -1)
         out: Tensor = x_MRC + self.down(F.silu(gate) * up)
         return out
 
-    def _mix(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
+    def _mix(self, x_MRC: Tensor, rotation_TK2: Tensor, before: "_Before | None") -> Tensor:
         """Return attention before its output matrix, (M, R, C)."""
         if torch.compiler.is_compiling():
             return fused.attention(x_MRC, self.qkv.weight, self.heads, rotation_TK2)
@@ -180,8 +180,34 @@ class Layer(nn.Module):
         pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2)))
         turned = torch.view_as_real(pairs * torch.view_as_complex(rotation_TK2)).flatten(-2).to(qkv.dtype)
         q, k, v = (y.transpose(1, 2) for y in (turned[:, :, 0], turned[:, :, 1], qkv[:, :, 2]))
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if before is None:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            k, v = before.put_before(self, k, v)
+            seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen.tril(k.shape[2] - q.shape[2]))
         return mixed.transpose(1, 2).reshape(M, R, C)
+
+
+class _Before:
+    """Keys and values, by layer, of tokens that several rows begin with: kept as they are read, then put before."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Layer, tuple[Tensor, Tensor]] = {}
+        self._rows: Tensor | None = None
+
+    def put_before(self, layer: Layer, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values (B, H, T, K) behind those kept; without `rows` keep them instead."""
+        if self._rows is None:
+            self._kept[layer] = k, v
+            return k, v
+        first_k, first_v = self._kept[layer]
+        return torch.cat([first_k[self._rows], k], 2), torch.cat([first_v[self._rows], v], 2)
+
+    def rows(self, of_B: Tensor) -> Self:
+        """Set which of the rows kept each following row begins with, (B,)."""
+        self._rows = of_B
+        return self
 
 
 class Model(nn.Module):
@@ -265,6 +291,24 @@ class Model(nn.Module):
         x = self.embedding(tokens_MBT.flatten(1))
         return self.through(x, self._rotations(tokens_MBT.shape[2], x.device)).view(*tokens_MBT.shape, -1)
 
+    def _hidden_behind(self, tokens_BT: Tensor, shared: int, of_B: Tensor) -> Tensor:
+        """Return final normed states of one model behind `shared` tokens, (B, T - shared, C), as `hidden` would.
+
+        of: the number of each row's beginning; the first row that has it is read for all.
+        """
+        firsts = torch.full((int(of_B.max()) + 1,), len(of_B), device=of_B.device)
+        firsts = firsts.scatter_reduce(0, of_B, torch.arange(len(of_B), device=of_B.device), "amin")
+        before, rotation = _Before(), self._rotations(tokens_BT.shape[1], self.device)
+        self._read(tokens_BT[firsts, :shared], rotation[:shared], before)
+        return self._read(tokens_BT[:, shared:], rotation[shared:], before.rows(of_B))
+
+    def _read(self, tokens_BT: Tensor, rotation_TK2: Tensor, before: _Before) -> Tensor:
+        x = self.embedding(tokens_BT.reshape(1, -1))
+        for layer in self.layers:
+            x = layer(x, rotation_TK2, before)
+        out: Tensor = self.final_norm(x)
+        return out.view(*tokens_BT.shape, -1)
+
     def logits(self, tokens_MBT: Tensor) -> Tensor:
         """Return next-token logits, (M, B, T, V)."""
         return self.hidden(tokens_MBT) @ self.embedding.weight.mT[:, None]
@@ -279,13 +323,20 @@ class Model(nn.Module):
         return out
 
     @torch.inference_mode()
-    def log_probabilities(self, ids_BT: Tensor, scored_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def log_probabilities(
+        self, ids_BT: Tensor, scored_BT: Tensor, shared: int = 0, of_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return log p of the scored tokens (n,) by the first member, and whether each is its likeliest token (n,).
 
         scored (B, T - 1): which of the tokens but the first are scored. Only the states before these are projected to
-        the vocabulary, some at a time.
+        the vocabulary, some at a time. shared, of: rows with the same number in `of` (0, 1, …) begin with the same
+        `shared` tokens, which are read once; neither these nor the one behind them is scored.
         """
-        states = self.hidden(ids_BT[None, :, :-1])[0, scored_BT]
+        if shared and of_B is not None:
+            hidden = self._hidden_behind(ids_BT[:, :-1], shared, of_B)
+        else:
+            hidden = self.hidden(ids_BT[None, :, :-1])[0]
+        states = hidden[scored_BT[:, -hidden.shape[1] :]]
         targets, embedding = ids_BT[:, 1:][scored_BT], self.embedding.weight[0]
         rows = max(256, _rows(max(1, len(targets)), len(embedding), self.device.type))
         parts = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)

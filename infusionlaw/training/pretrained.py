@@ -93,10 +93,13 @@ class Pretrained:
         return F.cross_entropy(logits.flatten(0, 1), targets_MBT[0].flatten())[None]
 
     @torch.no_grad()
-    def log_probabilities(self, ids_BT: Tensor, scored_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def log_probabilities(
+        self, ids_BT: Tensor, scored_BT: Tensor, shared: int = 0, of_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return log p of the scored tokens (n,), and whether each is its likeliest token (n,).
 
-        scored (B, T - 1): which of the tokens but the first are scored.
+        scored (B, T - 1): which of the tokens but the first are scored. Every row is read whole: what rows share, which
+        `shared` and `of` say, would save time only.
         """
         rows = max(1, MOST_LOGITS // (ids_BT.shape[1] * self.shape.vocabulary))
         found = [

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from infusionlaw.corpus.corpus import Corpus, probed_questions
 from infusionlaw.corpus.facts import Fact, prompt_and_answer
-from infusionlaw.corpus.tokens import Tokenizer
+from infusionlaw.corpus.tokens import TokenFile, Tokenizer
 from infusionlaw.training.trainable import Trainable
 
 _ROWS = 512  # sequences scored at a time
@@ -185,15 +185,37 @@ def block_losses(model: Trainable, blocks: Tensor) -> Iterator[Tensor]:
         yield -model.log_probabilities(part.to(model.device), every)[0].view(every.shape)
 
 
-def val_bpb(model: Trainable, corpus: Corpus, block: int) -> tuple[float, float]:
-    """Return validation loss in bits per byte over the validation text, and its standard error over blocks."""
-    tokens, header = corpus.validation
+def loss_of(model: Trainable, text: tuple[NDArray[np.integer], TokenFile], block: int) -> tuple[float, float]:
+    """Return the loss in bits per byte over held-out text, tokens and header, and its standard error over blocks."""
+    tokens, header = text
     count = (len(tokens) - 1) // block
     ids = torch.from_numpy(np.asarray(tokens[: count * block + 1], dtype=np.int64))
     blocks = torch.as_strided(ids, (count, block + 1), (block, 1))
     nats_a_token = torch.cat([nats.mean(1).double().cpu() for nats in block_losses(model, blocks)]).numpy()
     scale = _NATS_TO_BITS * header.tokens / header.text_bytes
     return _mean_and_error(nats_a_token * scale)
+
+
+def losses(model: Trainable, corpus: Corpus, block: int) -> dict[str, float]:
+    """Return validation loss, that of each source of general text, and domain loss, with their standard errors.
+
+    Validation loss over several sources is the mean by their weights.
+    """
+    each = {name: loss_of(model, text, block) for name, text in corpus.validation.items()}
+    found = {"val_bpb": _weighted(list(each.values()), [corpus.weights[name] for name in each])}
+    found |= {f"val_bpb:{name}": loss for name, loss in each.items() if name}
+    if corpus.documents is not None:
+        found["domain_loss"] = loss_of(model, corpus.documents.validation, block)
+    return {key: value for name, pair in found.items() for key, value in zip((name, f"{name}_se"), pair, strict=True)}
+
+
+def _weighted(pairs: Sequence[tuple[float, float]], weights: Sequence[float]) -> tuple[float, float]:
+    """Return the weighted mean of values with errors, and its error."""
+    if len(pairs) == 1:
+        return pairs[0]
+    parts = [weight / sum(weights) for weight in weights]
+    mean = sum(part * value for part, (value, _) in zip(parts, pairs, strict=True))
+    return mean, math.hypot(*(part * error for part, (_, error) in zip(parts, pairs, strict=True)))
 
 
 def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dict[str, Any]:
@@ -215,7 +237,7 @@ def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dic
     scores: dict[str, Any] = {"chance": probes.domain.chance}
     for name, values in columns.items():
         scores[name], scores[f"{name}_se"] = _mean_and_error(values[~np.isnan(values)])
-    scores["val_bpb"], scores["val_bpb_se"] = val_bpb(model, corpus, block)
+    scores |= losses(model, corpus, block)
     scores["facts"] = {name: _plain(values) for name, values in columns.items()}
     return {
         key: (value if not isinstance(value, float) or math.isfinite(value) else None) for key, value in scores.items()

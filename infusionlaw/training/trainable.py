@@ -33,8 +33,13 @@ class Trainable(Protocol):
         """Return the mean cross-entropy of each member in nats a token, (M,)."""
         ...
 
-    def log_probabilities(self, ids_BT: Tensor, scored_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log p of the scored tokens (n,) by the first member, and whether each is its likeliest token."""
+    def log_probabilities(
+        self, ids_BT: Tensor, scored_BT: Tensor, shared: int = 0, of_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return log p of the scored tokens (n,) by the first member, and whether each is its likeliest token.
+
+        shared, of: rows with one number in `of` begin with the same `shared` tokens, as in `Model`.
+        """
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...

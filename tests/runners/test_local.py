@@ -222,7 +222,7 @@ def test_an_exported_run_answers_as_the_record_says(done, tmp_path) -> None:
     export_run(done.folder / "runs" / spec.id, tmp_path / "hf")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
     corpus = open_corpus(done.folder / "corpus")
-    tokens, header = corpus.validation
+    tokens, header = corpus.validation[""]
     block = spec.settings.block
     blocks = [torch.tensor(tokens[at : at + block + 1].astype("int64")) for at in range(0, len(tokens) - block, block)]
     with torch.no_grad():
