@@ -90,7 +90,7 @@ def runs(folder: Path) -> Iterator[Copying]:
         record, weights = read_json(path), path.parent / "model.safetensors"
         if record["share"] == 0 and weights.exists():
             recipe = recipe_of(read_spec(path.parent / "spec.json"), corpus)
-            model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, load_file(weights))
+            model = Model(recipe.own_shape, [torch.Generator().manual_seed(0)]).load(0, load_file(weights))
             found = (round(float(value), 4) for value in measured(model, corpus, recipe.block))
             yield Copying(record["size"], record["tokens"], record["seed"], *found)
 

@@ -92,7 +92,7 @@ def peak() -> float:
 
 def ours(recipe: Recipe, mixture: Mixture) -> Loop:
     """Our loop, from `train`'s call to its return, with the layers compiled as those of a long run are."""
-    model = Model(recipe.shape, [torch.Generator().manual_seed(0)])
+    model = Model(recipe.own_shape, [torch.Generator().manual_seed(0)])
     compile_layers(model, recipe.batch, recipe.block)
 
     def steps(blocks: Tensor) -> float:

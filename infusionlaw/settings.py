@@ -26,9 +26,10 @@ from pydantic import (
     model_validator,
 )
 
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, naming, nearest
 from infusionlaw.quantities import written_number
 from infusionlaw.recognise import refuse_others
+from infusionlaw.starts import StartFolder, read_start
 
 LEAST = 1000  # fewer parameters or tokens than this are thousands or millions without their sign
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -176,9 +177,11 @@ class QuestionFile(_Section):
 
 
 class StartOf(_Section):
-    """One checkpoint of a family."""
+    """One checkpoint of a family. size, sha256: its parameters and the hash of its weights, as they were read."""
 
     checkpoint: str
+    size: PositiveInt | None = None
+    sha256: str | None = None
 
 
 class Start(_Section):
@@ -200,9 +203,9 @@ class Start(_Section):
         return self
 
     @property
-    def checkpoints(self) -> tuple[str, ...]:
-        """The folders, one or more."""
-        return (self.checkpoint,) if self.checkpoint else tuple(one.checkpoint for one in self.family)
+    def of_sizes(self) -> tuple[StartOf, ...]:
+        """The checkpoints, one or more."""
+        return self.family or (StartOf(checkpoint=self.checkpoint or ""),)
 
 
 class TokenizerSettings(_Section):
@@ -292,9 +295,13 @@ class Search(_Section):
 class HeldOut(_Section):
     """Sizes predicted before they are trained; what is left out is taken from [design].
 
-    advised: also train them at the doses that the prediction looks at: the advised one, a quarter and four times it.
+    checkpoint: the start of the held-out runs, one of another size than those of [start]; sha256: the hash of its
+    weights, as it was read. advised: also train them at the doses that the prediction looks at: the advised one, a
+    quarter and four times it.
     """
 
+    checkpoint: str | None = None
+    sha256: str | None = None
     sizes: Annotated[tuple[Scale, ...], Field(min_length=1)]
     tokens: Annotated[tuple[Scale, ...], Field(validation_alias=TOKENS)] = ()
     doses: tuple[Dose, ...] = ()
@@ -390,17 +397,129 @@ class StudyFile(_Section):
         """The unit of the dose that the study sweeps."""
         return "share" if self.design.shares else "exposures"
 
+    @property
+    def starts(self) -> tuple[StartOf, ...]:
+        """The checkpoints that runs begin from, that of the held-out runs last; none where they begin from scratch."""
+        held = self.held_out
+        own = self.start.of_sizes if self.start else ()
+        if held is None or held.checkpoint is None:
+            return own
+        return (*own, StartOf(checkpoint=held.checkpoint, size=held.sizes[0], sha256=held.sha256))
+
+    def start_of(self, size: int) -> StartOf | None:
+        """The checkpoint of a size; None where its runs begin from scratch."""
+        return next((start for start in self.starts if start.size == size), None)
+
 
 def read_study_file(path: str | Path) -> StudyFile:
     """Read and check a study file; InputError in one sentence when it cannot be used."""
     path = Path(path)
     try:
-        content = study_content(path)
-        return StudyFile.model_validate({**content, "base": path.parent.resolve()})
+        content, base = study_content(path), path.parent.resolve()
+        with naming(path):
+            content = _filled(content, path.parent)
+        study = StudyFile.model_validate({**content, "base": base})
+        with naming(path):
+            _check_block(study)
+        return study
     except RecursionError as error:
         raise InputError(f"{path}: its tables are nested too deeply; a study file has tables of one level") from error
     except ValidationError as error:
         raise InputError(f"{path}: {_sentence(error)}") from error
+
+
+def _filled(content: dict[str, Any], base: Path) -> dict[str, Any]:
+    """The content of a study file with what the checkpoints of its [start] decide: sizes and the tokenizer.
+
+    A section that is none is left as it is, to be judged with the others.
+    """
+    design, tokenizer, held = (content.get(name, {}) for name in ("design", "tokenizer", "held_out"))
+    try:
+        start = Start.model_validate(content["start"]) if "start" in content else None
+    except ValidationError:
+        return content
+    if not all(map(_is_table, (design, tokenizer, held))):
+        return content
+    if start is None:
+        if "checkpoint" in held:
+            raise InputError("[held_out] has a checkpoint, and there is no [start] for the other runs; add one")
+        return content
+    if "sizes" in design:
+        raise InputError("sizes in [design] are those of the checkpoints of [start]; take them out")
+    if both := sorted(tokenizer.keys() & {"vocabulary", "file"}):
+        raise InputError(f"the tokenizer is that of the checkpoint; take {' and '.join(both)} out of [tokenizer]")
+    folders = [read_start(base / one.checkpoint) for one in start.of_sizes]
+    sizes = [folder.size for folder in folders]
+    if isinstance(held.get("checkpoint"), str):
+        if "sizes" in held:
+            raise InputError("[held_out] has a checkpoint and sizes, which are that of its checkpoint; take sizes out")
+        folders.append(read_start(base / held["checkpoint"]))
+        held = {**held, "sizes": [folders[-1].size]}
+    elif "held_out" in content:
+        if "sizes" in held:
+            raise InputError("sizes in [held_out] need a start; name its folder as checkpoint in [held_out] instead")
+        held = {**held, "sizes": sizes}
+    _check_family(folders)
+    filled = [{**one.model_dump(), "size": size} for one, size in zip(start.of_sizes, sizes, strict=True)]
+    others = {key: value for key, value in content["start"].items() if key not in ("checkpoint", "family")}
+    own = {"file": f"{start.of_sizes[0].checkpoint}/tokenizer.json"}
+    return {
+        **content,
+        "start": {**others, "family": filled},
+        "design": {**design, "sizes": sizes},
+        "tokenizer": {**own, **(tokenizer if "end_of_text" in tokenizer else {"end_of_text": folders[0].end_of_text})},
+        **({"held_out": held} if "held_out" in content else {}),
+    }
+
+
+def _check_family(folders: Sequence[StartFolder]) -> None:
+    """InputError where checkpoints differ in their tokenizer, or do not differ in size."""
+    for number, one in enumerate(folders):
+        for other in folders[:number]:
+            if one.size == other.size:
+                raise InputError(
+                    f"{other.folder} and {one.folder} both have {one.size:,} parameters; a start is known by its size, "
+                    "so take one of them out"
+                )
+        if one.tokenizer.read_bytes() != folders[0].tokenizer.read_bytes():
+            raise InputError(
+                f"{folders[0].folder} and {one.folder} have different tokenizers; the starts of one study need one"
+            )
+
+
+def _check_block(study: StudyFile) -> None:
+    for one in study.starts:
+        start = read_start(study.base / one.checkpoint)
+        if start.longest is not None and study.training.block > start.longest:
+            raise InputError(
+                f"block in [training] is {study.training.block:,}, and {start.folder} reads at most {start.longest:,} "
+                "tokens; lower it"
+            )
+
+
+def with_hashes(study: StudyFile) -> StudyFile:
+    """The study with the hashes of the weights that its runs begin from; reads them whole.
+
+    InputError where a study file states another one.
+    """
+    if study.start is None:
+        return study
+    family = tuple(_hashed(study, one) for one in study.start.of_sizes)
+    start = study.start.model_copy(update={"checkpoint": None, "family": family})
+    held = study.held_out
+    if held is not None and held.checkpoint is not None:
+        held = held.model_copy(update={"sha256": _hashed(study, study.starts[-1]).sha256})
+    return study.model_copy(update={"start": start, "held_out": held})
+
+
+def _hashed(study: StudyFile, one: StartOf) -> StartOf:
+    found = read_start(study.base / one.checkpoint).hash
+    if one.sha256 not in (None, found):
+        raise InputError(
+            f"{study.base / one.checkpoint}: its sha256 is {found}, and the study file says {one.sha256}; put that "
+            "checkpoint back, or take sha256 out"
+        )
+    return one.model_copy(update={"sha256": found})
 
 
 def study_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -537,6 +656,11 @@ seeds = [1, 2, 3, 4, 5, 6]          # with fewer, a collapse is found but not we
 width = 0.1                         # a collapse is located when half its interval is no wider, dex
 runs = 64                           # the most runs of a curve
 round = 4                           # runs that a curve takes before it is looked at again
+
+# [start]                           # continued pre-training: every run begins from a checkpoint, and sizes are its own
+# checkpoint = "my-model"           # a Hugging Face folder; or one a size: [[start.family]] checkpoint = "small"
+# rate = 0.5                        # peak learning rate as a part of the recipe's for a model of that size
+# tokens = "300B"                   # what it was trained on before, for the table
 
 [held_out]                          # predicted first, then trained
 sizes = ["110k"]

@@ -26,8 +26,10 @@ from infusionlaw.training.export import export
 from infusionlaw.training.loop import Status, train
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, measure
-from infusionlaw.training.recipe import Recipe
-from infusionlaw.training.resolve import doses_of, mixture_of, recipe_of, stable_phase_of
+from infusionlaw.training.recipe import Recipe, Shape
+from infusionlaw.training.resolve import doses_of, mixture_of, models_of, recipe_of, stable_phase_of
+from infusionlaw.training.start import export_started, keep_measured, measured
+from infusionlaw.training.trainable import Trainable
 
 SCORES = ("recall", "cloze", "margin", "verbatim_recall", "retention", "unseen_recall", "val_bpb")
 
@@ -64,7 +66,7 @@ def execute_together(
     for spec, mixture, run in zip(specs, mixtures, folders, strict=True):
         write_json(run / "spec.json", asdict(spec))
         write_json(run / "ledger.json", ledger_json(mixture, recipe.tokens, corpus, spec.settings.prior_questions))
-    model = Model(recipe.shape, [torch.Generator().manual_seed(spec.seed) for spec in specs]).to(best_device())
+    model = models_of(specs, recipe, corpus).to(best_device())
     ends = train(
         model, recipe, mixtures, folders, stable=stable, checkpoint_every=checkpoint_every, on_progress=on_progress
     )
@@ -72,13 +74,28 @@ def execute_together(
         scores: dict[str, Any] = {}
         if status == "ok":
             scores = _probed(model.alone(member), corpus, probes, recipe, run)
-        record = _record(spec, recipe, dose, corpus, status, scores)
+        record = _record(spec, recipe, dose, corpus, status, scores | _start_scores(spec, corpus))
         write_json(run / "record.json", asdict(record))
         checkpoint.remove(run)
         yield record
 
 
-def _probed(model: Model, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
+def measure_start(spec: RunSpec, corpus: Corpus, probes: Probes, folder: Path) -> None:
+    """Measure the checkpoint that a run begins from, and keep its scores in the study's folder."""
+    recipe, start = recipe_of(spec, corpus), spec.settings.start
+    assert start is not None
+    scores = measure(models_of([spec], recipe, corpus).to(best_device()), corpus, probes, recipe.block)
+    keep_measured(folder, start, corpus.id, recipe.block, scores)
+
+
+def _start_scores(spec: RunSpec, corpus: Corpus) -> dict[str, float]:
+    """Return the scores of the checkpoint that a run began from, as columns; none of a run from scratch."""
+    start, settings = spec.settings.start, spec.settings
+    scores = measured(corpus.folder.parent, start, corpus.id, settings.block) if start else None
+    return {f"start_{name}": value for name, value in (scores or {}).items() if name != "chance"}
+
+
+def _probed(model: Trainable, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Measure one model, write the scores beside its weights and return them."""
     scores = measure(model, corpus, probes, recipe.block)
     write_json(folder / "probes.json", scores)
@@ -181,5 +198,10 @@ def export_run(run: Path, out: Path) -> None:
             "perhaps; put back the facts, text and settings that it was trained on and run the study file again"
         )
     recipe = recipe_of(spec, corpus)
-    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, load_file(run / "model.safetensors"))
-    export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, recipe.block, out)
+    weights = load_file(run / "model.safetensors")
+    if isinstance(recipe.shape, Shape):
+        model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, weights)
+        export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, recipe.block, out)
+    else:
+        assert spec.settings.start is not None
+        export_started(corpus.folder.parent, spec.settings.start, run / "model.safetensors", out)

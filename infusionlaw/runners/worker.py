@@ -52,6 +52,11 @@ def execute(task: "Task", checkpoint_every: int) -> list[RunRecord]:
     return done
 
 
+def measure_start(spec: RunSpec) -> None:
+    """Measure the checkpoint that a run begins from."""
+    _in_a_sentence(partial(_measure_start, spec), _Worker.folder, f"measuring the start of run {spec.id}")
+
+
 def calibrate(spec: RunSpec) -> tuple[float, float]:
     """Return the seconds of a step and of probing, for a run's shape."""
     return _in_a_sentence(partial(_calibrate, spec), _Worker.folder, f"timing a step of run {spec.id}")
@@ -105,23 +110,27 @@ def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]
     return list(done)
 
 
+def _measure_start(spec: RunSpec) -> None:
+    from infusionlaw.runners.execute import measure_start
+
+    corpus, probes = _material()
+    measure_start(spec, corpus, probes, _Worker.folder)
+
+
 def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
     for spec in specs:
         _Worker.queue.put(Progress(spec.id, step, steps))
 
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:
-    import torch
-
     from infusionlaw.runners.execute import best_device
     from infusionlaw.training.loop import time_steps
-    from infusionlaw.training.model import Model
     from infusionlaw.training.probe import measure
-    from infusionlaw.training.resolve import recipe_of
+    from infusionlaw.training.resolve import models_of, recipe_of
 
     corpus, probes = _material(spec.settings.block)
     recipe = recipe_of(spec, corpus)
-    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).to(best_device())
+    model = models_of([spec], recipe, corpus).to(best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0)])
     begun = time.perf_counter()
     measure(model, corpus, probes, recipe.block)

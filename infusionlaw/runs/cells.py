@@ -32,7 +32,7 @@ FINISHED = ("finished", "isfinished", "completed", "iscompleted", "complete", "d
 _COUNTS = {"size", "tokens", "facts", "total_size", "exposures", "domain_tokens", "step"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
 _NAMES = {"run", "name", "curve", "loss_unit"}
-_UNIT_INTERVAL = {"share", "cloze", "unseen_recall", "chance", *ACCURACIES}
+_UNIT_INTERVAL = {"share", "loss_share", "cloze", "unseen_recall", "chance", *ACCURACIES}
 LARGEST = 1e20
 # Fewer parameters or tokens than this are millions or billions without their sign.
 LEAST = 1000

@@ -28,6 +28,8 @@ class RunSettings:
     Fields are named as in the study file. shortest: the shortest token count of the runs that it shares its stable
     phase with; 0: it is on its own. matched_to: training tokens of the planned run whose repetition of the domain
     documents this one has; corpus_tokens: tokens of all domain documents of that run, where the study has a sample.
+    start: the hash of the weights that it begins from; None: it begins from scratch. start_rate: the peak learning rate
+    as a part of the one from scratch.
     """
 
     recipe: Literal["2026-11"] = "2026-11"
@@ -40,6 +42,8 @@ class RunSettings:
     prior_questions: bool = True
     schedule: Literal["even", "early", "late"] = "even"
     max_exposures: int = 5000
+    start: str | None = None
+    start_rate: float | None = None
     matched_to: int | None = None
     corpus_tokens: int | None = None
 

@@ -32,10 +32,11 @@ from infusionlaw.runs.choices import (
     rows_where,
     unit_of_losses,
 )
-from infusionlaw.runs.columns import DOSES, matched
+from infusionlaw.runs.columns import matched
 from infusionlaw.runs.frames import Frame, frame_rows
+from infusionlaw.runs.histories import at_their_ends, pivoted
 from infusionlaw.runs.lineage import Row, with_curves, with_starts
-from infusionlaw.runs.names import FIELDS, columns, is_measured
+from infusionlaw.runs.names import DOSES, FIELDS, Names, columns, is_measured
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import read_rows
 
@@ -145,11 +146,24 @@ def read_table(
     return read_runs(source, choices(columns, where, percent, unit)).rows
 
 
-def read_runs(source: str | Path | Frame, chosen: Choices | None = None) -> Runs:
-    """Read a table of runs as `read_table` does, with remarks on how it was read."""
+@dataclass(frozen=True)
+class Found:
+    """The rows of a file that a person wants, by number, and the file's column of each of ours.
+
+    place: the file, in words; remarks: a sentence on each thing that a person should check.
+    """
+
+    place: str | Path
+    rows: dict[int, dict[str, Any]]
+    columns: dict[str, str]
+    unit: str | None
+    remarks: tuple[str, ...]
+
+
+def find_columns(source: str | Path | Frame, chosen: Choices, names: Names) -> Found:
+    """Read a table as a person chose, here or earlier. names: of a table of runs or of a surface."""
     place: str | Path
     remarks = []
-    chosen = chosen or Choices()
     if isinstance(source, str | Path):
         place, (header, rows) = source, read_rows(source)
         if kept := read_choices(source):
@@ -157,22 +171,33 @@ def read_runs(source: str | Path | Frame, chosen: Choices | None = None) -> Runs
             remarks.append(f"columns are read as {kept_file(source)} says")
     else:
         place, (header, rows) = "the data frame", frame_rows(source)
+    header, rows = pivoted(header, rows)
     with naming(place):
-        named = file_columns(chosen, header, rows)
+        named = file_columns(chosen.known_to(names), header, rows)
         rows = {n: row for n, row in rows.items() if any(cell is not None for cell in row.values())}
         if not rows:
             raise InputError("the table has no rows")
         rows = rows_where(chosen.where, header, rows)
-        found = matched(header, list(rows.values()), named)
+        found = matched(header, list(rows.values()), named, names)
+        rows, by_end = at_their_ends(rows, found.columns)
         rows = as_parts(chosen.percent, found.columns, header, rows)
-        unit = unit_of_losses(found.columns, rows, chosen.unit)
     if found.by_parts:
         remarks.append("read " + ", ".join(f'{ours} from "{found.columns[ours]}"' for ours in found.by_parts))
-    lost = _lost(rows.values(), found.columns.get("status"))
-    good, starts = _checked(rows, found.columns, unit, place)
+    if lost := _lost(rows.values(), found.columns.get("status")):
+        remarks.append(lost)
+    remarks += [by_end] if by_end else []
+    return Found(place, rows, found.columns, chosen.unit, tuple(remarks))
+
+
+def read_runs(source: str | Path | Frame, chosen: Choices | None = None) -> Runs:
+    """Read a table of runs as `read_table` does, with remarks on how it was read."""
+    found = find_columns(source, chosen or Choices(), Names())
+    with naming(found.place):
+        unit = unit_of_losses(found.columns, found.rows, found.unit)
+    good, starts = _checked(found.rows, found.columns, unit, found.place)
     records, by_step = with_curves(good)
     records, begun = with_starts(records, starts)
-    return Runs(records, tuple(filter(None, [*remarks, lost, by_step, begun])))
+    return Runs(records, tuple(filter(None, [*found.remarks, by_step, begun])))
 
 
 def _checked(

@@ -103,7 +103,7 @@ def _in_place(hidden: Tensor, embedding: Tensor, target: Tensor, count: int) -> 
     return lost, grad @ embedding, grad.mT @ hidden
 
 
-def _log_probability(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def log_probability(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return log p of targets (n,) by logits (n, V), and whether each is the likeliest."""
     value = logits.gather(1, target[:, None])[:, 0] - torch.logsumexp(logits, -1)
     return value, logits.argmax(-1) == target
@@ -224,6 +224,7 @@ class Model(nn.Module):
         self.compiled: Callable[[Tensor, Tensor], Tensor] | None = None  # `through` for the loss, if set
         self.compiled_loss: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None  # of a chunk, on a GPU
         self.piece = 0  # blocks that a step takes at a time; 0: all
+        self.graphable = True
         for member, generator in enumerate(generators):
             self._initialise(member, generator)
 
@@ -259,8 +260,22 @@ class Model(nn.Module):
             weight[member] = weights[name]
         return self
 
+    def decays(self, weight: Tensor) -> bool:
+        """Whether weight decay applies to a weight: to matrices (rule 7)."""
+        return weight.dim() > 2
+
+    def part(self, tensor: Tensor, member: int) -> Tensor:
+        """Return what a member has of a weight or of its moments, a view."""
+        return tensor[member]
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return a weight, or its moments, from what each member has of it."""
+        return torch.stack(list(parts))
+
     def alone(self, member: int) -> "Model":
         """Return one member as a model of its own."""
+        if self.members == 1:
+            return self
         one = Model(self.shape, [torch.Generator()]).to(self.device)
         return one.load(0, self.weights_of(member))
 
@@ -325,13 +340,14 @@ class Model(nn.Module):
         targets, embedding = ids_BT[:, 1:][scored_BT], self.embedding.weight[0]
         rows = max(256, _rows(max(1, len(targets)), len(embedding), self.device.type))
         parts = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
-        found = [_log_probability((state @ embedding.T).float(), target) for state, target in parts]
+        found = [log_probability((state @ embedding.T).float(), target) for state, target in parts]
         return torch.cat([value for value, _ in found]), torch.cat([best for _, best in found])
 
     def _rotations(self, length: int, device: torch.device) -> Tensor:
         if len(self._rotation) < length or self._rotation.device != device:
             width = self.shape.head_width
-            frequency = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-            angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
-            self._rotation = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None].to(device)
+            with torch.inference_mode(False):  # training needs them too
+                frequency = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+                angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
+                self._rotation = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None].to(device)
         return self._rotation[:length]

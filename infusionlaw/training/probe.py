@@ -32,7 +32,7 @@ from infusionlaw.corpus.options import one_place
 from infusionlaw.corpus.questions import QuestionSet, tokenised
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer
 from infusionlaw.runs.outcomes import ACCURACIES
-from infusionlaw.training.model import Model
+from infusionlaw.training.trainable import Trainable
 
 _ROWS = 512  # sequences scored at a time
 _LONGER = 8  # tokens by which the beginning of a question may be longer than the shortest scored with it
@@ -215,7 +215,7 @@ def questions_of(own: QuestionSet, tokenizer: Tokenizer, block: int) -> FileQues
     return FileQuestions(own.role, Questions(np.arange(len(counts)), counts, tuple(rows)), sizes)
 
 
-def answer(model: Model, questions: FileQuestions) -> FileScores:
+def answer(model: Trainable, questions: FileQuestions) -> FileScores:
     """Put the questions of a file to a model."""
     score = _by_option(questions.asked, _score(model, questions.asked)[0])
     return FileScores(
@@ -239,7 +239,7 @@ def _by_option(questions: Questions, log_p: NDArray[np.float64]) -> NDArray[np.f
     return found
 
 
-def ask(model: Model, questions: Questions, facts: int) -> Answers:
+def ask(model: Trainable, questions: Questions, facts: int) -> Answers:
     """Put questions to a model; facts without a question get NaN."""
     log_p, greedy = _score(model, questions)
     best = _by_option(questions, log_p)
@@ -254,28 +254,28 @@ def ask(model: Model, questions: Questions, facts: int) -> Answers:
     return Answers(by_fact((margin > 0).astype(float)), by_fact(margin), by_fact(exact))
 
 
-def _score(model: Model, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _score(model: Trainable, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the log-likelihood of each row's answer, and whether greedy decoding would have given it."""
     log_p, greedy = np.zeros(len(questions.rows)), np.zeros(len(questions.rows), dtype=bool)
     for batch in questions.batches:
         ids, scored, of = (each.to(model.device) for each in (batch.ids, batch.scored, batch.of))
         value, best = model.log_probabilities(ids, scored, batch.shared, of)
         where = scored.nonzero()[:, 0]
-        total, missed = torch.zeros(2, len(ids), device=model.device)
-        total.index_add_(0, where, value)
-        missed.index_add_(0, where, (~best).float())
+        total, missed = torch.zeros(2, len(ids), dtype=torch.float64, device=model.device)
+        total.index_add_(0, where, value.double())
+        missed.index_add_(0, where, (~best).double())
         log_p[batch.rows], greedy[batch.rows] = total.cpu().numpy(), (missed == 0).cpu().numpy()
     return log_p, greedy
 
 
-def block_losses(model: Model, blocks: Tensor) -> Iterator[Tensor]:
+def block_losses(model: Trainable, blocks: Tensor) -> Iterator[Tensor]:
     """Yield the nats of every target of blocks (n, length + 1) of token ids, a part (up to 32, length) at a time."""
     for part in torch.split(blocks, 32):
         every = torch.ones_like(part[:, 1:], dtype=torch.bool, device=model.device)
         yield -model.log_probabilities(part.to(model.device), every)[0].view(every.shape)
 
 
-def loss_of(model: Model, text: tuple[NDArray[np.integer], TokenFile], block: int) -> tuple[float, float]:
+def loss_of(model: Trainable, text: tuple[NDArray[np.integer], TokenFile], block: int) -> tuple[float, float]:
     """Return the loss in bits per byte over held-out text, tokens and header, and its standard error over blocks."""
     tokens, header = text
     count = (len(tokens) - 1) // block
@@ -286,7 +286,7 @@ def loss_of(model: Model, text: tuple[NDArray[np.integer], TokenFile], block: in
     return _mean_and_error(nats_a_token * scale)
 
 
-def losses(model: Model, corpus: Corpus, block: int) -> dict[str, float]:
+def losses(model: Trainable, corpus: Corpus, block: int) -> dict[str, float]:
     """Return validation loss, that of each source of general text, and domain loss, with their standard errors.
 
     Validation loss over several sources is the mean by their weights.
@@ -308,7 +308,7 @@ def _weighted(pairs: Sequence[tuple[float, float]], weights: Sequence[float]) ->
     return mean, math.hypot(*(part * error for part, (_, error) in zip(parts, pairs, strict=True)))
 
 
-def measure(model: Model, corpus: Corpus, probes: Probes, block: int) -> dict[str, Any]:
+def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dict[str, Any]:
     """Return every score of a run, with its standard error, and under `facts` the results by fact."""
     asked = {
         "domain": ask(model, probes.domain, len(corpus.facts.domain)),

@@ -1,32 +1,48 @@
-"""Resolve a run's spec on a corpus: its recipe, doses, token stream and stable phase."""
+"""Resolve a run's spec on a corpus: its recipe, model, doses, token stream and stable phase."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import torch
 
 from infusionlaw.corpus.corpus import Corpus
 from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.corpus.infusion.pacing import TILTS
 from infusionlaw.errors import InputError
 from infusionlaw.runs.record import RunSpec
+from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import RECIPES, Recipe, recipe_for
+from infusionlaw.training.start import read_kept, started
+from infusionlaw.training.trainable import Trainable
 
 
 def recipe_of(spec: RunSpec, corpus: Corpus) -> Recipe:
     """Return the recipe of a run; InputError when its size or token count cannot be trained."""
     settings = spec.settings
+    start = read_kept(corpus.folder.parent, settings.start) if settings.start else None
     try:
         return recipe_for(
             spec.size,
             spec.tokens,
             vocabulary=corpus.tokenizer.vocabulary,
             block=settings.block,
-            learning_rate_factor=settings.learning_rate_factor,
+            learning_rate_factor=settings.learning_rate_factor * (settings.start_rate or 1.0),
             batch_factor=settings.batch_factor,
             weight_decay=settings.weight_decay,
             shortest=settings.shortest,
             rules=RECIPES[settings.recipe],
+            shape=start.shape if start else None,
         )
     except ValueError as error:
         raise InputError(f"size {spec.size}, token count {spec.tokens}: {error}; change [design]") from error
+
+
+def models_of(specs: Sequence[RunSpec], recipe: Recipe, corpus: Corpus) -> Trainable:
+    """Return the models of runs that train together, as they are before the first step."""
+    start = specs[0].settings.start
+    if start:
+        return started(corpus.folder.parent, start, recipe, len(specs))
+    return Model(recipe.own_shape, [torch.Generator().manual_seed(spec.seed) for spec in specs])
 
 
 def domain_tokens_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> float | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from infusionlaw.corpus.corpus import open_corpus
-from infusionlaw.corpus.infusion.mixture import PAGE
+from infusionlaw.corpus.infusion.general import PAGE
 from infusionlaw.errors import InputError
 from infusionlaw.pipeline import dry_run, open_study, run_study
 from infusionlaw.runners.execute import execute_together, export_run
