@@ -35,7 +35,7 @@ from infusionlaw.runs.outcomes import ACCURACIES
 from infusionlaw.training.trainable import Trainable
 
 _ROWS = 512  # sequences scored at a time
-_LONGER = 8  # tokens by which the beginning of a question may be longer than the shortest scored with it
+_ENOUGH, _LONGER = 64, 8  # so many are scored with none whose beginning is longer, others with none so much longer
 _NATS_TO_BITS = 1 / math.log(2)
 
 
@@ -89,21 +89,23 @@ class Questions:
         for rows in members:
             last = parts[-1] if parts else []
             more = self.rows[rows[0]].answer - self.rows[last[0][0]].answer if last else 0
-            if not last or more > _LONGER or sum(map(len, last)) + len(rows) > _ROWS:
+            count = sum(map(len, last))
+            if not last or more > (_LONGER if count < _ENOUGH else 0) or count + len(rows) > _ROWS:
                 parts.append([])
             parts[-1].append(rows)
         return [self._batch(part) for part in parts]
 
     def _batch(self, questions: Sequence[range]) -> Batch:
-        numbers = [i for rows in questions for i in rows]
+        places = [(i, place) for place, rows in enumerate(questions) for i in rows]
+        places.sort(key=lambda each: len(self.rows[each[0]].ids))
+        numbers, of = map(list, zip(*places, strict=True))
         shape = len(numbers), max(len(self.rows[i].ids) for i in numbers)
         ids, scored = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
         for place, row in enumerate(self.rows[i] for i in numbers):
             ids[place, : len(row.ids)] = row.ids
             scored[place, row.answer : len(row.ids)] = True
-        of = np.repeat(np.arange(len(questions)), [len(rows) for rows in questions])
-        shared = self.rows[numbers[0]].answer - 1
-        return Batch(numbers, torch.from_numpy(ids), torch.from_numpy(scored[:, 1:]), shared, torch.from_numpy(of))
+        shared = min(self.rows[rows[0]].answer for rows in questions) - 1
+        return Batch(numbers, torch.from_numpy(ids), torch.from_numpy(scored[:, 1:]), shared, torch.tensor(of))
 
 
 @dataclass(frozen=True)
