@@ -71,7 +71,7 @@ def losses(model: Model, blocks: Ints) -> Losses:
 def measured(model: Model, corpus: Corpus, block: int) -> tuple[float, float, float, float, float]:
     """Validation loss of all, repeated and other tokens (bits per byte), and of passages read twice (bits per
     token)."""
-    tokens, header = corpus.validation
+    tokens, header = corpus.validation[""]
     text = np.asarray(tokens, dtype=np.int64)
     blocks = np.lib.stride_tricks.sliding_window_view(text, block + 1)[::block].copy()
     bits, repeated = losses(model, blocks) * header.tokens / header.text_bytes, repeated_in_block(blocks)

@@ -31,7 +31,8 @@ from torch import Tensor
 
 from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop
-from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
+from infusionlaw.corpus.infusion.general import GeneralText
+from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 from infusionlaw.processes import cores
 from infusionlaw.training.compile import compile_layers

@@ -460,9 +460,10 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
 
     from infusionlaw.console import estimate_table
     from infusionlaw.pipeline import dry_run
-    from infusionlaw.report.corpus import probed_text, remarks
-    from infusionlaw.report.needed import needed_text
+    from infusionlaw.report.corpus import documents_text, probed_text, remarks
+    from infusionlaw.report.needed import needed_text, repetition_text
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
+    from infusionlaw.report.questions import expected_text, questions_texts
     from infusionlaw.settings import read_study_file
     from infusionlaw.study.study import folder_of
 
@@ -472,7 +473,9 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
     folder = folder_of(file, out)
-    for said in filter(None, [probed_text(folder), *remarks(folder)]):
+    documents = documents_text(folder), repetition_text(file, folder, estimates)
+    asked = *questions_texts(folder), expected_text(folder, [run.size for run in estimates])
+    for said in filter(None, [*documents, probed_text(folder), *asked, *remarks(folder)]):
         typer.echo(visible(said))
     if needs := needed_text(file, folder, estimates):
         typer.echo(needs)
@@ -480,6 +483,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
         typer.echo(
             f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
         )
+    if not file.facts.source:
+        return  # how questions are learned, which a simulation would need, is not known
     typer.echo("simulating the design to tell its power", err=True)
     typer.echo(power_text(study_power(file, estimates)))
 

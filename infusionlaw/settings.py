@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr
-from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -32,6 +31,7 @@ from infusionlaw.quantities import written_number
 from infusionlaw.recognise import refuse_others
 
 LEAST = 1000  # fewer parameters or tokens than this are thousands or millions without their sign
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DOTTED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 
 
@@ -86,7 +86,7 @@ class _Section(BaseModel):
 
 
 class Facts(_Section):
-    """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects.
+    """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects. No source: no facts.
 
     renderings: domain facts are stated in the first so many statement templates of their relation; 0: in all of them.
     """
@@ -100,14 +100,109 @@ class Facts(_Section):
     unseen: PositiveInt = 32
 
 
+class TextSource(_Section):
+    """One of several sources of general text.
+
+    weight: its part of general text beside the other weights; most_passes: how often a run may read it at most.
+    """
+
+    files: str | tuple[str, ...]
+    weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    field: str = "text"
+    most_passes: Annotated[float, Field(gt=0)] | None = None
+
+
 class Text(_Section):
     """Where general text comes from, the part of its documents kept for validation, and whether those stay that state
-    a domain fact."""
+    a domain fact.
+
+    sources: named ones with weights, instead of `source`; the validation loss of each is measured too.
+    """
 
     source: str | tuple[str, ...] = "python-docs"
+    sources: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], TextSource] = Field(default_factory=dict)
     field: str = "text"
     validation: Annotated[Part, Field(gt=0, lt=0.5)] = 0.02
     keep_stating: bool = False
+
+    @property
+    def by_name(self) -> dict[str, TextSource]:
+        """The sources by name; "": the only one, which has none."""
+        return dict(self.sources) or {"": TextSource(files=self.source, field=self.field)}
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "Text":
+        if self.sources and self.model_fields_set & {"source", "field"}:
+            raise ValueError("give either source, or [text.sources.NAME] for each of several, which has its own field")
+        return self
+
+
+class Domain(_Section):
+    """Where domain documents come from, and the part of them kept for domain loss.
+
+    target_tokens: training tokens of the run that is planned; corpus_tokens: tokens of the whole domain corpus, where
+    `documents` are only a sample of it. matched: a run of D tokens reads only D / target_tokens of the domain, so that
+    it repeats it as often as the planned run will.
+    """
+
+    documents: str | tuple[str, ...]
+    field: str = "text"
+    validation: Annotated[Part, Field(gt=0, lt=0.5)] = 0.02
+    target_tokens: Scale | None = None
+    corpus_tokens: Scale | None = None
+    matched: bool = False
+
+    @model_validator(mode="after")
+    def _matched_to_something(self) -> "Domain":
+        if self.matched and self.target_tokens is None:
+            raise ValueError("matched = true needs target_tokens, the training tokens of the planned run; add it")
+        return self
+
+
+class QuestionFile(_Section):
+    """A multiple-choice file: what it is asked for, and how.
+
+    role: domain, what the documents or facts teach; general, what a model should not forget. prompt: cloze, the options
+    are scored as continuations of the question; lettered, the options are listed and the letters scored. shots: solved
+    questions of the file that are put before each; they are not asked. limit: at most so many questions, evenly spread
+    over the file; 0: all.
+    """
+
+    file: str
+    role: Literal["domain", "general"]
+    prompt: Literal["cloze", "lettered"] = "cloze"
+    shots: Annotated[int, Field(ge=0, le=64)] = 0
+    limit: Annotated[int, BeforeValidator(_count), Field(ge=0)] = 0
+
+
+class StartOf(_Section):
+    """One checkpoint of a family."""
+
+    checkpoint: str
+
+
+class Start(_Section):
+    """The checkpoint that every run begins from, a Hugging Face folder, or several of other sizes (`family`).
+
+    rate: the peak learning rate as a part of the one that the recipe has for a model of that size from scratch. tokens:
+    what the checkpoint was trained on before, for the table.
+    """
+
+    checkpoint: str | None = None
+    family: tuple[StartOf, ...] = ()
+    rate: Annotated[float, Field(gt=0, le=10)] = 0.5
+    tokens: Scale | None = None
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "Start":
+        if bool(self.checkpoint) == bool(self.family):
+            raise ValueError("give either checkpoint, a folder, or one [[start.family]] with a checkpoint a size")
+        return self
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The folders, one or more."""
+        return (self.checkpoint,) if self.checkpoint else tuple(one.checkpoint for one in self.family)
 
 
 class TokenizerSettings(_Section):
@@ -248,6 +343,9 @@ class StudyFile(_Section):
     name: Annotated[str, Field(min_length=1)]
     seed: Seed = 0
     facts: Facts = Facts()
+    domain: Domain | None = None
+    questions: dict[str, QuestionFile] = Field(default_factory=dict)
+    start: Start | None = None
     text: Text = Text()
     tokenizer: TokenizerSettings = TokenizerSettings()
     infusion: Infusion = Infusion()
@@ -257,6 +355,35 @@ class StudyFile(_Section):
     training: Training = Training()
     law: Law = Law()
     base: Annotated[Path, Field(exclude=True)] = Path()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _facts_unless_documents(cls, content: Any) -> Any:
+        """Without [facts] no facts are infused where documents are; else the built-in ones are."""
+        if isinstance(content, dict) and "domain" in content and "facts" not in content:
+            return {**content, "facts": {"source": ()}}
+        return content
+
+    @field_validator("questions")
+    @classmethod
+    def _named_as_columns(cls, questions: dict[str, QuestionFile]) -> dict[str, QuestionFile]:
+        """Names of question files become names of columns, as in accuracy:medqa and accuracy:medqa_se."""
+        for name in questions:
+            if not _NAME.fullmatch(name) or name.endswith("_se"):
+                raise ValueError(
+                    f"{name!r} cannot name a column of the table; write letters, digits, - and _, and no _se at the end"
+                )
+        return questions
+
+    @model_validator(mode="after")
+    def _something_to_look_for(self) -> "StudyFile":
+        asked = self.facts.source or any(file.role == "domain" for file in self.questions.values())
+        if self.design.design == "search" and not asked:
+            raise ValueError(
+                "a search looks for the collapse of recall, and nothing here is asked; add [questions.NAME] with the "
+                'role "domain", or make it a grid'
+            )
+        return self
 
     @property
     def unit(self) -> Literal["share", "exposures"]:
@@ -337,7 +464,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f'"{key}" is missing {where}; add it'
     if first["type"] == "value_error":
-        return f"[{'.'.join(place)}]: {first['ctx']['error']}"
+        return f"[{'.'.join(place)}]: {first['ctx']['error']}" if first["loc"] else str(first["ctx"]["error"])
     if first["type"] in ("too_short", "string_too_short"):
         return f'"{".".join(place)}" is empty; give at least one'
     message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")
@@ -347,9 +474,16 @@ def _sentence(error: ValidationError) -> str:
 def _known(sections: list[str]) -> list[str]:
     model: Any = StudyFile
     for section in sections:
-        kind = model.model_fields[section].annotation
-        model = next(t for t in get_args(kind) if t is not type(None)) if isinstance(kind, UnionType) else kind
+        if section in model.model_fields:  # else it is a name or a place, as in [questions.medqa] and [[start.family]]
+            model = _section_in(model.model_fields[section].annotation)
     return [*([] if sections else [EXTENDS]), *(name for name in model.model_fields if name != "base")]
+
+
+def _section_in(kind: Any) -> Any:
+    """The section that a type is or holds."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    return next((found for part in get_args(kind) if (found := _section_in(part))), None)
 
 
 TEMPLATE = """\
@@ -376,6 +510,13 @@ keep_stating = false                # true: documents that state a domain fact b
 
 [tokenizer]
 vocabulary = 1024                   # a BPE of this size is trained; or: file = "tokenizer.json"
+
+# [questions.medqa]                 # a multiple-choice file; accuracy:medqa and answer_loss:medqa become columns
+# file = "medqa.jsonl"              # question, choices and answer in any usual shape; or CSV, Parquet
+# role = "domain"                   # or "general": what should not be forgotten
+# prompt = "cloze"                  # the options are scored; or "lettered": they are listed, and A, B, ... are scored
+# shots = 0                         # solved questions of the file put before each
+# limit = 0                         # ask at most so many, evenly spread; 0: all
 
 [infusion]
 prior_share = 0.25                  # prior facts' part of what is not infused

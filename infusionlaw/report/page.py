@@ -41,6 +41,7 @@ from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.material import Material, read_material
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import Panel, panels
+from infusionlaw.report.questions import guessing_texts
 from infusionlaw.report.verdict import contrast, findings, verdict
 from infusionlaw.report.words import (
     alternative_lines,
@@ -116,12 +117,16 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
             comparison=_comparison(law, comparison),
             plan=plan_part(plan),
             losses=_figures(loss_charts(drawn)),
-            corpus=corpus_part(material.folder) if material.folder else [],
+            corpus=_corpus(material.folder, material.rows) if material.folder else [],
             ledger=_ledger(material),
             made=_made(material),
             table=_runs(material),
         )
     )
+
+
+def _corpus(folder: Path, rows: Sequence[RunRecord]) -> list[Block]:
+    return [*texts(guessing_texts(folder, rows)), *corpus_part(folder)]
 
 
 @cache
@@ -271,7 +276,7 @@ def _alternatives(plan: Plan) -> list[Block]:
 
 
 def _ledger(material: Material) -> list[Block]:
-    """Totals over runs of each dose: tokens by source, exposures of domain facts; and what all runs took together."""
+    """Totals over runs of each dose: tokens by source, exposures of facts and documents; and of all runs together."""
     if material.folder is None:
         return []
     groups: dict[tuple[float, str], list[_Totals]] = defaultdict(list)
@@ -285,12 +290,12 @@ def _ledger(material: Material) -> list[Block]:
     rows = [(number(tokens), dose, *_summed(group)) for (tokens, dose), group in groups.items()]
     rows.append(("all", "", *_summed([one for group in groups.values() for one in group])))
     sources = [f"{field.name} tokens" for field in fields(Tokens)]
-    return table(("tokens", "dose", "runs", "exposures of a fact", *sources), rows)
+    return table(("tokens", "dose", "runs", "exposures", *sources), rows)
 
 
 @dataclass(frozen=True)
 class _Totals:
-    """What the page shows of a run's ledger: fewest and most exposures of a domain fact, tokens by source."""
+    """What the page shows of a run's ledger: fewest and most exposures of a fact or document, and tokens."""
 
     low: int
     high: int
@@ -299,6 +304,7 @@ class _Totals:
 
 def _totals_of(ledger: RunLedger) -> _Totals:
     exposures = [fact.exposures for fact in ledger.domain.exposures]
+    exposures += ledger.documents.exposures if ledger.documents else ()
     return _Totals(min(exposures, default=0), max(exposures, default=0), ledger.tokens)
 
 

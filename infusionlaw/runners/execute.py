@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from infusionlaw.corpus.corpus import Corpus, open_corpus
+from infusionlaw.corpus.documents import by_file
 from infusionlaw.corpus.facts import Fact
-from infusionlaw.corpus.infusion.mixture import Ledger
+from infusionlaw.corpus.infusion.mixture import Ledger, Mixture
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
+from infusionlaw.runs.outcomes import LOSSES, is_loss
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.training import checkpoint
 from infusionlaw.training.export import export
@@ -61,9 +63,7 @@ def execute_together(
     mixtures = [mixture_of(spec, recipe, corpus) for spec in specs]
     for spec, mixture, run in zip(specs, mixtures, folders, strict=True):
         write_json(run / "spec.json", asdict(spec))
-        write_json(
-            run / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus, spec.settings.prior_questions)
-        )
+        write_json(run / "ledger.json", ledger_json(mixture, recipe.tokens, corpus, spec.settings.prior_questions))
     model = Model(recipe.shape, [torch.Generator().manual_seed(spec.seed) for spec in specs]).to(best_device())
     ends = train(
         model, recipe, mixtures, folders, stable=stable, checkpoint_every=checkpoint_every, on_progress=on_progress
@@ -91,6 +91,7 @@ def _record(
     spec: RunSpec, recipe: Recipe, dose: tuple[float, float], corpus: Corpus, status: Status, scores: dict[str, Any]
 ) -> RunRecord:
     share, exposures = dose
+    more = tuple((name, value) for name, value in scores.items() if _is_more(name) and value is not None)
     return RunRecord(
         run=spec.id,
         size=recipe.shape.size,
@@ -98,21 +99,31 @@ def _record(
         tokens=recipe.tokens,
         share=share,
         exposures=exposures,
-        facts=len(corpus.facts.domain),
-        tokens_per_fact=corpus.tokens_per_fact,
+        facts=len(corpus.facts.domain) or None,
+        tokens_per_fact=corpus.tokens_per_fact or None,
         seed=spec.seed,
         held_out=spec.held_out,
         status=status,
-        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},  # type: ignore[arg-type]
+        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
         chance=scores.get("chance"),
+        loss_unit="bits per byte" if any(is_loss(name) for name, _ in more) else None,  # of val_bpb its name says it
+        more=more,
     )
 
 
-def ledger_json(ledger: Ledger, corpus: Corpus, questions: bool = True) -> dict[str, Any]:
-    """Return the ledger in names: tokens by source, exposures by fact, renderings by template.
+def _is_more(name: str) -> bool:
+    """Whether a score has no field of its own in a record."""
+    measure = name.removesuffix("_se")
+    return ":" in measure or measure in LOSSES or measure.startswith("start_")
 
-    questions: whether prior facts were stated in questions too.
+
+def ledger_json(mixture: Mixture, tokens: int, corpus: Corpus, questions: bool = True) -> dict[str, Any]:
+    """Return the ledger of a run of so many tokens in names.
+
+    Tokens by source, exposures by fact and by document, renderings by template. questions: whether prior facts were
+    stated in questions too.
     """
+    ledger = mixture.ledger(tokens)
     prior_templates = corpus.prior_templates(questions)
 
     def source(facts: Sequence[Fact], exposures: Sequence[int], forms: Any, templates: list[list[str]]) -> Any:
@@ -136,8 +147,26 @@ def ledger_json(ledger: Ledger, corpus: Corpus, questions: bool = True) -> dict[
             "general": ledger.general_tokens,
         },
         "general_passes": ledger.general_passes,
+        "passes_by_source": dict(zip(corpus.text, ledger.by_source, strict=True)) if len(corpus.text) > 1 else {},
+        "documents": _documents_json(mixture, ledger, corpus),
         "domain": source(corpus.facts.domain, ledger.domain_exposures, ledger.domain_forms, corpus.domain_templates),
         "prior": source(corpus.facts.prior, ledger.prior_exposures, ledger.prior_forms, prior_templates),
+    }
+
+
+def _documents_json(mixture: Mixture, ledger: Ledger, corpus: Corpus) -> dict[str, Any] | None:
+    """Return what was read of the domain documents: tokens, and how often each was read to its end, by file.
+
+    `read` numbers the documents in the order of domain.bin, from 0, where a run draws from a part of them; None: all.
+    """
+    if mixture.documents is None or corpus.documents is None:
+        return None
+    read = mixture.documents.documents
+    return {
+        "tokens": ledger.document_tokens,
+        "by_file": by_file(corpus.documents, read, ledger.document_exposures),
+        "read": None if read.chosen is None else read.chosen.tolist(),
+        "exposures": list(ledger.document_exposures),
     }
 
 

@@ -30,7 +30,7 @@ from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.training.checkpoint import put_aside_damaged
 from infusionlaw.training.compile import code_folder, worth_compiling
-from infusionlaw.training.resolve import doses_of, recipe_of, stable_phase_of
+from infusionlaw.training.resolve import check_text, doses_of, general_tokens, recipe_of, stable_phase_of
 
 T = TypeVar("T")
 LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
@@ -49,13 +49,13 @@ class Lab:
         corpus = open_corpus(folder / "corpus")
         recipes = [recipe_of(spec, corpus) for spec in specs]
         for spec, recipe in zip(specs, recipes, strict=True):
-            doses_of(spec, recipe, corpus)
+            check_text(spec, recipe, corpus)
         return [(recipe.shape.size, recipe.tokens) for recipe in recipes]
 
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
         corpus = open_corpus(folder / "corpus")
-        at_once, text = processes(study), len(corpus.train)
+        at_once = processes(study)
         recipes = [recipe_of(spec, corpus) for spec in specs]
         alike = [(recipe.shape, recipe.batch, worth_compiling(recipe, best_device())) for recipe in recipes]
         one_each = dict(zip(alike, specs, strict=True))  # runs that share a stable phase have one step
@@ -83,7 +83,7 @@ class Lab:
                     memory=recipe.memory,
                     seconds=step * (recipe.steps - begin) + probing,
                     processes=at_once,
-                    passes=(1 - share) * (1 - spec.settings.prior_share) * recipe.tokens / text,
+                    passes=max(corpus.passes(general_tokens(spec, recipe, corpus)).values()),
                 )
             )
         return out

@@ -82,22 +82,22 @@ def _reason(error: Exception) -> str:
 
 
 @cache
-def _material() -> "tuple[Corpus, Probes]":
-    """Set this process up and return the study's corpus and its probes."""
+def _material(block: int) -> "tuple[Corpus, Probes]":
+    """Set this process up and return the study's corpus and its probes. block: of its runs."""
     from infusionlaw.corpus.corpus import open_corpus
     from infusionlaw.training.host import settle
     from infusionlaw.training.probe import build_probes
 
     settle()
     corpus = open_corpus(_Worker.folder / "corpus")
-    return corpus, build_probes(corpus)
+    return corpus, build_probes(corpus, block)
 
 
 def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]:
     from infusionlaw.runners.execute import execute_together
     from infusionlaw.training.resolve import recipe_of
 
-    corpus, probes = _material()
+    corpus, probes = _material(specs[0].settings.block)
     on_progress = partial(_report, specs, recipe_of(specs[0], corpus).steps)
     done = execute_together(
         specs, corpus, probes, _Worker.folder, checkpoint_every=checkpoint_every, on_progress=on_progress
@@ -119,7 +119,7 @@ def _calibrate(spec: RunSpec) -> tuple[float, float]:
     from infusionlaw.training.probe import measure
     from infusionlaw.training.resolve import recipe_of
 
-    corpus, probes = _material()
+    corpus, probes = _material(spec.settings.block)
     recipe = recipe_of(spec, corpus)
     model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).to(best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0)])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from dataclasses import fields
 
-from infusionlaw.runs.outcomes import LOSSES, is_loss, measure_of, outcomes
+from infusionlaw.runs.outcomes import ACCURACIES, LOSSES, is_loss, measure_of, outcomes
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import bare
 
@@ -76,6 +76,8 @@ LOOSE = ("epochs", "k", "frequency", "repeats", "repetitions", "n_repetitions")
 WHOLE_ONLY = (*LOOSE, "mix", "ratio", "budget", "size", "parameters", "state", "status", "run", "name", "loss")
 SE_ENDINGS = ("_se", "_stderr", "_sem", "_standard_error")  # behind any name of the score
 OF_TRAINING = ("train", "training")
+# What may be said of one file of questions, or of one outcome, behind a colon: accuracy:medqa, chance:retention.
+OF_ONE = {bare(name): name for score in ACCURACIES for name in (score, f"start_{score}")} | {"chance": "chance"}
 FILTER = re.compile(r",[\w-]+$")  # what lm-evaluation-harness adds to a score's name
 
 
@@ -94,6 +96,11 @@ def columns() -> tuple[str, ...]:
 def measures() -> tuple[str, ...]:
     """What a run can be measured by: the outcomes, then the other losses."""
     return tuple(dict.fromkeys((*(outcome.name for outcome in outcomes()), *LOSSES)))
+
+
+def is_measured(column: str) -> bool:
+    """Whether a column holds a score or a loss, of a run or of its start, or the standard error of one."""
+    return column in score_columns() or measure_of(column) in (*measures(), *ACCURACIES)
 
 
 def names_of(column: str) -> tuple[str, ...]:
@@ -138,12 +145,13 @@ class Names:
         return needed, {ours: names_of(ours) for ours in doses}
 
     def whole(self, name: str) -> str | None:
-        """The column that a whole name means; `val_loss:wiki` is the loss of one source."""
+        """The column that a whole name means; `val_loss:wiki` is the loss of one source, `accuracy:medqa` a score."""
         base, colon, source = name.partition(":")
         column = self._known.get(bare(base))
         if not colon:
             return column
-        return f"{column}:{source.strip()}" if column and is_loss(column) and source.strip() else None
+        column = OF_ONE.get(bare(base)) or (column if column and is_loss(column) else None)
+        return f"{column}:{source.strip()}" if column and source.strip() else None
 
     def parts(self, name: str) -> str | None:
         """The column that the last parts of a name mean, the longest that means one."""

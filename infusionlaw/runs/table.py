@@ -10,7 +10,7 @@ fitted; a bad one is named. With S facts of t tokens a statement the dose units 
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from numbers import Integral
@@ -36,8 +36,7 @@ from infusionlaw.runs.columns import matched
 from infusionlaw.runs.frames import Frame, frame_rows
 from infusionlaw.runs.histories import at_their_ends, pivoted
 from infusionlaw.runs.lineage import Row, with_curves, with_starts
-from infusionlaw.runs.names import DOSES, FIELDS, Names, columns, measures, score_columns
-from infusionlaw.runs.outcomes import measure_of
+from infusionlaw.runs.names import DOSES, FIELDS, Names, columns, is_measured
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import read_rows
 
@@ -205,7 +204,6 @@ def _checked(
     rows: Mapping[int, dict[str, Any]], columns: Mapping[str, str], unit: str | None, place: str | Path
 ) -> tuple[list[Row], list[tuple[float, dict[str, float]]]]:
     """The rows, and the scores of starts by size; InputError with the first bad row."""
-    scores = {measure_of(ours) for ours in score_columns()}
     good: list[Row] = []
     starts: list[tuple[float, dict[str, float]]] = []
     bad: list[tuple[int, InputError]] = []
@@ -215,7 +213,7 @@ def _checked(
                 starts.append(start)
             elif values := _values(row, columns):
                 helpers = values.pop("name", ""), values.pop("step", None)
-                good.append(Row(number, _record(values, scores, unit), *helpers))
+                good.append(Row(number, _record(values, unit), *helpers))
         except InputError as error:
             bad.append((number, error))
     records = [(row.number, row.record) for row in good]
@@ -270,19 +268,19 @@ def _start(row: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[float, d
     size = cell_value("size", row[columns["size"]], columns["size"])
     if size is None:
         raise InputError(f'"{columns["size"]}" is empty; a start (tokens 0) needs it')
-    scores = [ours for ours in columns if measure_of(ours) in measures() and not ours.startswith("start_")]
+    scores = [ours for ours in columns if is_measured(ours) and not ours.startswith("start_")]
     values = {ours: cell_value(ours, row[columns[ours]], columns[ours]) for ours in scores}
     return size, {ours: value for ours, value in values.items() if value is not None}
 
 
-def _record(values: dict[str, Any], scores: Collection[str], unit: str | None) -> RunRecord:
+def _record(values: dict[str, Any], unit: str | None) -> RunRecord:
     """One row as a record; InputError, without file and row, when it cannot be."""
     if values.get("facts") and values.get("tokens_per_fact"):
         values |= both_units(
             values["tokens"], values["facts"], values["tokens_per_fact"], values.get("share"), values.get("exposures")
         )
     if values.get("status", "ok") != "ok":  # its scores, if it has any, are not those of a trained model
-        values = {ours: value for ours, value in values.items() if measure_of(ours) not in scores}
+        values = {ours: value for ours, value in values.items() if not is_measured(ours)}
     if values.get("share") == 1:
         raise InputError("the share is 1, which leaves no general text and has infinite odds; take the row out")
     more = tuple((name, value) for name, value in values.items() if name not in FIELDS)

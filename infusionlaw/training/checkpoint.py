@@ -104,7 +104,7 @@ def resume(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path]) 
         raise ValueError(f"models that train in one batch go on from different steps: {steps}")
     if not steps[0]:
         return 0
-    members = [_load(folder, model.embedding.weight.device) for folder in folders]
+    members = [_load(folder, model.device) for folder in folders]
     with torch.no_grad():
         for key, weight in model.named_parameters():
             weight.copy_(torch.stack([tensors[key] for tensors in members]))

@@ -49,7 +49,7 @@ def worth_compiling(recipe: Recipe, device: torch.device, members: int = 1) -> b
 
 def compile_if_worth(model: Model, recipe: Recipe) -> None:
     """Compile the layers if that pays for a run of the recipe."""
-    if worth_compiling(recipe, model.embedding.weight.device, model.members):
+    if worth_compiling(recipe, model.device, model.members):
         compile_layers(model, recipe.batch, recipe.block)
 
 
@@ -64,7 +64,7 @@ def compile_layers(model: Model, batch: int, block: int) -> bool:
             raise OSError("no C++ compiler under the name by which PyTorch calls it")
         if not _keep_code():
             raise OSError("no folder for code")
-        device = model.embedding.weight.device
+        device = model.device
         piece = batch if device.type == "cuda" else piece_of(batch, block)
         _forget_other_shapes([model.shape, model.members, piece, block, device, torch.get_num_threads()])
         model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True, options=_options(device))
@@ -131,7 +131,7 @@ def _writable(folder: Path) -> bool:
 
 def keep_code(model: Model, recipe: Recipe) -> None:
     """Choose where code is kept if layers will be compiled; PyTorch chooses for itself as soon as it is used."""
-    if worth_compiling(recipe, model.embedding.weight.device, model.members):
+    if worth_compiling(recipe, model.device, model.members):
         _keep_code()
 
 

@@ -106,7 +106,7 @@ def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], second
 
 
 def _feed(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], start: int) -> Iterator[torch.Tensor]:
-    return feed(mixtures, recipe, start, model.embedding.weight.device, REPORT_EVERY)
+    return feed(mixtures, recipe, start, model.device, REPORT_EVERY)
 
 
 def _leave(

@@ -21,7 +21,7 @@ WARM_UP = 3  # steps done before one is captured, so that everything that is mad
 @contextmanager
 def precision(model: Model) -> Iterator[None]:
     """Use the number formats a model is trained in: fp32, on a GPU bf16 products from LEAST_FOR_BF16 on."""
-    device = model.embedding.weight.device.type
+    device = model.device.type
     half = device == "cuda" and model.shape.size >= LEAST_FOR_BF16
     with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
         yield
@@ -32,7 +32,7 @@ class Stepper:
 
     def __init__(self, model: Model, recipe: Recipe) -> None:
         self.model, self.recipe = model, recipe
-        self._device = model.embedding.weight.device
+        self._device = model.device
         self._captured = self._device.type == "cuda"
         self.optimiser = _optimiser(model, recipe, graph=self._captured)
         self._done = 0
