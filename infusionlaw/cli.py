@@ -4,6 +4,7 @@ Numbers are read as people write them: 1B, 300M, 1e9, 20%.
 """
 
 import csv
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -502,6 +503,9 @@ def _lab(name: str) -> "Lab":
 
 def main() -> None:
     """Run a command; an InputError is one sentence on stderr and exit status 2."""
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # matrices are small: threads of numpy's only wait for each other
     try:
         app(standalone_mode=True)
     except InputError as error:
