@@ -283,7 +283,9 @@ def next_(table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs 
 def predict(
     law: Annotated[Path, typer.Argument(metavar="LAW", help="The law, as `fit` wrote it.")],
     size: Annotated[str, typer.Option(metavar="COUNT", help="Non-embedding parameters of the target.")],
-    tokens: Annotated[str, typer.Option(metavar="COUNT", help="Its training tokens.")],
+    tokens: Annotated[
+        str | None, typer.Option(metavar="COUNT", help="Its training tokens, if the table has them.")
+    ] = None,
     facts: Facts = None,
     risk: Risk = "5%",
     tolerance: Annotated[
@@ -304,7 +306,7 @@ def predict(
     plan = plan_for(
         Law.load(law),
         _number("--size", size),
-        _number("--tokens", tokens),
+        _optional("--tokens", tokens),
         _optional("--facts", facts),
         risk=_number("--risk", risk),
         tolerance=_rise(tolerance),
@@ -422,9 +424,11 @@ def _names(text: str | None) -> list[str]:
 
 def _has_doses(rows: "Sequence[RunRecord]") -> bool:
     """Whether any size and token count has finished runs at two doses above 0."""
+    from infusionlaw.law.dose import dose_of
+
     doses: dict[tuple[float, float], set[float]] = {}
     for row in (row for row in rows if row.status == "ok"):
-        if dose := row.exposures if row.share is None else row.share:
+        if dose := dose_of(row):
             doses.setdefault((row.size, row.tokens), set()).add(dose)
     return any(len(own) > 1 for own in doses.values())
 

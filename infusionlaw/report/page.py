@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.files import file_hash, write_text
-from infusionlaw.law.numbers import bracket, count, listed, number, share, when
+from infusionlaw.law.dose import dose_of
+from infusionlaw.law.numbers import amount, bracket, count, listed, number, share, stated, when
 from infusionlaw.law.planning.plan import Dose, Plan
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.report.answer import answer
@@ -39,7 +40,16 @@ from infusionlaw.report.material import Material, read_material
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import Panel, panels
 from infusionlaw.report.verdict import contrast, findings, verdict
-from infusionlaw.report.words import alternative_lines, forecast_table, growth, plan_lines, point_cells, support_lines
+from infusionlaw.report.words import (
+    alternative_lines,
+    dose_cells,
+    forecast_table,
+    growth,
+    plan_lines,
+    point_cells,
+    point_head,
+    support_lines,
+)
 from infusionlaw.runs.ledger import RunLedger, Tokens, read_ledger
 from infusionlaw.runs.outcomes import kind_named
 from infusionlaw.runs.record import RunRecord
@@ -164,8 +174,8 @@ def _points(material: Material) -> list[Block]:
     tolerance = (
         f"The tolerance is a rise of {material.tolerance:g} {material.plan.loss_unit}." if material.tolerance else ""
     )
-    head = ("kind", "size", "tokens", "status", "share", "exposures", "note")
-    return [*table(head, rows, wrap=("note",)), *([Text(tolerance, "small")] if tolerance else [])]
+    small = [Text(tolerance, "small")] if tolerance else []
+    return [*table((*point_head(material.points), "note"), rows, wrap=("note",)), *small]
 
 
 def _law(law: Law) -> list[Block]:
@@ -183,13 +193,13 @@ def plan_part(plan: Plan) -> list[Block]:
     """The plan in sentences, its points, published rules beside it, and what it rests on."""
     points: list[tuple[str, Dose | Prediction]] = [("advised dose", plan.dose)]
     points += [(kind_named(kind).title, point) for kind, point in plan.points.items()]
-    rows = [(name, bracket(p.share, share), bracket(p.exposures, count), p.reason) for name, p in points]
+    rows = [(name, *dose_cells(p, plan.units), p.reason) for name, p in points]
     tokens = [("infused tokens", bracket(plan.dose.tokens, number))] if plan.dose.tokens.value is not None else []
     support = plan.support
     facts = [
         *tokens,
         ("sizes that support it", listed([number(size) for size in support.sizes])),
-        ("token counts that support it", listed([number(tokens) for tokens in support.token_counts])),
+        ("token counts that support it", listed([stated(tokens) or "not stated" for tokens in support.token_counts])),
         (
             "beyond them by a factor of",
             f"{support.size_factor:.3g} in size, {support.tokens_factor:.3g} in token count",
@@ -198,7 +208,7 @@ def plan_part(plan: Plan) -> list[Block]:
     return [
         *texts(plan_lines(plan)),
         *_rows(forecast_table(plan)),
-        *table(("", "share", "exposures", "why not"), rows, wrap=("why not",)),
+        *table(("", *plan.units, "why not"), rows, wrap=("why not",)),
         *_alternatives(plan),
         *texts(support_lines(plan)),
         *table(("", ""), facts),
@@ -236,10 +246,10 @@ def _ledger(material: Material) -> list[Block]:
     if material.folder is None:
         return []
     groups: dict[tuple[float, str], list[_Totals]] = defaultdict(list)
-    for row in sorted(material.rows, key=lambda row: (row.tokens, row.share or 0.0, row.exposures or 0.0)):
+    for row in sorted(material.rows, key=lambda row: (row.tokens, dose_of(row) or 0.0)):
         path = material.folder / "runs" / row.run / "ledger.json"
         if row.run and path.exists():
-            dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
+            dose = share(row.share) if row.share is not None else amount(row.exposures or 0.0, "exposures")
             groups[row.tokens, dose].append(_totals_of(read_ledger(path)))
     if not groups:
         return [Text("The ledgers of the runs are not in this folder.")]

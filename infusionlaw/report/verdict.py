@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from infusionlaw.law.dose import Interval
-from infusionlaw.law.numbers import bracket, count, dose, listed, number, share, when
+from infusionlaw.law.dose import Interval, dose_of
+from infusionlaw.law.numbers import DOSE_WORDS, bracket, dose, listed, number, when
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Plan
@@ -56,15 +56,13 @@ def _falls(law: Law, kind: PointKind) -> list[str]:
     missing = [p for p in points if p.x.value is None]
     texts = []
     if len(located) > MOST_TOLD:
-        doses = sorted(_in_unit(p).value or 0.0 for p in located)
-        show = share if located[0].unit == "share" else count
-        unit = "a share of " if located[0].unit == "share" else ""
+        doses, words = sorted(p.dose.value or 0.0 for p in located), DOSE_WORDS[located[0].unit]
+        range_ = words.said.format(f"{words.show(doses[0])} to {words.show(doses[-1])}")
         texts.append(
-            f"{kind.sentence[0].upper()}{kind.sentence[1:]} {unit}{show(doses[0])} to {show(doses[-1])}"
-            f"{'' if unit else ' exposures'}, by size and token count ({len(located)} of them)."
+            f"{kind.sentence[0].upper()}{kind.sentence[1:]} {range_}, by size and token count ({len(located)} of them)."
         )
     elif located:
-        where = [f"{dose(_in_unit(p), p.unit)} for {_place(p, points)}{_doubt(p)}" for p in located]
+        where = [f"{dose(p.dose, p.unit)} for {_place(p, points)}{_doubt(p)}" for p in located]
         texts.append(f"{kind.sentence[0].upper()}{kind.sentence[1:]} {listed(where)}.")
     if missing:
         reasons = dict.fromkeys(f"{p.status}: {p.note}" for p in missing)
@@ -80,7 +78,7 @@ def contrast(rows: Sequence[RunRecord]) -> str:
     """What is left at the largest dose of the fitted runs: verbatim recall beside recall and guessing; "" if
     unknown."""
     runs = [row for row in rows if not row.held_out and row.recall is not None and row.verbatim_recall is not None]
-    doses = [row.share if row.share is not None else row.exposures or 0.0 for row in runs]
+    doses = [dose_of(row) or 0.0 for row in runs]
     last = [row for row, dose in zip(runs, doses, strict=True) if dose >= 0.999 * max(doses)]
     if not last:
         return ""
@@ -99,10 +97,6 @@ def _mean(values: Sequence[float]) -> str:
     return f"{sum(values) / len(values):.2f}"
 
 
-def _in_unit(point: Point) -> Interval:
-    return point.share if point.unit == "share" else point.exposures
-
-
 def _doubt(point: Point) -> str:
     return f" (ambiguous: {point.note})" if point.status == "ambiguous" else ""
 
@@ -119,7 +113,7 @@ def _direction(law: Law) -> list[str]:
         return ["Only one size has a collapse point, so nothing is known of how it moves with size."]
     covariates = [("size", "Larger models", "parameters")]
     covariates += [("tokens", "Models trained for longer", "training tokens")] if "tokens" in collapse.varied else []
-    what = "odds of the share" if law.unit == "share" else "exposures"
+    what = DOSE_WORDS[law.unit].varies
     found = [_sentence(collapse.coefficients[name], who, covariate, what) for name, who, covariate in covariates]
     return [*found, *(f"{note}." for note in collapse.notes)]
 

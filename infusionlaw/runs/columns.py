@@ -27,6 +27,7 @@ from infusionlaw.runs.tabular import bare
 
 Rows = Collection[Mapping[str, Any]]
 DOSES = frozenset({"share", "exposures", "domain_tokens"})
+DOSED = frozenset({"share", "exposures", "facts"})  # with one of these a table needs no token count
 NEAR, NEAREST = 0.7, 3  # how alike a name must be to be named, and how many are
 SHOWN = 12  # columns of a file that are listed
 HOLDS = 0.8  # how alike a name is to another that stands within it
@@ -140,6 +141,8 @@ def _missing(
     """What to say of the columns that a table needs and that are not there: at most one sentence."""
     unknown = [name for name in free if not (names.whole(name) or names.parts(name))]
     wanted: dict[str, tuple[str, ...]] = {ours: names_of(ours) for ours in ("size", "tokens") if ours not in found}
+    if not DOSED.isdisjoint(found) and ("tokens" in chosen or not _nearest(names_of("tokens"), unknown)):
+        wanted.pop("tokens", None)  # all runs have one count, whatever it is
     if not any(measure_of(ours) in measures() and not ours.startswith("start_") for ours in found):
         wanted["recall"] = tuple(name for measure in measures() for name in names_of(measure))
     near = {ours: _nearest(known, unknown) for ours, known in wanted.items()}
