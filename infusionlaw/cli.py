@@ -190,6 +190,7 @@ def fit(
     from infusionlaw.console import named_if_slow
     from infusionlaw.law.points.points import Points
     from infusionlaw.pipeline import fit as fit_table
+    from infusionlaw.report.verdict import borderline
     from infusionlaw.report.words import law_text, points_text, reasons_text
     from infusionlaw.runs.choices import choices, keep_choices, read_choices
     from infusionlaw.runs.table import read_runs
@@ -215,7 +216,8 @@ def fit(
     law.save(out)
     if points is not None:
         Points(found).save(points)
-    typer.echo("\n\n".join(filter(None, [points_text(found), reasons_text(found), law_text(law)])))
+    close = "\n".join(borderline(rows, found))
+    typer.echo("\n\n".join(filter(None, [points_text(found), reasons_text(found), close, law_text(law)])))
     typer.echo(f"wrote {out}")
 
 
@@ -271,12 +273,16 @@ def surface(
 def next_(table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs so far, as for `fit`.")]) -> None:
     """Say which runs to add to a table next, those that save most first."""
     from infusionlaw.law.design.next_runs import next_runs
+    from infusionlaw.law.points.find import find_points
     from infusionlaw.report.power import next_text
+    from infusionlaw.report.verdict import borderline
     from infusionlaw.runs.table import read_table
 
     rows = read_table(table)
     with naming(table):
         typer.echo(next_text(next_runs(rows)))
+        for sentence in borderline(rows, find_points(rows)):
+            typer.echo(sentence)
 
 
 @app.command(epilog="Example: infusionlaw predict law.json --size 1.3B --tokens 26B --risk 5%")

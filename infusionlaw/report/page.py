@@ -39,7 +39,7 @@ from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.material import Material, read_material
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import Panel, panels
-from infusionlaw.report.verdict import contrast, findings, verdict
+from infusionlaw.report.verdict import borderline, contrast, findings, verdict
 from infusionlaw.report.words import (
     alternative_lines,
     dose_cells,
@@ -89,7 +89,7 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
     """The whole page as HTML. warnings: sentences that it opens with."""
     law, plan, comparison = material.law, material.plan, material.comparison
     drawn, scripts = panels(material.rows, material.points), _scripts()
-    cannot = cannot_calculate(law)
+    cannot, close = cannot_calculate(law), borderline(material.rows, material.points)
     opening = [
         *(Text(warning, "warning") for warning in warnings),
         Answer(tuple(answer(law, plan, comparison, _table(material)))),
@@ -104,7 +104,7 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
             verdict=[*opening, *already_known(comparison)],
             calculator=None if cannot else _calculator(material),
             no_calculator=[Text(f"There is no calculator on this page: {cannot}.", "small")],
-            findings=texts([*findings(law, comparison), " ".join(alternative_lines(plan))]),
+            findings=texts([*findings(law, comparison), *close, " ".join(alternative_lines(plan))]),
             dose_response=_scores(material, drawn),
             trade_off=_figures(trade_off_charts(drawn)),
             points=_points(material),

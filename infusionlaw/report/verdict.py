@@ -2,16 +2,26 @@
 
 from collections.abc import Sequence
 
+from infusionlaw.law.design.borderline import (
+    MOST_RUNS,
+    Close,
+    CloseExponent,
+    Vague,
+    close_exponent,
+    close_points,
+    vague_points,
+)
 from infusionlaw.law.dose import Interval, dose_of
-from infusionlaw.law.numbers import DOSE_WORDS, bracket, dose, listed, number, when
+from infusionlaw.law.numbers import DOSE_WORDS, bracket, dose, listed, number, stated, when
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Plan
+from infusionlaw.law.points.find import UNSURE
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.plotdata import SAME_TOKENS
 from infusionlaw.report.words import alternative_lines, plan_lines
-from infusionlaw.runs.outcomes import COLLAPSE, PointKind, outcomes_with_points
+from infusionlaw.runs.outcomes import COLLAPSE, PointKind, kind_named, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import cell
 
@@ -115,7 +125,58 @@ def _direction(law: Law) -> list[str]:
     covariates += [("tokens", "Models trained for longer", "training tokens")] if "tokens" in collapse.varied else []
     what = DOSE_WORDS[law.unit].varies
     found = [_sentence(collapse.coefficients[name], who, covariate, what) for name, who, covariate in covariates]
-    return [*found, *(f"{note}." for note in collapse.notes)]
+    nearly = [close for name, _, _ in covariates if (close := close_exponent(collapse, name))]
+    return [*found, *map(_nearly, nearly), *(f"{note}." for note in collapse.notes)]
+
+
+def _nearly(close: CloseExponent) -> str:
+    """That a direction is barely told, or nearly, and what would settle it."""
+    what = "excludes" if close.told else "holds"
+    words = "size" if close.covariate == "size" else "token count"
+    listing = listed([number(value) for value in close.more])
+    settles = f"{words}s {listing}" if len(close.more) > 1 else f"the {words} {listing}"
+    remedy = f"runs at {settles} would be expected to settle it" if close.more else f"it takes many more {words}s"
+    return f"Borderline: that interval only just {what} zero; {remedy}."
+
+
+def borderline(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[str]:
+    """A sentence on each point whose verdict is close or whose place is hardly known, and what would settle it."""
+    told = [*map(_close, close_points(rows, points)), *map(_vague, vague_points(rows, points))]
+    more = ["Other points may be borderline too."] if len(told) > MOST_TOLD else []
+    return [*told[:MOST_TOLD], *more]
+
+
+def _close(close: Close) -> str:
+    told = "was found" if close.found else "was not found"
+    if close.runs is None:
+        settles = f"even {MOST_RUNS} {_runs_at(close)} would not be expected to settle it"
+    else:
+        settles = (
+            f"{'one' if close.runs == 1 else close.runs} {_runs_at(close, close.runs)} would be expected to settle it"
+        )
+    why = f"its probability is {1 - close.none:.2f}, and {1 - UNSURE:.2f} or more counts as found"
+    if not close.found and close.none <= UNSURE:
+        why = "scores without it explain what was seen almost as well"
+    return f"Borderline: {_named(close)} {told}: {why}; {settles}."
+
+
+def _vague(vague: Vague) -> str:
+    now, then = (f"{sd:.2f}" for sd in vague.sd)
+    settles = f"one {_runs_at(vague, 1)} would be expected to bring its error from {now} to {then} dex"
+    return f"Borderline: {_named(vague)} was found, but hardly where; {settles}."
+
+
+def _named(item: Close | Vague) -> str:
+    return f"the {kind_named(item.kind).title} at {number(item.size)}{stated(item.tokens, ' and {} tokens')}"
+
+
+def _runs_at(item: Close | Vague, runs: int = MOST_RUNS) -> str:
+    """`runs each at shares of 0.85 and 0.90`."""
+    words = DOSE_WORDS[item.unit]
+    doses = listed([words.show(dose) for dose in item.doses])
+    each = " each" if len(item.doses) > 1 else ""
+    at = words.said.format(doses).replace("a share", "shares" if each else "a share")
+    return f"run{'' if runs == 1 else 's'}{each} at {at}"
 
 
 def _sentence(exponent: Interval, who: str, covariate: str, what: str) -> str:
