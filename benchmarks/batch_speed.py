@@ -108,7 +108,7 @@ def peak(device: torch.device) -> float:
 def ours(case: Case, members: int, device: torch.device, *, compiled: bool) -> Loop:
     """Our loop, from `train`'s call to its return."""
     recipe = case.recipe
-    model = Model(recipe.shape, [torch.Generator().manual_seed(seed) for seed in range(members)]).to(device)
+    model = Model(recipe.own_shape, [torch.Generator().manual_seed(seed) for seed in range(members)]).to(device)
     mixtures = [stream(seed, case.vocabulary) for seed in range(members)]
     if compiled and not compile_layers(model, recipe.batch, recipe.block):
         raise RuntimeError("the layers could not be compiled")

@@ -47,7 +47,7 @@ def compile_time(case: Case, folder: str) -> float:
     """Seconds to compile a model in this process, with the code kept in `folder`."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     settle()
-    model = Model(case.recipe.shape, [torch.Generator().manual_seed(0)])
+    model = Model(case.recipe.own_shape, [torch.Generator().manual_seed(0)])
     start = time.perf_counter()
     if not compile_layers(model, case.batch, case.recipe.block):
         raise SystemExit("nothing can be compiled here; is there a C++ compiler?")
@@ -59,7 +59,7 @@ def speeds(case: Case, folder: str, repeats: int) -> tuple[float, float]:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     settle()
     recipe, mixture = case.recipe, stream()
-    models = [Model(recipe.shape, [torch.Generator().manual_seed(0)]) for _ in range(2)]
+    models = [Model(recipe.own_shape, [torch.Generator().manual_seed(0)]) for _ in range(2)]
     compile_layers(models[1], recipe.batch, recipe.block)
     rates: list[list[float]] = [[], []]
     for turn in range(repeats + 1):

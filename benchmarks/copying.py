@@ -71,7 +71,7 @@ def losses(model: Model, blocks: Ints) -> Losses:
 def measured(model: Model, corpus: Corpus, block: int) -> tuple[float, float, float, float, float]:
     """Validation loss of all, repeated and other tokens (bits per byte), and of passages read twice (bits per
     token)."""
-    tokens, header = corpus.validation
+    tokens, header = corpus.validation[""]
     text = np.asarray(tokens, dtype=np.int64)
     blocks = np.lib.stride_tricks.sliding_window_view(text, block + 1)[::block].copy()
     bits, repeated = losses(model, blocks) * header.tokens / header.text_bytes, repeated_in_block(blocks)
@@ -90,7 +90,7 @@ def runs(folder: Path) -> Iterator[Copying]:
         record, weights = read_json(path), path.parent / "model.safetensors"
         if record["share"] == 0 and weights.exists():
             recipe = recipe_of(read_spec(path.parent / "spec.json"), corpus)
-            model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, load_file(weights))
+            model = Model(recipe.own_shape, [torch.Generator().manual_seed(0)]).load(0, load_file(weights))
             found = (round(float(value), 4) for value in measured(model, corpus, recipe.block))
             yield Copying(record["size"], record["tokens"], record["seed"], *found)
 

@@ -64,7 +64,7 @@ class PlainLlama(nn.Module):
 
 def plain_loop(recipe: Recipe, device: torch.device, *, compiled: bool) -> Callable[[Tensor], float]:
     """A plain PyTorch loop, kept between calls so that it is compiled once."""
-    model: Any = PlainLlama(recipe.shape, recipe.block).to(device)
+    model: Any = PlainLlama(recipe.own_shape, recipe.block).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), recipe.learning_rate, betas=recipe.betas, fused=True)
     forward = torch.compile(model, dynamic=False) if compiled else model
 
@@ -91,7 +91,7 @@ def hugging_face(recipe: Recipe, device: torch.device) -> Callable[[Tensor], flo
     logging: Any = transformers.utils.logging
     logging.set_verbosity_error()
     quiet = transformers.trainer_callback.PrinterCallback
-    config: dict[str, Any] = llama_config(recipe.shape, 0, recipe.block)
+    config: dict[str, Any] = llama_config(recipe.own_shape, 0, recipe.block)
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**config))
 
     class Clock(transformers.TrainerCallback):

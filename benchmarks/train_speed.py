@@ -31,7 +31,8 @@ from torch import Tensor
 
 from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop
-from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
+from infusionlaw.corpus.infusion.general import GeneralText
+from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 from infusionlaw.processes import cores
 from infusionlaw.training.compile import compile_layers
@@ -91,7 +92,7 @@ def peak() -> float:
 
 def ours(recipe: Recipe, mixture: Mixture) -> Loop:
     """Our loop, from `train`'s call to its return, with the layers compiled as those of a long run are."""
-    model = Model(recipe.shape, [torch.Generator().manual_seed(0)])
+    model = Model(recipe.own_shape, [torch.Generator().manual_seed(0)])
     compile_layers(model, recipe.batch, recipe.block)
 
     def steps(blocks: Tensor) -> float:

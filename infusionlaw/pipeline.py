@@ -29,7 +29,7 @@ from infusionlaw.report.status import state_text
 from infusionlaw.runs.outcomes import outcomes_with_points
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.runs.table import read_table, table_hash, write_table
-from infusionlaw.settings import StudyFile, read_study_file
+from infusionlaw.settings import StudyFile, read_study_file, with_hashes
 from infusionlaw.study.folder import check_folder, claim
 from infusionlaw.study.journal import (
     ALREADY,
@@ -88,7 +88,7 @@ def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
 @contextmanager
 def _opened(path: str | Path, folder: str | Path | None, lab: Lab) -> Iterator[Study]:
     """Open a study as `open_study` does, and hold its folder meanwhile: no other may change the corpus."""
-    file = read_study_file(path)
+    file = with_hashes(read_study_file(path))
     if folder is None and (Path(file.name).name != file.name or file.name == ".."):
         raise InputError(f'{path}: "name" is {file.name!r}, which is no name of a folder; change it, or say --out')
     folder = folder_of(file, folder)

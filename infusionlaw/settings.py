@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr
-from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -27,11 +26,13 @@ from pydantic import (
     model_validator,
 )
 
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, naming, nearest
 from infusionlaw.quantities import written_number
 from infusionlaw.recognise import refuse_others
+from infusionlaw.starts import StartFolder, read_start
 
 LEAST = 1000  # fewer parameters or tokens than this are thousands or millions without their sign
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DOTTED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 
 
@@ -86,7 +87,7 @@ class _Section(BaseModel):
 
 
 class Facts(_Section):
-    """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects.
+    """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects. No source: no facts.
 
     renderings: domain facts are stated in the first so many statement templates of their relation; 0: in all of them.
     """
@@ -100,14 +101,111 @@ class Facts(_Section):
     unseen: PositiveInt = 32
 
 
+class TextSource(_Section):
+    """One of several sources of general text.
+
+    weight: its part of general text beside the other weights; most_passes: how often a run may read it at most.
+    """
+
+    files: str | tuple[str, ...]
+    weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    field: str = "text"
+    most_passes: Annotated[float, Field(gt=0)] | None = None
+
+
 class Text(_Section):
     """Where general text comes from, the part of its documents kept for validation, and whether those stay that state
-    a domain fact."""
+    a domain fact.
+
+    sources: named ones with weights, instead of `source`; the validation loss of each is measured too.
+    """
 
     source: str | tuple[str, ...] = "python-docs"
+    sources: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], TextSource] = Field(default_factory=dict)
     field: str = "text"
     validation: Annotated[Part, Field(gt=0, lt=0.5)] = 0.02
     keep_stating: bool = False
+
+    @property
+    def by_name(self) -> dict[str, TextSource]:
+        """The sources by name; "": the only one, which has none."""
+        return dict(self.sources) or {"": TextSource(files=self.source, field=self.field)}
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "Text":
+        if self.sources and self.model_fields_set & {"source", "field"}:
+            raise ValueError("give either source, or [text.sources.NAME] for each of several, which has its own field")
+        return self
+
+
+class Domain(_Section):
+    """Where domain documents come from, and the part of them kept for domain loss.
+
+    target_tokens: training tokens of the run that is planned; corpus_tokens: tokens of the whole domain corpus, where
+    `documents` are only a sample of it. matched: a run of D tokens reads only D / target_tokens of the domain, so that
+    it repeats it as often as the planned run will.
+    """
+
+    documents: str | tuple[str, ...]
+    field: str = "text"
+    validation: Annotated[Part, Field(gt=0, lt=0.5)] = 0.02
+    target_tokens: Scale | None = None
+    corpus_tokens: Scale | None = None
+    matched: bool = False
+
+    @model_validator(mode="after")
+    def _matched_to_something(self) -> "Domain":
+        if self.matched and self.target_tokens is None:
+            raise ValueError("matched = true needs target_tokens, the training tokens of the planned run; add it")
+        return self
+
+
+class QuestionFile(_Section):
+    """A multiple-choice file: what it is asked for, and how.
+
+    role: domain, what the documents or facts teach; general, what a model should not forget. prompt: cloze, the options
+    are scored as continuations of the question; lettered, the options are listed and the letters scored. shots: solved
+    questions of the file that are put before each; they are not asked. limit: at most so many questions, evenly spread
+    over the file; 0: all.
+    """
+
+    file: str
+    role: Literal["domain", "general"]
+    prompt: Literal["cloze", "lettered"] = "cloze"
+    shots: Annotated[int, Field(ge=0, le=64)] = 0
+    limit: Annotated[int, BeforeValidator(_count), Field(ge=0)] = 0
+
+
+class StartOf(_Section):
+    """One checkpoint of a family. size, sha256: its parameters and the hash of its weights, as they were read."""
+
+    checkpoint: str
+    size: PositiveInt | None = None
+    sha256: str | None = None
+
+
+class Start(_Section):
+    """The checkpoint that every run begins from, a Hugging Face folder, or several of other sizes (`family`).
+
+    rate: the peak learning rate as a part of the one that the recipe has for a model of that size from scratch. tokens:
+    what the checkpoint was trained on before, for the table.
+    """
+
+    checkpoint: str | None = None
+    family: tuple[StartOf, ...] = ()
+    rate: Annotated[float, Field(gt=0, le=10)] = 0.5
+    tokens: Scale | None = None
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "Start":
+        if bool(self.checkpoint) == bool(self.family):
+            raise ValueError("give either checkpoint, a folder, or one [[start.family]] with a checkpoint a size")
+        return self
+
+    @property
+    def of_sizes(self) -> tuple[StartOf, ...]:
+        """The checkpoints, one or more."""
+        return self.family or (StartOf(checkpoint=self.checkpoint or ""),)
 
 
 class TokenizerSettings(_Section):
@@ -197,9 +295,13 @@ class Search(_Section):
 class HeldOut(_Section):
     """Sizes predicted before they are trained; what is left out is taken from [design].
 
-    advised: also train them at the doses that the prediction looks at: the advised one, a quarter and four times it.
+    checkpoint: the start of the held-out runs, one of another size than those of [start]; sha256: the hash of its
+    weights, as it was read. advised: also train them at the doses that the prediction looks at: the advised one, a
+    quarter and four times it.
     """
 
+    checkpoint: str | None = None
+    sha256: str | None = None
     sizes: Annotated[tuple[Scale, ...], Field(min_length=1)]
     tokens: Annotated[tuple[Scale, ...], Field(validation_alias=TOKENS)] = ()
     doses: tuple[Dose, ...] = ()
@@ -248,6 +350,9 @@ class StudyFile(_Section):
     name: Annotated[str, Field(min_length=1)]
     seed: Seed = 0
     facts: Facts = Facts()
+    domain: Domain | None = None
+    questions: dict[str, QuestionFile] = Field(default_factory=dict)
+    start: Start | None = None
     text: Text = Text()
     tokenizer: TokenizerSettings = TokenizerSettings()
     infusion: Infusion = Infusion()
@@ -258,22 +363,163 @@ class StudyFile(_Section):
     law: Law = Law()
     base: Annotated[Path, Field(exclude=True)] = Path()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _facts_unless_documents(cls, content: Any) -> Any:
+        """Without [facts] no facts are infused where documents are; else the built-in ones are."""
+        if isinstance(content, dict) and "domain" in content and "facts" not in content:
+            return {**content, "facts": {"source": ()}}
+        return content
+
+    @field_validator("questions")
+    @classmethod
+    def _named_as_columns(cls, questions: dict[str, QuestionFile]) -> dict[str, QuestionFile]:
+        """Names of question files become names of columns, as in accuracy:medqa and accuracy:medqa_se."""
+        for name in questions:
+            if not _NAME.fullmatch(name) or name.endswith("_se"):
+                raise ValueError(
+                    f"{name!r} cannot name a column of the table; write letters, digits, - and _, and no _se at the end"
+                )
+        return questions
+
+    @model_validator(mode="after")
+    def _something_to_look_for(self) -> "StudyFile":
+        asked = self.facts.source or any(file.role == "domain" for file in self.questions.values())
+        if self.design.design == "search" and not asked:
+            raise ValueError(
+                "a search looks for the collapse of recall, and nothing here is asked; add [questions.NAME] with the "
+                'role "domain", or make it a grid'
+            )
+        return self
+
     @property
     def unit(self) -> Literal["share", "exposures"]:
         """The unit of the dose that the study sweeps."""
         return "share" if self.design.shares else "exposures"
+
+    @property
+    def starts(self) -> tuple[StartOf, ...]:
+        """The checkpoints that runs begin from, that of the held-out runs last; none where they begin from scratch."""
+        held = self.held_out
+        own = self.start.of_sizes if self.start else ()
+        if held is None or held.checkpoint is None:
+            return own
+        return (*own, StartOf(checkpoint=held.checkpoint, size=held.sizes[0], sha256=held.sha256))
+
+    def start_of(self, size: int) -> StartOf | None:
+        """The checkpoint of a size; None where its runs begin from scratch."""
+        return next((start for start in self.starts if start.size == size), None)
 
 
 def read_study_file(path: str | Path) -> StudyFile:
     """Read and check a study file; InputError in one sentence when it cannot be used."""
     path = Path(path)
     try:
-        content = study_content(path)
-        return StudyFile.model_validate({**content, "base": path.parent.resolve()})
+        content, base = study_content(path), path.parent.resolve()
+        with naming(path):
+            content = _filled(content, path.parent)
+        study = StudyFile.model_validate({**content, "base": base})
+        with naming(path):
+            _check_block(study)
+        return study
     except RecursionError as error:
         raise InputError(f"{path}: its tables are nested too deeply; a study file has tables of one level") from error
     except ValidationError as error:
         raise InputError(f"{path}: {_sentence(error)}") from error
+
+
+def _filled(content: dict[str, Any], base: Path) -> dict[str, Any]:
+    """The content of a study file with what the checkpoints of its [start] decide: sizes and the tokenizer.
+
+    A section that is none is left as it is, to be judged with the others.
+    """
+    design, tokenizer, held = (content.get(name, {}) for name in ("design", "tokenizer", "held_out"))
+    try:
+        start = Start.model_validate(content["start"]) if "start" in content else None
+    except ValidationError:
+        return content
+    if not all(map(_is_table, (design, tokenizer, held))):
+        return content
+    if start is None:
+        if "checkpoint" in held:
+            raise InputError("[held_out] has a checkpoint, and there is no [start] for the other runs; add one")
+        return content
+    if "sizes" in design:
+        raise InputError("sizes in [design] are those of the checkpoints of [start]; take them out")
+    if both := sorted(tokenizer.keys() & {"vocabulary", "file"}):
+        raise InputError(f"the tokenizer is that of the checkpoint; take {' and '.join(both)} out of [tokenizer]")
+    folders = [read_start(base / one.checkpoint) for one in start.of_sizes]
+    sizes = [folder.size for folder in folders]
+    if isinstance(held.get("checkpoint"), str):
+        if "sizes" in held:
+            raise InputError("[held_out] has a checkpoint and sizes, which are that of its checkpoint; take sizes out")
+        folders.append(read_start(base / held["checkpoint"]))
+        held = {**held, "sizes": [folders[-1].size]}
+    elif "held_out" in content:
+        if "sizes" in held:
+            raise InputError("sizes in [held_out] need a start; name its folder as checkpoint in [held_out] instead")
+        held = {**held, "sizes": sizes}
+    _check_family(folders)
+    filled = [{**one.model_dump(), "size": size} for one, size in zip(start.of_sizes, sizes, strict=True)]
+    others = {key: value for key, value in content["start"].items() if key not in ("checkpoint", "family")}
+    own = {"file": f"{start.of_sizes[0].checkpoint}/tokenizer.json"}
+    return {
+        **content,
+        "start": {**others, "family": filled},
+        "design": {**design, "sizes": sizes},
+        "tokenizer": {**own, **(tokenizer if "end_of_text" in tokenizer else {"end_of_text": folders[0].end_of_text})},
+        **({"held_out": held} if "held_out" in content else {}),
+    }
+
+
+def _check_family(folders: Sequence[StartFolder]) -> None:
+    """InputError where checkpoints differ in their tokenizer, or do not differ in size."""
+    for number, one in enumerate(folders):
+        for other in folders[:number]:
+            if one.size == other.size:
+                raise InputError(
+                    f"{other.folder} and {one.folder} both have {one.size:,} parameters; a start is known by its size, "
+                    "so take one of them out"
+                )
+        if one.tokenizer.read_bytes() != folders[0].tokenizer.read_bytes():
+            raise InputError(
+                f"{folders[0].folder} and {one.folder} have different tokenizers; the starts of one study need one"
+            )
+
+
+def _check_block(study: StudyFile) -> None:
+    for one in study.starts:
+        start = read_start(study.base / one.checkpoint)
+        if start.longest is not None and study.training.block > start.longest:
+            raise InputError(
+                f"block in [training] is {study.training.block:,}, and {start.folder} reads at most {start.longest:,} "
+                "tokens; lower it"
+            )
+
+
+def with_hashes(study: StudyFile) -> StudyFile:
+    """The study with the hashes of the weights that its runs begin from; reads them whole.
+
+    InputError where a study file states another one.
+    """
+    if study.start is None:
+        return study
+    family = tuple(_hashed(study, one) for one in study.start.of_sizes)
+    start = study.start.model_copy(update={"checkpoint": None, "family": family})
+    held = study.held_out
+    if held is not None and held.checkpoint is not None:
+        held = held.model_copy(update={"sha256": _hashed(study, study.starts[-1]).sha256})
+    return study.model_copy(update={"start": start, "held_out": held})
+
+
+def _hashed(study: StudyFile, one: StartOf) -> StartOf:
+    found = read_start(study.base / one.checkpoint).hash
+    if one.sha256 not in (None, found):
+        raise InputError(
+            f"{study.base / one.checkpoint}: its sha256 is {found}, and the study file says {one.sha256}; put that "
+            "checkpoint back, or take sha256 out"
+        )
+    return one.model_copy(update={"sha256": found})
 
 
 def study_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -337,7 +583,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f'"{key}" is missing {where}; add it'
     if first["type"] == "value_error":
-        return f"[{'.'.join(place)}]: {first['ctx']['error']}"
+        return f"[{'.'.join(place)}]: {first['ctx']['error']}" if first["loc"] else str(first["ctx"]["error"])
     if first["type"] in ("too_short", "string_too_short"):
         return f'"{".".join(place)}" is empty; give at least one'
     message = first["msg"].replace("a valid tuple", "a list, such as [1, 2]")
@@ -347,9 +593,16 @@ def _sentence(error: ValidationError) -> str:
 def _known(sections: list[str]) -> list[str]:
     model: Any = StudyFile
     for section in sections:
-        kind = model.model_fields[section].annotation
-        model = next(t for t in get_args(kind) if t is not type(None)) if isinstance(kind, UnionType) else kind
+        if section in model.model_fields:  # else it is a name or a place, as in [questions.medqa] and [[start.family]]
+            model = _section_in(model.model_fields[section].annotation)
     return [*([] if sections else [EXTENDS]), *(name for name in model.model_fields if name != "base")]
+
+
+def _section_in(kind: Any) -> Any:
+    """The section that a type is or holds."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    return next((found for part in get_args(kind) if (found := _section_in(part))), None)
 
 
 TEMPLATE = """\
@@ -377,6 +630,13 @@ keep_stating = false                # true: documents that state a domain fact b
 [tokenizer]
 vocabulary = 1024                   # a BPE of this size is trained; or: file = "tokenizer.json"
 
+# [questions.medqa]                 # a multiple-choice file; accuracy:medqa and answer_loss:medqa become columns
+# file = "medqa.jsonl"              # question, choices and answer in any usual shape; or CSV, Parquet
+# role = "domain"                   # or "general": what should not be forgotten
+# prompt = "cloze"                  # the options are scored; or "lettered": they are listed, and A, B, ... are scored
+# shots = 0                         # solved questions of the file put before each
+# limit = 0                         # ask at most so many, evenly spread; 0: all
+
 [infusion]
 prior_share = 0.25                  # prior facts' part of what is not infused
 prior_questions = true              # they are stated in questions too, and so are probed in a form that is known
@@ -396,6 +656,11 @@ seeds = [1, 2, 3, 4, 5, 6]          # with fewer, a collapse is found but not we
 width = 0.1                         # a collapse is located when half its interval is no wider, dex
 runs = 64                           # the most runs of a curve
 round = 4                           # runs that a curve takes before it is looked at again
+
+# [start]                           # continued pre-training: every run begins from a checkpoint, and sizes are its own
+# checkpoint = "my-model"           # a Hugging Face folder; or one a size: [[start.family]] checkpoint = "small"
+# rate = 0.5                        # peak learning rate as a part of the recipe's for a model of that size
+# tokens = "300B"                   # what it was trained on before, for the table
 
 [held_out]                          # predicted first, then trained
 sizes = ["110k"]

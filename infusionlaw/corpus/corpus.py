@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NotRequired
@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from infusionlaw.corpus.digests import check_files, check_id, prepare_again
+from infusionlaw.corpus.documents import DomainDocuments
 from infusionlaw.corpus.facts import Fact, Split, Templates, fill
 from infusionlaw.corpus.head import read_head
-from infusionlaw.corpus.infusion.mixture import PAGE, GeneralText, Mixture
+from infusionlaw.corpus.infusion.documents import DocumentCycle
+from infusionlaw.corpus.infusion.general import PAGE, GeneralText
+from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
+from infusionlaw.corpus.questions import QuestionSet, open_questions
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer, open_tokens
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed
@@ -31,7 +35,8 @@ class Corpus:
     """A prepared corpus, opened.
 
     `counts` are the numbers a report shows. Domain facts are stated in the first `renderings` statement templates of
-    their relation; 0: in all.
+    their relation; 0: in all. weights: the sources of general text and how often each is read beside the others, under
+    "" the only one. most_passes: how often a run may read a source at most, where that is bounded.
     """
 
     folder: Path
@@ -42,6 +47,9 @@ class Corpus:
     templates: Mapping[str, Templates]
     counts: Mapping[str, Any]
     renderings: int = 0
+    weights: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
+    most_passes: Mapping[str, float] = field(default_factory=dict)
+    questions: Mapping[str, QuestionSet] = field(default_factory=dict)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -49,34 +57,65 @@ class Corpus:
         return Tokenizer(self.folder / "tokenizer.json", self.end_of_text)
 
     @cached_property
-    def train(self) -> NDArray[np.integer]:
-        """General training text, mapped."""
-        return open_tokens(self.folder / "train.bin")[0]
+    def text(self) -> dict[str, NDArray[np.integer]]:
+        """General training text by source, mapped."""
+        return {name: open_tokens(self.folder / text_file("train", name))[0] for name in self.weights}
 
     @cached_property
-    def validation(self) -> tuple[NDArray[np.integer], TokenFile]:
-        """General validation text, mapped, and its header."""
-        return open_tokens(self.folder / "validation.bin")
+    def validation(self) -> dict[str, tuple[NDArray[np.integer], TokenFile]]:
+        """General validation text by source, mapped, and its header."""
+        return {name: open_tokens(self.folder / text_file("validation", name)) for name in self.weights}
+
+    @cached_property
+    def documents(self) -> DomainDocuments | None:
+        """The domain documents; None where there are none."""
+        return DomainDocuments(self.folder) if (self.folder / "domain.bin").exists() else None
 
     @cached_property
     def tokens_per_fact(self) -> float:
-        """Mean tokens of a rendering of a domain fact, end-of-text included."""
+        """Mean tokens of a rendering of a domain fact, end-of-text included; 0 where there are no facts."""
         return RenderingCycle(self._domain, [0]).tokens_per_rendering
 
+    def passes(self, general_tokens: float) -> dict[str, float]:
+        """Return how often each source is read where general text has so many tokens."""
+        total = sum(self.weights.values())
+        return {name: general_tokens * w / total / len(self.text[name]) for name, w in self.weights.items()}
+
+    def tokens_per_exposure(self, domain_tokens: float | None = None) -> float:
+        """Return the tokens that state every domain fact and read every domain document once.
+
+        domain_tokens: of the documents that are read; None: all.
+        """
+        documents = 0 if self.documents is None else self.documents.read(domain_tokens).tokens_in_all
+        return len(self.facts.domain) * self.tokens_per_fact + documents
+
     def mixture(
-        self, share: float, prior_share: float, seed: int, *, questions: bool = True, tilt: float = 0.0, tokens: int = 0
+        self,
+        share: float,
+        prior_share: float,
+        seed: int,
+        *,
+        questions: bool = True,
+        tilt: float = 0.0,
+        tokens: int = 0,
+        domain_tokens: float | None = None,
+        block: int = 0,
     ) -> Mixture:
         """Return the token stream of a run.
 
-        questions: whether prior facts are stated in questions too; tilt: see `Pacing`.
+        questions: whether prior facts are stated in questions too; tilt: see `Pacing`; domain_tokens: of the documents
+        that are read, None: all; block: tokens, where a block is longer than a page its pages are as long.
         """
+        page = max(PAGE, block)
+        documents = self.documents.read(domain_tokens) if self.documents else None
         return Mixture(
             RenderingCycle(self._domain, [seed, 1]),
             RenderingCycle(self._prior if questions else self._plain_prior, [seed, 2]),
-            GeneralText(self.train, self.tokenizer.end_of_text, [seed, 3]),
+            GeneralText(list(self.text.values()), self.tokenizer.end_of_text, [seed, 3], list(self.weights.values())),
             share=share,
             prior_share=prior_share,
             end_of_text=self.tokenizer.end_of_text,
+            documents=DocumentCycle(documents, [seed, 4], page) if documents else None,
             tilt=tilt,
             tokens=tokens,
         )
@@ -119,6 +158,11 @@ class Corpus:
         return Renderings(own, self.tokenizer.dtype)
 
 
+def text_file(part: str, source: str) -> str:
+    """Return the name of the token file of a source of general text; part: train or validation."""
+    return f"{part}-{source}.bin" if source else f"{part}.bin"
+
+
 def probed_questions(index: int, questions: tuple[str, ...]) -> tuple[str, ...]:
     """Return the questions that prior fact number `index` is probed with: one that never states it, or its only one."""
     return (questions[index % len(questions)],)
@@ -145,6 +189,7 @@ class _Known(TypedDict):
     options: _OptionsBySplit
     templates: dict[str, Templates]
     renderings: NotRequired[int]
+    text: NotRequired[dict[str, float]]
 
 
 def open_corpus(folder: Path) -> Corpus:
@@ -165,12 +210,18 @@ def open_corpus(folder: Path) -> Corpus:
         templates=templates,
         counts=head.counts,
         renderings=known.get("renderings", 0),
+        weights=known.get("text", {"": 1.0}),
+        most_passes=head.most_passes,
+        questions=open_questions(folder),
     )
-    if len(corpus.train) < PAGE or len(corpus.validation[0]) < 2 * PAGE:
-        raise InputError(
-            f"{folder}: {len(corpus.train)} training and {len(corpus.validation[0])} validation tokens of general text "
-            f"are too few; {_more_text(corpus.counts)}"
-        )
+    for name, tokens in corpus.text.items():
+        held = len(corpus.validation[name][0])
+        if len(tokens) < PAGE or held < 2 * PAGE:
+            of = f' of the source "{name}"' if name else " of general text"
+            raise InputError(
+                f"{folder}: {len(tokens)} training and {held} validation tokens{of} are too few; "
+                f"{_more_text(corpus.counts)}"
+            )
     check_id(folder, head.id, head.files)
     check_files(folder, head.files)
     return corpus

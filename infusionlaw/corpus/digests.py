@@ -1,18 +1,18 @@
 """Whether the files of a prepared corpus are still those that were prepared: by size and time, or by every byte.
 
-`corpus.json` keeps size, time and SHA-256 of each file, and the corpus id, which is a hash of these.
+`corpus.json` keeps size, time and SHA-256 of each file, and the corpus id, which is a hash of these. A corpus has
+`tokenizer.json` and `knowledge.json`, token files of general text, and what else its study asks for.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
 
-IN_ID = ("tokenizer.json", "knowledge.json", "train.bin", "validation.bin")  # the files that the corpus id is made of
-FILES = (*IN_ID, "train.json", "validation.json")
+FIRST = ("tokenizer.json", "knowledge.json", "train.bin", "validation.bin")  # in the id by their content alone
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,24 @@ class Stamp:
     sha256: str
 
 
-def stamps(folder: Path) -> dict[str, Stamp]:
+def stamps(folder: Path, names: Iterable[str]) -> dict[str, Stamp]:
     """Return the stamps of a corpus's files."""
-    found = {name: (folder / name).stat() for name in FILES}
+    found = {name: (folder / name).stat() for name in names}
     return {name: Stamp(stat.st_size, stat.st_mtime_ns, file_hash(folder / name)) for name, stat in found.items()}
 
 
 def content_id(files: Mapping[str, Stamp]) -> str:
-    """Return the id of a corpus: a hash of all that a run reads of it."""
-    return hashlib.sha256(b"".join(bytes.fromhex(files[name].sha256) for name in IN_ID)).hexdigest()[:16]
+    """Return the id of a corpus: a hash of all that a run reads of it, so not of the headers of token files."""
+    headers = {PurePath(name).with_suffix(".json").name for name in files if name.endswith(".bin")}
+    others = sorted(files.keys() - {*FIRST} - headers)
+    parts = [bytes.fromhex(files[name].sha256) for name in FIRST if name in files]
+    parts += [f"{name} {files[name].sha256}\n".encode() for name in others]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def check_id(folder: Path, own: str, files: Mapping[str, Stamp]) -> None:
     """Raise InputError where the id of a corpus is not that of the files it lists."""
-    if files and (files.keys() != set(FILES) or content_id(files) != own):
+    if files and content_id(files) != own:
         text = f"its id {own} is not that of the files it lists"
         raise InputError(f"{folder / 'corpus.json'}: {text}; {prepare_again(folder)}")
 

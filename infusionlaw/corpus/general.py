@@ -1,4 +1,4 @@
-"""General text: where the documents come from that are not infused.
+"""Documents of text: where those come from that are not infused, and those that are.
 
 A source is `python-docs` (docstrings on this machine) or paths, folders and globs of text files, or a list of these.
 Everything is streamed: the memory needed does not grow with the corpus. Files are read in sorted order, each once, so
@@ -26,24 +26,42 @@ from infusionlaw.runs.packed import PACKED, ending, open_text, packing
 from infusionlaw.runs.tabular import JSON, stream_rows
 
 PYTHON_DOCS = "python-docs"
+GENERAL = "general text"
 TEXT, ROWS = (".txt", ".md"), (*JSON, ".parquet")  # one document a file, and one a row
 WHOLE = 1_000_000  # characters up to which a text file is one document; a longer one is cut
 PIECE = 100_000  # bytes at which a document cut from a long file ends at the latest
 LINE = 10_000  # characters read at a time, so that a file that is one endless line can be cut as well
 
 
-def documents(source: str | Sequence[str], *, text_field: str = "text", base: Path) -> Iterator[str]:
+def documents(
+    source: str | Sequence[str], *, text_field: str = "text", base: Path, what: str = GENERAL
+) -> Iterator[str]:
     """The documents of a source, one at a time; documents of white space only are left out.
 
     source: "python-docs", or a path, folder (searched through and through, links followed, hidden files left out) or
     glob relative to `base`, or several of these. A file of TEXT is one document, and of a file of ROWS each row,
     in `text_field`; above WHOLE characters it is cut at blank lines into documents of at most about PIECE bytes. All
     but Parquet may be packed. A folder of your own called python-docs is "./python-docs". Paths that match nothing or
-    cannot be read are refused at the call, bad contents while reading.
+    cannot be read are refused at the call, bad contents while reading. what: what messages call the text.
     """
-    with_docs, files, _ = _resolve(source, base)
-    streams = (_file_documents(path, text_field) for path in files)
-    return _filled(chain(python_docs() if with_docs else (), chain.from_iterable(streams)), source)
+    return (text for _, text in documents_by_file(source, text_field=text_field, base=base, what=what))
+
+
+def documents_by_file(
+    source: str | Sequence[str], *, text_field: str = "text", base: Path, what: str = GENERAL
+) -> Iterator[tuple[str, str]]:
+    """What `documents` gives, each with the path of its file from `base`, or "python-docs"."""
+    with_docs, files, _ = _resolve(source, base, what)
+    docs = ((PYTHON_DOCS, text) for text in (python_docs() if with_docs else ()))
+    streams = ((name, text) for path in files for name in [_from(base, path)] for text in _read(path, text_field))
+    return _filled(chain(docs, streams), source, what)
+
+
+def _from(base: Path, path: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, base)).as_posix()
+    except ValueError:  # on another drive
+        return path.as_posix()
 
 
 def unread_files(source: str | Sequence[str], *, base: Path) -> list[Path]:
@@ -71,9 +89,9 @@ def source_hash(source: str | Sequence[str], *, text_field: str = "text", base: 
     return digest.hexdigest()
 
 
-def source_fingerprint(source: str | Sequence[str], *, base: Path) -> list[str]:
+def source_fingerprint(source: str | Sequence[str], *, base: Path, what: str = GENERAL) -> list[str]:
     """A cheap sign that a source is as it was: versions of python-docs' packages; names, sizes and times of files."""
-    with_docs, files, _ = _resolve(source, base)
+    with_docs, files, _ = _resolve(source, base, what)
     found = [(path, path.stat()) for path in files]
     return [*(python_docs_versions() if with_docs else ()), *(f"{p} {s.st_size} {s.st_mtime_ns}" for p, s in found)]
 
@@ -87,12 +105,12 @@ def is_validation(document: str, rate: float) -> bool:
     return int.from_bytes(digest, "big") < rate * 2**64
 
 
-def _resolve(source: str | Sequence[str], base: Path) -> tuple[bool, list[Path], list[Path]]:
+def _resolve(source: str | Sequence[str], base: Path, what: str = GENERAL) -> tuple[bool, list[Path], list[Path]]:
     """Whether python-docs is asked for, the files to read (each once, sorted), and those of folders that are not."""
     entries = [source] if isinstance(source, str) else list(source)
     if not entries:
-        raise InputError(f'general text: the list of sources is empty; give "{PYTHON_DOCS}" or files')
-    found = [_files_of(entry, base) for entry in entries if entry != PYTHON_DOCS]
+        raise InputError(f'{what}: the list of sources is empty; give "{PYTHON_DOCS}" or files')
+    found = [_files_of(entry, base, what) for entry in entries if entry != PYTHON_DOCS]
     once: dict[Path, Path] = {}  # a file that links lead to as well is read under the first of its names
     for path in sorted(Path(os.path.abspath(path)) for files, _ in found for path in files):
         if not _is_text(path):
@@ -105,7 +123,7 @@ def _resolve(source: str | Sequence[str], base: Path) -> tuple[bool, list[Path],
     return PYTHON_DOCS in entries, list(once.values()), sorted({path for _, unread in found for path in unread})
 
 
-def _files_of(entry: str, base: Path) -> tuple[list[Path], list[Path]]:
+def _files_of(entry: str, base: Path, what: str) -> tuple[list[Path], list[Path]]:
     """The files that a path, a folder or a glob stands for, and those in folders that are no text.
 
     What exists under that very name is not a glob.
@@ -118,7 +136,7 @@ def _files_of(entry: str, base: Path) -> tuple[list[Path], list[Path]]:
     if not files:
         kinds = ", ".join((*TEXT, *ROWS))
         raise InputError(
-            f'general text: "{entry}" matches nothing to read in {base}; '
+            f'{what}: "{entry}" matches nothing to read in {base}; '
             f'give "{PYTHON_DOCS}", or a file, folder or glob with files of {kinds}'
         )
     return files, [path for path in inside if not _is_text(path)]
@@ -145,18 +163,18 @@ def _is_text(path: Path) -> bool:
     return ending(path) in (*TEXT, *ROWS) and not (ending(path) == ".parquet" and packing(path))
 
 
-def _filled(stream: Iterable[str], source: str | Sequence[str]) -> Iterator[str]:
+def _filled(stream: Iterable[tuple[str, str]], source: str | Sequence[str], what: str) -> Iterator[tuple[str, str]]:
     """The stream less its blank documents; InputError at the end when nothing came."""
     empty = True
-    for document in stream:
+    for name, document in stream:
         if document.strip():
             empty = False
-            yield document
+            yield name, document
     if empty:
-        raise InputError(f"general text: {source!r} holds no text; give a source with at least one document")
+        raise InputError(f"{what}: {source!r} holds no text; give a source with at least one document")
 
 
-def _file_documents(path: Path, text_field: str) -> Iterator[str]:
+def _read(path: Path, text_field: str) -> Iterator[str]:
     if ending(path) in ROWS:
         for number, row in stream_rows(path, text_field):
             text = _text_value(row[text_field], f"{path}, row {number}", text_field)

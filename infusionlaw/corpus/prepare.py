@@ -9,6 +9,7 @@ import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,26 @@ from typing import Any
 import numpy as np
 
 from infusionlaw.corpus.contamination import FactFinder
-from infusionlaw.corpus.corpus import SPLITS, Corpus, Options, open_corpus
+from infusionlaw.corpus.corpus import SPLITS, Corpus, Options, open_corpus, text_file
 from infusionlaw.corpus.digests import check_files, check_id, content_id, stamps
-from infusionlaw.corpus.facts import Fact, Templates, fill, split
+from infusionlaw.corpus.documents import FILES as DOCUMENT_FILES
+from infusionlaw.corpus.documents import VALIDATION_TOKENS, WHAT, write_documents
+from infusionlaw.corpus.facts import Fact, Knowledge, Split, Templates, fill, split
 from infusionlaw.corpus.fingerprint import fact_sources, fingerprint, source_hashes
 from infusionlaw.corpus.general import documents, is_validation, unread_files
 from infusionlaw.corpus.head import Head, read_head
 from infusionlaw.corpus.options import check_options, option_sets
-from infusionlaw.corpus.overlap import repeated_tokens
+from infusionlaw.corpus.overlap import repeated_tokens, texts_within
+from infusionlaw.corpus.questions import FILE as QUESTIONS
+from infusionlaw.corpus.questions import QuestionSet, check_tokens, read_questions, tokenised, write_questions
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.corpus.tokenise import write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, open_tokens, train_tokenizer
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
 from infusionlaw.processes import check_guard
-from infusionlaw.settings import StudyFile
+from infusionlaw.settings import QuestionFile, StudyFile
 
-VALIDATION_TOKENS = 100_000  # validation loss is measured on this many
 _STATING = "states a domain fact of "
 TOLD = 5  # subjects of such facts that are counted one by one
 _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
@@ -51,18 +55,9 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
                 write_json(folder / "corpus.json", asdict(current))
             return open_corpus(folder)
         (folder / "corpus.json").unlink()
-    knowledge = load_knowledge(
-        fact_sources(study),
-        [study.base / path for path in study.facts.templates],
-        study.facts.relations,
-    )
-    facts = split(
-        knowledge,
-        domain=study.facts.domain,
-        prior=study.facts.prior,
-        unseen=study.facts.unseen,
-        seed=study.seed,
-    )
+    knowledge, facts = _knowledge(study)
+    sets = {name: _questions(study.base, own) for name, own in study.questions.items()}
+    texts = study.text.by_name
     parts = {name: getattr(facts, name) for name in SPLITS}
     options = {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())}
     probe_counts = _count_probed(parts, options)
@@ -73,13 +68,22 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
             "options": options,
             "templates": {name: asdict(forms) for name, forms in sorted(knowledge.templates.items())},
             **({"renderings": study.facts.renderings} if study.facts.renderings else {}),
+            **({"text": {name: own.weight for name, own in texts.items()}} if study.text.sources else {}),
         },
     )
     tokenizer = _prepare_tokenizer(study, folder, chain(*parts.values()), knowledge.templates)
     for name, part in parts.items():
         check_options(part, options[name], knowledge.templates, tokenizer)
+    question_counts = _prepare_questions(study, folder, tokenizer, sets)
     long_counts = _count_long(study.training.block, parts, knowledge.templates, tokenizer)
-    text_counts = _prepare_tokens(study, folder, tokenizer, facts.domain)
+    text_counts = _prepare_text(study, folder, tokenizer, facts.domain)
+    for name in DOCUMENT_FILES:
+        (folder / name).unlink(missing_ok=True)  # of what the study was before
+    domain_counts = _prepare_documents(study, folder, tokenizer)
+    known_counts = _count_known(study, folder, tokenizer, sets)
+    unread = Counter(
+        path.suffix.lower() for source in _sources(study) for path in unread_files(source, base=study.base)
+    )
     counts = {
         "facts_available": len(knowledge.facts),
         "facts_left_out": dict(knowledge.left_out),
@@ -87,10 +91,25 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         **probe_counts,
         **long_counts,
         **text_counts,
-        "files_unread": dict(Counter(path.suffix.lower() for path in unread_files(study.text.source, base=study.base))),
+        **domain_counts,
+        **(
+            {"question_files": {name: own | known_counts[name] for name, own in question_counts.items()}}
+            if sets
+            else {}
+        ),
+        "files_unread": dict(unread),
     }
-    files = stamps(folder)
-    head = Head(sign, source_hashes(study), files, content_id(files), study.tokenizer.end_of_text, counts)
+    token_files = [text_file(part, name) for part in ("train", "validation") for name in texts]
+    names = [
+        "tokenizer.json",
+        "knowledge.json",
+        *token_files,
+        *(file.removesuffix("bin") + "json" for file in token_files),
+    ]
+    asked = [QUESTIONS] if study.questions else []
+    files = stamps(folder, [*names, *(DOCUMENT_FILES if study.domain else ()), *asked])
+    most = {name: own.most_passes for name, own in texts.items() if own.most_passes is not None}
+    head = Head(sign, source_hashes(study), files, content_id(files), study.tokenizer.end_of_text, counts, most)
     write_json(folder / "corpus.json", asdict(head))
     return open_corpus(folder)
 
@@ -120,7 +139,7 @@ def _count_probed(parts: Mapping[str, tuple[Fact, ...]], options: Mapping[str, O
         name: Counter(fact.relation for fact, own in zip(part, options[name], strict=True) if own is None)
         for name, part in parts.items()
     }
-    if left["domain"].total() == len(parts["domain"]):
+    if parts["domain"] and left["domain"].total() == len(parts["domain"]):
         relations = ", ".join(f'"{relation}" {number:,}' for relation, number in left["domain"].items())
         raise InputError(
             f"none of the {len(parts['domain']):,} domain facts can be asked about ({relations}), since a question "
@@ -156,28 +175,99 @@ def _count_long(
     return counts
 
 
-def _prepare_tokens(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:
-    """The token files; returns the counts of documents and tokens."""
+def _prepare_questions(
+    study: StudyFile, folder: Path, tokenizer: Tokenizer, sets: Mapping[str, QuestionSet]
+) -> dict[str, dict[str, int]]:
+    """The questions of files; returns their counts by file. InputError where a model could not be asked one."""
+    (folder / QUESTIONS).unlink(missing_ok=True)
+    if sets:
+        write_questions(folder, sets)
+    counts = {}
+    for name, own in sets.items():
+        asked = list(tokenised(own, tokenizer, study.training.block))
+        check_tokens(own, asked, study.base / study.questions[name].file, tokenizer)
+        counts[name] = {
+            "questions": len(asked),
+            "with_repeated_options": own.repeated,
+            "longer_than_a_block": sum(one.cut for one in asked),
+        }
+    return counts
+
+
+def _count_known(
+    study: StudyFile, folder: Path, tokenizer: Tokenizer, sets: Mapping[str, QuestionSet]
+) -> dict[str, dict[str, int]]:
+    """How many questions of each file stand, with their right answers, in what is trained on."""
+    general = [open_tokens(folder / text_file("train", name))[0] for name in study.text.by_name]
+    infused = [open_tokens(folder / "domain.bin")[0]] if study.domain else []
+    counts: dict[str, dict[str, int]] = {}
+    for name, own in sets.items():
+        texts = tokenizer.encode([f"{one.text} {one.options[one.right]}" for one in own.questions])
+        for where, files in (("in_general_text", general), ("in_domain_documents", infused)):
+            if files:
+                found = np.any([texts_within(texts, tokens) for tokens in files], axis=0)
+                counts.setdefault(name, {})[where] = int(found.sum())
+    return counts
+
+
+def _prepare_text(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:
+    """The token files of general text; returns the counts of documents and tokens."""
     side = _Training(
         FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation, study.text.keep_stating
     )
-    train, left_out = write_tokens(folder / "train.bin", _documents(study), tokenizer, side)
-    stating = Counter({why.removeprefix(_STATING): n for why, n in left_out.items() if why.startswith(_STATING)})
-    held = (text for text in _documents(study) if is_validation(text, study.text.validation))
-    validation, _ = write_tokens(folder / "validation.bin", held, tokenizer, limit=VALIDATION_TOKENS)
-    both = (open_tokens(folder / f"{name}.bin")[0] for name in ("validation", "train"))
+    counts: Counter[str] = Counter()
+    stating: Counter[str] = Counter()
+    for name, own in study.text.by_name.items():
+        read = partial(documents, own.files, text_field=own.field, base=study.base)
+        train, left_out = write_tokens(folder / text_file("train", name), read(), tokenizer, side)
+        held = (text for text in read() if is_validation(text, study.text.validation))
+        path = folder / text_file("validation", name)
+        validation, _ = write_tokens(path, held, tokenizer, limit=VALIDATION_TOKENS)
+        stating += Counter({why.removeprefix(_STATING): n for why, n in left_out.items() if why.startswith(_STATING)})
+        both = (open_tokens(folder / text_file(part, name))[0] for part in ("validation", "train"))
+        found = {"validation_tokens_in_training_text": repeated_tokens(*both)}
+        for part, header in (("training", train), ("validation", validation)):
+            found |= {f"{part}_documents": header.documents, f"{part}_tokens": header.tokens}
+            found[f"{part}_bytes"] = header.text_bytes
+        counts.update(found)
+        if name:
+            counts.update({f"{what}_of_{name}": number for what, number in found.items()})
     return {
         "documents_that_state_a_domain_fact": stating.total(),
         "subjects_they_name_most": dict(stating.most_common(TOLD)),
-        "training_documents": train.documents,
-        "training_tokens": train.tokens,
-        "training_bytes": train.text_bytes,
-        "validation_documents": validation.documents,
-        "validation_tokens": validation.tokens,
-        "validation_bytes": validation.text_bytes,
-        "validation_tokens_in_training_text": repeated_tokens(*both),
+        **counts,
         "vocabulary": tokenizer.vocabulary,
     }
+
+
+def _prepare_documents(study: StudyFile, folder: Path, tokenizer: Tokenizer) -> dict[str, int]:
+    """The token files of domain documents, if any; returns their counts, and what overlaps with general text."""
+    if study.domain is None:
+        return {}
+    counts = write_documents(study.domain, study.base, folder, tokenizer)
+    held, infused = (open_tokens(folder / f"{name}.bin")[0] for name in ("domain-validation", "domain"))
+    for name in study.text.by_name:
+        train, validation = (open_tokens(folder / text_file(part, name))[0] for part in ("train", "validation"))
+        for what, number in (
+            ("held_out_domain_tokens_in_training_text", repeated_tokens(held, train)),
+            ("validation_tokens_in_domain_documents", repeated_tokens(validation, infused)),
+        ):
+            counts[what] = counts.get(what, 0) + number
+    return counts
+
+
+def _questions(base: Path, own: QuestionFile) -> QuestionSet:
+    return read_questions(base / own.file, role=own.role, prompt=own.prompt, shots=own.shots, limit=own.limit)
+
+
+def _knowledge(study: StudyFile) -> tuple[Knowledge, Split]:
+    """The facts of a study and their parts; none where it has no source of facts."""
+    sources = fact_sources(study)
+    if not sources:
+        return Knowledge((), {}, {}), Split((), (), ())
+    own = study.facts
+    knowledge = load_knowledge(sources, [study.base / path for path in own.templates], own.relations)
+    return knowledge, split(knowledge, domain=own.domain, prior=own.prior, unseen=own.unseen, seed=study.seed)
 
 
 @dataclass(frozen=True)
@@ -195,8 +285,18 @@ class _Training:
         return subject and _STATING + subject
 
 
+def _sources(study: StudyFile) -> list[str | tuple[str, ...]]:
+    """The sources of general text and of domain documents."""
+    general = [own.files for own in study.text.by_name.values()]
+    return [*general, *([study.domain.documents] if study.domain else [])]
+
+
 def _documents(study: StudyFile) -> Iterator[str]:
-    return documents(study.text.source, text_field=study.text.field, base=study.base)
+    """All documents, general and of the domain."""
+    for own in study.text.by_name.values():
+        yield from documents(own.files, text_field=own.field, base=study.base)
+    if domain := study.domain:
+        yield from documents(domain.documents, text_field=domain.field, base=study.base, what=WHAT)
 
 
 def _sample(texts: Iterable[str]) -> Iterator[str]:

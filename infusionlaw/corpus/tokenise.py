@@ -47,6 +47,7 @@ class Piece:
     documents: int
     text_bytes: int
     left_out: Counter[str]
+    sizes: list[int]
 
 
 def keep_all(document: str) -> str:
@@ -55,17 +56,25 @@ def keep_all(document: str) -> str:
 
 
 def write_tokens(
-    path: Path, documents: Iterable[str], tokenizer: Tokenizer, keep: Keep = keep_all, limit: int | None = None
+    path: Path,
+    documents: Iterable[str],
+    tokenizer: Tokenizer,
+    keep: Keep = keep_all,
+    limit: int | None = None,
+    on_sizes: Callable[[list[int]], None] = lambda sizes: None,
 ) -> tuple[TokenFile, Counter[str]]:
     """Tokenise documents into `path`, each closed by end-of-text; stops after the FEW that reach `limit` tokens.
 
     keep: asked of every document, in another process where there is much text, so that it must be one that can be
-    pickled. The header is written beside the file (`.json`) last, so a token file with a header is complete. Returns it
-    and how many documents were left out, by reason. InputError when one of those processes is killed.
+    pickled. on_sizes: hears the tokens of each document, 0 where it was left out, some at a time. The header is written
+    beside the file (`.json`) last, so a token file with a header is complete. Returns it and how many documents were
+    left out, by reason. InputError when one of those processes is killed.
     """
     batches = in_batches(documents) if limit is None else in_batches(documents, FEW, math.inf)
     try:
-        header, left_out = _write(path, _packed(batches, _Packer(tokenizer, keep)), limit, tokenizer.dtype.name)
+        header, left_out = _write(
+            path, _packed(batches, _Packer(tokenizer, keep)), limit, tokenizer.dtype.name, on_sizes
+        )
     except BrokenProcessPool as error:
         raise InputError(
             f"{path}: a process that tokenised was killed (out of memory?) or could not start (a script must begin its "
@@ -76,7 +85,11 @@ def write_tokens(
 
 
 def _write(
-    path: Path, pieces: Generator[Piece, None, None], limit: int | None, dtype: str
+    path: Path,
+    pieces: Generator[Piece, None, None],
+    limit: int | None,
+    dtype: str,
+    on_sizes: Callable[[list[int]], None],
 ) -> tuple[TokenFile, Counter[str]]:
     tokens = documents = text_bytes = 0
     left_out: Counter[str] = Counter()
@@ -87,6 +100,7 @@ def _write(
             documents += piece.documents
             text_bytes += piece.text_bytes
             left_out += piece.left_out
+            on_sizes(piece.sizes)
             if limit is not None and tokens >= limit:
                 break
     return TokenFile(tokens, documents, text_bytes, dtype), left_out
@@ -117,13 +131,15 @@ class _Packer:
         reasons = [self.keep(text) for text in batch]
         kept = [text for text, reason in zip(batch, reasons, strict=True) if not reason]
         end, letter = self.tokenizer.end_of_text, self.tokenizer.dtype.char
-        packed, tokens = [], 0
+        packed, lengths = [], []
         for ids in self.tokenizer.encode(kept):
             ids.append(end)
             packed.append(struct.pack(f"{len(ids)}{letter}", *ids))  # quicker than an array of a list
-            tokens += len(ids)
+            lengths.append(len(ids))
+        following = iter(lengths)
+        sizes = [0 if reason else next(following) for reason in reasons]
         text_bytes = len("".join(kept).encode("utf8"))
-        return Piece(b"".join(packed), tokens, len(kept), text_bytes, Counter(filter(None, reasons)))
+        return Piece(b"".join(packed), sum(lengths), len(kept), text_bytes, Counter(filter(None, reasons)), sizes)
 
 
 def _packed(batches: Iterator[list[str]], packer: _Packer) -> Generator[Piece, None, None]:

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.corpus.digests import prepare_again
+from infusionlaw.corpus.documents import SHORT
 from infusionlaw.corpus.head import read_head
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.numbers import listed
 from infusionlaw.report.blocks import Block, Text, table, texts
+from infusionlaw.report.questions import question_remarks, questions_texts
 
 PARTS = ("domain", "prior", "unseen")
 MANY = 0.2  # of the documents left out, from which on that is remarked
@@ -54,16 +56,57 @@ def remarks(folder: Path) -> list[str]:
             "runs of 32 tokens or more), so validation loss is in part that of text which was trained on; remove near "
             "duplicates from the text if it is to tell of new text alone"
         )
+    return [*said, *_of_documents(counts), *question_remarks(counts.get("question_files", {}))]
+
+
+def _of_documents(counts: dict[str, Any]) -> list[str]:
+    """What should be known of domain documents, a sentence each."""
+    said = []
+    if empty := counts.get("domain_documents_nearly_empty", 0):
+        said.append(
+            f"{empty:,} of {counts['domain_documents']:,} domain documents have fewer than {SHORT} tokens; look "
+            "whether that is the text you mean"
+        )
+    if (held := counts.get("held_out_domain_documents", FEW)) < FEW:
+        said.append(
+            f"Domain loss is measured on {held:,} held-out document{'' if held == 1 else 's'} only, so its standard "
+            "error is too small; raise validation in [domain], or give more documents"
+        )
+    for repeated, of, what, where in (
+        ("held_out_domain_tokens_in_domain_documents", "held_out_domain_tokens", "held-out domain text", "infused"),
+        ("held_out_domain_tokens_in_training_text", "held_out_domain_tokens", "held-out domain text", "general"),
+        ("validation_tokens_in_domain_documents", "validation_tokens", "validation text", "infused"),
+    ):
+        tokens, found = counts.get(of), counts.get(repeated)
+        if tokens and found and found >= MUCH * tokens:
+            text = "the documents that are infused" if where == "infused" else "the general training text"
+            said.append(
+                f"{100 * found / tokens:.0f} % of the {what} stands word for word in {text} (in runs of 32 tokens or "
+                "more), so its loss is in part that of text which was trained on; nothing was left out, so remove near "
+                "duplicates if that is not meant"
+            )
     return said
 
 
+def documents_text(folder: Path) -> str:
+    """How many domain documents there are; "" where there are none."""
+    counts = counts_of(folder)
+    if "domain_documents" not in counts:
+        return ""
+    files = counts["domain_files"]
+    return (
+        f"Domain documents: {counts['domain_documents']:,} of {counts['domain_tokens']:,} tokens, from {files:,} "
+        f"file{'' if files == 1 else 's'}; {counts['held_out_domain_documents']:,} more are held out for domain loss."
+    )
+
+
 def probed_text(folder: Path) -> str:
-    """How many facts of each part are asked about; "" where that was not counted."""
+    """How many facts of each part are asked about; "" where that was not counted or there are none."""
     counts = counts_of(folder)
     parts = [
-        f"{counts[probed]:,} of {counts[probed.removesuffix('_probed')]:,} {name}"
+        f"{counts[probed]:,} of {of:,} {name}"
         for name in PARTS
-        if (probed := f"{name}_facts_probed") in counts
+        if (probed := f"{name}_facts_probed") in counts and (of := counts[probed.removesuffix("_probed")])
     ]
     return f"Facts that are asked about: {listed(parts)}." if parts else ""
 
@@ -90,9 +133,18 @@ def corpus_part(folder: Path) -> list[Block]:
         return [Text("The prepared corpus is not in this folder.")]
     stating = counts.get("documents_that_state_a_domain_fact")
     left_out = (
-        "" if stating is None else f"{stating:,} documents state a domain fact and were left out of the training text."
+        f"{stating:,} documents state a domain fact and were left out of the training text."
+        if stating is not None and counts.get("domain_facts")
+        else ""
     )
-    told = [probed_text(folder), left_out, *(f"{text}." for text in remarks(folder)), _example(folder)]
+    told = [
+        documents_text(folder),
+        probed_text(folder),
+        *questions_texts(folder),
+        left_out,
+        *(f"{text}." for text in remarks(folder)),
+        _example(folder),
+    ]
     return [*texts(told), *table(("count", ""), _flat(counts), wrap=("count",))]
 
 

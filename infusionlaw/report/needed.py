@@ -16,6 +16,7 @@ from infusionlaw.runs.record import Estimate
 from infusionlaw.settings import StudyFile
 
 STATEMENTS, AT_SIZE, EXPONENT, WITHIN = 100.0, 200_000, -0.5, 2.0
+REPEATED = 2.0  # a planned run that repeats the domain more often by this factor, or less often, is remarked
 MEASURED = 10_000, 2_000_000  # sizes
 
 
@@ -49,6 +50,41 @@ def needed_text(file: StudyFile, folder: Path, estimates: Sequence[Estimate]) ->
         aligned([("size", "needed", "doses", "", "prior facts", ""), *rows]),
     ]
     return "\n".join(lines)
+
+
+def repetition_text(file: StudyFile, folder: Path, estimates: Sequence[Estimate]) -> str:
+    """How often the runs read the domain documents, and how often the planned run will; "" without documents."""
+    domain, own = file.domain, counts_of(folder).get("domain_tokens")
+    doses = [run.exposures for run in estimates if run.exposures]
+    if domain is None or not own or not doses:
+        return ""
+    said = f"The runs read each domain document {_times(min(doses), max(doses))}."
+    if max(doses) < 1:
+        said += " None of them reads all documents, so nothing is said of repetition."
+    if domain.target_tokens is None:
+        return said
+    whole = domain.corpus_tokens or own
+    ratios = [
+        run.share * domain.target_tokens / whole / run.exposures
+        for run in estimates
+        if run.exposures and run.share is not None
+    ]
+    least, most = min(ratios), max(ratios)
+    planned = f"the planned run of {number(domain.target_tokens)} tokens"
+    if least >= 1 / REPEATED and most <= REPEATED:
+        return f"{said} At the same shares, {planned} reads each as often, to within a factor of {REPEATED:g}."
+    often = f"{count(least)} to {count(most)}" if count(least) != count(most) else count(most)
+    fix = (
+        "the documents here are too few to match it at every token count: give more of them"
+        if domain.matched
+        else "such studies mislead (arXiv 2606.07597): set matched = true in [domain]"
+    )
+    return f"{said} At the same shares, {planned} reads each {often} times as often; {fix}."
+
+
+def _times(low: float, high: float) -> str:
+    shown = count(low) if count(low) == count(high) else f"{count(low)} to {count(high)}"
+    return f"{shown} times"
 
 
 def _against(given: Sequence[float], limits: tuple[float, float] | None) -> tuple[str, str]:

@@ -14,18 +14,22 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from infusionlaw.corpus.corpus import Corpus, open_corpus
+from infusionlaw.corpus.documents import by_file
 from infusionlaw.corpus.facts import Fact
-from infusionlaw.corpus.infusion.mixture import Ledger
+from infusionlaw.corpus.infusion.mixture import Ledger, Mixture
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
+from infusionlaw.runs.outcomes import LOSSES, is_loss
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.training import checkpoint
 from infusionlaw.training.export import export
 from infusionlaw.training.loop import Status, train
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, measure
-from infusionlaw.training.recipe import Recipe
-from infusionlaw.training.resolve import doses_of, mixture_of, recipe_of, stable_phase_of
+from infusionlaw.training.recipe import Recipe, Shape
+from infusionlaw.training.resolve import doses_of, mixture_of, models_of, recipe_of, stable_phase_of
+from infusionlaw.training.start import export_started, keep_measured, measured
+from infusionlaw.training.trainable import Trainable
 
 SCORES = ("recall", "cloze", "margin", "verbatim_recall", "retention", "unseen_recall", "val_bpb")
 
@@ -61,10 +65,8 @@ def execute_together(
     mixtures = [mixture_of(spec, recipe, corpus) for spec in specs]
     for spec, mixture, run in zip(specs, mixtures, folders, strict=True):
         write_json(run / "spec.json", asdict(spec))
-        write_json(
-            run / "ledger.json", ledger_json(mixture.ledger(recipe.tokens), corpus, spec.settings.prior_questions)
-        )
-    model = Model(recipe.shape, [torch.Generator().manual_seed(spec.seed) for spec in specs]).to(best_device())
+        write_json(run / "ledger.json", ledger_json(mixture, recipe.tokens, corpus, spec.settings.prior_questions))
+    model = models_of(specs, recipe, corpus).to(best_device())
     ends = train(
         model, recipe, mixtures, folders, stable=stable, checkpoint_every=checkpoint_every, on_progress=on_progress
     )
@@ -72,13 +74,28 @@ def execute_together(
         scores: dict[str, Any] = {}
         if status == "ok":
             scores = _probed(model.alone(member), corpus, probes, recipe, run)
-        record = _record(spec, recipe, dose, corpus, status, scores)
+        record = _record(spec, recipe, dose, corpus, status, scores | _start_scores(spec, corpus))
         write_json(run / "record.json", asdict(record))
         checkpoint.remove(run)
         yield record
 
 
-def _probed(model: Model, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
+def measure_start(spec: RunSpec, corpus: Corpus, probes: Probes, folder: Path) -> None:
+    """Measure the checkpoint that a run begins from, and keep its scores in the study's folder."""
+    recipe, start = recipe_of(spec, corpus), spec.settings.start
+    assert start is not None
+    scores = measure(models_of([spec], recipe, corpus).to(best_device()), corpus, probes, recipe.block)
+    keep_measured(folder, start, corpus.id, recipe.block, scores)
+
+
+def _start_scores(spec: RunSpec, corpus: Corpus) -> dict[str, float]:
+    """Return the scores of the checkpoint that a run began from, as columns; none of a run from scratch."""
+    start, settings = spec.settings.start, spec.settings
+    scores = measured(corpus.folder.parent, start, corpus.id, settings.block) if start else None
+    return {f"start_{name}": value for name, value in (scores or {}).items() if name != "chance"}
+
+
+def _probed(model: Trainable, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Measure one model, write the scores beside its weights and return them."""
     scores = measure(model, corpus, probes, recipe.block)
     write_json(folder / "probes.json", scores)
@@ -91,6 +108,7 @@ def _record(
     spec: RunSpec, recipe: Recipe, dose: tuple[float, float], corpus: Corpus, status: Status, scores: dict[str, Any]
 ) -> RunRecord:
     share, exposures = dose
+    more = tuple((name, value) for name, value in scores.items() if _is_more(name) and value is not None)
     return RunRecord(
         run=spec.id,
         size=recipe.shape.size,
@@ -98,21 +116,31 @@ def _record(
         tokens=recipe.tokens,
         share=share,
         exposures=exposures,
-        facts=len(corpus.facts.domain),
-        tokens_per_fact=corpus.tokens_per_fact,
+        facts=len(corpus.facts.domain) or None,
+        tokens_per_fact=corpus.tokens_per_fact or None,
         seed=spec.seed,
         held_out=spec.held_out,
         status=status,
-        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},  # type: ignore[arg-type]
+        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
         chance=scores.get("chance"),
+        loss_unit="bits per byte" if any(is_loss(name) for name, _ in more) else None,  # of val_bpb its name says it
+        more=more,
     )
 
 
-def ledger_json(ledger: Ledger, corpus: Corpus, questions: bool = True) -> dict[str, Any]:
-    """Return the ledger in names: tokens by source, exposures by fact, renderings by template.
+def _is_more(name: str) -> bool:
+    """Whether a score has no field of its own in a record."""
+    measure = name.removesuffix("_se")
+    return ":" in measure or measure in LOSSES or measure.startswith("start_")
 
-    questions: whether prior facts were stated in questions too.
+
+def ledger_json(mixture: Mixture, tokens: int, corpus: Corpus, questions: bool = True) -> dict[str, Any]:
+    """Return the ledger of a run of so many tokens in names.
+
+    Tokens by source, exposures by fact and by document, renderings by template. questions: whether prior facts were
+    stated in questions too.
     """
+    ledger = mixture.ledger(tokens)
     prior_templates = corpus.prior_templates(questions)
 
     def source(facts: Sequence[Fact], exposures: Sequence[int], forms: Any, templates: list[list[str]]) -> Any:
@@ -136,8 +164,26 @@ def ledger_json(ledger: Ledger, corpus: Corpus, questions: bool = True) -> dict[
             "general": ledger.general_tokens,
         },
         "general_passes": ledger.general_passes,
+        "passes_by_source": dict(zip(corpus.text, ledger.by_source, strict=True)) if len(corpus.text) > 1 else {},
+        "documents": _documents_json(mixture, ledger, corpus),
         "domain": source(corpus.facts.domain, ledger.domain_exposures, ledger.domain_forms, corpus.domain_templates),
         "prior": source(corpus.facts.prior, ledger.prior_exposures, ledger.prior_forms, prior_templates),
+    }
+
+
+def _documents_json(mixture: Mixture, ledger: Ledger, corpus: Corpus) -> dict[str, Any] | None:
+    """Return what was read of the domain documents: tokens, and how often each was read to its end, by file.
+
+    `read` numbers the documents in the order of domain.bin, from 0, where a run draws from a part of them; None: all.
+    """
+    if mixture.documents is None or corpus.documents is None:
+        return None
+    read = mixture.documents.documents
+    return {
+        "tokens": ledger.document_tokens,
+        "by_file": by_file(corpus.documents, read, ledger.document_exposures),
+        "read": None if read.chosen is None else read.chosen.tolist(),
+        "exposures": list(ledger.document_exposures),
     }
 
 
@@ -152,5 +198,10 @@ def export_run(run: Path, out: Path) -> None:
             "perhaps; put back the facts, text and settings that it was trained on and run the study file again"
         )
     recipe = recipe_of(spec, corpus)
-    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, load_file(run / "model.safetensors"))
-    export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, recipe.block, out)
+    weights = load_file(run / "model.safetensors")
+    if isinstance(recipe.shape, Shape):
+        model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).load(0, weights)
+        export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, recipe.block, out)
+    else:
+        assert spec.settings.start is not None
+        export_started(corpus.folder.parent, spec.settings.start, run / "model.safetensors", out)

@@ -25,12 +25,13 @@ from infusionlaw.errors import InputError
 from infusionlaw.processes import check_shared_memory, cores, told_if_too_many
 from infusionlaw.runners.execute import best_device
 from infusionlaw.runners.schedule import schedule, starts
-from infusionlaw.runners.worker import ERROR, calibrate, execute, start
+from infusionlaw.runners.worker import ERROR, calibrate, execute, measure_start, start
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.training.checkpoint import put_aside_damaged
 from infusionlaw.training.compile import code_folder, worth_compiling
-from infusionlaw.training.resolve import doses_of, recipe_of, stable_phase_of
+from infusionlaw.training.resolve import check_text, doses_of, general_tokens, recipe_of, stable_phase_of
+from infusionlaw.training.start import keep_start, measured
 
 T = TypeVar("T")
 LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
@@ -42,22 +43,29 @@ class Lab:
     def prepare(self, study: StudyFile, folder: Path) -> str:
         """The id of the study's corpus, prepared under `folder`/corpus or found there."""
         check_shared_memory()
-        return prepare(study, folder / "corpus").id
+        corpus = prepare(study, folder / "corpus")
+        for checkpoint in study.starts:
+            place = study.base / checkpoint.checkpoint
+            keep_start(folder, place, checkpoint.sha256 or "", corpus.tokenizer.vocabulary)
+        return corpus.id
 
     def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:
         """The (N, D) that each run will really have; InputError for the first one that cannot be done."""
         corpus = open_corpus(folder / "corpus")
         recipes = [recipe_of(spec, corpus) for spec in specs]
         for spec, recipe in zip(specs, recipes, strict=True):
-            doses_of(spec, recipe, corpus)
+            check_text(spec, recipe, corpus)
         return [(recipe.shape.size, recipe.tokens) for recipe in recipes]
 
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
         corpus = open_corpus(folder / "corpus")
-        at_once, text = processes(study), len(corpus.train)
+        at_once = processes(study)
         recipes = [recipe_of(spec, corpus) for spec in specs]
-        alike = [(recipe.shape, recipe.batch, worth_compiling(recipe, best_device())) for recipe in recipes]
+        alike = [
+            (spec.settings.start, recipe.shape, recipe.batch, worth_compiling(recipe, best_device()))
+            for spec, recipe in zip(specs, recipes, strict=True)
+        ]
         one_each = dict(zip(alike, specs, strict=True))  # runs that share a stable phase have one step
         seconds: dict[Any, tuple[float, float]] = {}
         with _pool(folder, at_once, code=_code(kind[-1] for kind in one_each)) as pool:
@@ -83,7 +91,7 @@ class Lab:
                     memory=recipe.memory,
                     seconds=step * (recipe.steps - begin) + probing,
                     processes=at_once,
-                    passes=(1 - share) * (1 - spec.settings.prior_share) * recipe.tokens / text,
+                    passes=max(corpus.passes(general_tokens(spec, recipe, corpus)).values()),
                 )
             )
         return out
@@ -104,10 +112,27 @@ class Lab:
         at_once = min(processes(study), len(tasks))
         code = _code(worth_compiling(recipe_of(spec, corpus), best_device(), len(specs)) for spec in specs)
         with _pool(folder, at_once, on_progress, code) as pool:
+            _measure_starts(pool, specs, corpus, folder, at_once)
             work = partial(execute, checkpoint_every=study.training.checkpoint_every)
             running = [pool.submit(work, task) for task in tasks]
             for future in _as_completed(folder, running, [task[0][0].id for task in tasks], at_once):
                 yield from future.result()
+
+
+def _measure_starts(
+    pool: ProcessPoolExecutor, specs: Sequence[RunSpec], corpus: Corpus, folder: Path, at_once: int
+) -> None:
+    """Measure the checkpoints that runs begin from, before any training; what was measured before is kept."""
+    one_each = {spec.settings.start: spec for spec in specs}
+    new = [
+        spec
+        for start, spec in one_each.items()
+        if start and measured(folder, start, corpus.id, spec.settings.block) is None
+    ]
+    for future in _as_completed(
+        folder, [pool.submit(measure_start, spec) for spec in new], [s.id for s in new], at_once
+    ):
+        future.result()
 
 
 def _as_completed(folder: Path, running: Iterable[Future[T]], runs: Sequence[str], at_once: int) -> Iterator[Future[T]]:

@@ -11,6 +11,7 @@ from typing import Any
 from infusionlaw.corpus.corpus import Corpus
 from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import RunSpec
+from infusionlaw.training.recipe import Shape
 from infusionlaw.training.resolve import recipe_of, stable_phase_of
 
 Task = tuple[tuple[RunSpec, ...], ...]
@@ -30,7 +31,8 @@ def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path, room: float
         groups.setdefault((chain[0].size, chain[0].settings, token_counts, *starts), []).append(chain)
     tasks: list[Task] = []
     for chains in groups.values():
-        most = max(1, int(room / recipe_of(chains[0][0], corpus).memory))
+        recipe = recipe_of(chains[0][0], corpus)
+        most = max(1, int(room / recipe.memory)) if isinstance(recipe.shape, Shape) else 1
         parts = [chains[first : first + most] for first in range(0, len(chains), most)]
         tasks += [tuple(zip(*part, strict=True)) for part in parts]
     return sorted(tasks, key=lambda task: -task[-1][0].size * task[-1][0].tokens)

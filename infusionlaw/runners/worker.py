@@ -52,6 +52,11 @@ def execute(task: "Task", checkpoint_every: int) -> list[RunRecord]:
     return done
 
 
+def measure_start(spec: RunSpec) -> None:
+    """Measure the checkpoint that a run begins from."""
+    _in_a_sentence(partial(_measure_start, spec), _Worker.folder, f"measuring the start of run {spec.id}")
+
+
 def calibrate(spec: RunSpec) -> tuple[float, float]:
     """Return the seconds of a step and of probing, for a run's shape."""
     return _in_a_sentence(partial(_calibrate, spec), _Worker.folder, f"timing a step of run {spec.id}")
@@ -82,27 +87,34 @@ def _reason(error: Exception) -> str:
 
 
 @cache
-def _material() -> "tuple[Corpus, Probes]":
-    """Set this process up and return the study's corpus and its probes."""
+def _material(block: int) -> "tuple[Corpus, Probes]":
+    """Set this process up and return the study's corpus and its probes. block: of its runs."""
     from infusionlaw.corpus.corpus import open_corpus
     from infusionlaw.training.host import settle
     from infusionlaw.training.probe import build_probes
 
     settle()
     corpus = open_corpus(_Worker.folder / "corpus")
-    return corpus, build_probes(corpus)
+    return corpus, build_probes(corpus, block)
 
 
 def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]:
     from infusionlaw.runners.execute import execute_together
     from infusionlaw.training.resolve import recipe_of
 
-    corpus, probes = _material()
+    corpus, probes = _material(specs[0].settings.block)
     on_progress = partial(_report, specs, recipe_of(specs[0], corpus).steps)
     done = execute_together(
         specs, corpus, probes, _Worker.folder, checkpoint_every=checkpoint_every, on_progress=on_progress
     )
     return list(done)
+
+
+def _measure_start(spec: RunSpec) -> None:
+    from infusionlaw.runners.execute import measure_start
+
+    corpus, probes = _material()
+    measure_start(spec, corpus, probes, _Worker.folder)
 
 
 def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
@@ -111,17 +123,14 @@ def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
 
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:
-    import torch
-
     from infusionlaw.runners.execute import best_device
     from infusionlaw.training.loop import time_steps
-    from infusionlaw.training.model import Model
     from infusionlaw.training.probe import measure
-    from infusionlaw.training.resolve import recipe_of
+    from infusionlaw.training.resolve import models_of, recipe_of
 
-    corpus, probes = _material()
+    corpus, probes = _material(spec.settings.block)
     recipe = recipe_of(spec, corpus)
-    model = Model(recipe.shape, [torch.Generator().manual_seed(0)]).to(best_device())
+    model = models_of([spec], recipe, corpus).to(best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0)])
     begun = time.perf_counter()
     measure(model, corpus, probes, recipe.block)

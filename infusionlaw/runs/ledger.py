@@ -35,13 +35,36 @@ class Source:
 
 
 @dataclass(frozen=True)
+class OfFile:
+    """How many documents of a file a run drew from, and by number of exposures how many of them it read so often."""
+
+    documents: int
+    exposures: dict[str, int]
+
+
+@dataclass(frozen=True)
+class DocumentLedger:
+    """What was read of the domain documents, by file, and how often each was read to its end.
+
+    read: the numbers of the documents that the run drew from, in the order of the corpus; None: all of them.
+    """
+
+    tokens: int
+    by_file: dict[str, OfFile]
+    read: tuple[int, ...] | None
+    exposures: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class RunLedger:
-    """ledger.json."""
+    """ledger.json. general_passes: how often general text was read, passes_by_source: each of several sources."""
 
     tokens: Tokens
     general_passes: float
     domain: Source
     prior: Source
+    passes_by_source: dict[str, float]
+    documents: DocumentLedger | None
 
 
 def read_ledger(path: Path) -> RunLedger:

@@ -27,7 +27,10 @@ class RunSettings:
     """What decides a run's result besides its size, token count, dose, seed and corpus.
 
     Fields are named as in the study file. shortest: the shortest token count of the runs that it shares its stable
-    phase with; 0: it is on its own.
+    phase with; 0: it is on its own. matched_to: training tokens of the planned run whose repetition of the domain
+    documents this one has; corpus_tokens: tokens of all domain documents of that run, where the study has a sample.
+    start: the hash of the weights that it begins from; None: it begins from scratch. start_rate: the peak learning rate
+    as a part of the one from scratch.
     """
 
     recipe: Literal["2026-11"] = "2026-11"
@@ -40,6 +43,10 @@ class RunSettings:
     prior_questions: bool = True
     schedule: Literal["even", "early", "late"] = "even"
     max_exposures: int = 5000
+    start: str | None = None
+    start_rate: float | None = None
+    matched_to: int | None = None
+    corpus_tokens: int | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -64,8 +71,8 @@ class RunSpec:
 
     @cached_property
     def id(self) -> str:
-        """Twelve hex digits of the SHA-256 of the content as canonical JSON; `held_out` is not content."""
-        content = json.loads(_SPEC.dump_json(self, exclude={"held_out"}))  # where a dose of 1 is one of 1.0
+        """Twelve hex digits of the SHA-256 of the content as canonical JSON; `held_out` and what is None are none."""
+        content = json.loads(_SPEC.dump_json(self, exclude={"held_out"}, exclude_none=True))  # a dose of 1 is 1.0 there
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -130,6 +137,11 @@ class RunRecord:
     def start(self, name: str) -> float | None:
         """The value of an outcome at the checkpoint that the run began from; None where it is not known."""
         return self._value(f"start_{name}")
+
+    def chance_of(self, name: str) -> float | None:
+        """What blind guessing gives of an outcome: its own `chance:NAME`, else `chance`; None where it is not known."""
+        own = self._value(f"chance:{name}")
+        return self.chance if own is None else own
 
     def _value(self, column: str) -> float | None:
         value: float | None = self.__dict__[column] if column in self.__dict__ else dict(self.more).get(column)

@@ -48,6 +48,8 @@ def run_spec(
     phase.
     """
     training, infusion, token_counts = study.training, study.infusion, set(study.design.tokens)
+    start = study.start_of(size)
+    domain = study.domain if study.domain and study.domain.matched else None
     settings = RunSettings(
         recipe=training.recipe,
         block=training.block,
@@ -59,6 +61,10 @@ def run_spec(
         prior_questions=infusion.prior_questions,
         schedule=infusion.schedule,
         max_exposures=infusion.max_exposures,
+        start=start.sha256 if start else None,
+        start_rate=study.start.rate if study.start else None,
+        matched_to=domain.target_tokens if domain else None,
+        corpus_tokens=domain.corpus_tokens if domain else None,
     )
     return RunSpec(size, tokens, dose, study.unit, seed, data, settings, is_held_out)
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
 from infusionlaw.runs.begun import Checkpoint, begun_step, read_checkpoint
-from infusionlaw.training.model import Model
+from infusionlaw.training.trainable import Trainable
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -79,15 +79,15 @@ def origin(folder: Path, stable: Path, decay_start: int) -> Path:
     return stable if not begun_step(folder) and 0 < begun_step(stable) <= decay_start else folder
 
 
-def save(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int) -> None:
+def save(model: Trainable, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int) -> None:
     """Write the checkpoint of every member to its folder, in place of the one before."""
     for member, folder in enumerate(folders):
         name = Checkpoint(folder.name, step, "").file
         tensors: dict[str, torch.Tensor] = {}
         for key, weight in model.named_parameters():
             state = optimiser.state[weight]
-            tensors[key] = weight.detach()[member].contiguous()
-            tensors |= {f"{key}/{moment}": state[moment][member].contiguous() for moment in MOMENTS}
+            tensors[key] = model.part(weight.detach(), member).contiguous()
+            tensors |= {f"{key}/{moment}": model.part(state[moment], member).contiguous() for moment in MOMENTS}
         with atomic_path(folder / name) as part:
             save_file(tensors, part)
             checksum = _checksum(part, folder.name, step)
@@ -97,20 +97,20 @@ def save(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], st
                 old.unlink()
 
 
-def resume(model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path]) -> int:
+def resume(model: Trainable, optimiser: torch.optim.AdamW, folders: Sequence[Path]) -> int:
     """Load the members' checkpoints, if any, and return the step to go on from, which must be the same for all."""
     steps = [begun_step(folder) for folder in folders]
     if len(set(steps)) > 1:
         raise ValueError(f"models that train in one batch go on from different steps: {steps}")
     if not steps[0]:
         return 0
-    members = [_load(folder, model.embedding.weight.device) for folder in folders]
+    members = [_load(folder, model.device) for folder in folders]
     with torch.no_grad():
         for key, weight in model.named_parameters():
-            weight.copy_(torch.stack([tensors[key] for tensors in members]))
+            weight.copy_(model.joined([tensors[key] for tensors in members]))
             optimiser.state[weight] = {
                 "step": torch.tensor(float(steps[0]), device=weight.device),
-                **{moment: torch.stack([tensors[f"{key}/{moment}"] for tensors in members]) for moment in MOMENTS},
+                **{moment: model.joined([tensors[f"{key}/{moment}"] for tensors in members]) for moment in MOMENTS},
             }
     return steps[0]
 

@@ -20,8 +20,9 @@ import torch
 
 from infusionlaw.training import fused
 from infusionlaw.training.model import Model
-from infusionlaw.training.recipe import Recipe
+from infusionlaw.training.recipe import Recipe, Shape
 from infusionlaw.training.step import precision
+from infusionlaw.training.trainable import Trainable
 
 # Floating-point operations of training from which compiling pays. Of runs that share a stable phase, those of the
 # shortest: with two more, each twice as long, they do 4.4 times as many.
@@ -39,7 +40,10 @@ def worth_compiling(recipe: Recipe, device: torch.device, members: int = 1) -> b
 
     On the CPU it does from LEAST_WORK floating-point operations on, 6 a parameter and token; on a GPU from LEAST_STATES
     on. For runs that share a stable phase those of the shortest count, from LEAST_SHARED_WORK and LEAST_SHARED_STATES.
+    Other architectures than ours are not compiled.
     """
+    if not isinstance(recipe.shape, Shape):
+        return False
     shape, tokens = recipe.shape, recipe.shortest or recipe.tokens
     if device.type == "cpu":
         return 6.0 * shape.total_size * tokens >= (LEAST_SHARED_WORK if recipe.shortest else LEAST_WORK)
@@ -47,9 +51,9 @@ def worth_compiling(recipe: Recipe, device: torch.device, members: int = 1) -> b
     return states >= (LEAST_SHARED_STATES if recipe.shortest else LEAST_STATES)
 
 
-def compile_if_worth(model: Model, recipe: Recipe) -> None:
+def compile_if_worth(model: Trainable, recipe: Recipe) -> None:
     """Compile the layers if that pays for a run of the recipe."""
-    if worth_compiling(recipe, model.embedding.weight.device, model.members):
+    if isinstance(model, Model) and worth_compiling(recipe, model.device, model.members):
         compile_layers(model, recipe.batch, recipe.block)
 
 
@@ -64,7 +68,7 @@ def compile_layers(model: Model, batch: int, block: int) -> bool:
             raise OSError("no C++ compiler under the name by which PyTorch calls it")
         if not _keep_code():
             raise OSError("no folder for code")
-        device = model.embedding.weight.device
+        device = model.device
         piece = batch if device.type == "cuda" else piece_of(batch, block)
         _forget_other_shapes([model.shape, model.members, piece, block, device, torch.get_num_threads()])
         model.compiled = torch.compile(model.through, dynamic=False, fullgraph=True, options=_options(device))
@@ -129,9 +133,9 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def keep_code(model: Model, recipe: Recipe) -> None:
+def keep_code(model: Trainable, recipe: Recipe) -> None:
     """Choose where code is kept if layers will be compiled; PyTorch chooses for itself as soon as it is used."""
-    if worth_compiling(recipe, model.embedding.weight.device, model.members):
+    if worth_compiling(recipe, model.device, model.members):
         _keep_code()
 
 

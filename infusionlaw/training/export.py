@@ -5,15 +5,19 @@ the query and key matrices are put in that order within each head, which leaves 
 """
 
 import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from infusionlaw.files import atomic_path, write_json
 from infusionlaw.training.model import NORM_EPS, ROPE_BASE, Model
 from infusionlaw.training.recipe import Shape
+
+LLAMA_DEFAULTS = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False}
 
 
 def export(model: Model, tokenizer: Path, end_of_text: int, block: int, folder: Path) -> None:
@@ -58,6 +62,56 @@ def _llama_weights(model: Model) -> dict[str, Tensor]:
         }
         out |= {f"{theirs}{name}.weight": weight for name, weight in layer.items()}
     return {name: weight.contiguous().clone() for name, weight in out.items()}
+
+
+def shape_of(config: Mapping[str, Any]) -> Shape | None:
+    """Return the shape of a checkpoint that `export` could have written; None for any other architecture."""
+    rope = config.get("rope_parameters") or config
+    heads, width = config.get("num_attention_heads"), config.get("hidden_size")
+    if config.get("model_type") != "llama" or not isinstance(heads, int) or not isinstance(width, int):
+        return None
+    shape = Shape(width, config["num_hidden_layers"], heads, config["intermediate_size"], config["vocab_size"])
+    ours = llama_config(shape, 0, 0)
+    alike = ("num_key_value_heads", "head_dim", "hidden_act", "attention_bias", "mlp_bias", "tie_word_embeddings")
+    usual = {"num_key_value_heads": heads, "head_dim": width // heads, **LLAMA_DEFAULTS}
+    same = all(config.get(key, usual[key]) == ours[key] for key in alike)
+    plain = rope.get("rope_theta", ROPE_BASE) == ROPE_BASE and rope.get("rope_type", "default") == "default"
+    plain = plain and not config.get("rope_scaling") and config.get("pretraining_tp", 1) == 1
+    halves = shape.head_width * heads == width and shape.head_width % 2 == 0
+    return shape if same and plain and halves and config.get("rms_norm_eps") == NORM_EPS else None
+
+
+def our_weights(tensor: Callable[[str], Tensor], shape: Shape) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights of a `Model` by name, one after another, from those that `export` wrote."""
+    yield "embedding.weight", tensor("model.embed_tokens.weight")
+    yield "final_norm.weight", tensor("model.norm.weight")
+    for i in range(shape.layers):
+        ours, theirs = f"layers.{i}.", f"model.layers.{i}."
+        query, key, value, gate, up = (
+            tensor(f"{theirs}{name}.weight")
+            for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")
+        )
+        by_neighbours = [_by_neighbours(weight, shape) for weight in (query, key)]
+        yield f"{ours}attention_norm.weight", tensor(f"{theirs}input_layernorm.weight")
+        yield f"{ours}feed_norm.weight", tensor(f"{theirs}post_attention_layernorm.weight")
+        yield f"{ours}qkv.weight", torch.cat([*by_neighbours, value])
+        yield f"{ours}attention_out.weight", tensor(f"{theirs}self_attn.o_proj.weight")
+        yield f"{ours}gate_up.weight", torch.cat([gate, up])
+        yield f"{ours}down.weight", tensor(f"{theirs}mlp.down_proj.weight")
+
+
+def tensor_names(shape: Shape) -> set[str]:
+    """Return the names of the tensors that `export` writes."""
+    names = ("input_layernorm", "post_attention_layernorm", *(f"self_attn.{x}_proj" for x in "qkvo"))
+    names += tuple(f"mlp.{name}_proj" for name in ("gate", "up", "down"))
+    layers = {f"model.layers.{i}.{name}.weight" for i in range(shape.layers) for name in names}
+    return layers | {"model.embed_tokens.weight", "model.norm.weight"}
+
+
+def _by_neighbours(weight: Tensor, shape: Shape) -> Tensor:
+    """Reorder the rows of each head from halves to neighbouring pairs: `_by_halves` undone."""
+    rows = weight.view(shape.heads, 2, shape.head_width // 2, shape.d_model)
+    return rows.transpose(1, 2).reshape(shape.d_model, shape.d_model)
 
 
 def _by_halves(weight: Tensor, shape: Shape) -> Tensor:

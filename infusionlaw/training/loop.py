@@ -21,9 +21,9 @@ from infusionlaw.runs.begun import begun_step, read_metrics
 from infusionlaw.training.checkpoint import origin, put_aside_damaged, resume, save
 from infusionlaw.training.compile import compile_if_worth, keep_code
 from infusionlaw.training.feed import feed
-from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import Recipe
 from infusionlaw.training.step import WARM_UP, Stepper
+from infusionlaw.training.trainable import Trainable
 
 # Steps between metrics, progress and the check for a non-finite loss, and steps whose blocks go to the device at once:
 # within them a GPU is never waited for.
@@ -34,7 +34,7 @@ Status = Literal["ok", "diverged"]
 
 
 def train(
-    model: Model,
+    model: Trainable,
     recipe: Recipe,
     mixtures: Sequence[Mixture],
     folders: Sequence[Path],
@@ -85,7 +85,7 @@ def train(
     return status
 
 
-def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], seconds: float = 1.0) -> float:
+def time_steps(model: Trainable, recipe: Recipe, mixtures: Sequence[Mixture], seconds: float = 1.0) -> float:
     """Return the seconds a step takes, compiled if training would be: the median over about `seconds`.
 
     Some steps warm up first. Where one step takes longer than that, two are done and the second counts.
@@ -105,12 +105,12 @@ def time_steps(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], second
     return statistics.median(counted)
 
 
-def _feed(model: Model, recipe: Recipe, mixtures: Sequence[Mixture], start: int) -> Iterator[torch.Tensor]:
-    return feed(mixtures, recipe, start, model.embedding.weight.device, REPORT_EVERY)
+def _feed(model: Trainable, recipe: Recipe, mixtures: Sequence[Mixture], start: int) -> Iterator[torch.Tensor]:
+    return feed(mixtures, recipe, start, model.device, REPORT_EVERY)
 
 
 def _leave(
-    model: Model, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int, metrics: "Sequence[_Metrics]"
+    model: Trainable, optimiser: torch.optim.AdamW, folders: Sequence[Path], step: int, metrics: "Sequence[_Metrics]"
 ) -> None:
     """Leave metrics and checkpoint of every member in its folder."""
     for each, folder in zip(metrics, folders, strict=True):

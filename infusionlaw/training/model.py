@@ -103,6 +103,12 @@ def _in_place(hidden: Tensor, embedding: Tensor, target: Tensor, count: int) -> 
     return lost, grad @ embedding, grad.mT @ hidden
 
 
+def log_probability(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log p of targets (n,) by logits (n, V), and whether each is the likeliest."""
+    value = logits.gather(1, target[:, None])[:, 0] - torch.logsumexp(logits, -1)
+    return value, logits.argmax(-1) == target
+
+
 class Norm(nn.Module):
     """Root-mean-square norm with a learned scale."""
 
@@ -158,14 +164,14 @@ class Layer(nn.Module):
         self.gate_up = Linear(members, width, 2 * shape.d_ff)
         self.down = Linear(members, shape.d_ff, width)
 
-    def forward(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
+    def forward(self, x_MRC: Tensor, rotation_TK2: Tensor, before: "_Before | None" = None) -> Tensor:
         """Apply the layer; `rotation_TK2` holds cosine and sine of position·frequency, (T, 1, 1, K/2, 2)."""
-        x_MRC = x_MRC + self.attention_out(self._mix(self.attention_norm(x_MRC), rotation_TK2))
+        x_MRC = x_MRC + self.attention_out(self._mix(self.attention_norm(x_MRC), rotation_TK2, before))
         gate, up = self.gate_up(self.feed_norm(x_MRC)).chunk(2, -1)
         out: Tensor = x_MRC + self.down(F.silu(gate) * up)
         return out
 
-    def _mix(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
+    def _mix(self, x_MRC: Tensor, rotation_TK2: Tensor, before: "_Before | None") -> Tensor:
         """Return attention before its output matrix, (M, R, C)."""
         if torch.compiler.is_compiling():
             return fused.attention(x_MRC, self.qkv.weight, self.heads, rotation_TK2)
@@ -174,8 +180,34 @@ class Layer(nn.Module):
         pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2)))
         turned = torch.view_as_real(pairs * torch.view_as_complex(rotation_TK2)).flatten(-2).to(qkv.dtype)
         q, k, v = (y.transpose(1, 2) for y in (turned[:, :, 0], turned[:, :, 1], qkv[:, :, 2]))
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if before is None:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            k, v = before.put_before(self, k, v)
+            seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen.tril(k.shape[2] - q.shape[2]))
         return mixed.transpose(1, 2).reshape(M, R, C)
+
+
+class _Before:
+    """Keys and values, by layer, of tokens that several rows begin with: kept as they are read, then put before."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Layer, tuple[Tensor, Tensor]] = {}
+        self._rows: Tensor | None = None
+
+    def put_before(self, layer: Layer, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values (B, H, T, K) behind those kept; without `rows` keep them instead."""
+        if self._rows is None:
+            self._kept[layer] = k, v
+            return k, v
+        first_k, first_v = self._kept[layer]
+        return torch.cat([first_k[self._rows], k], 2), torch.cat([first_v[self._rows], v], 2)
+
+    def rows(self, of_B: Tensor) -> Self:
+        """Set which of the rows kept each following row begins with, (B,)."""
+        self._rows = of_B
+        return self
 
 
 class Model(nn.Module):
@@ -192,6 +224,7 @@ class Model(nn.Module):
         self.compiled: Callable[[Tensor, Tensor], Tensor] | None = None  # `through` for the loss, if set
         self.compiled_loss: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None  # of a chunk, on a GPU
         self.piece = 0  # blocks that a step takes at a time; 0: all
+        self.graphable = True
         for member, generator in enumerate(generators):
             self._initialise(member, generator)
 
@@ -199,6 +232,11 @@ class Model(nn.Module):
     def members(self) -> int:
         """M, the number of models."""
         return len(self.embedding.weight)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.embedding.weight.device
 
     @torch.no_grad()
     def _initialise(self, member: int, generator: torch.Generator) -> None:
@@ -222,9 +260,23 @@ class Model(nn.Module):
             weight[member] = weights[name]
         return self
 
+    def decays(self, weight: Tensor) -> bool:
+        """Whether weight decay applies to a weight: to matrices (rule 7)."""
+        return weight.dim() > 2
+
+    def part(self, tensor: Tensor, member: int) -> Tensor:
+        """Return what a member has of a weight or of its moments, a view."""
+        return tensor[member]
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return a weight, or its moments, from what each member has of it."""
+        return torch.stack(list(parts))
+
     def alone(self, member: int) -> "Model":
         """Return one member as a model of its own."""
-        one = Model(self.shape, [torch.Generator()]).to(self.embedding.weight.device)
+        if self.members == 1:
+            return self
+        one = Model(self.shape, [torch.Generator()]).to(self.device)
         return one.load(0, self.weights_of(member))
 
     def through(self, x_MRC: Tensor, rotation_TK2: Tensor) -> Tensor:
@@ -239,6 +291,24 @@ class Model(nn.Module):
         x = self.embedding(tokens_MBT.flatten(1))
         return self.through(x, self._rotations(tokens_MBT.shape[2], x.device)).view(*tokens_MBT.shape, -1)
 
+    def _hidden_behind(self, tokens_BT: Tensor, shared: int, of_B: Tensor) -> Tensor:
+        """Return final normed states of one model behind `shared` tokens, (B, T - shared, C), as `hidden` would.
+
+        of: the number of each row's beginning; the first row that has it is read for all.
+        """
+        firsts = torch.full((int(of_B.max()) + 1,), len(of_B), device=of_B.device)
+        firsts = firsts.scatter_reduce(0, of_B, torch.arange(len(of_B), device=of_B.device), "amin")
+        before, rotation = _Before(), self._rotations(tokens_BT.shape[1], self.device)
+        self._read(tokens_BT[firsts, :shared], rotation[:shared], before)
+        return self._read(tokens_BT[:, shared:], rotation[shared:], before.rows(of_B))
+
+    def _read(self, tokens_BT: Tensor, rotation_TK2: Tensor, before: _Before) -> Tensor:
+        x = self.embedding(tokens_BT.reshape(1, -1))
+        for layer in self.layers:
+            x = layer(x, rotation_TK2, before)
+        out: Tensor = self.final_norm(x)
+        return out.view(*tokens_BT.shape, -1)
+
     def logits(self, tokens_MBT: Tensor) -> Tensor:
         """Return next-token logits, (M, B, T, V)."""
         return self.hidden(tokens_MBT) @ self.embedding.weight.mT[:, None]
@@ -252,10 +322,32 @@ class Model(nn.Module):
         )
         return out
 
+    @torch.inference_mode()
+    def log_probabilities(
+        self, ids_BT: Tensor, scored_BT: Tensor, shared: int = 0, of_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return log p of the scored tokens (n,) by the first member, and whether each is its likeliest token (n,).
+
+        scored (B, T - 1): which of the tokens but the first are scored. Only the states before these are projected to
+        the vocabulary, some at a time. shared, of: rows with the same number in `of` (0, 1, …) begin with the same
+        `shared` tokens, which are read once; neither these nor the one behind them is scored.
+        """
+        if shared and of_B is not None:
+            hidden = self._hidden_behind(ids_BT[:, :-1], shared, of_B)
+        else:
+            hidden = self.hidden(ids_BT[None, :, :-1])[0]
+        states = hidden[scored_BT[:, -hidden.shape[1] :]]
+        targets, embedding = ids_BT[:, 1:][scored_BT], self.embedding.weight[0]
+        rows = max(256, _rows(max(1, len(targets)), len(embedding), self.device.type))
+        parts = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
+        found = [log_probability((state @ embedding.T).float(), target) for state, target in parts]
+        return torch.cat([value for value, _ in found]), torch.cat([best for _, best in found])
+
     def _rotations(self, length: int, device: torch.device) -> Tensor:
         if len(self._rotation) < length or self._rotation.device != device:
             width = self.shape.head_width
-            frequency = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-            angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
-            self._rotation = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None].to(device)
+            with torch.inference_mode(False):  # training needs them too
+                frequency = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+                angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
+                self._rotation = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None].to(device)
         return self._rotation[:length]

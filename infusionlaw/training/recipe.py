@@ -32,6 +32,14 @@ source, with the numbers of recipe "2026-11". "Measured here" means on the built
    time, one too large costs learning (rule 5).
 11. Precision: weights, moments and sums in fp32; products too, but on a GPU in bf16 from half a million parameters on
     (`step.py`), as models of a million and more are trained. Smaller ones come out the same on both (measured here).
+12. From a checkpoint: the peak rate is a part of rule 6's for that size and token count, a half unless the study says
+    otherwise. The schedule is that of rule 8, with new moments: the rate warms up again from zero, stays, and decays to
+    zero again. A model whose rate has decayed learns little until it is warmed up again (Gupta et al. 2023, 2308.04014,
+    who find that the length of the warm-up matters little); re-warming and re-decaying, with some of the old data, does
+    as well as training anew on everything (Ibrahim et al. 2024, 2403.08763, who find that a higher peak rate learns
+    more of the new and forgets more of the old); a stable phase between the two lets token counts share it (Hu et al.
+    2024, 2404.06395). Batch and weight decay are those of rules 5 and 7, D being the tokens of the run itself. Nothing
+    is dropped out, whatever the checkpoint's config says.
 """
 
 import math
@@ -39,6 +47,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SMALLEST, LARGEST = 10_000, 3_000_000_000
+# Of another architecture, whose whole logits are kept: how many a step may have at a time, and the copies of them.
+MOST_LOGITS, KEPT_LOGITS = 1 << 26, 4
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,18 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class OtherShape:
+    """What is known of a model of another architecture, which transformers builds. size, total_size: as in `Shape`."""
+
+    size: int
+    total_size: int
+    d_model: int
+    layers: int
+    d_ff: int
+    vocabulary: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How one (N, D) is trained.
 
@@ -107,7 +129,7 @@ class Recipe:
     (rule 10), 0 for a run on its own.
     """
 
-    shape: Shape
+    shape: Shape | OtherShape
     block: int
     batch: int
     steps: int
@@ -125,19 +147,45 @@ class Recipe:
         return self.steps * self.batch * self.block
 
     @property
+    def own_shape(self) -> Shape:
+        """The shape where the architecture is ours, as that of every run from scratch is."""
+        assert isinstance(self.shape, Shape)
+        return self.shape
+
+    @property
     def decay_start(self) -> int:
         """steps - decay: the steps that it shares with longer runs of its stable phase (rule 10)."""
         return self.steps - self.decay
 
     @property
     def memory(self) -> int:
-        """Bytes that training holds: weights, gradients and two moments in fp32, and the activations of one step.
+        """Bytes that training holds, the sum of `memory_parts`."""
+        return sum(self.memory_parts.values())
+
+    @property
+    def memory_parts(self) -> dict[str, int]:
+        """Bytes by what takes them: weights, gradients and two moments in fp32, and the activations of one step.
 
         Activations are about 34 d + 4 f a layer and token, and the logits twice.
         """
         shape = self.shape
-        per_token = shape.layers * (34 * shape.d_model + 4 * shape.d_ff) + 2 * shape.vocabulary
-        return 16 * shape.total_size + 4 * per_token * self.batch * self.block
+        weights, tokens = 4 * shape.total_size, self.piece * self.block
+        by_layers = shape.layers * (34 * shape.d_model + 4 * shape.d_ff) * tokens
+        logits = (2 if isinstance(shape, Shape) else KEPT_LOGITS) * shape.vocabulary * tokens
+        return {
+            "weights": weights,
+            "gradients": weights,
+            "moments": 2 * weights,
+            "activations": 4 * (by_layers + logits),
+        }
+
+    @property
+    def piece(self) -> int:
+        """Blocks that a step takes at a time: all, but of another architecture no more than MOST_LOGITS allow."""
+        if isinstance(self.shape, Shape):
+            return self.batch
+        most = max(1, MOST_LOGITS // (self.block * self.shape.vocabulary))
+        return min(self.batch, most)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of step 0, 1, …: warm-up, constant, 1 - sqrt (rule 8)."""
@@ -174,13 +222,14 @@ def recipe_for(
     weight_decay: float = 0.1,
     shortest: int = 0,
     rules: Rules = PRESENT,
+    shape: Shape | OtherShape | None = None,
 ) -> Recipe:
     """Return the recipe for N = `size` and D = `tokens`, D rounded down to whole steps.
 
     Factors multiply rules 5 and 6. shortest: the shortest token count of the runs that share its stable phase
-    (rule 10); 0: it is on its own.
+    (rule 10); 0: it is on its own. shape: of the checkpoint that it begins from (rule 12).
     """
-    shape = shape_for(size, vocabulary, rules)
+    shape = shape or shape_for(size, vocabulary, rules)
     of = shortest or tokens
     batch_tokens = rules.batch_tokens * (of / 1.5e6) ** rules.batch_exponent * batch_factor
     batch = max(1, round(batch_tokens / block))

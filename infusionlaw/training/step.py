@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import torch
 
-from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import Recipe
+from infusionlaw.training.trainable import Trainable
 
 # N from which a GPU multiplies in bf16 (weights, moments and sums stay in fp32). Smaller models are trained in fp32, as
 # on the CPU, so that the runs of a study may come from either.
@@ -19,9 +19,9 @@ WARM_UP = 3  # steps done before one is captured, so that everything that is mad
 
 
 @contextmanager
-def precision(model: Model) -> Iterator[None]:
+def precision(model: Trainable) -> Iterator[None]:
     """Use the number formats a model is trained in: fp32, on a GPU bf16 products from LEAST_FOR_BF16 on."""
-    device = model.embedding.weight.device.type
+    device = model.device.type
     half = device == "cuda" and model.shape.size >= LEAST_FOR_BF16
     with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
         yield
@@ -30,10 +30,10 @@ def precision(model: Model) -> Iterator[None]:
 class Stepper:
     """Do a model's steps; its optimiser is `optimiser`."""
 
-    def __init__(self, model: Model, recipe: Recipe) -> None:
+    def __init__(self, model: Trainable, recipe: Recipe) -> None:
         self.model, self.recipe = model, recipe
-        self._device = model.embedding.weight.device
-        self._captured = self._device.type == "cuda"
+        self._device = model.device
+        self._captured = self._device.type == "cuda" and model.graphable
         self.optimiser = _optimiser(model, recipe, graph=self._captured)
         self._done = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -91,7 +91,7 @@ class Stepper:
         return losses, norms
 
 
-def clip(model: Model, most: float) -> torch.Tensor:
+def clip(model: Trainable, most: float) -> torch.Tensor:
     """Scale the gradient of each member whose norm is above `most` down to it, and return the norms (M,)."""
     if model.members == 1:  # PyTorch does it for all weights at once
         return torch.nn.utils.clip_grad_norm_(model.parameters(), most)[None]
@@ -104,10 +104,10 @@ def clip(model: Model, most: float) -> torch.Tensor:
     return norms
 
 
-def _optimiser(model: Model, recipe: Recipe, *, graph: bool) -> torch.optim.AdamW:
+def _optimiser(model: Trainable, recipe: Recipe, *, graph: bool) -> torch.optim.AdamW:
     """Make AdamW with weight decay on matrices only (rule 7); for a graph its learning rate is a tensor."""
-    matrices = [weight for weight in model.parameters() if weight.dim() > 2]
-    norms = [weight for weight in model.parameters() if weight.dim() == 2]
+    matrices = [weight for weight in model.parameters() if model.decays(weight)]
+    norms = [weight for weight in model.parameters() if not model.decays(weight)]
     groups = [
         {
             "params": weights,

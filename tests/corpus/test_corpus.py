@@ -96,7 +96,7 @@ def test_documents_that_state_a_domain_fact_are_left_out_and_counted(material, c
             "".join(f"\n{json.dumps({'text': text + str(i)})}" for text in (telling, innocent) for i in range(20))
         )
     own = prepare(read_study_file(moved / "study.toml"), tmp_path / "corpus")
-    text = decoded(own, own.train)
+    text = decoded(own, own.text[""])
     assert 10 <= own.counts["documents_that_state_a_domain_fact"] <= 20
     assert not any(document.startswith(telling) for document in text)
     assert any(document.startswith(innocent) for document in text)
@@ -199,7 +199,7 @@ def test_files_of_other_kinds_in_a_folder_of_text_are_counted_and_said(material,
 
 
 def test_validation_text_is_not_trained_on_and_the_bytes_are_counted(corpus) -> None:
-    train, (held, header) = set(decoded(corpus, corpus.train)), corpus.validation
+    train, (held, header) = set(decoded(corpus, corpus.text[""])), corpus.validation[""]
     documents = decoded(corpus, held)
     assert len(documents) == header.documents > 10
     assert not train & set(documents)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infusionlaw.corpus.infusion.mixture import GeneralText, Mixture
+from infusionlaw.corpus.infusion.general import GeneralText
+from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
 
 END = 0
@@ -163,7 +164,7 @@ def test_the_stream_has_the_token_files_dtype_and_the_same_tokens_in_each(dtype:
     assert mix.blocks(0, 2, 128).dtype == dtype
     assert int(mix.read(0, 20_000).astype(np.int64).sum()) == 15_867_648
     other = Renderings([], np.dtype(np.uint64))
-    with pytest.raises(ValueError, match="renderings of uint64"):
+    with pytest.raises(ValueError, match="tokens of uint64"):
         Mixture(RenderingCycle(other, [1]), RenderingCycle(told, [2]), text, **arguments)
 
 

@@ -119,3 +119,19 @@ def test_an_exported_folder_pads_and_generates_with_tokens_that_it_has(tmp_path)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     out = theirs.generate(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], max_new_tokens=5)
     assert out.max() < model.shape.vocabulary and out.shape[1] <= batch["input_ids"].shape[1] + 5
+
+
+def test_log_probabilities_are_those_of_the_logits_whether_a_beginning_is_read_once_or_not() -> None:
+    model = small()
+    of = torch.tensor([1, 0, 1, 1, 0])
+    ids = torch.cat([tokens(model, 2, 9)[of], tokens(model, 5, 6)], 1)
+    scored = torch.zeros(5, 14, dtype=torch.bool)
+    scored[:, 9:12] = True
+    with torch.no_grad():
+        log_p = model.logits(ids[None, :, :-1])[0].log_softmax(-1)
+    right = log_p.gather(2, ids[:, 1:, None])[..., 0][scored]
+    likeliest = (log_p.argmax(-1) == ids[:, 1:])[scored]
+    for more in ({}, {"shared": 9, "of_B": of}):
+        value, best = model.log_probabilities(ids, scored, **more)
+        torch.testing.assert_close(value, right)
+        assert torch.equal(best, likeliest)

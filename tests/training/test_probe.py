@@ -10,13 +10,13 @@ from infusionlaw.corpus.facts import Fact
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
 from infusionlaw.training.loop import train
 from infusionlaw.training.model import Model
-from infusionlaw.training.probe import ask, build_probes, measure, questions_about, val_bpb
+from infusionlaw.training.probe import ask, build_probes, losses, measure, questions_about
 from infusionlaw.training.recipe import recipe_for, shape_for
 
 
 @pytest.fixture(scope="module")
 def probes(corpus):
-    return build_probes(corpus)
+    return build_probes(corpus, 128)
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +118,9 @@ def test_val_bpb_is_bits_per_byte(corpus) -> None:
     model = Model(shape_for(10_000, corpus.tokenizer.vocabulary), [torch.Generator().manual_seed(1)])
     with torch.no_grad():
         model.embedding.weight.zero_()
-    value, error = val_bpb(model, corpus, 128)
-    tokens, header = corpus.validation
+    found = losses(model, corpus, 128)
+    value, error = found["val_bpb"], found["val_bpb_se"]
+    tokens, header = corpus.validation[""]
     uniform = math.log2(corpus.tokenizer.vocabulary) * len(tokens) / header.text_bytes
     assert value == pytest.approx(uniform, rel=1e-6)
     assert error == pytest.approx(0, abs=1e-6)

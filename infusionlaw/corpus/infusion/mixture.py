@@ -1,22 +1,24 @@
 """The infusion: which fact is stated where and how often, and the ledger that proves it.
 
-A run's training tokens are one long stream made of pages of about `PAGE` tokens. Page p holds a piece of general text,
-then the renderings due by then, prior and domain facts evenly interleaved, every document closed by the end-of-text
-token. What is due follows from the pacing in closed form (`pacing`), here that of an even schedule:
+A run's training tokens are one long stream made of pages of about `PAGE` tokens, or of a block where that is longer.
+Page p holds a piece of general text, then the renderings and the parts of domain documents due by then, prior facts and
+the domain evenly interleaved, every document closed by the end-of-text token. What is due follows from the pacing in
+closed form (`pacing`), here that of an even schedule:
 
     domain tokens by page p   <= share · PAGE · p
     prior tokens by page p    <= (1 - share) · prior_share · PAGE · p
     general tokens by page p   = floor((1 - share) (1 - prior_share) · PAGE · p)
 
-Only whole renderings are placed, in cycles: every fact once a cycle, in an order drawn again for each, its templates in
-turn. So exposures of two facts never differ by more than one, any prefix of an even stream is as evenly infused as the
-whole, and the stream can be entered anywhere: the start of page p is the sum of what the three sources have given.
+Only whole renderings and whole parts (of at most a page) are placed, in cycles: every fact and every document once a
+cycle, in an order drawn again for each, templates in turn. So exposures of two facts or of two documents never differ
+by more than one, any prefix of an even stream is as evenly infused as the whole, and the stream can be entered
+anywhere: the start of page p is the sum of what the sources have given. Where there are facts and documents, domain
+tokens are divided so that a cycle of the ones takes as long as one of the others.
 Blocks are consecutive slices of the stream. It is made in pieces of many pages: what they hold is found at once, as
 arrays, and their tokens are joined as bytes, with no index of every token. The last pieces are kept, so that readers of
 short stretches pay for a piece once; memory does not grow with the stream or with the text.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -25,65 +27,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infusionlaw.corpus.infusion.documents import DocumentCycle
+from infusionlaw.corpus.infusion.general import GeneralText
 from infusionlaw.corpus.infusion.pacing import Pacing
-from infusionlaw.corpus.infusion.permutation import permuted
 from infusionlaw.corpus.infusion.renderings import Numbers, RenderingCycle, Tokens
 
-PAGE = 1024
-# Tokens put together at a time: they bound the memory, and are no more than a few spans of renderings.
-_PIECE = 64 * PAGE
-_STRETCH = 4096  # chunks of general text whose order is made at once
-
-
-class GeneralText:
-    """An endless stream over a token file: chunks of `PAGE` tokens, each closed by end-of-text.
-
-    Every pass over the file takes all its chunks, in an order drawn for that pass.
-    """
-
-    def __init__(self, tokens: Tokens, end_of_text: int, seed: Sequence[int]) -> None:
-        self.chunks = len(tokens) // PAGE
-        if self.chunks == 0:
-            raise ValueError(f"{len(tokens)} tokens of general text are fewer than one page of {PAGE}")
-        self._table = np.asarray(tokens)[: self.chunks * PAGE].reshape(self.chunks, PAGE)
-        self._end = end_of_text
-        self._seed = tuple(seed)
-        self._order = lru_cache(maxsize=4)(self._ordered)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The token file's own."""
-        return self._table.dtype
-
-    def read(self, start: int, count: int) -> Tokens:
-        """Return `count` tokens of the stream from position `start`."""
-        first, last = start // PAGE, -(-(start + count) // PAGE)
-        places = np.concatenate([np.empty(0, np.int64), *self._places(first, last)])
-        chunks = self._table[places]
-        chunks[:, -1] = self._end
-        found: Tokens = chunks.reshape(-1)[start - first * PAGE :][:count]
-        return found
-
-    def _places(self, first: int, last: int) -> Iterator[Numbers]:
-        """Where in the file chunks `first` to `last` - 1 of the stream are."""
-        while first < last:
-            number, place = divmod(first, self.chunks)
-            stretch, skipped = divmod(place, _STRETCH)
-            found = self._order(number, stretch)[skipped:][: last - first]
-            yield found
-            first += len(found)
-
-    def _ordered(self, number: int, stretch: int) -> Numbers:
-        """A stretch of the order of a pass, made at once because that is quicker."""
-        places = np.arange(stretch * _STRETCH, min((stretch + 1) * _STRETCH, self.chunks))
-        return permuted(places, self.chunks, (*self._seed, number))
+# Pages put together at a time: they bound the memory, and are no more than a few spans of renderings.
+_PIECE = 64  # pages
 
 
 @dataclass(frozen=True)
 class Ledger:
     """What the first `tokens` tokens of a stream hold.
 
-    Exposures count whole renderings only; forms say, by fact, how often each of its renderings was used.
+    Exposures count whole renderings and whole documents only; forms say, by fact, how often each of its renderings was
+    used. domain_tokens: those of facts and of documents; document_exposures: by document that is read, in file order;
+    general_passes: how often general text was read, by_source: each source of it.
     """
 
     tokens: int
@@ -95,6 +54,9 @@ class Ledger:
     prior_exposures: tuple[int, ...]
     domain_forms: tuple[dict[int, int], ...]
     prior_forms: tuple[dict[int, int], ...]
+    document_tokens: int = 0
+    document_exposures: tuple[int, ...] = ()
+    by_source: tuple[float, ...] = ()
 
     @property
     def share(self) -> float:
@@ -103,28 +65,35 @@ class Ledger:
 
     @property
     def exposures(self) -> float:
-        """Mean exposures of a domain fact."""
-        return sum(self.domain_exposures) / len(self.domain_exposures)
+        """Mean exposures of a domain fact, or of a document where there are no facts."""
+        counted = self.domain_exposures or self.document_exposures
+        return sum(counted) / len(counted)
 
 
 @dataclass(frozen=True)
 class _Pages:
-    """Consecutive pages by where they begin, and the last one ends: documents and tokens given before, (pages + 1,)."""
+    """Consecutive pages by where they begin, and the last one ends.
 
-    domain: Numbers
-    prior: Numbers
-    domain_tokens: Numbers
-    prior_tokens: Numbers
+    given: what each of SOURCES has given before, and tokens: how many tokens that is, both (3, pages + 1); general:
+    tokens of general text, (pages + 1,).
+    """
+
+    given: Numbers
+    tokens: Numbers
     general: Numbers
 
     @property
     def start(self) -> Numbers:
         """Position in the stream."""
-        return self.domain_tokens + self.prior_tokens + self.general
+        return np.asarray(self.tokens.sum(0) + self.general)
 
     def part(self, first: int, last: int) -> "_Pages":
         """Return pages `first` to `last` - 1 of these."""
-        return _Pages(*(getattr(self, name)[first : last + 1] for name in self.__dataclass_fields__))
+        here = slice(first, last + 1)
+        return _Pages(self.given[:, here], self.tokens[:, here], self.general[here])
+
+
+FACTS, DOCUMENTS, PRIOR = range(3)  # the sources of a stream beside general text
 
 
 class Mixture:
@@ -139,32 +108,33 @@ class Mixture:
         share: float,
         prior_share: float,
         end_of_text: int,
+        documents: DocumentCycle | None = None,
         tilt: float = 0.0,
         tokens: int = 0,
     ) -> None:
         """share, prior_share, tilt and tokens: see `Pacing`."""
-        sources = domain.renderings, prior.renderings
-        if {each.dtype for each in sources} != {general.dtype}:
-            raise ValueError(
-                f"renderings of {sources[0].dtype} and {sources[1].dtype} in general text of {general.dtype}"
-            )
-        self.domain, self.prior, self.general = domain, prior, general
-        self._tokens = [
-            *sources[0].tokens,
-            *sources[1].tokens,
-        ]  # a rendering of a prior fact comes after all domain facts'
-        self._sizes = np.concatenate([each.sizes for each in sources])
+        self.domain, self.prior, self.general, self.documents = domain, prior, general, documents
+        self._sources: tuple[RenderingCycle | DocumentCycle | None, ...] = (
+            domain if domain.facts else None,
+            documents,
+            prior if prior.facts else None,
+        )
+        kinds = [domain.dtype, prior.dtype, *([documents.dtype] if documents else [])]
+        if any(kind != general.dtype for kind in kinds):
+            raise ValueError(f"domain and prior tokens of {', '.join(map(str, kinds))} in text of {general.dtype}")
         self._pacing = Pacing(share, prior_share if prior.facts else 0.0, tilt, tokens)
-        self._end = end_of_text
+        self._of_facts = _part_of_facts(domain, documents)
+        self._end, self._page, self._size = end_of_text, general.page, _PIECE * general.page
         self._piece = lru_cache(maxsize=2)(self._make_piece)
-        self._behind = domain.longest + prior.longest + 3  # pages start no more than that before PAGE · p
+        longest = sum(source.longest for source in self._sources if source)
+        self._behind = longest + 4  # pages start no more than that before PAGE · p
 
     def read(self, start: int, count: int) -> Tokens:
         """Return tokens [start, start + count) of the stream, in the token file's own dtype."""
-        first, last = start // _PIECE, (start + count - 1) // _PIECE
+        first, last = start // self._size, (start + count - 1) // self._size
         pieces = [self._piece(number) for number in range(first, last + 1)]
-        pieces[-1] = pieces[-1][: start + count - last * _PIECE]
-        pieces[0] = pieces[0][start - first * _PIECE :]
+        pieces[-1] = pieces[-1][: start + count - last * self._size]
+        pieces[0] = pieces[0][start - first * self._size :]
         return np.concatenate(pieces)
 
     def blocks(self, first: int, count: int, block: int) -> Tokens:
@@ -175,72 +145,104 @@ class Mixture:
     def ledger(self, tokens: int) -> Ledger:
         """Count what the first `tokens` tokens hold."""
         page = self._pages(tokens, tokens + 1)
-        is_domain, placed = self._placed(page)
-        sizes = self._sizes[placed]
+        order = _order(page)
+        sizes = np.empty(len(order), dtype=np.int64)
+        for number, source in enumerate(self._sources):
+            if source is not None:
+                sizes[order == number] = source.sizes(*page.given[number].tolist())
         left = tokens - int(page.start[0])
         text = min(left, int(page.general[1] - page.general[0]))
         ends = np.cumsum(sizes)
         whole = ends <= left - text
         spent = np.clip(left - text - (ends - sizes), 0, sizes)
-        exposures, domain_forms = self.domain.counts(int(page.domain[0] + whole[is_domain].sum()))
-        prior_exposures, prior_forms = self.prior.counts(int(page.prior[0] + whole[~is_domain].sum()))
+        given = [int(page.given[n, 0] + whole[order == n].sum()) for n in range(len(self._sources))]
+        used = [int(page.tokens[n, 0] + spent[order == n].sum()) for n in range(len(self._sources))]
+        exposures, domain_forms = self.domain.counts(given[FACTS])
+        prior_exposures, prior_forms = self.prior.counts(given[PRIOR])
         general = int(page.general[0]) + text
+        read = () if self.documents is None else self.documents.exposures(given[DOCUMENTS]).tolist()
         return Ledger(
             tokens=tokens,
-            domain_tokens=int(page.domain_tokens[0] + spent[is_domain].sum()),
-            prior_tokens=int(page.prior_tokens[0] + spent[~is_domain].sum()),
+            domain_tokens=used[FACTS] + used[DOCUMENTS],
+            prior_tokens=used[PRIOR],
             general_tokens=general,
-            general_passes=general / (self.general.chunks * PAGE),
+            general_passes=general / (self.general.chunks * self._page),
+            by_source=self.general.passes(general),
             domain_exposures=tuple(exposures.tolist()),
             prior_exposures=tuple(prior_exposures.tolist()),
             domain_forms=tuple(dict(sorted(form.items())) for form in domain_forms),
             prior_forms=tuple(dict(sorted(form.items())) for form in prior_forms),
+            document_tokens=used[DOCUMENTS],
+            document_exposures=tuple(read),
         )
 
     def _pages(self, start: int, end: int) -> _Pages:
         """Return the pages that hold positions [start, end); a page starts at PAGE · p or a little before it."""
-        numbers = np.arange(start // PAGE, (end + self._behind) // PAGE + 2)
-        domain_due, prior_due, general_due = self._pacing.by(PAGE * numbers)
-        domain, domain_tokens = self.domain.within(domain_due)
-        prior, prior_tokens = self.prior.within(prior_due)
-        general = np.floor(general_due).astype(np.int64)
-        pages = _Pages(domain, prior, domain_tokens, prior_tokens, general)
+        numbers = np.arange(start // self._page, (end + self._behind) // self._page + 2)
+        domain_due, prior_due, general_due = self._pacing.by(self._page * numbers)
+        due = domain_due * self._of_facts, domain_due * (1 - self._of_facts), prior_due
+        given = np.zeros((len(due), len(numbers)), dtype=np.int64)
+        tokens = np.zeros_like(given)
+        for number, (source, own) in enumerate(zip(self._sources, due, strict=True)):
+            if source is not None:
+                given[number], tokens[number] = source.within(own)
+        pages = _Pages(given, tokens, np.floor(general_due).astype(np.int64))
         first, last = np.searchsorted(pages.start, start, side="right") - 1, np.searchsorted(pages.start, end)
         return pages.part(int(first), int(last))
 
-    def _placed(self, pages: _Pages) -> tuple[NDArray[np.bool_], Numbers]:
-        """Return the renderings of the pages in their order, as whether each is of the domain, and its number.
-
-        Each source keeps its own order, and in every page the two are evenly interleaved.
-        """
-        is_domain = _of_first(np.diff(pages.domain), np.diff(pages.prior))
-        numbers = np.empty(len(is_domain), dtype=np.int64)
-        numbers[is_domain] = self.domain.documents(int(pages.domain[0]), int(pages.domain[-1]))
-        numbers[~is_domain] = self.prior.documents(int(pages.prior[0]), int(pages.prior[-1]))
-        numbers[~is_domain] += len(self.domain.renderings.tokens)
-        return is_domain, numbers
-
     def _make_piece(self, number: int) -> Tokens:
-        """Return tokens `number` · _PIECE to (`number` + 1) · _PIECE of the stream."""
-        start = number * _PIECE
-        pages = self._pages(start, start + _PIECE)
+        """Return piece `number` of the stream, _PIECE pages of tokens."""
+        start = number * self._size
+        pages = self._pages(start, start + self._size)
         skip = start - int(pages.start[0])
-        return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + _PIECE]
+        return np.frombuffer(b"".join(self._parts(pages)), dtype=self.general.dtype)[skip : skip + self._size]
 
     def _parts(self, pages: _Pages) -> list[bytes | memoryview]:
-        """Return the bytes of the pages: of each its text, closed by end-of-text, then its renderings."""
+        """Return the bytes of the pages: of each its text, closed by end-of-text, then what is infused."""
         bounds = pages.general - pages.general[0]
         text = self.general.read(int(pages.general[0]), int(bounds[-1]))
         text[bounds[1:][np.diff(bounds) > 0] - 1] = self._end
         view = text.data
-        renderings = list(map(self._tokens.__getitem__, self._placed(pages)[1].tolist()))
+        infused = self._infused(pages)
         texts = pairwise(bounds.tolist())
-        places = pairwise((pages.domain - pages.domain[0] + pages.prior - pages.prior[0]).tolist())
+        places = pairwise((pages.given - pages.given[:, :1]).sum(0).tolist())
         parts: list[bytes | memoryview] = []
         for (first, last), (here, there) in zip(texts, places, strict=True):
             parts.append(view[first:last])
-            parts += renderings[here:there]
+            parts += infused[here:there]
         return parts
+
+    def _infused(self, pages: _Pages) -> list[bytes | memoryview]:
+        """Return the bytes of all renderings and parts of documents of the pages, in their order."""
+        pieces: list[Any] = [
+            source.pieces(int(own[0]), int(own[-1])) if source is not None else []
+            for source, own in zip(self._sources, pages.given, strict=True)
+        ]
+        if sum(map(bool, pieces)) < 2:  # in their own order
+            return next(filter(None, pieces), [])
+        following = [iter(own).__next__ for own in pieces]
+        return [following[number]() for number in _order(pages).tolist()]
+
+
+def _part_of_facts(facts: RenderingCycle, documents: DocumentCycle | None) -> float:
+    """Return the part of domain tokens that states facts; the rest is documents."""
+    if documents is None:
+        return 1.0
+    per_cycle = facts.tokens_per_cycle
+    return per_cycle / (per_cycle + documents.tokens_per_epoch)
+
+
+def _order(pages: _Pages) -> NDArray[np.intp]:
+    """Return the source of each rendering and part of the pages, in their order.
+
+    Each source keeps its own order. In every page facts and documents are evenly interleaved, and both are with prior
+    facts.
+    """
+    facts, documents, prior = np.diff(pages.given)
+    is_domain = _of_first(facts + documents, prior)
+    order = np.full(len(is_domain), PRIOR)
+    order[is_domain] = np.where(_of_first(facts, documents), FACTS, DOCUMENTS)
+    return order
 
 
 def _of_first(first: Numbers, second: Numbers) -> NDArray[np.bool_]:

@@ -64,6 +64,24 @@ class RenderingCycle:
         """Mean tokens of a rendering, end-of-text included."""
         return self._tokens_per_rendering
 
+    @property
+    def tokens_per_cycle(self) -> float:
+        """Mean tokens of a cycle, which states every fact once."""
+        return self._tokens_per_cycle
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The renderings' own."""
+        return self.renderings.dtype
+
+    def pieces(self, first: int, last: int) -> list[bytes]:
+        """Return the bytes of documents `first` to `last` - 1."""
+        return list(map(self.renderings.tokens.__getitem__, self.documents(first, last).tolist()))
+
+    def sizes(self, first: int, last: int) -> Numbers:
+        """Return the tokens of documents `first` to `last` - 1."""
+        return self.renderings.sizes[self.documents(first, last)]
+
     def within(self, tokens: NDArray[np.floating]) -> tuple[Numbers, Numbers]:
         """Return how many whole documents fit into the first `tokens` tokens, and how many tokens they have.
 
