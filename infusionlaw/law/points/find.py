@@ -21,6 +21,7 @@ import numpy as np
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.likelihood import Likelihood
+from infusionlaw.law.numbers import amount
 from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.detect import Sketch, located, sketches
 from infusionlaw.law.points.levels import Observed, Prior
@@ -119,7 +120,7 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     """The points of a curve of an outcome from 0 to 1."""
     if len(curve.x) < 2:
         return _too_few(curve)
-    learned, lost = curve.outcome.point("learned"), curve.outcome.point("lost")
+    learned, lost = curve.learned, curve.outcome.point("lost")
     data = pool.seen_by(observed(curve))
     rough = sketches(data, pool)
     if not learned:
@@ -141,7 +142,9 @@ def _too_few(curve: Curve) -> list[Point]:
     bare = curve.left_out and not len(curve.x) and not curve.zero
     few = f"there is nothing but {curve.left_out}" if bare else "fewer than two doses above 0 were measured"
     return [
-        _nothing(curve, kind.name, "ambiguous", f"{few}, so nothing can be located") for kind in curve.outcome.points
+        _nothing(curve, kind.name, "ambiguous", f"{few}, so nothing can be located")
+        for kind in curve.outcome.points
+        if kind.change != "learned" or curve.learned
     ]
 
 
@@ -150,7 +153,7 @@ def observed(curve: Curve) -> Observed:
 
     Of what is learned from the dose, that level is an observation; else the plateau begins at dose 0.
     """
-    learned = curve.outcome.point("learned") is not None
+    learned = curve.learned is not None
     zero = curve.zero
     extra = [(zero.mean, float(zero.runs), zero.known, zero.squares, zero.each)] if zero else []
     if learned and curve.guessing:
@@ -176,7 +179,7 @@ def _fall(curve: Curve, kind: Kind, data: Observed, rough: Sketch) -> Point:
     found = located(data, "fall", rough)
     place = found.likelihood
     if not falls(place):
-        if not curve.outcome.point("learned") and (note := _at_guessing(curve)):
+        if not curve.learned and (note := _at_guessing(curve)):
             return _nothing(curve, kind, "no effect", note)
         point = _beyond(curve, kind, "no fall beyond the noise up to the largest dose", place)
         if rough.rises_to_the_end:
@@ -230,7 +233,7 @@ def _decided(curve: Curve, kind: Kind, place: Likelihood, before: str, what: str
     if len(places) < 2:
         return _point(curve, kind, "found", x, note, place)
     (best, _), (other, _), *_ = sorted(places, key=lambda item: -item[1])
-    words = f"the data also support a {curve.scale.unit} of {float(curve.scale.dose(other)):.3g}"
+    words = f"the data also support {amount(float(curve.scale.dose(other)), curve.scale.unit)}"
     note = "; ".join(filter(None, [note, words]))
     return _point(curve, kind, "ambiguous", Interval(best, x.low, x.high), note, place)
 
