@@ -95,7 +95,7 @@ def _shapes(sketch: Sketch, x: Array) -> _Shapes:
         log_w = fit.log_weight + np.log(believed)
         at = np.unravel_index(np.argsort(-log_w, axis=None)[:SHAPES], log_w.shape)
         rise, fall = fit.rises.take(at[0]).at(x, fit.form, "rise"), fit.falls.take(at[1]).at(x, fit.form, "fall")
-        levels = fit.levels.take(at)
+        levels = fit.levels(at)
         parts.append(
             (log_w[at], fit.falls.knot[at[1]], levels.mean, np.stack(levels.factor), np.stack(bases(rise, fall), 1))
         )
