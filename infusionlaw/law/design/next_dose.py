@@ -97,7 +97,7 @@ def shapes(sketch: Sketch, x: Array) -> Shapes:
         log_w = fit.log_weight + np.log(believed)
         at = np.unravel_index(np.argsort(-log_w, axis=None)[:SHAPES], log_w.shape)
         rise, fall = fit.rises.take(at[0]).at(x, fit.form, "rise"), fit.falls.take(at[1]).at(x, fit.form, "fall")
-        levels = fit.levels.take(at)
+        levels = fit.levels(at)
         knots = np.stack([fit.rises.knot[at[0]], fit.falls.knot[at[1]]])
         parts.append((log_w[at], knots, levels.mean, np.stack(levels.factor), np.stack(bases(rise, fall), 1)))
     log_w, basis = (np.concatenate([part[i] for part in parts]) for i in (0, 4))

@@ -44,6 +44,7 @@ NOTHING_TO_LOSE = "{} never leaves guessing: there was nothing to lose"
 BARE = "fewer than two doses lie on the plateau before it, so its interval may be too narrow; add doses there"
 RISING = "it still rises at the largest doses, where an early collapse would not show, so the law leaves it out"
 BELOW = 0.03  # deviation of how far a floor may lie below 0, where nobody stated what guessing gives
+MANY_CURVES = 64  # so many curves tell what all of a table have in common
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
 LEARNED, KEPT, UNSTATED = Prior((0.2, 0.7, 0.0), (0.2, 0.3, 0.25)), Prior((0.4, 0.7, 0.0), (0.5, 0.3, 0.25)), 0.25
 
@@ -103,11 +104,16 @@ def with_pools(rows: tuple[RunRecord, ...], outcome: Outcome, detector: Detector
 
 
 def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
-    """What to believe of each curve of one outcome by what the others say; held-out ones say nothing unless all are."""
+    """What to believe of each curve of one outcome by what the others say; held-out ones say nothing unless all are.
+
+    Of many curves every so manieth is asked: more hardly tell more of what all have in common.
+    """
     measured = [i for i, curve in enumerate(every) if len(curve.x) > 1]
     told = [i for i in measured if not every[i].held_out] or measured
+    told = told[:: -(-len(told) // MANY_CURVES) or 1]
     other, each = pooled([observed(every[i]) for i in told], detector)
-    return [each[told.index(i)] if i in told else other for i in range(len(every))]
+    of = dict(zip(told, each, strict=True))
+    return [of.get(i, other) for i in range(len(every))]
 
 
 def in_order(points: Sequence[Point]) -> list[Point]:

@@ -61,7 +61,7 @@ class Form(Protocol):
         """Derivatives of x by theta: (M, n, p)."""
 
 
-class _Linear(ABC):
+class Linear(ABC):
     """x = sum of theta times covariates, where the covariates are logs of N, D, S."""
 
     @abstractmethod
@@ -80,7 +80,7 @@ class _Linear(ABC):
 
 
 @dataclass(frozen=True)
-class PowerLaw(_Linear):
+class PowerLaw(Linear):
     """A power of size, of token count and, where it varied, of the number of facts."""
 
     size0: float
@@ -181,7 +181,7 @@ def left_over(term: Array, covariates: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _OneCause(_Linear):
+class _OneCause(Linear):
     """A power of one amount. origin: its geometric mean over the points."""
 
     origin: float
@@ -337,7 +337,7 @@ class ConstantExposures(_Amount):
 
 
 @dataclass(frozen=True)
-class ConstantShare(_Linear):
+class ConstantShare(Linear):
     """The point is a share, whatever the size and the token count."""
 
     name: ClassVar[str] = "constant share"
