@@ -77,10 +77,11 @@ def test_scores_of_files_and_guessing_of_one_outcome_come_back(tmp_path) -> None
         ("chance:retention", 0.5),
     )
     more = tuple((name, value) for score, value in scores for name, value in ((score, value), (f"{score}_se", 0.01)))
-    rows = [run(recall=0.3, chance=0.25, share=share, more=more[:-1], loss_unit="bits per byte") for share in (0, 0.1)]
+    rows = [run(recall=0.3, chance=0.25, share=share, more=more[:-1]) for share in (0, 0.1)]
     write_table(tmp_path / "runs.csv", rows)
-    (first, _) = read_table(tmp_path / "runs.csv")
-    assert sorted(first.more) == sorted(more[:-1])
+    (first, _) = read = read_table(tmp_path / "runs.csv")
+    assert sorted(first.more) == sorted(more[:-1]) and first.loss_unit is None
+    assert table_text(read) == table_text(rows)
     assert (first.chance_of("recall"), first.chance_of("retention")) == (0.25, 0.5)
     text = (tmp_path / "runs.csv").read_text().replace("0.31", "31")
     assert "accuracy:medqa" in refusal(tmp_path, text)
