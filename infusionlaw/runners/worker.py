@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ERROR = "error.txt"
+SAMPLE = 64  # questions of a file that are asked to time all
 
 
 class _Worker:
@@ -125,7 +127,7 @@ def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
 def _calibrate(spec: RunSpec) -> tuple[float, float]:
     from infusionlaw.runners.execute import best_device
     from infusionlaw.training.loop import time_steps
-    from infusionlaw.training.probe import measure
+    from infusionlaw.training.probe import answer, measure
     from infusionlaw.training.resolve import models_of, recipe_of
 
     corpus, probes = _material(spec.settings.block)
@@ -133,5 +135,10 @@ def _calibrate(spec: RunSpec) -> tuple[float, float]:
     model = models_of([spec], recipe, corpus).to(best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0)])
     begun = time.perf_counter()
-    measure(model, corpus, probes, recipe.block)
-    return step, time.perf_counter() - begun
+    measure(model, corpus, replace(probes, files={}), recipe.block)
+    seconds = time.perf_counter() - begun
+    for questions in probes.files.values():
+        begun, few = time.perf_counter(), questions.sample(SAMPLE)
+        answer(model, few)
+        seconds += (time.perf_counter() - begun) * len(questions.asked.options) / len(few.asked.options)
+    return step, seconds

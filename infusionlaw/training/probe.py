@@ -16,7 +16,7 @@ one is right, the question counts 1/b. The loss of an answer is that of the righ
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -115,6 +115,19 @@ class FileQuestions:
     role: str
     asked: Questions
     bytes: NDArray[np.float64]
+
+    def sample(self, most: int) -> "FileQuestions":
+        """Return at most so many of the questions, evenly spread."""
+        count = len(self.asked.options)
+        chosen = np.arange(min(most, count)) * count // min(most, count)
+        ends = np.cumsum(self.asked.options)
+        rows = tuple(
+            replace(row, question=place)
+            for place, number in enumerate(chosen)
+            for row in self.asked.rows[ends[number] - self.asked.options[number] : ends[number]]
+        )
+        asked = Questions(np.arange(len(chosen)), self.asked.options[chosen], rows)
+        return FileQuestions(self.role, asked, self.bytes[chosen, : asked.options.max()])
 
 
 @dataclass(frozen=True)

@@ -192,3 +192,10 @@ def test_files_of_questions_are_recall_and_retention_where_no_facts_are_infused(
     assert scores["answer_loss"] == scores["answer_loss:legs"] > 0
     both = measure(ignorant, replace(corpus, questions=files), build_probes(replace(corpus, questions=files), 128), 128)
     assert both["accuracy:legs"] == scores["accuracy:legs"] and both["chance"] == 1 / 8
+
+
+def test_a_sample_of_questions_is_scored_as_they_are_among_all(corpus, ignorant) -> None:
+    own = questions_of(file_of("cloze"), corpus.tokenizer, 128)
+    every, few = answer(ignorant, own), answer(ignorant, own.sample(2))
+    assert few.answer_loss == pytest.approx(every.answer_loss[[0, 1]], abs=1e-5)
+    assert len(answer(ignorant, own.sample(99)).answer_loss) == 3
