@@ -303,3 +303,12 @@ def test_near_equal_thin_curves_get_one_verdict_whatever_is_stated(stated) -> No
     found = find_points(rows)
     said = {(point.kind, point.status) for point in found}
     assert said == {("acquisition", "before the grid"), ("collapse", "found")}
+
+
+def test_a_fall_of_retention_says_what_the_start_had_and_what_dose_0_has() -> None:
+    values = (0.84, 0.86, 0.85, 0.6, 0.4, 0.3)
+    rows = table(values, zero=0.85, score="retention", more=(("start_retention", 0.91),))
+    (point,) = [point for point in find_points(rows) if point.kind == "retention"]
+    (bare,) = [point for point in find_points([replace(row, more=()) for row in rows]) if point.kind == "retention"]
+    assert "the start had 0.91, and dose 0 has 0.06 less" in point.note and "start" not in bare.note
+    assert point.x == bare.x  # the fall is that of the dose
