@@ -1,12 +1,14 @@
 """Is a run ever kept waiting by its data? Speed of the stream, memory of the stream and of preparing, tokenising.
 
-Four tables, each with what it is held against:
+Five tables, each with what it is held against:
 
 - stream: tokens a second of `Mixture.blocks` on one thread, in calls of 25 steps as training makes them, at consecutive
   and at random places (each call there makes what it needs again), and with the copy to int64 that the model needs
 - memory: peak of a fresh process that takes equally many blocks, spread over a stream as long as its mapped token file
   of 10 M to 1 B tokens; mapped pages count as resident but can be taken back at any time, so anonymous memory is told
   apart
+- documents: tokens a second of a stream of domain documents, by their mean length; and the anonymous memory that a
+  fresh process takes for them beside a token file of 100 MB to 20 GB (a sparse one, whose tokens are all 0)
 - preparing: peak anonymous memory of `write_tokens` over few and many documents
 - tokenising: `write_tokens` against `tokenizers` alone on the same batches, by turns, in medians, of a short text and
   of a long one; then the other steps of a whole preparation, once each
@@ -14,7 +16,7 @@ Four tables, each with what it is held against:
 Facts and renderings are synthetic, of the demonstration's lengths; the text to be tokenised is python-docs. Linux only.
 With one core: taskset -c 0.
 
-    python -m benchmarks.data_path [stream] [memory] [preparing] [tokenising]
+    python -m benchmarks.data_path [stream] [memory] [documents] [preparing] [tokenising]
 """
 
 import argparse
@@ -37,9 +39,10 @@ from infusionlaw.corpus.atlas import atlas_facts
 from infusionlaw.corpus.contamination import FactFinder
 from infusionlaw.corpus.docstrings import python_docs
 from infusionlaw.corpus.general import is_validation
-from infusionlaw.corpus.infusion.general import GeneralText
+from infusionlaw.corpus.infusion.documents import DocumentCycle, Documents
+from infusionlaw.corpus.infusion.general import PAGE, GeneralText
 from infusionlaw.corpus.infusion.mixture import Mixture
-from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings, Tokens
+from infusionlaw.corpus.infusion.renderings import Numbers, RenderingCycle, Renderings, Tokens
 from infusionlaw.corpus.tokenise import in_batches, write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
 from infusionlaw.processes import cores
@@ -47,6 +50,8 @@ from infusionlaw.processes import cores
 SHARES = (0.0, 0.1, 0.5, 0.9, 0.97)
 BLOCK, CALL = 128, 200  # tokens a block, blocks a call: 25 steps of 8
 FILES = (10_000_000, 100_000_000, 1_000_000_000)
+DOCUMENTS = (60, 500, 4000)  # mean tokens
+DOMAINS = (50_000_000, 500_000_000, 10_000_000_000)  # tokens: 100 MB to 20 GB
 LENGTHS = (1, 8)  # times python-docs; the longer is beyond what is tokenised without processes
 RELATIONS = ("city-country", "city-population")
 T = TypeVar("T")
@@ -113,6 +118,45 @@ def memory(repeats: int) -> None:
             print(
                 f"{tokens:18,}  {found['resident']:8.1f}  {found['peak']:9.1f}  {found['peak'] - found['before']:9.1f}"
             )
+
+
+def of_documents(share: float, tokens: Tokens, ends: Numbers) -> Mixture:
+    """A stream over documents that are general text as well, without any facts."""
+    none = Renderings([], tokens.dtype)
+    return Mixture(
+        RenderingCycle(none, [41, 1]),
+        RenderingCycle(none, [41, 2]),
+        GeneralText(tokens, 0, [41, 3]),
+        share=share,
+        prior_share=0.25,
+        end_of_text=0,
+        documents=DocumentCycle(Documents(tokens, ends), [41, 4], PAGE),
+    )
+
+
+def documents(repeats: int) -> None:
+    """Speed of a stream of documents by their length, and its memory by the size of the domain."""
+    print(f"\ndocuments: million tokens a second on one thread, consecutive, median (best) of {repeats} turns")
+    print("mean tokens  share 0.5      share 0.9")
+    for mean in DOCUMENTS:
+        ends = np.cumsum(np.random.default_rng(0).exponential(mean, 20_000_000 // mean).astype(np.int64) + 2)
+        text = np.random.default_rng(0).integers(1, 1024, size=int(ends[-1])).astype(np.uint16)
+        cells = []
+        for share in (0.5, 0.9):
+            mix = of_documents(share, text, ends)
+            found = [rate(mix, [(100 * turn + call) * CALL for call in range(100)]) for turn in range(repeats)]
+            cells.append(f"{median(found):6.0f} ({max(found):4.0f})")
+        print(f"{mean:11,}", *(f"{cell:>14}" for cell in cells))
+    print("\ndocuments of 500 tokens: 400 calls of blocks, share .5; peak MB of anonymous memory of a fresh process,")
+    print("and above what it had before\ntokens in the file   peak      +")
+    with tempfile.TemporaryDirectory() as folder:
+        for tokens in DOMAINS:
+            path = Path(folder) / "tokens.bin"
+            with path.open("wb") as handle:
+                handle.truncate(2 * tokens)
+            np.save(path.with_suffix(".npy"), 500 * np.arange(1, tokens // 500 + 1))
+            peaks = in_process("documents", path, tokens)
+            print(f"{tokens:18,}  {peaks['peak']:6.1f} {peaks['peak'] - peaks['before']:6.1f}")
 
 
 def preparing(repeats: int) -> None:
@@ -202,7 +246,8 @@ def in_process(what: str, path: Path, number: int) -> dict[str, float]:
 
 def child(what: str, path: Path, number: int) -> None:
     """Blocks spread over a stream as long as the token file, or so many documents written; prints the peaks in MB."""
-    act = _spread_blocks(path, number) if what == "blocks" else _write(path, number)
+    make = {"blocks": _spread_blocks, "documents": _spread_documents, "write": _write}
+    act = make[what](path, number)
     before, peak, over = status("RssAnon"), [0.0], threading.Event()
 
     def watch() -> None:
@@ -227,6 +272,18 @@ def _spread_blocks(path: Path, tokens: int) -> Callable[[], None]:
     return act
 
 
+def _spread_documents(path: Path, tokens: int) -> Callable[[], None]:
+    text, calls = np.memmap(path, dtype=np.uint16, mode="r"), 400
+    ends = np.load(path.with_suffix(".npy"), mmap_mode="r")
+
+    def act() -> None:
+        mix = of_documents(0.5, text, ends)
+        for call in range(calls):
+            mix.blocks(call * (tokens // BLOCK // calls), CALL, BLOCK)
+
+    return act
+
+
 def _write(folder: Path, documents: int) -> Callable[[], None]:
     tokenizer = Tokenizer(folder / "tokenizer.json", "<end>")
     some = list(islice(python_docs(), 2000))
@@ -239,7 +296,7 @@ def status(name: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
-PARTS = {"stream": stream, "memory": memory, "preparing": preparing, "tokenising": tokenising}
+PARTS = {"stream": stream, "memory": memory, "documents": documents, "preparing": preparing, "tokenising": tokenising}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -102,7 +102,7 @@ def trial(surface: Surface, seed: int, draws: int) -> tuple[bool, float]:
 
 
 def change(size: float, tokens: float, share: float) -> float:
-    """The true change of general loss from the start, at a share of domain text."""
+    """The true change of validation loss from the start, at a share of domain text."""
     return float(EXPONENTIAL_MIXING.loss(START, Conditions(size, tokens, share=1 - share))[0] - 2.0)
 
 

@@ -5,7 +5,8 @@ Numbers are read as people write them: 1B, 300M, 1e9, 20%.
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from signal import SIGINT
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from infusionlaw import __version__
-from infusionlaw.errors import InputError, naming, nearest, needing, visible
+from infusionlaw.errors import InputError, Question, naming, nearest, needing, visible
 from infusionlaw.processes import ended_in_order, machine_too_small
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
     from infusionlaw.law.points.find import Acquisition
     from infusionlaw.pipeline import Lab
+    from infusionlaw.runs.choices import Choices
     from infusionlaw.runs.record import RunRecord
 
 app = typer.Typer(
@@ -191,18 +193,15 @@ def fit(
     from infusionlaw.law.points.points import Points
     from infusionlaw.pipeline import fit as fit_table
     from infusionlaw.report.words import law_text, points_text, reasons_text
-    from infusionlaw.runs.choices import choices, keep_choices, read_choices
+    from infusionlaw.runs.choices import choices
     from infusionlaw.runs.table import read_runs
 
     named = [_named_column(text) for text in column or []]
     chosen = choices(dict(named), where or [], _names(percent), unit)
-    read, rise = read_runs(table, chosen), _number("--tolerance", tolerance)
+    rise = _number("--tolerance", tolerance)
+    with _keeping(table, chosen):
+        read = read_runs(table, chosen)
     rows = read.rows
-    if chosen:
-        try:
-            typer.echo(f"kept in {keep_choices(table, chosen.over(read_choices(table)))} for the next time")
-        except OSError as error:  # a table on a medium that cannot be written
-            typer.echo(visible(f"these choices are not kept for the next time: {error}"), err=True)
     for remark in read.remarks:
         typer.echo(visible(remark))
     with naming(table), named_if_slow(f"finding points and fitting the law ({len(rows)} runs)"):
@@ -215,7 +214,8 @@ def fit(
     law.save(out)
     if points is not None:
         Points(found).save(points)
-    typer.echo("\n\n".join(filter(None, [points_text(found), reasons_text(found), law_text(law)])))
+    said = points_text(found) if found or not law.losses else ""
+    typer.echo("\n\n".join(filter(None, [said, reasons_text(found), law_text(law)])))
     typer.echo(f"wrote {out}")
 
 
@@ -229,6 +229,7 @@ def surface(
     where: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help='Rows to read, as in "train_set = c4".')
     ] = None,
+    percent: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns in percent.")] = None,
     given: Annotated[str | None, typer.Option(metavar="NAME=NUMBER,...", help="Parameters that are given.")] = None,
     delta: Annotated[
         str, typer.Option(metavar="NUMBER", help="Where a residual counts in proportion, not squared; none: nowhere.")
@@ -245,26 +246,32 @@ def surface(
     from infusionlaw.law.surfaces.conditions import Conditions
     from infusionlaw.law.surfaces.fit import fit_surface
     from infusionlaw.law.surfaces.known import known_surfaces
-    from infusionlaw.law.surfaces.losses import read_losses
+    from infusionlaw.law.surfaces.losses import losses_in
     from infusionlaw.report.surfaces import surface_text
+    from infusionlaw.runs.choices import choices
+    from infusionlaw.runs.names import SurfaceNames
 
     known = known_surfaces()
     if name not in known:
         raise InputError(f'"{name}" is no surface; {nearest(name, known)}')
     places = [Conditions(**_amounts("--at", text)) for text in at or []]
-    named = dict(_named_column(text) for text in column or [])
-    conditions, loss = read_losses(table, named.pop("loss", None), where=where or [], **named)
+    named = [_named_column(text) for text in column or []]
+    chosen = choices(dict(named), where or [], _names(percent), names=SurfaceNames())
+    with _keeping(table, chosen):
+        read = losses_in(table, chosen)
+    for remark in read.remarks:
+        typer.echo(visible(remark))
     rho = float("inf") if delta == "none" else _number("--delta", delta, "or none")
     with naming(table):
         fit = fit_surface(
             known[name],
-            conditions,
-            loss,
+            read.conditions,
+            read.loss,
             fixed=_amounts("--given", given) if given else None,
             delta=rho,
             on="linear" if linear else "log",
         )
-        typer.echo(surface_text(fit, len(loss), places))
+        typer.echo(surface_text(fit, len(read.loss), places))
 
 
 @app.command(name="next", epilog="Example: infusionlaw next runs.csv")
@@ -415,6 +422,25 @@ def _amounts(option: str, text: str) -> dict[str, float]:
     return found
 
 
+@contextmanager
+def _keeping(table: Path, chosen: "Choices") -> Iterator[None]:
+    """Keep what a person says about a table where it can be read, or where only a question is left."""
+    question = None
+    try:
+        yield
+    except Question as asked:
+        question = asked
+    if chosen:
+        from infusionlaw.runs.choices import keep_choices, read_choices
+
+        try:
+            typer.echo(f"kept in {keep_choices(table, chosen.over(read_choices(table)))} for the next time")
+        except OSError as error:  # a table on a medium that cannot be written
+            typer.echo(visible(f"these choices are not kept for the next time: {error}"), err=True)
+    if question:
+        raise question
+
+
 def _names(text: str | None) -> list[str]:
     """Names of columns between commas; one with a comma in quotes."""
     return [name for name in next(csv.reader([text], skipinitialspace=True)) if name] if text else []
@@ -437,6 +463,7 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     from infusionlaw.report.corpus import documents_text, probed_text, remarks
     from infusionlaw.report.needed import needed_text, repetition_text
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
+    from infusionlaw.report.questions import expected_text, questions_texts
     from infusionlaw.report.start import start_text
     from infusionlaw.settings import read_study_file
     from infusionlaw.study.study import folder_of
@@ -449,7 +476,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     folder = folder_of(file, out)
     documents = documents_text(folder), repetition_text(file, folder, estimates)
     start = memory_text(estimates), start_text(file)
-    for said in filter(None, [*start, *documents, probed_text(folder), *remarks(folder)]):
+    asked = *questions_texts(folder), expected_text(folder, [run.size for run in estimates])
+    for said in filter(None, [*start, *documents, probed_text(folder), *asked, *remarks(folder)]):
         typer.echo(visible(said))
     if needs := needed_text(file, folder, estimates):
         typer.echo(needs)
@@ -458,7 +486,7 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
             f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
         )
     if not file.facts.source:
-        return  # TODO questions
+        return  # how questions are learned, which a simulation would need, is not known
     typer.echo("simulating the design to tell its power", err=True)
     typer.echo(power_text(study_power(file, estimates)))
 

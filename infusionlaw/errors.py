@@ -25,6 +25,10 @@ class InputError(ValueError):
         super().__init__(visible(text))
 
 
+class Question(InputError):
+    """What a person has yet to say, where all that they said so far can be used."""
+
+
 @contextmanager
 def needing(extra: str, what: str) -> Iterator[None]:
     """Say what to install where a package of an extra is imported and not there."""
@@ -41,7 +45,7 @@ def naming(place: object) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{place}: {error}") from error
+        raise type(error)(f"{place}: {error}") from error
 
 
 def visible(text: str) -> str:

@@ -32,6 +32,7 @@ from infusionlaw.recognise import refuse_others
 from infusionlaw.starts import StartFolder, read_start
 
 LEAST = 1000  # fewer parameters or tokens than this are thousands or millions without their sign
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DOTTED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 
 
@@ -164,7 +165,8 @@ class QuestionFile(_Section):
 
     role: domain, what the documents or facts teach; general, what a model should not forget. prompt: cloze, the options
     are scored as continuations of the question; lettered, the options are listed and the letters scored. shots: solved
-    questions of the file that are put before each; they are not asked. limit: at most so many questions; 0: all.
+    questions of the file that are put before each; they are not asked. limit: at most so many questions, evenly spread
+    over the file; 0: all.
     """
 
     file: str
@@ -368,6 +370,17 @@ class StudyFile(_Section):
         if isinstance(content, dict) and "domain" in content and "facts" not in content:
             return {**content, "facts": {"source": ()}}
         return content
+
+    @field_validator("questions")
+    @classmethod
+    def _named_as_columns(cls, questions: dict[str, QuestionFile]) -> dict[str, QuestionFile]:
+        """Names of question files become names of columns, as in accuracy:medqa and accuracy:medqa_se."""
+        for name in questions:
+            if not _NAME.fullmatch(name) or name.endswith("_se"):
+                raise ValueError(
+                    f"{name!r} cannot name a column of the table; write letters, digits, - and _, and no _se at the end"
+                )
+        return questions
 
     @model_validator(mode="after")
     def _something_to_look_for(self) -> "StudyFile":
@@ -616,6 +629,13 @@ keep_stating = false                # true: documents that state a domain fact b
 
 [tokenizer]
 vocabulary = 1024                   # a BPE of this size is trained; or: file = "tokenizer.json"
+
+# [questions.medqa]                 # a multiple-choice file; accuracy:medqa and answer_loss:medqa become columns
+# file = "medqa.jsonl"              # question, choices and answer in any usual shape; or CSV, Parquet
+# role = "domain"                   # or "general": what should not be forgotten
+# prompt = "cloze"                  # the options are scored; or "lettered": they are listed, and A, B, ... are scored
+# shots = 0                         # solved questions of the file put before each
+# limit = 0                         # ask at most so many, evenly spread; 0: all
 
 [infusion]
 prior_share = 0.25                  # prior facts' part of what is not infused

@@ -107,7 +107,8 @@ def ledger(record: RunRecord) -> dict[str, object]:
     tokens = {"all": int(record.tokens), "domain": domain, "prior": 100, "general": int(record.tokens) - domain - 100}
     stated = [{"subject": "<b>Lyon</b>", "relation": "in", "exposures": int(record.exposures or 0) + i} for i in (0, 1)]
     source = {"exposures": stated, "templates": {"in": {"{subject} is in {object}.": 1}}}
-    return {"tokens": tokens, "general_passes": 0.5, "domain": source, "prior": source}
+    passes = {"general_passes": 0.5, "passes_by_source": {}}
+    return {"tokens": tokens, **passes, "domain": source, "prior": source, "documents": None}
 
 
 def small_study(path: Path) -> Path:

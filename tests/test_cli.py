@@ -173,14 +173,16 @@ def test_a_bad_table_is_one_sentence_and_status_two(tmp_path) -> None:
     assert not (tmp_path / "law.json").exists()
 
 
-def test_what_is_said_of_a_table_is_kept_only_where_it_could_be_read(tmp_path) -> None:
+def test_what_is_said_of_a_table_is_kept_unless_it_is_wrong(tmp_path) -> None:
     text = '"State","config/n_params","train_tokens","share","eval/med/acc","eval/mmlu/acc"\n'
     text += "".join(f"finished,14e3,1e6,{share},{score},50\n" for share, score in ((0, 30), (10, 60), (30, 50)))
     (tmp_path / "t.csv").write_text(text + "crashed,14e3,1e6,50,1,50\n")
     asked = ("fit", "t.csv", "--column", "recall=eval/med/acc", "--where", "State in finished, crashed")
-    bad = infusionlaw(*asked, cwd=tmp_path)
+    bad = infusionlaw(*asked, "--column", "retention=eval/mlu/acc", cwd=tmp_path)
     assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and not (tmp_path / "t.csv.columns.toml").exists()
-    good = infusionlaw(*asked, "--percent", "share,eval/med/acc", cwd=tmp_path)
+    question = infusionlaw(*asked, cwd=tmp_path)
+    assert question.returncode == 2 and "add --percent" in question.stderr and question.stderr.count("\n") == 1
+    good = infusionlaw("fit", "t.csv", "--percent", "share,eval/med/acc", cwd=tmp_path)
     assert good.returncode == 0, good.stderr
     assert "1 run did not finish" in good.stdout and "kept in t.csv.columns.toml" in good.stdout
     again = infusionlaw("fit", "t.csv", cwd=tmp_path)
@@ -246,14 +248,16 @@ def test_a_surface_is_fitted_from_sizes_and_compute(tmp_path) -> None:
         for d in tokens
     ]
     path = tmp_path / "losses.csv"
-    path.write_text("\n".join(["Model Size,Training FLOP,loss,when", *rows]))
-    asked = ("surface", path, "chinchilla", "--column", "size=Model Size", "--at", "size=1.3B,tokens=26B")
+    path.write_text("\n".join(["config/Model Size,Training FLOP,last,when", *rows]))
+    asked = ("surface", path, "chinchilla", "--column", "loss=last", "--at", "size=1.3B,tokens=26B")
     told = infusionlaw(*asked)
     assert told.returncode == 0, told.stderr
     assert "12 runs, converged" in told.stdout and "at size 1.3B, tokens 26B: " in told.stdout
     (line,) = [line for line in told.stdout.splitlines() if line.startswith("alpha")]
     assert float(line.split()[1]) == pytest.approx(0.34, abs=0.002)
     assert "8 runs" in infusionlaw(*asked, "--where", "when = early").stdout
+    again = infusionlaw("surface", path, "chinchilla")
+    assert "8 runs" in again.stdout and "losses.csv.columns.toml" in again.stdout
     bad = infusionlaw("surface", path, "chinchila")
     assert bad.returncode == 2 and 'did you mean "chinchilla"?' in bad.stderr
     bad = infusionlaw(*asked[:-1], "size=many")

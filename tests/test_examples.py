@@ -6,9 +6,23 @@ from pathlib import Path
 import pytest
 
 from infusionlaw.corpus.readers import load_knowledge
+from infusionlaw.errors import InputError
+from infusionlaw.law.losses.measured import losses_of
+from infusionlaw.runs.table import read_table
 from infusionlaw.settings import read_study_file
 
-OWN_FACTS = Path(__file__).parent.parent / "examples" / "own-facts"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+OWN_FACTS = EXAMPLES / "own-facts"
+
+
+def test_the_table_of_losses_is_read_as_it_is_once_its_unit_is_said() -> None:
+    path = EXAMPLES / "losses" / "losses.csv"
+    with pytest.raises(InputError, match="add --unit"):
+        read_table(path)
+    rows = read_table(path, unit="nats/token")
+    assert losses_of(rows) == ["val_bpb:wiki", "val_bpb:web", "domain_loss:python"]
+    finished = [row for row in rows if row.status == "ok"]
+    assert len(finished) == len(rows) - 2 and all(row.start(loss) for row in finished for loss in losses_of(rows))
 
 
 def test_the_facts_of_the_example_can_be_taught_and_asked() -> None:

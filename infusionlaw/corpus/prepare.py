@@ -26,14 +26,16 @@ from infusionlaw.corpus.fingerprint import fact_sources, fingerprint, source_has
 from infusionlaw.corpus.general import documents, is_validation, unread_files
 from infusionlaw.corpus.head import Head, read_head
 from infusionlaw.corpus.options import check_options, option_sets
-from infusionlaw.corpus.overlap import repeated_tokens
+from infusionlaw.corpus.overlap import repeated_tokens, texts_within
+from infusionlaw.corpus.questions import FILE as QUESTIONS
+from infusionlaw.corpus.questions import QuestionSet, check_tokens, read_questions, tokenised, write_questions
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.corpus.tokenise import write_tokens
 from infusionlaw.corpus.tokens import Tokenizer, open_tokens, train_tokenizer
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
 from infusionlaw.processes import check_guard
-from infusionlaw.settings import StudyFile
+from infusionlaw.settings import QuestionFile, StudyFile
 
 _STATING = "states a domain fact of "
 TOLD = 5  # subjects of such facts that are counted one by one
@@ -54,6 +56,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
             return open_corpus(folder)
         (folder / "corpus.json").unlink()
     knowledge, facts = _knowledge(study)
+    sets = {name: _questions(study.base, own) for name, own in study.questions.items()}
     texts = study.text.by_name
     parts = {name: getattr(facts, name) for name in SPLITS}
     options = {name: option_sets(part, study.seed + i) for i, (name, part) in enumerate(parts.items())}
@@ -71,11 +74,13 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
     tokenizer = _prepare_tokenizer(study, folder, chain(*parts.values()), knowledge.templates)
     for name, part in parts.items():
         check_options(part, options[name], knowledge.templates, tokenizer)
+    question_counts = _prepare_questions(study, folder, tokenizer, sets)
     long_counts = _count_long(study.training.block, parts, knowledge.templates, tokenizer)
     text_counts = _prepare_text(study, folder, tokenizer, facts.domain)
     for name in DOCUMENT_FILES:
         (folder / name).unlink(missing_ok=True)  # of what the study was before
     domain_counts = _prepare_documents(study, folder, tokenizer)
+    known_counts = _count_known(study, folder, tokenizer, sets)
     unread = Counter(
         path.suffix.lower() for source in _sources(study) for path in unread_files(source, base=study.base)
     )
@@ -87,6 +92,11 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         **long_counts,
         **text_counts,
         **domain_counts,
+        **(
+            {"question_files": {name: own | known_counts[name] for name, own in question_counts.items()}}
+            if sets
+            else {}
+        ),
         "files_unread": dict(unread),
     }
     token_files = [text_file(part, name) for part in ("train", "validation") for name in texts]
@@ -96,7 +106,8 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         *token_files,
         *(file.removesuffix("bin") + "json" for file in token_files),
     ]
-    files = stamps(folder, [*names, *(DOCUMENT_FILES if study.domain else ())])
+    asked = [QUESTIONS] if study.questions else []
+    files = stamps(folder, [*names, *(DOCUMENT_FILES if study.domain else ()), *asked])
     most = {name: own.most_passes for name, own in texts.items() if own.most_passes is not None}
     head = Head(sign, source_hashes(study), files, content_id(files), study.tokenizer.end_of_text, counts, most)
     write_json(folder / "corpus.json", asdict(head))
@@ -164,6 +175,41 @@ def _count_long(
     return counts
 
 
+def _prepare_questions(
+    study: StudyFile, folder: Path, tokenizer: Tokenizer, sets: Mapping[str, QuestionSet]
+) -> dict[str, dict[str, int]]:
+    """The questions of files; returns their counts by file. InputError where a model could not be asked one."""
+    (folder / QUESTIONS).unlink(missing_ok=True)
+    if sets:
+        write_questions(folder, sets)
+    counts = {}
+    for name, own in sets.items():
+        asked = list(tokenised(own, tokenizer, study.training.block))
+        check_tokens(own, asked, study.base / study.questions[name].file, tokenizer)
+        counts[name] = {
+            "questions": len(asked),
+            "with_repeated_options": own.repeated,
+            "longer_than_a_block": sum(one.cut for one in asked),
+        }
+    return counts
+
+
+def _count_known(
+    study: StudyFile, folder: Path, tokenizer: Tokenizer, sets: Mapping[str, QuestionSet]
+) -> dict[str, dict[str, int]]:
+    """How many questions of each file stand, with their right answers, in what is trained on."""
+    general = [open_tokens(folder / text_file("train", name))[0] for name in study.text.by_name]
+    infused = [open_tokens(folder / "domain.bin")[0]] if study.domain else []
+    counts: dict[str, dict[str, int]] = {}
+    for name, own in sets.items():
+        texts = tokenizer.encode([f"{one.text} {one.options[one.right]}" for one in own.questions])
+        for where, files in (("in_general_text", general), ("in_domain_documents", infused)):
+            if files:
+                found = np.any([texts_within(texts, tokens) for tokens in files], axis=0)
+                counts.setdefault(name, {})[where] = int(found.sum())
+    return counts
+
+
 def _prepare_text(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:
     """The token files of general text; returns the counts of documents and tokens."""
     side = _Training(
@@ -208,6 +254,10 @@ def _prepare_documents(study: StudyFile, folder: Path, tokenizer: Tokenizer) -> 
         ):
             counts[what] = counts.get(what, 0) + number
     return counts
+
+
+def _questions(base: Path, own: QuestionFile) -> QuestionSet:
+    return read_questions(base / own.file, role=own.role, prompt=own.prompt, shots=own.shots, limit=own.limit)
 
 
 def _knowledge(study: StudyFile) -> tuple[Knowledge, Split]:

@@ -78,7 +78,7 @@ class Tokenizer:
         out = []
         for (prompt, _), encoding in zip(texts, encodings, strict=True):
             seam = len(prompt.rstrip())
-            first = next(i for i, (_, end) in enumerate(encoding.offsets) if end > seam)
+            first = next((i for i, (_, end) in enumerate(encoding.offsets) if end > seam), len(encoding.ids))
             out.append((encoding.ids, first))
         return out
 

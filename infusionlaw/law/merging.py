@@ -159,7 +159,7 @@ def _content(row: RunRecord, columns: Sequence[str]) -> tuple[object, ...]:
 def _tells(row: RunRecord, score: str) -> bool:
     """Whether a score says something: one of all, nothing or guessing is shared by runs that are no copies."""
     value = row.score(score)
-    return value is not None and math.isfinite(value) and value not in (0, 1, row.chance)
+    return value is not None and math.isfinite(value) and value not in (0, 1, row.chance_of(score))
 
 
 def _values(rows: Iterable[RunRecord], score: str) -> int:

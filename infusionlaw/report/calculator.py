@@ -72,6 +72,7 @@ def calculator_data(law: Law) -> dict[str, Any]:
         "plateaus": _plateaus(plateaus) if plateaus else None,
         "cost": _cost(law.cost) if law.cost else None,
         "lossUnit": law.loss_unit,
+        "lossesAlone": of_losses_alone(law),
         "lossShares": _few(SHARES, 12),
         "losses": [_loss(law, loss) for loss in law.losses],
         "draws": _draws(law, bool(law.of(COLLAPSE.name).forms), learned),
@@ -127,6 +128,7 @@ def _loss(law: Law, loss: LossLaw) -> dict[str, Any]:
         "displaced": loss.displaced,
         "since": loss.since,
         "base": loss.base,
+        "leastShare": loss.shares[0],
         "largestShare": loss.shares[1],
         "reason": loss.reason or ("" if loss.since else NO_REFERENCE),
         "surfaces": [

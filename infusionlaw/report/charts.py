@@ -97,6 +97,8 @@ def _rows_by_dose(
     if axis.zero is not None:
         middle = (axis.zero + axis.low) / 2
         layout["shapes"] = [_vertical(middle, "--quiet", dash="dot")]
+    if any(outcome.scale != "proportion" for outcome in measured):
+        layout["margin"] = {"l": 78}  # for titles of two lines
     height = ROW * len(measured) + ROOM + LEGEND_LINE * -(-len(drawn) // 4)
     return Chart({"data": data, "layout": layout}, height, _caption(members, drawn, measured, tokens))
 
@@ -105,7 +107,8 @@ def _caption(members: Sequence[Panel], drawn: Sequence[Panel], measured: Sequenc
     names = listed([outcome.title for outcome in measured])
     which = "" if len(drawn) == len(members) else f", {len(drawn)} of {len(members)} sizes, spread out"
     parts = [f"{names[0].upper()}{names[1:]} by dose, one colour for each size{which}.{tokens}"]
-    parts += [" Dots are means over seeds, with 90 % intervals."]
+    known = any(half for panel in drawn for outcome in measured for half in panel.scores[outcome.name].half)
+    parts += [f" Dots are means over seeds{', with 90 % intervals' if known else ''}."]
     parts += [" Lines of recall are the fitted shapes."] * any(panel.line[0] for panel in drawn)
     found = {mark.kind for panel in drawn for mark in panel.marks if mark.x.value is not None}
     kinds = [kind_named(kind).title for o in measured for kind in (p.name for p in o.points) if kind in found]
@@ -118,8 +121,10 @@ def _caption(members: Sequence[Panel], drawn: Sequence[Panel], measured: Sequenc
 def _row_axis(outcome: Outcome, row: int, rows: int, loss_unit: str) -> Spec:
     top = 1 - row / rows
     bottom = 1 - (row + 1) / rows + (0.05 if row < rows - 1 else 0)
-    title = outcome.title if outcome.scale == "proportion" else f"{outcome.title}, {loss_unit}"
-    spec: Spec = {"domain": [bottom, top], "title": {"text": plain(title)}}
+    title = plain(outcome.title)
+    if outcome.scale != "proportion":
+        title = f"{title}<br>{plain(loss_unit)}"
+    spec: Spec = {"domain": [bottom, top], "title": {"text": title}}
     return spec | ({"range": [-0.03, 1.03], "dtick": 0.2} if outcome.scale == "proportion" else {})
 
 

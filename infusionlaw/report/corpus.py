@@ -10,6 +10,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
 from infusionlaw.law.numbers import listed
 from infusionlaw.report.blocks import Block, Text, table, texts
+from infusionlaw.report.questions import question_remarks, questions_texts
 
 PARTS = ("domain", "prior", "unseen")
 MANY = 0.2  # of the documents left out, from which on that is remarked
@@ -55,7 +56,7 @@ def remarks(folder: Path) -> list[str]:
             "runs of 32 tokens or more), so validation loss is in part that of text which was trained on; remove near "
             "duplicates from the text if it is to tell of new text alone"
         )
-    return [*said, *_of_documents(counts)]
+    return [*said, *_of_documents(counts), *question_remarks(counts.get("question_files", {}))]
 
 
 def _of_documents(counts: dict[str, Any]) -> list[str]:
@@ -139,6 +140,7 @@ def corpus_part(folder: Path) -> list[Block]:
     told = [
         documents_text(folder),
         probed_text(folder),
+        *questions_texts(folder),
         left_out,
         *(f"{text}." for text in remarks(folder)),
         _example(folder),

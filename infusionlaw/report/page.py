@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.files import file_hash, write_text
+from infusionlaw.law.losses.measured import title_of
 from infusionlaw.law.numbers import bracket, count, listed, number, share, when
+from infusionlaw.law.planning.compare import Comparison
+from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Dose, Plan
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.report.answer import answer
@@ -38,10 +41,20 @@ from infusionlaw.report.corpus import corpus_part
 from infusionlaw.report.material import Material, read_material
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import Panel, panels
+from infusionlaw.report.questions import guessing_texts
 from infusionlaw.report.verdict import contrast, findings, verdict
-from infusionlaw.report.words import alternative_lines, forecast_table, growth, plan_lines, point_cells, support_lines
+from infusionlaw.report.words import (
+    alternative_lines,
+    forecast_table,
+    growth,
+    loss_point_rows,
+    loss_remarks,
+    plan_lines,
+    point_cells,
+    support_lines,
+)
 from infusionlaw.runs.ledger import RunLedger, Tokens, read_ledger
-from infusionlaw.runs.outcomes import kind_named
+from infusionlaw.runs.outcomes import COLLAPSE, is_loss, kind_named
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import cell, table_hash, used_columns
 from infusionlaw.study.journal import NAME
@@ -89,6 +102,8 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
         .get_template("page.html")
         .render(
             title=material.title,
+            alone=of_losses_alone(law),
+            since={loss.since for loss in law.losses},
             hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
             scripts=[_markup(script) for script in scripts],
             verdict=[*opening, *already_known(comparison)],
@@ -99,15 +114,19 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
             trade_off=_figures(trade_off_charts(drawn)),
             points=_points(material),
             law=[*_figures(law_charts(law, material.points, comparison)), *_law(law)],
-            comparison=[*_figures([prediction_chart(comparison)]), *comparison_part(comparison)],
+            comparison=_comparison(law, comparison),
             plan=plan_part(plan),
             losses=_figures(loss_charts(drawn)),
-            corpus=corpus_part(material.folder) if material.folder else [],
+            corpus=_corpus(material.folder, material.rows) if material.folder else [],
             ledger=_ledger(material),
             made=_made(material),
             table=_runs(material),
         )
     )
+
+
+def _corpus(folder: Path, rows: Sequence[RunRecord]) -> list[Block]:
+    return [*texts(guessing_texts(folder, rows)), *corpus_part(folder)]
 
 
 @cache
@@ -151,6 +170,13 @@ def _figures(charts: Sequence[Chart | None]) -> list[Block]:
     return [Figure(chart.spec, chart.height, chart.caption) for chart in charts if chart is not None]
 
 
+def _comparison(law: Law, comparison: Comparison) -> list[Block]:
+    """Predicted beside observed points; nothing where a table of losses alone holds none out."""
+    if of_losses_alone(law) and not comparison.points:
+        return []
+    return [*_figures([prediction_chart(comparison)]), *comparison_part(comparison)]
+
+
 def _scores(material: Material, drawn: Sequence[Panel]) -> list[Block]:
     return [*_figures(dose_response_charts(drawn)), *texts([contrast(material.rows)])]
 
@@ -164,26 +190,44 @@ def _points(material: Material) -> list[Block]:
     tolerance = (
         f"The tolerance is a rise of {material.tolerance:g} {material.plan.loss_unit}." if material.tolerance else ""
     )
+    if of_losses_alone(material.law):
+        return [*_rows(loss_point_rows(material.law.losses)), *([Text(tolerance, "small")] if tolerance else [])]
     head = ("kind", "size", "tokens", "status", "share", "exposures", "note")
     return [*table(head, rows, wrap=("note",)), *([Text(tolerance, "small")] if tolerance else [])]
 
 
 def _law(law: Law) -> list[Block]:
+    notes = [*law.notes, *(f"Law of {kind.kind}: {note}." for kind in law.kinds for note in kind.notes)]
+    points = [] if of_losses_alone(law) else _point_laws(law)
+    return [*points, *_loss_laws(law), *texts(notes)]
+
+
+def _loss_laws(law: Law) -> list[Block]:
+    rows = [(loss.title, loss.since or "-", loss.gist, "; ".join(loss_remarks(loss))) for loss in law.losses]
+    head = ("loss", "counted from", "surfaces by weight", "to mind")
+    return table(head, rows, wrap=("surfaces by weight", "to mind")) if rows else []
+
+
+def _point_laws(law: Law) -> list[Block]:
     rows = []
     for kind in law.kinds:
         known = {name: bracket(value, "{:.2f}".format) for name, value in kind.coefficients.items()}
         numbers = [known.get(name, "-") for name in ("size", "tokens", "scatter")]
         rows.append((kind.kind, kind.status, *numbers, kind.reason))
     head = ("kind", "status", "exponent of size", "exponent of token count", "scatter, dex", "why not")
-    notes = [*law.notes, *(f"Law of {kind.kind}: {note}." for kind in law.kinds for note in kind.notes)]
-    return [*table(head, rows, wrap=("why not",)), *texts(notes)]
+    return table(head, rows, wrap=("why not",))
 
 
 def plan_part(plan: Plan) -> list[Block]:
     """The plan in sentences, its points, published rules beside it, and what it rests on."""
     points: list[tuple[str, Dose | Prediction]] = [("advised dose", plan.dose)]
-    points += [(kind_named(kind).title, point) for kind, point in plan.points.items()]
-    rows = [(name, bracket(p.share, share), bracket(p.exposures, count), p.reason) for name, p in points]
+    alone = plan.losses and plan.points[COLLAPSE.name].x.value is None
+    known = [(kind, point) for kind, point in plan.points.items() if point.x.value is not None or not alone]
+    points += [(kind_named(kind).title, point) for kind, point in known]
+    counted = any(p.exposures.value is not None for _, p in points) or not alone
+    exposures = {name: (bracket(p.exposures, count),) if counted else () for name, p in points}
+    rows = [(name, bracket(p.share, share), *exposures[name], p.reason) for name, p in points]
+    head = ("", "share", *(["exposures"] if counted else []), "why not")
     tokens = [("infused tokens", bracket(plan.dose.tokens, number))] if plan.dose.tokens.value is not None else []
     support = plan.support
     facts = [
@@ -198,7 +242,7 @@ def plan_part(plan: Plan) -> list[Block]:
     return [
         *texts(plan_lines(plan)),
         *_rows(forecast_table(plan)),
-        *table(("", "share", "exposures", "why not"), rows, wrap=("why not",)),
+        *table(head, rows, wrap=("why not",)),
         *_alternatives(plan),
         *texts(support_lines(plan)),
         *table(("", ""), facts),
@@ -232,7 +276,7 @@ def _alternatives(plan: Plan) -> list[Block]:
 
 
 def _ledger(material: Material) -> list[Block]:
-    """Totals over runs of each dose: tokens by source, exposures of domain facts; and what all runs took together."""
+    """Totals over runs of each dose: tokens by source, exposures of facts and documents; and of all runs together."""
     if material.folder is None:
         return []
     groups: dict[tuple[float, str], list[_Totals]] = defaultdict(list)
@@ -246,12 +290,12 @@ def _ledger(material: Material) -> list[Block]:
     rows = [(number(tokens), dose, *_summed(group)) for (tokens, dose), group in groups.items()]
     rows.append(("all", "", *_summed([one for group in groups.values() for one in group])))
     sources = [f"{field.name} tokens" for field in fields(Tokens)]
-    return table(("tokens", "dose", "runs", "exposures of a fact", *sources), rows)
+    return table(("tokens", "dose", "runs", "exposures", *sources), rows)
 
 
 @dataclass(frozen=True)
 class _Totals:
-    """What the page shows of a run's ledger: fewest and most exposures of a domain fact, tokens by source."""
+    """What the page shows of a run's ledger: fewest and most exposures of a fact or document, and tokens."""
 
     low: int
     high: int
@@ -260,6 +304,7 @@ class _Totals:
 
 def _totals_of(ledger: RunLedger) -> _Totals:
     exposures = [fact.exposures for fact in ledger.domain.exposures]
+    exposures += ledger.documents.exposures if ledger.documents else ()
     return _Totals(min(exposures, default=0), max(exposures, default=0), ledger.tokens)
 
 
@@ -310,7 +355,7 @@ def _runs(material: Material) -> list[Block]:
     if not material.rows:
         return []
     left_out = [row for row in material.rows if row.status != "ok"]
-    names = [f"{row.run or 'a run'} ({number(row.size)}, seed {row.seed}, {row.status})" for row in left_out]
+    names = [f"{row.run or 'a run'} ({', '.join(_which(row))})" for row in left_out]
     text = f"Left out of the fits, because they have no scores: {listed(names)}." if names else "Every run finished."
     used = [
         name for name in used_columns(material.rows) if any(cell(row, name) not in (None, "") for row in material.rows)
@@ -319,9 +364,23 @@ def _runs(material: Material) -> list[Block]:
     shown = material.rows[:MOST_ROWS]
     rows = [[_cell(row, name) for name in head] for row in shown]
     most = "" if len(shown) == len(material.rows) else f"the first {len(shown):,} of "
-    summary = f"{most}{len(material.rows):,} runs; a score is given as value ± standard error over facts"
-    listing = table([name.replace("_", " ") for name in head], rows, summary=summary)
+    errors = any(name.endswith("_se") for name in used)
+    told = "; a score is given as value ± standard error" if errors else ""
+    summary = f"{most}{len(material.rows):,} runs{told}"
+    listing = table([_title(name) for name in head], rows, summary=summary)
     return [Text(text), *_download(material), *listing]
+
+
+def _which(row: RunRecord) -> list[str]:
+    """What tells a run from others, in words."""
+    own = [f"share {share(row.share)}"] if row.seed is None and row.share is not None else []
+    return [number(row.size), *own, *([] if row.seed is None else [f"seed {row.seed}"]), row.status]
+
+
+def _title(column: str) -> str:
+    """The name of a column in words; that of a loss says no unit."""
+    start, name = ("start: ", column.removeprefix("start_")) if column.startswith("start_") else ("", column)
+    return start + title_of(name) if is_loss(column) else column.replace("_", " ")
 
 
 def _download(material: Material) -> list[Block]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from infusionlaw.law.dose import Interval, Scale
 from infusionlaw.law.numbers import aligned, count, dose, number, share, when
 from infusionlaw.law.planning.predictions import read_predictions
+from infusionlaw.report.questions import guessing_texts
 from infusionlaw.runs.begun import begun_step, read_metrics
 from infusionlaw.runs.record import RunSpec
 from infusionlaw.study.search import State, most_runs
@@ -27,6 +28,8 @@ def status_text(folder: Path) -> str:
             parts.append(_runs_text(name, study, specs))
     if is_held(study.folder):
         parts.append("A process is running this study now.")
+    done = [record for spec in (*study.fitted, *study.held_out) if (record := study.record(spec)) is not None]
+    parts += guessing_texts(study.folder, done)
     parts.append(_results_text(study.folder))
     return "\n\n".join([*parts, *doubts(study)])
 

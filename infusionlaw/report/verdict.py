@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from infusionlaw.law.dose import Interval
+from infusionlaw.law.losses.law import LossLaw
 from infusionlaw.law.numbers import bracket, count, dose, listed, number, share, when
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.limits import of_losses_alone
@@ -32,9 +33,9 @@ def findings(law: Law, comparison: Comparison) -> list[str]:
     """Where scores fall, what size and tokens do to that, and what came of predictions."""
     return [
         *(text for outcome in outcomes_with_points() if (lost := outcome.point("lost")) for text in _falls(law, lost)),
-        *(f"The law of {loss.title}, in {loss.unit}: {loss.gist}." for loss in law.losses),
+        *(text for loss in law.losses for text in (_stays(loss), f"The law of {loss.title} is {loss.gist}.") if text),
         *_direction(law),
-        *_outcomes(comparison),
+        *([] if of_losses_alone(law) else _outcomes(comparison)),
     ]
 
 
@@ -74,6 +75,18 @@ def _falls(law: Law, kind: PointKind) -> list[str]:
         ]
         texts.append(f"No {kind.title} {'was found' if not located else 'could be placed'} for {listed(groups)}.")
     return [" ".join(texts)] if texts else []
+
+
+def _stays(law: LossLaw) -> str:
+    """Up to which shares a loss stays within its tolerance, over sizes and token counts; "" where none is known."""
+    known = sorted(value for point in law.points if (value := point.share.value) is not None)
+    if not known:
+        return ""
+    title, level = f"{law.title[0].upper()}{law.title[1:]}", law.points[0].level
+    most = share(known[-1]) if len(known) == 1 else f"{share(known[0])} to {share(known[-1])}, by size and token count"
+    beyond = len(law.points) - len(known)
+    others = f"; at {beyond} of {len(law.points)} the doses tried do not locate it" if beyond else ""
+    return f"{title} stays within {level:g} {law.unit} of {law.since} up to a share of {most}{others}."
 
 
 def contrast(rows: Sequence[RunRecord]) -> str:

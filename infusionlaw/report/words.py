@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from infusionlaw.law.dose import Interval
-from infusionlaw.law.losses.law import LossAnswer
+from infusionlaw.law.losses.law import LossAnswer, LossLaw
 from infusionlaw.law.losses.measured import GENERAL
 from infusionlaw.law.numbers import aligned, bracket, count, listed, number, share
 from infusionlaw.law.planning.forecast import Forecast
@@ -53,13 +53,32 @@ def law_text(law: Law) -> str:
     for kind in law.kinds:
         if kind.points or not law.losses:
             lines += [f"law of {kind.kind}: {kind.summary}", *(f"note: {note}." for note in kind.notes)]
+    remarks: dict[str, list[str]] = {}
     for loss in law.losses:
         since = f", counted from {loss.since}" if loss.since else ""
         lines.append(f"law of {loss.title}, {loss.unit}{since}: {loss.gist}")
-        remarks = (f"{fit.surface.name}: {fit.remark}" for fit in loss.surfaces if fit.weight and fit.remark)
-        lines += [f"note: {note}." for note in (*loss.notes, *remarks)]
-        lines += [points_text(loss.points)] if loss.points and loss.loss != GENERAL else []
+        for remark in loss_remarks(loss):
+            remarks.setdefault(remark, []).append(loss.title)
+    for remark, titles in remarks.items():
+        lines.append(f"note: {remark}{f' ({listed(titles)})' if len(titles) < len(law.losses) else ''}.")
+    if rows := loss_point_rows([loss for loss in law.losses if loss.loss != GENERAL]):
+        lines += ["", aligned(rows)]
     return "\n".join(lines)
+
+
+def loss_remarks(loss: LossLaw) -> list[str]:
+    """What to mind of the law of a loss, a sentence each without its full stop."""
+    return [*loss.notes, *(f"{fit.surface.name}: {fit.remark}" for fit in loss.surfaces if fit.weight and fit.remark)]
+
+
+def loss_point_rows(losses: Sequence[LossLaw]) -> list[tuple[str, ...]]:
+    """A head and a row a point: up to which share each loss stays within its tolerance, by size and token count."""
+    rows = [
+        (loss.title, number(point.size), number(point.tokens), point.status, bracket(point.share, share))
+        for loss in losses
+        for point in loss.points
+    ]
+    return [("within the tolerance", "size", "tokens", "status", "up to a share of"), *rows] if rows else []
 
 
 def plan_text(plan: Plan) -> str:
@@ -280,9 +299,9 @@ def limit_sentence(plan: Plan) -> str:
     lost = {kind.title: kind.beyond for outcome in outcomes() for kind in outcome.points if kind.change == "lost"}
     if plan.binding == UNBOUND:
         return "No limit holds the dose back: more would not raise recall."
-    if plan.binding == LOSS_LIMIT:
+    if plan.binding == LOSS_LIMIT or any(plan.binding == answer.title for answer in plan.losses):
         most = f"{plan.target.tolerance:g} {plan.loss_unit}"
-        return f"Limit: validation loss would rise by more than {most} beyond this dose."
+        return f"Limit: {plan.binding} would rise by more than {most} beyond this dose."
     if plan.binding == ROOM_LIMIT:
         return "Limit: the training tokens have no room for a larger dose."
     if plan.binding == TRIED_LIMIT:

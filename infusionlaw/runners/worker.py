@@ -87,22 +87,22 @@ def _reason(error: Exception) -> str:
 
 
 @cache
-def _material() -> "tuple[Corpus, Probes]":
-    """Set this process up and return the study's corpus and its probes."""
+def _material(block: int) -> "tuple[Corpus, Probes]":
+    """Set this process up and return the study's corpus and its probes. block: of its runs."""
     from infusionlaw.corpus.corpus import open_corpus
     from infusionlaw.training.host import settle
     from infusionlaw.training.probe import build_probes
 
     settle()
     corpus = open_corpus(_Worker.folder / "corpus")
-    return corpus, build_probes(corpus)
+    return corpus, build_probes(corpus, block)
 
 
 def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]:
     from infusionlaw.runners.execute import execute_together
     from infusionlaw.training.resolve import recipe_of
 
-    corpus, probes = _material()
+    corpus, probes = _material(specs[0].settings.block)
     on_progress = partial(_report, specs, recipe_of(specs[0], corpus).steps)
     done = execute_together(
         specs, corpus, probes, _Worker.folder, checkpoint_every=checkpoint_every, on_progress=on_progress
@@ -113,7 +113,7 @@ def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]
 def _measure_start(spec: RunSpec) -> None:
     from infusionlaw.runners.execute import measure_start
 
-    corpus, probes = _material()
+    corpus, probes = _material(spec.settings.block)
     measure_start(spec, corpus, probes, _Worker.folder)
 
 
@@ -128,7 +128,7 @@ def _calibrate(spec: RunSpec) -> tuple[float, float]:
     from infusionlaw.training.probe import measure
     from infusionlaw.training.resolve import models_of, recipe_of
 
-    corpus, probes = _material()
+    corpus, probes = _material(spec.settings.block)
     recipe = recipe_of(spec, corpus)
     model = models_of([spec], recipe, corpus).to(best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0)])

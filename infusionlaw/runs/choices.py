@@ -16,16 +16,16 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.errors import InputError, naming, nearest
+from infusionlaw.errors import InputError, Question, naming, nearest
 from infusionlaw.files import write_text
 from infusionlaw.quantities import written_number
 from infusionlaw.runs.cells import is_missing, is_part_of_one
 from infusionlaw.runs.columns import column_named, no_column
-from infusionlaw.runs.names import HELPERS, Names, columns, names_its_unit
+from infusionlaw.runs.names import OF_SURFACES, Names, names_its_unit
 from infusionlaw.runs.outcomes import is_loss
 
 UNITS = ("bits per byte", "nats per byte", "bits per token", "nats per token")
@@ -58,27 +58,31 @@ class Choices:
         both = {**kept.columns, **self.columns}
         return Choices(both, self.where or kept.where, self.percent or kept.percent, self.unit or kept.unit)
 
+    def known_to(self, names: Names) -> "Choices":
+        """These choices without the columns that a table of runs, or a surface, has no use for."""
+        return replace(self, columns={ours: name for ours, name in self.columns.items() if names.whole(ours) == ours})
+
 
 def choices(
     columns: Mapping[str, str] | None = None,
     where: str | Iterable[str] = (),
     percent: str | Iterable[str] = (),
     unit: str | None = None,
+    names: Names | None = None,
 ) -> Choices:
-    """Return choices as a person writes them. Raises InputError for a column of ours or a unit there is none of."""
-    names = Names()
+    """Return choices as a person writes them. names: of a table of runs, where none are given.
+
+    Raises InputError for a column of ours or a unit there is none of.
+    """
+    names = names or Names()
     ours = {}
     for name, column in (columns or {}).items():
         meant = names.whole(name.strip())
         if meant is None:
-            raise InputError(f'"{name}" is no column of a table of runs; {nearest(name, _ours())}')
+            raise InputError(f'"{name}" is no column that is read here; {nearest(name, names.ours())}')
         ours[meant] = column.strip()
     conditions, parts = ([given] if isinstance(given, str) else given for given in (where, percent))
     return Choices(ours, tuple(conditions), tuple(parts), None if unit is None else unit_named(unit))
-
-
-def _ours() -> list[str]:
-    return [name for name in (*columns(), *HELPERS) if not name.endswith("_se")]
 
 
 def unit_named(text: str) -> str:
@@ -111,8 +115,12 @@ def read_choices(table: str | Path) -> Choices:
         texts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         if not isinstance(value, kinds.get(key, ())) or not all(isinstance(text, str) for text in texts):
             raise InputError(f'{path}: "{key}" is unknown or not as it is written here; {fix}')
+    written = content.pop("columns", {})
+    of_surfaces = {ours: name for ours, name in written.items() if ours in OF_SURFACES}
+    of_runs = {ours: name for ours, name in written.items() if ours not in OF_SURFACES}
     with naming(path):
-        return choices(**content)
+        kept = choices(of_runs, **content)
+    return replace(kept, columns={**kept.columns, **of_surfaces})
 
 
 def keep_choices(table: str | Path, chosen: Choices) -> Path:
@@ -228,8 +236,8 @@ def _key(cell: Any) -> str | float:
 def as_parts(percent: Sequence[str], matched: Mapping[str, str], header: Sequence[str], rows: Rows) -> Rows:
     """The rows with the columns in percent written so, with their sign.
 
-    Raises InputError, without the file, for a column that is no score or share, and where columns that nobody called
-    percent have values up to 100: all of them at once.
+    Raises InputError, without the file, for a column that is no score or share; Question where columns that nobody
+    called percent have values up to 100, all of them at once.
     """
     parts = {name: ours for ours, name in matched.items() if is_part_of_one(ours)}
     chosen = set()
@@ -240,6 +248,8 @@ def as_parts(percent: Sequence[str], matched: Mapping[str, str], header: Sequenc
             if ours and is_part_of_one(ours):
                 continue  # of a score that this table has under no name
             raise no_column(asked, header)
+        if name not in matched.values():
+            continue  # said of another reading of the same file
         if name not in parts:
             raise InputError(
                 f'"{asked}" is not read as a score or share, so it cannot be percent; {nearest(asked, parts)}'
@@ -255,7 +265,7 @@ def as_parts(percent: Sequence[str], matched: Mapping[str, str], header: Sequenc
         largest = list((small | doubtful).items())[:SHOWN]
         said = ", ".join(f'"{name}" (up to {value:g})' for name, value in largest)
         option = ",".join(f'"{name}"' if "," in name else name for name in listed)
-        raise InputError(
+        raise Question(
             f"{said}: above 1, too much for a share or a score; if in percent, add --percent {shlex.quote(option)}"
         )
     return {n: row | {name: _signed(row[name]) for name in chosen} for n, row in rows.items()} if chosen else rows
@@ -276,7 +286,7 @@ def _signed(cell: Any) -> Any:
 def unit_of_losses(matched: Mapping[str, str], rows: Rows, chosen: str | None) -> str | None:
     """The unit of a table's losses, None for bits per byte: as chosen, or as the column loss_unit says.
 
-    Raises InputError, without the file, where neither says it and the name of a loss does not either.
+    Raises Question, without the file, where neither says it and the name of a loss does not either.
     """
     said_by_name = {ours: name for ours, name in matched.items() if not name.startswith(f"{ours}=")}  # no constants
     losses = [name for ours, name in said_by_name.items() if is_loss(ours) and not ours.endswith("_se")]
@@ -289,7 +299,7 @@ def unit_of_losses(matched: Mapping[str, str], rows: Rows, chosen: str | None) -
         unit, unclear = next(iter(said), None), []
     if unclear and unit is None:
         which = " and ".join(f'"{name}"' for name in unclear[:3]) + (" and others" if len(unclear) > 3 else "")
-        raise InputError(
+        raise Question(
             f"the unit of the loss in {which} is not stated; add --unit nats/token, bits/token, nats/byte or bits/byte"
         )
     if unit and unit != UNITS[0] and unclear and len(unclear) < len(losses):

@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from infusionlaw.errors import InputError, nearest
+from infusionlaw.errors import InputError, Question, nearest
 from infusionlaw.runs.cells import holds_states, is_missing
 from infusionlaw.runs.names import (
+    DOSES,
     FILTER,
-    LOOSE,
     SE_ENDINGS,
     Names,
     measures,
     names_its_unit,
-    names_of,
     parts_of,
 )
 from infusionlaw.runs.outcomes import measure_of
 from infusionlaw.runs.tabular import bare
 
 Rows = Collection[Mapping[str, Any]]
-DOSES = frozenset({"share", "exposures", "domain_tokens"})
 NEAR, NEAREST = 0.7, 3  # how alike a name must be to be named, and how many are
 SHOWN = 12  # columns of a file that are listed
 HOLDS = 0.8  # how alike a name is to another that stands within it
@@ -42,18 +40,18 @@ class Matched:
     by_parts: tuple[str, ...]
 
 
-def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str]) -> Matched:
+def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str], names: Names) -> Matched:
     """Find which column of a file holds which of ours.
 
-    chosen: the file's column of ours that a person named; "" for none. Raises InputError, without the file, where two
-    columns fit and where one that a table needs is missing.
+    chosen: the file's column of ours that a person named; "" for none; names: of a table of runs or of a surface.
+    Raises Question, without the file, where two columns fit and where one that a table needs is missing.
     """
     if sorted(map(bare, header)) == _TENSORBOARD:
         raise InputError(
-            "this is one scalar of one run, as TensorBoard saves it; write a table with one row a run: size, tokens, "
-            "share and the last value of each scalar"
+            "this is one scalar of one run, as TensorBoard saves it, and says nothing of size, tokens and share; write "
+            "the scalars of all runs into one table of run, tag, step, value, size, tokens and share"
         )
-    names, taken = Names(), set(chosen.values())
+    taken = set(chosen.values())
     free = _without_loose([name for name in header if name not in taken], rows, names, chosen)
     whole, parts = _by_meaning(free, names.whole), _by_meaning(free, names.parts)
     found = {ours: name for ours, name in chosen.items() if name}
@@ -61,7 +59,7 @@ def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str]) -> Mat
     for ours in dict.fromkeys((*whole, *parts)):
         if ours in chosen or (ours.endswith("_se") and ours not in whole):
             continue  # a standard error is looked for beside its score
-        fit = _likely(whole.get(ours) or parts[ours], rows)
+        fit = _likely(ours, whole.get(ours) or parts[ours], rows)
         if len(fit) > 1 and ours not in ("step", "name"):  # any of these tells which rows are of one run
             unclear.append(f'"{fit[0]}" and "{fit[1]}" may both be {ours}; choose: {_option(ours, fit[0])}')
         else:
@@ -76,7 +74,7 @@ def matched(header: Sequence[str], rows: Rows, chosen: Mapping[str, str]) -> Mat
         states = next((name for name in others if holds_states(name, (row[name] for row in rows))), None)
         found |= {"status": states} if states else {}
     if complaints := [*unclear, *_missing(found, chosen, " ".join(unclear), free, names)]:
-        raise InputError("; ".join(complaints))
+        raise Question("; ".join(complaints))
     return Matched(found, tuple(by_parts))
 
 
@@ -102,7 +100,7 @@ def no_column(asked: str, header: Sequence[str]) -> InputError:
 
 def _without_loose(header: list[str], rows: Rows, names: Names, chosen: Mapping[str, str]) -> list[str]:
     """The names without the loose ones, where another column holds a dose."""
-    loose = {bare(name) for name in LOOSE}
+    loose = {bare(name) for name in names.loose}
     doses = [chosen[ours] for ours in DOSES if chosen.get(ours)]
     doses += [name for name in header if bare(name) not in loose and (names.whole(name) or names.parts(name)) in DOSES]
     if all(is_missing(row[name]) for row in rows for name in doses):
@@ -118,10 +116,11 @@ def _by_meaning(header: Iterable[str], meaning: Callable[[str], str | None]) -> 
     return found
 
 
-def _likely(fit: list[str], rows: Rows) -> list[str]:
-    """Of columns that mean the same those that have values, and of losses those whose names say the unit."""
+def _likely(ours: str, fit: list[str], rows: Rows) -> list[str]:
+    """Of columns that mean the same those that have values, and of one loss those whose names say the unit."""
     if len(fit) > 1:
         fit = [name for name in fit if not all(is_missing(row[name]) for row in rows)] or fit[:1]
+    if ours != "loss":  # of a surface, which may be that of any loss
         fit = [name for name in fit if names_its_unit(name)] or fit
     return fit
 
@@ -139,13 +138,10 @@ def _missing(
 ) -> list[str]:
     """What to say of the columns that a table needs and that are not there: at most one sentence."""
     unknown = [name for name in free if not (names.whole(name) or names.parts(name))]
-    wanted: dict[str, tuple[str, ...]] = {ours: names_of(ours) for ours in ("size", "tokens") if ours not in found}
-    if not any(measure_of(ours) in measures() and not ours.startswith("start_") for ours in found):
-        wanted["recall"] = tuple(name for measure in measures() for name in names_of(measure))
-    near = {ours: _nearest(known, unknown) for ours, known in wanted.items()}
-    if DOSES.isdisjoint((*found, *chosen)):  # a table of losses by size has none; only a slip of the pen is named
-        doses = {ours: _nearest(names_of(ours), unknown, SLIP) for ours in ("share", "exposures")}
-        near |= dict([(ours, names) for ours, names in doses.items() if names][:1])
+    needed, possible = names.lacking((*found, *(ours for ours in chosen if ours in DOSES)))
+    near = {ours: _nearest(known, unknown) for ours, known in needed.items()}
+    slips = {ours: _nearest(known, unknown, SLIP) for ours, known in possible.items()}
+    near |= dict([(ours, alike) for ours, alike in slips.items() if alike][:1])
     near = {ours: names for ours, names in near.items() if f"be {ours};" not in unclear}
     if not near:
         return []

@@ -5,9 +5,10 @@ and `params.n_params` are the size as well, and `acc,none` is an accuracy.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import fields
 
-from infusionlaw.runs.outcomes import LOSSES, is_loss, measure_of, outcomes
+from infusionlaw.runs.outcomes import ACCURACIES, LOSSES, is_loss, measure_of, outcomes
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import bare
 
@@ -52,12 +53,22 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "answer_loss": ("answer_bpb", "answer_nll"),
     "domain_tokens": ("n_domain_tokens", "infused_tokens", "n_infused_tokens"),
     "step": ("global_step",),
-    "name": ("run_name",),
+    "name": ("run_name", "dir_name"),
+    "loss": (
+        *("val_loss", "valid_loss", "validation_loss", "test_loss", "eval_loss", "final_loss", "general_loss"),
+        *("domain_loss", "bpb", "val_bpb", "nll"),
+    ),
+    "compute": ("flop", "flops", "training_flop", "training_flops", "train_flops", "C"),
+    "unique_tokens": ("n_unique_tokens", "unique", "unique_data", "U"),
+    "passes": ("epochs", "n_epochs", "num_epochs"),
 }
 # Names of the validation loss that do not say its unit: they count where no column says that it is in bits per byte.
 UNITLESS = ("val_loss", "valid_loss", "validation_loss", "eval_loss", "general_loss")
+DOSES = frozenset({"share", "exposures", "domain_tokens"})
 # What is read to fill other columns: the share, and what rows are checkpoints of one run.
 HELPERS = ("domain_tokens", "step", "name")
+# What only a surface reads: one loss, the share of the text that it is of, and other conditions.
+OF_SURFACES = ("loss", "loss_share", "compute", "unique_tokens", "passes")
 # Other names of the exposures that trainers also give to something else: passes over the corpus, top k, how often
 # anything is logged, runs of one setting. They count only where no other column holds a dose.
 LOOSE = ("epochs", "k", "frequency", "repeats", "repetitions", "n_repetitions")
@@ -65,6 +76,8 @@ LOOSE = ("epochs", "k", "frequency", "repeats", "repetitions", "n_repetitions")
 WHOLE_ONLY = (*LOOSE, "mix", "ratio", "budget", "size", "parameters", "state", "status", "run", "name", "loss")
 SE_ENDINGS = ("_se", "_stderr", "_sem", "_standard_error")  # behind any name of the score
 OF_TRAINING = ("train", "training")
+# What may be said of one file of questions, or of one outcome, behind a colon: accuracy:medqa, chance:retention.
+OF_ONE = {bare(name): name for score in ACCURACIES for name in (score, f"start_{score}")} | {"chance": "chance"}
 FILTER = re.compile(r",[\w-]+$")  # what lm-evaluation-harness adds to a score's name
 
 
@@ -85,6 +98,11 @@ def measures() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(outcome.name for outcome in outcomes()), *LOSSES)))
 
 
+def is_measured(column: str) -> bool:
+    """Whether a column holds a score or a loss, of a run or of its start, or the standard error of one."""
+    return column in score_columns() or measure_of(column) in (*measures(), *ACCURACIES)
+
+
 def names_of(column: str) -> tuple[str, ...]:
     """All names that a column of the table may have in a file, its own first."""
     if column.endswith("_se"):
@@ -98,7 +116,9 @@ def names_its_unit(name: str) -> bool:
 
 
 class Names:
-    """Every name that a column can have, by what it means. Made once a table."""
+    """Every name that a column of a table of runs can have, by what it means. Made once a table."""
+
+    loose: tuple[str, ...] = LOOSE
 
     def __init__(self) -> None:
         found = {name: column for column in (*columns(), *HELPERS) for name in names_of(column)}
@@ -109,13 +129,29 @@ class Names:
         found |= {f"start_{name}": scores[column] for name, column in found.items() if column in scores}
         self._known = {bare(name): column for name, column in found.items()}
 
+    def ours(self) -> list[str]:
+        """Our columns that a person may name."""
+        return [name for name in (*columns(), *HELPERS) if not name.endswith("_se")]
+
+    def lacking(self, known: Collection[str]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+        """What a table with some of our columns needs yet and what it may have yet, each with its names in a file.
+
+        What it may have is only a slip of the pen away: a table of losses by size has no dose.
+        """
+        needed = {ours: names_of(ours) for ours in ("size", "tokens") if ours not in known}
+        if not any(measure_of(ours) in measures() and not ours.startswith("start_") for ours in known):
+            needed["recall"] = tuple(name for measure in measures() for name in names_of(measure))
+        doses = () if not DOSES.isdisjoint(known) else ("share", "exposures")
+        return needed, {ours: names_of(ours) for ours in doses}
+
     def whole(self, name: str) -> str | None:
-        """The column that a whole name means; `val_loss:wiki` is the loss of one source."""
+        """The column that a whole name means; `val_loss:wiki` is the loss of one source, `accuracy:medqa` a score."""
         base, colon, source = name.partition(":")
         column = self._known.get(bare(base))
         if not colon:
             return column
-        return f"{column}:{source.strip()}" if column and is_loss(column) and source.strip() else None
+        column = OF_ONE.get(bare(base)) or (column if column and is_loss(column) else None)
+        return f"{column}:{source.strip()}" if column and source.strip() else None
 
     def parts(self, name: str) -> str | None:
         """The column that the last parts of a name mean, the longest that means one."""
@@ -125,8 +161,27 @@ class Names:
             if not column or (start == len(parts) - 1 > 0 and (len(bare(last)) < 3 or bare(last) in _TOO_SHORT)):
                 continue
             of_training = any(part.casefold() in OF_TRAINING for part in parts[:-1])
-            return None if of_training and measure_of(column) in measures() else column
+            return None if of_training and measure_of(column) in (*measures(), "loss") else column
         return None
+
+
+class SurfaceNames(Names):
+    """The same for a surface: one loss, and what it depends on."""
+
+    loose = ()
+    meanings = ("size", "tokens", "share", "status", "run", "name", "step", *OF_SURFACES)
+
+    def __init__(self) -> None:
+        self._known = {bare(name): ours for ours in self.meanings for name in names_of(ours)}
+
+    def ours(self) -> list[str]:
+        """Our columns that a person may name."""
+        return list(self.meanings)
+
+    def lacking(self, known: Collection[str]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+        """One loss is needed; what it depends on may be any of the conditions."""
+        needed = {} if "loss" in known else {"loss": names_of("loss")}
+        return needed, {ours: names_of(ours) for ours in ("size", "tokens", "share") if ours not in known}
 
 
 _TOO_SHORT = frozenset(map(bare, WHOLE_ONLY))

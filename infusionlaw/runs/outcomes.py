@@ -110,6 +110,8 @@ OUTCOMES: dict[str, Outcome] = {
 
 # Losses beside the one of general text. That of one source of text is NAME:SOURCE, as in val_bpb:wiki.
 LOSSES = ("domain_loss", "answer_loss")
+# Scores of one file of questions, as in accuracy:medqa: accuracy, and accuracy by likelihood per byte.
+ACCURACIES = ("accuracy", "accuracy_norm")
 
 
 @cache

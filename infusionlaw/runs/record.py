@@ -137,6 +137,11 @@ class RunRecord:
         """The value of an outcome at the checkpoint that the run began from; None where it is not known."""
         return self._value(f"start_{name}")
 
+    def chance_of(self, name: str) -> float | None:
+        """What blind guessing gives of an outcome: its own `chance:NAME`, else `chance`; None where it is not known."""
+        own = self._value(f"chance:{name}")
+        return self.chance if own is None else own
+
     def _value(self, column: str) -> float | None:
         value: float | None = self.__dict__[column] if column in self.__dict__ else dict(self.more).get(column)
         return value

@@ -6,14 +6,19 @@ Recall is multiple choice: the option whose answer has the highest log-likelihoo
 
 so that "Niger" does not win by being the beginning of "Nigeria". A fact's recall is its part of question templates
 answered right. Cloze asks the same prompts without options: greedy decoding must give the answer and stop. Only the
-states at answer positions are projected to the vocabulary, which makes a probe cheap beside a run.
+states at answer positions are projected to the vocabulary, and what all options of a question begin with is read once,
+which makes a probe cheap beside a run.
+
+Questions of files are scored as lm-evaluation-harness does: the option alone, without an end. Accuracy takes the option
+of the highest log-likelihood, normalised accuracy that of the highest per byte of its text; of b best options of which
+one is right, the question counts 1/b. The loss of an answer is that of the right option, in bits per byte of its text.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -23,10 +28,13 @@ from torch import Tensor
 
 from infusionlaw.corpus.corpus import Corpus, probed_questions
 from infusionlaw.corpus.facts import Fact, prompt_and_answer
+from infusionlaw.corpus.options import one_place
+from infusionlaw.corpus.questions import QuestionSet, tokenised
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer
 from infusionlaw.training.trainable import Trainable
 
 _ROWS = 512  # sequences scored at a time
+_LONGER = 8  # tokens by which the beginning of a question may be longer than the shortest scored with it
 _NATS_TO_BITS = 1 / math.log(2)
 
 
@@ -41,8 +49,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Rows that are scored together, by their numbers. ids: (B, T); scored: of the tokens but the first, (B, T - 1).
+
+    of: the number of each row's question in the batch, (B,); shared: tokens that all rows of a question begin with.
+    """
+
+    rows: list[int]
+    ids: Tensor
+    scored: Tensor
+    shared: int
+    of: Tensor
+
+
+@dataclass(frozen=True)
 class Questions:
-    """A set of prompts with options: `fact[q]` is the fact that question q asks for; option 0 is right."""
+    """A set of prompts with options: `fact[q]` is the fact that question q asks for; option 0 is right.
+
+    The rows of a question follow each other and are scored from one place.
+    """
 
     fact: NDArray[np.int64]
     options: NDArray[np.int64]
@@ -54,24 +79,49 @@ class Questions:
         return float(np.mean(1 / self.options)) if len(self.options) else math.nan
 
     @cached_property
-    def batches(self) -> list[tuple[list[int], torch.Tensor, torch.Tensor]]:
-        """The rows in batches of about one length, made once for all models.
+    def batches(self) -> list[Batch]:
+        """The rows in batches of about one length, made once for all models."""
+        ends = np.cumsum(self.options)
+        members = [range(end - count, end) for count, end in zip(self.options, ends, strict=True)]
+        members.sort(key=lambda rows: (self.rows[rows[0]].answer, max(len(self.rows[i].ids) for i in rows)))
+        parts: list[list[range]] = []
+        for rows in members:
+            last = parts[-1] if parts else []
+            more = self.rows[rows[0]].answer - self.rows[last[0][0]].answer if last else 0
+            if not last or more > _LONGER or sum(map(len, last)) + len(rows) > _ROWS:
+                parts.append([])
+            parts[-1].append(rows)
+        return [self._batch(part) for part in parts]
 
-        Each has the rows' numbers, tokens (rows, T), and which of the tokens but the first are scored (rows, T - 1).
-        """
-        order = sorted(range(len(self.rows)), key=lambda i: len(self.rows[i].ids))
-        parts = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
-        return [(part, *_padded([self.rows[i] for i in part])) for part in parts]
+    def _batch(self, questions: Sequence[range]) -> Batch:
+        numbers = [i for rows in questions for i in rows]
+        shape = len(numbers), max(len(self.rows[i].ids) for i in numbers)
+        ids, scored = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
+        for place, row in enumerate(self.rows[i] for i in numbers):
+            ids[place, : len(row.ids)] = row.ids
+            scored[place, row.answer : len(row.ids)] = True
+        of = np.repeat(np.arange(len(questions)), [len(rows) for rows in questions])
+        shared = self.rows[numbers[0]].answer - 1
+        return Batch(numbers, torch.from_numpy(ids), torch.from_numpy(scored[:, 1:]), shared, torch.from_numpy(of))
 
 
-def _padded(rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return tokens and what is scored of rows sorted by length, as `Questions.batches` has them."""
-    shape = len(rows), len(rows[-1].ids)
-    ids, scored = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
-    for place, row in enumerate(rows):
-        ids[place, : len(row.ids)] = row.ids
-        scored[place, row.answer : len(row.ids)] = True
-    return torch.from_numpy(ids), torch.from_numpy(scored[:, 1:])
+@dataclass(frozen=True)
+class FileQuestions:
+    """The questions of a file. bytes: of what is scored of each option, (questions, most options); 1 where none is."""
+
+    role: str
+    asked: Questions
+    bytes: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FileScores:
+    """Results by question, each (questions,): answered right, and so by likelihood per byte; loss of the answer in bits
+    per byte."""
+
+    accuracy: NDArray[np.float64]
+    accuracy_norm: NDArray[np.float64]
+    answer_loss: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -91,13 +141,14 @@ class Probes:
     verbatim: Questions
     prior: Questions
     unseen: Questions
+    files: Mapping[str, FileQuestions] = field(default_factory=dict)
 
 
-def build_probes(corpus: Corpus) -> Probes:
+def build_probes(corpus: Corpus, block: int) -> Probes:
     """Return the probes of a corpus: questions for domain, prior and unseen facts, used renderings for verbatim recall.
 
     A prior fact is asked only the question that never states it. Verbatim recall uses the renderings in which the
-    object comes after the subject.
+    object comes after the subject. block: the length of a training block, beyond which a question is cut.
     """
 
     def questions(name: str, facts: Sequence[Fact]) -> Questions:
@@ -114,6 +165,7 @@ def build_probes(corpus: Corpus) -> Probes:
         verbatim=questions_about(domain, verbatim, corpus.options["domain"], corpus.tokenizer),
         prior=questions("prior", corpus.facts.prior),
         unseen=questions("unseen", corpus.facts.unseen),
+        files={name: questions_of(own, corpus.tokenizer, block) for name, own in corpus.questions.items()},
     )
 
 
@@ -135,9 +187,7 @@ def questions_about(
     encoded = zip(places, tokenizer.encode_from(texts), strict=True)
     for question, group in groupby(encoded, key=lambda item: item[0][0]):
         own = list(group)
-        # All options are scored from one place, the first token in which any of them has a part.
-        alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*(ids for _, (ids, _) in own), strict=False))
-        first = min(*(first for _, (_, first) in own), len(list(alike)))
+        first = one_place([row for _, row in own])
         rows += [Row(question, option, [end, *ids, end], first + 1) for (_, option), (ids, _) in own]
     return Questions(
         np.array([i for i, _, _ in asked], dtype=np.int64),
@@ -146,15 +196,46 @@ def questions_about(
     )
 
 
+def questions_of(own: QuestionSet, tokenizer: Tokenizer, block: int) -> FileQuestions:
+    """Return the questions of a file as token rows, the right option first."""
+    counts = np.array([len(question.options) for question in own.questions], dtype=np.int64)
+    rows, sizes = [], np.ones((len(counts), int(counts.max())))
+    for number, (question, asked) in enumerate(zip(own.questions, tokenised(own, tokenizer, block), strict=True)):
+        order = sorted(range(len(question.options)), key=lambda option: option != question.right)
+        answers = own.answers(question)
+        rows += [Row(number, place, asked.rows[option], asked.first) for place, option in enumerate(order)]
+        sizes[number, : len(order)] = [len(answers[option].encode()) for option in order]
+    return FileQuestions(own.role, Questions(np.arange(len(counts)), counts, tuple(rows)), sizes)
+
+
+def answer(model: Trainable, questions: FileQuestions) -> FileScores:
+    """Put the questions of a file to a model."""
+    score = _by_option(questions.asked, _score(model, questions.asked)[0])
+    return FileScores(
+        accuracy=_right(score),
+        accuracy_norm=_right(score / questions.bytes),
+        answer_loss=-score[:, 0] * _NATS_TO_BITS / questions.bytes[:, 0],
+    )
+
+
+def _right(score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Whether option 0 has the best score (questions,): 1/b where b options have it."""
+    best = score == score.max(axis=1, keepdims=True)
+    return np.asarray(best[:, 0] / best.sum(axis=1))
+
+
+def _by_option(questions: Questions, log_p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what rows scored as (questions, most options), -inf where there is no such option."""
+    found = np.full((len(questions.options), int(questions.options.max(initial=1))), -np.inf)
+    found[[row.question for row in questions.rows], [row.option for row in questions.rows]] = log_p
+    return found
+
+
 def ask(model: Trainable, questions: Questions, facts: int) -> Answers:
     """Put questions to a model; facts without a question get NaN."""
     log_p, greedy = _score(model, questions)
-    best = np.full((len(questions.fact), int(questions.options.max(initial=1))), -np.inf)
-    exact = np.zeros(len(questions.fact))
-    for row, value, match in zip(questions.rows, log_p, greedy, strict=True):
-        best[row.question, row.option] = value
-        if row.option == 0:
-            exact[row.question] = match
+    best = _by_option(questions, log_p)
+    exact = np.array([match for row, match in zip(questions.rows, greedy, strict=True) if row.option == 0], dtype=float)
     margin = best[:, 0] - best[:, 1:].max(axis=1, initial=-np.inf)
 
     def by_fact(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,13 +249,14 @@ def ask(model: Trainable, questions: Questions, facts: int) -> Answers:
 def _score(model: Trainable, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the log-likelihood of each row's answer, and whether greedy decoding would have given it."""
     log_p, greedy = np.zeros(len(questions.rows)), np.zeros(len(questions.rows), dtype=bool)
-    for batch, ids, scored in questions.batches:
-        value, best = model.log_probabilities(ids.to(model.device), scored.to(model.device))
-        where = scored.nonzero()[:, 0].to(model.device)
-        total, missed = torch.zeros(2, len(batch), device=model.device)
+    for batch in questions.batches:
+        ids, scored, of = (each.to(model.device) for each in (batch.ids, batch.scored, batch.of))
+        value, best = model.log_probabilities(ids, scored, batch.shared, of)
+        where = scored.nonzero()[:, 0]
+        total, missed = torch.zeros(2, len(ids), device=model.device)
         total.index_add_(0, where, value)
         missed.index_add_(0, where, (~best).float())
-        log_p[batch], greedy[batch] = total.cpu().numpy(), (missed == 0).cpu().numpy()
+        log_p[batch.rows], greedy[batch.rows] = total.cpu().numpy(), (missed == 0).cpu().numpy()
     return log_p, greedy
 
 
@@ -237,11 +319,42 @@ def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dic
     scores: dict[str, Any] = {"chance": probes.domain.chance}
     for name, values in columns.items():
         scores[name], scores[f"{name}_se"] = _mean_and_error(values[~np.isnan(values)])
+    answered = {name: answer(model, questions) for name, questions in probes.files.items()}
+    scores |= _of_files(answered, probes)
     scores |= losses(model, corpus, block)
     scores["facts"] = {name: _plain(values) for name, values in columns.items()}
+    if answered:
+        scores["questions"] = {
+            name: {score: _plain(values) for score, values in vars(own).items()} for name, own in answered.items()
+        }
     return {
         key: (value if not isinstance(value, float) or math.isfinite(value) else None) for key, value in scores.items()
     }
+
+
+def _of_files(answered: Mapping[str, FileScores], probes: Probes) -> dict[str, float]:
+    """Return the scores of files of questions by column.
+
+    Where no facts are infused, recall is the accuracy over all questions of the domain, and retention that over the
+    general ones.
+    """
+    scores: dict[str, float] = {}
+    for name, own in answered.items():
+        for score, values in vars(own).items():
+            scores[f"{score}:{name}"], scores[f"{score}:{name}_se"] = _mean_and_error(values)
+    roles = {role: [name for name in answered if probes.files[name].role == role] for role in ("domain", "general")}
+    if names := roles["domain"]:
+        each = [(scores[f"answer_loss:{name}"], scores[f"answer_loss:{name}_se"]) for name in names]
+        scores["answer_loss"], scores["answer_loss_se"] = _weighted(each, [1.0] * len(each))
+    if len(probes.domain.options):
+        return scores
+    for score, role, chance in (("recall", "domain", "chance"), ("retention", "general", "chance:retention")):
+        if names := roles[role]:
+            values = np.concatenate([answered[name].accuracy for name in names])
+            scores[score], scores[f"{score}_se"] = _mean_and_error(values)
+            options = np.concatenate([probes.files[name].asked.options for name in names])
+            scores[chance] = float(np.mean(1 / options))
+    return scores
 
 
 def _plain(values: Iterable[float]) -> list[float | None]:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from infusionlaw.corpus import overlap
-from infusionlaw.corpus.overlap import RUN, repeated_tokens
+from infusionlaw.corpus.overlap import RUN, repeated_tokens, texts_within
 
 Tokens = NDArray[np.integer]
 
@@ -57,3 +57,14 @@ def test_order_and_length_matter() -> None:
     assert repeated_tokens(training[: RUN - 1], training) == 0
     assert repeated_tokens(training, training[: RUN - 1]) == 0
     assert repeated_tokens(np.zeros(100, dtype=np.uint32), np.zeros(50, dtype=np.uint32)) == 100
+
+
+def test_a_short_text_stands_in_another_whole_or_but_for_a_part() -> None:
+    training = text(5, 3000)
+    whole, most, half, new = training[100:120], text(6, 40), text(7, 40), text(8, 40)
+    most[4:] = training[500:536]  # 36 of 40 tokens
+    half[20:] = training[700:720]
+    short = training[900:909]
+    texts = [each.tolist() for each in (whole, most, half, new, short, training[:7])]
+    assert texts_within(texts, training).tolist() == [True, True, False, False, True, False]
+    assert not texts_within(texts, training[:50]).any()

@@ -50,10 +50,10 @@ def test_the_loss_at_a_quarter_follows_from_the_other_shares(model: str) -> None
 
 def test_three_percent_of_general_loss_tolerate_a_domain_share_of_924() -> None:
     conditions, loss = read_losses(
-        FOLDER / "dcpt_table5_chemistry_qwen1.5_1.8B.csv", "general_loss", share="domain_share_rd"
+        FOLDER / "dcpt_table5_chemistry_qwen1.5_1.8B.csv", "general_loss", loss_share="domain_share_rd"
     )
-    # The loss is of general text, so the share is that of general text. One model and one token count were trained:
-    # what depends on them is in E, and seven losses do not tell the term in B from the one in C.
+    # The loss is of general text, so the share is turned to that of general text. One model and one token count were
+    # trained: what depends on them is in E, and seven losses do not tell the term in B from the one in C.
     general = Conditions(1.8e9, 1e9, share=1 - conditions.column("share"))
     given = {"A": 0.0, "B": 0.0, "alpha": 1.0, "beta": 1.0, "eta": 1.0}
     fit = fit_surface(SURFACES["d-cpt"], general, loss, fixed=given)

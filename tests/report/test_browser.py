@@ -56,9 +56,9 @@ def law_of_exposures() -> Law:
     return known_law(*points, cost=cost, unit="exposures", largest=3000)
 
 
-def law_of_losses() -> Law:
+def runs_of_losses() -> list[RunRecord]:
     rng = np.random.default_rng(0)
-    rows = [
+    return [
         RunRecord(
             n,
             d,
@@ -71,7 +71,10 @@ def law_of_losses() -> Law:
         for d in (5e8, 2e9)
         for r in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
     ]
-    return fit(rows, 0.05, 60)[1]
+
+
+def law_of_losses() -> Law:
+    return fit(runs_of_losses(), 0.05, 60)[1]
 
 
 @pytest.fixture
@@ -192,6 +195,22 @@ def test_the_plan_follows_the_keyboard(browser: Any, opened: Callable[..., Path]
     type_into(browser, "size", "many")
     assert text_of(browser, "#dose") == "Size: write it like 300M, 1.3B or 1e9."
     assert element(browser, "#size").get_attribute("aria-invalid") == "true"
+
+
+def test_a_page_of_losses_alone_speaks_of_nothing_else(browser: Any, opened: Callable[..., Path]) -> None:
+    rows = [
+        replace(row, val_bpb=None, more=tuple((f"{name}:wiki", value) for name, value in row.more))
+        for row in (replace(row, more=(*row.more, ("val_bpb", row.val_bpb or 0.0))) for row in runs_of_losses())
+    ]
+    opened(fit(rows, 0.05, 60)[1], rows, width=360)
+    shown = browser.execute_script("return document.body.innerText").lower()
+    for word in ("recall", "collapse", "facts", "exposures", "risk", "bits per byte", "general loss"):
+        assert word not in shown, word
+    assert "validation loss on wiki" in shown and "domain loss on wiki" in shown
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    assert browser.execute_script("return document.getElementById('plan-chart').data.length") == 6
+    type_into(browser, "tolerance", "none")
+    assert text_of(browser, "#dose").endswith("Give a tolerance.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -111,7 +111,7 @@ def test_a_loss_is_drawn_in_the_unit_of_its_table(results: Results) -> None:
     rows = [replace(row, loss_unit="nats per token") for row in results[0]]
     drawn = panels(rows, results[1])
     (loss,), (trade,) = loss_charts(drawn), trade_off_charts(drawn)
-    assert loss.spec["layout"]["yaxis"]["title"]["text"] == "validation loss, nats per token"
+    assert loss.spec["layout"]["yaxis"]["title"]["text"] == "validation loss<br>nats per token"
     assert trade.spec["layout"]["xaxis"]["title"]["text"].endswith("nats per token")
 
 

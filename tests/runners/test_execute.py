@@ -15,7 +15,7 @@ def test_each_run_of_a_batch_leaves_what_it_would_leave_alone(corpus, tmp_path) 
     doses = ((0.0, 1), (0.9, 2))
     settings = RunSettings(learning_rate_factor=0.2)
     specs = [RunSpec(10_000, 20_000, dose, "share", seed, corpus.id, settings) for dose, seed in doses]
-    probes = build_probes(corpus)
+    probes = build_probes(corpus, 128)
 
     def execute(specs, place):
         return list(execute_together(specs, corpus, probes, tmp_path / place, checkpoint_every=10**9))
@@ -42,7 +42,7 @@ def test_the_recipe_is_stable_at_25k(corpus, tmp_path) -> None:
     LOG.md has longer runs on the built-in facts and text, on which the learning rate was chosen.
     """
     specs = [RunSpec(25_000, 400_000, 0.5, "share", seed, corpus.id) for seed in (11, 12, 13)]
-    records = execute_together(specs, corpus, build_probes(corpus), tmp_path, checkpoint_every=10**9)
+    records = execute_together(specs, corpus, build_probes(corpus, 128), tmp_path, checkpoint_every=10**9)
     recalls = [record.recall for record in records]
     assert max(recalls) - min(recalls) <= 0.15
     assert min(recalls) > 0.8

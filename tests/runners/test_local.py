@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from infusionlaw.corpus.corpus import open_corpus
-from infusionlaw.corpus.infusion.mixture import PAGE
+from infusionlaw.corpus.infusion.general import PAGE
 from infusionlaw.errors import InputError
 from infusionlaw.pipeline import dry_run, open_study, run_study
 from infusionlaw.runners.execute import execute_together, export_run
@@ -186,7 +186,7 @@ def test_nothing_is_trained_on_a_damaged_corpus(done, material, tmp_path, name) 
 def test_a_worker_does_not_train_a_run_of_another_corpus(done, tmp_path) -> None:
     corpus, spec = open_corpus(done.folder / "corpus"), replace(done.fitted[0], data="another")
     with pytest.raises(InputError, match=rf"is corpus {corpus.id}, and the runs are of corpus another"):
-        list(execute_together([spec], corpus, build_probes(corpus), tmp_path, checkpoint_every=50))
+        list(execute_together([spec], corpus, build_probes(corpus, 128), tmp_path, checkpoint_every=50))
     assert not list(tmp_path.iterdir())
 
 

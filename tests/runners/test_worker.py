@@ -42,7 +42,7 @@ def test_an_error_in_a_run_is_a_sentence_and_its_traceback_a_file(study, tmp_pat
 
     monkeypatch.setattr("infusionlaw.runners.execute.execute_together", fails)
     monkeypatch.setattr("infusionlaw.training.loop.time_steps", fails)
-    monkeypatch.setattr(worker, "_material", lambda: (open_corpus(study), None))
+    monkeypatch.setattr(worker, "_material", lambda block: (open_corpus(study), None))
     monkeypatch.setattr(worker._Worker, "folder", tmp_path, raising=False)
     spec = study.runs[0]
     for work, place in (

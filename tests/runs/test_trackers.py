@@ -243,3 +243,47 @@ def test_checkpoints_of_one_run_are_one_curve_by_name_or_by_step(tmp_path) -> No
     assert [row.curve for row in read(tmp_path, sweep).rows] == [None, None]
     write_table(tmp_path / "again.csv", rows)
     assert read_table(tmp_path / "again.csv") == rows
+
+
+HISTORY = [
+    {"run": f"r{i}", "step": step, "tag": tag, "value": value, "wall_time": i + step / 1e3, "n_params": "160M"}
+    | {"train_tokens": 3e9, "share": share}
+    for i, share in enumerate((0.0, 0.1, 0.3))
+    for step, tag, value in (
+        (100, "eval/val_bpb", 2.0),
+        (900, "eval/val_bpb", 1.0 + share),
+        (900, "eval/acc", 0.5 + share),
+        (1000, "train/loss", 3.0),
+    )
+]
+
+
+def csv_of(rows: list[dict[str, object]]) -> str:
+    return "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]) + "\n"
+
+
+def test_scalars_of_tensorboard_are_read_with_the_last_value_of_each_tag(tmp_path) -> None:
+    long = read(tmp_path, csv_of(HISTORY))
+    assert [(row.run, row.size, row.share) for row in long.rows] == [
+        (f"r{i}", 160e6, s) for i, s in enumerate((0, 0.1, 0.3))
+    ]
+    assert [row.val_bpb for row in long.rows] == [1.0, 1.1, 1.3] and [row.recall for row in long.rows] == [
+        0.5,
+        0.6,
+        0.8,
+    ]
+    assert any("3 runs" in remark and "last value" in remark for remark in long.remarks)
+    wide: dict[tuple[object, object], dict[str, object]] = {}
+    for row in HISTORY:
+        kept = {name: row[name] for name in ("run", "step", "n_params", "train_tokens", "share")}
+        blank = {"eval/val_bpb": "", "eval/acc": "", "train/loss": ""}
+        wide.setdefault((row["run"], row["step"]), kept | blank)[str(row["tag"])] = row["value"]
+    assert read(tmp_path, csv_of(list(wide.values()))) == long
+
+
+def test_runs_of_one_name_at_one_step_and_checkpoints_stay_apart(tmp_path) -> None:
+    head = "run_name,global_step,size,tokens,share,recall\n"
+    seeds = read(tmp_path, head + "a,9,160M,3B,0.1,0.5\na,9,160M,3B,0.1,0.6\n").rows
+    assert [row.recall for row in seeds] == [0.5, 0.6]
+    checkpoints = read(tmp_path, head + "a,9,160M,3B,0.1,0.5\na,18,160M,6B,0.1,0.6\n").rows
+    assert [row.tokens for row in checkpoints] == [3e9, 6e9] and all(row.curve for row in checkpoints)

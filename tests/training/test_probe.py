@@ -16,7 +16,7 @@ from infusionlaw.training.recipe import recipe_for, shape_for
 
 @pytest.fixture(scope="module")
 def probes(corpus):
-    return build_probes(corpus)
+    return build_probes(corpus, 128)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def specs(material, corpus):
 
 
 def execute(specs, corpus, folder, **options):
-    return list(execute_together(specs, corpus, build_probes(corpus), folder, checkpoint_every=100, **options))
+    return list(execute_together(specs, corpus, build_probes(corpus, 128), folder, checkpoint_every=100, **options))
 
 
 def in_order(specs, corpus, folder) -> dict[str, list[int]]:

@@ -14,11 +14,16 @@ from torch.nn.functional import cross_entropy
 from infusionlaw.corpus.corpus import open_corpus
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
+from infusionlaw.pipeline import run_study
 from infusionlaw.runners.execute import execute_together, export_run, measure_start
+from infusionlaw.runners.local import Lab
 from infusionlaw.runs.record import RunSettings, RunSpec
+from infusionlaw.runs.table import read_table
 from infusionlaw.settings import read_study_file, with_hashes
 from infusionlaw.starts import read_start
 from infusionlaw.study.design import grid, held_out
+from infusionlaw.study.study import open_folder
+from infusionlaw.study.verify import first_break
 from infusionlaw.training.export import export
 from infusionlaw.training.loop import train
 from infusionlaw.training.model import Model
@@ -186,7 +191,11 @@ def test_a_run_stopped_and_resumed_ends_in_the_same_bits(name, study, tmp_path, 
 @pytest.mark.parametrize("name", ["ours", "gemma2", "gpt2"])
 def test_a_record_has_its_start_and_the_export_answers_as_the_run_does(name, study, folders, tmp_path) -> None:
     corpus, hashes = study
-    place, probes, before = corpus.folder.parent, build_probes(corpus), file_hash(folders / name / "model.safetensors")
+    place, probes, before = (
+        corpus.folder.parent,
+        build_probes(corpus, 128),
+        file_hash(folders / name / "model.safetensors"),
+    )
     (spec,), _, start = begun(study, name, tokens=4_000)
     measure_start(spec, corpus, probes, place)
     (record,) = execute_together([spec], corpus, probes, place, checkpoint_every=10**9)
@@ -382,3 +391,18 @@ def test_a_checkpoint_that_changed_since_the_study_began_is_not_trained_from(stu
     assert read_start(tmp_path / "llama").hash != before
     with pytest.raises(InputError, match="has changed since the study began"):
         models_of([spec], recipe_of(spec, own), own)
+
+
+@pytest.mark.slow
+def test_a_whole_study_of_a_family_measures_its_starts_first(material, folders, tmp_path) -> None:
+    start = 'family = [{ checkpoint = "qwen2" }, { checkpoint = "ours" }]\ntokens = "1B"'
+    path = written(material, folders, tmp_path, start, '[held_out]\ncheckpoint = "gpt2"\n[law]\ndraws = 50\n')
+    study = run_study(path, tmp_path / "out", Lab())
+    rows = read_table(study.folder / "table.csv")
+    assert len(rows) == 6 and sum(row.held_out for row in rows) == 2
+    by_size = {row.size: {row.start("val_bpb"), row.start("retention")} for row in rows}
+    assert len(by_size) == 3 and all(None not in starts for starts in by_size.values())
+    assert all(row.start("val_bpb") > row.val_bpb for row in rows if row.share == 0)
+    assert len({row.start("val_bpb") for row in rows}) == 3
+    assert len(list((study.folder / "starts").glob("*.json"))) == 3
+    assert first_break(open_folder(study.folder), whole=True) == ""

@@ -58,11 +58,11 @@ class DocumentCycle:
         self.documents, self._seed, self._part = documents, tuple(seed), part
         self._view = documents.tokens.data.cast("B")
         bounds = np.array([*range(0, documents.count, shelf), documents.count], dtype=np.int64)
-        sizes = [documents.spans(first, last)[1] for first, last in pairwise(bounds.tolist())]
+        sizes = (documents.spans(first, last)[1] for first, last in pairwise(bounds.tolist()))
+        shelves = np.array([(own.sum(), _parts_of(own, part).sum(), own.max()) for own in sizes], dtype=np.int64)
         self._bounds = bounds
-        self._shelf_tokens: Numbers = np.array([own.sum() for own in sizes], dtype=np.int64)
-        self._shelf_parts: Numbers = np.array([_parts_of(own, part).sum() for own in sizes], dtype=np.int64)
-        self._longest = max((int(own.max()) for own in sizes), default=0)
+        self._shelf_tokens, self._shelf_parts = shelves[:, 0], shelves[:, 1]
+        self._longest = int(shelves[:, 2].max())
         self.tokens_per_epoch = int(self._shelf_tokens.sum())
         self.parts_per_epoch = int(self._shelf_parts.sum())
         kept = min(1024, max(4, 2 * SHELF // max(1, min(shelf, documents.count))))  # many where they are small

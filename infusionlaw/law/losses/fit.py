@@ -176,7 +176,7 @@ def _kept(fit: SurfaceFit, data: Measured, weight: float, seed: int) -> FittedSu
 
 def _notes(data: Measured) -> tuple[str, ...]:
     return tuple(
-        f"only one {word} was tried, so how {title_of(data.name)} changes with it is a guess"
+        f"only one {word} was tried, so how losses change with it is a guess"
         for word, count in (("size", data.sizes), ("token count", data.token_counts))
         if count == 1
     )

@@ -21,7 +21,7 @@ import numpy as np
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.forecast import recall_at
-from infusionlaw.law.planning.limits import LEAST_X, TRIED_LIMIT, Limit, limits, tightest, works
+from infusionlaw.law.planning.limits import LEAST_X, TRIED_LIMIT, Limit, limits, of_losses_alone, tightest, works
 from infusionlaw.law.scores.plateaus import widths
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE
 
@@ -34,7 +34,7 @@ FAR_BEYOND = 3.0
 class Advice:
     """The dose in x with its interval, the constraint that binds it ("" for none), recall there, and all limits."""
 
-    status: Literal["ok", "no dose works", "no law"]
+    status: Literal["ok", "no dose works", "no law", "no limit"]
     x: Interval
     binding: str
     recall: Interval
@@ -48,6 +48,8 @@ def advise(at: AtTarget) -> Advice:
     """
     law, found = at.law, limits(at)
     limit, learnable = tightest(found), bool(law.of(ACQUISITION.name).forms)
+    if at.target.tolerance is None and of_losses_alone(law):
+        return Advice("no limit", Interval(), "", Interval(), found)
     told = learnable or law.of(COLLAPSE.name).forms or any(each.of_loss for each in found)
     if limit.x == np.inf or not told:
         return Advice("no law", Interval(), "", Interval(), found)

@@ -99,7 +99,7 @@ def _cost(at: AtTarget, tolerance: float) -> Limit:
 
 
 def limiting(law: Law) -> list[LossLaw]:
-    """The laws of the losses that a tolerance holds for: general loss, or else its sources."""
+    """The laws of the losses that a tolerance holds for: validation loss, or else its sources."""
     rising = [loss for loss in law.losses if loss.displaced]
     return [loss for loss in rising if loss.loss == GENERAL] or rising
 

@@ -107,7 +107,8 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan for one target. status: `ok`, `outside support`, `no dose works` or `no law`; notes say why.
+    """The plan for one target. status: `ok`, `outside support`, `no dose works`, `no law`, or `no limit` where a
+    table of losses alone is asked without a tolerance; notes say why.
 
     target: with the risk and the tolerance asked for; points: where each kind of point lies; binding: the constraint
     that holds the dose back; at the advised dose, recall: expected; rise: of validation loss; known: how many of the
@@ -281,6 +282,7 @@ def _dose(at: AtTarget, advice: Advice) -> Dose:
         "ok": "",
         "no dose works": _no_dose(at, advice),
         "no law": _no_law(at, advice),
+        "no limit": "any rise of a loss is allowed, and nothing else holds the dose back; give a tolerance",
     }
     share = scale.share(x)
     return Dose(x, share, scale.exposures(x), share.map(lambda end: end * at.target.tokens), reasons[advice.status])
@@ -296,8 +298,6 @@ def _no_dose(at: AtTarget, advice: Advice) -> str:
 def _no_law(at: AtTarget, advice: Advice) -> str:
     """Why no dose can be advised."""
     if of_losses_alone(at.law):
-        if at.target.tolerance is None:
-            return "any rise of loss is allowed, and the table has nothing else that limits the dose; give a tolerance"
         names = (LOSS_LIMIT, *(loss.title for loss in at.law.losses))
         reasons = (limit.reason for limit in advice.limits if limit.name in names and limit.reason)
         return next(reasons, "no loss of the table rises with the dose")

@@ -221,10 +221,12 @@ def _start(rows: Sequence[RunRecord], outcome: Outcome) -> float | None:
 def _guessing(rows: Sequence[RunRecord], outcome: Outcome) -> tuple[float, float] | None:
     """Guessing level with its standard deviation: from unseen facts, else from chance; None where neither is stated.
 
-    An outcome whose own level is known has that.
+    An outcome whose own level is known, or stated as `chance:NAME`, has that.
     """
     if outcome.guessing != "stated":
         return None if outcome.guessing is None else (outcome.guessing, CHANCE_SD)
+    if own := [value for row in rows if _finite(value := row.score(f"chance:{outcome.name}")) and value is not None]:
+        return float(np.mean(own)), CHANCE_SD
     unseen = [row.unseen_recall for row in rows if row.unseen_recall is not None and _finite(row.unseen_recall)]
     if unseen:
         return float(np.mean(unseen)), float(np.hypot(np.std(unseen) / np.sqrt(len(unseen)), OTHER_FACTS))

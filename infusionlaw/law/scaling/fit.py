@@ -28,7 +28,7 @@ from infusionlaw.law.scores.cost import fit_cost
 from infusionlaw.law.scores.plateaus import Plateaus, fit_plateaus
 from infusionlaw.law.scores.zero_dose import fit_zero_dose
 from infusionlaw.law.uncertainty import interval_of
-from infusionlaw.runs.outcomes import kinds, outcomes, outcomes_with_points
+from infusionlaw.runs.outcomes import Outcome, kinds, outcomes, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import table_hash
 
@@ -122,15 +122,17 @@ def _plateaus(points: Sequence[Point], rows: Sequence[RunRecord]) -> dict[Kind, 
     found = {}
     for outcome in outcomes_with_points():
         if lost := outcome.point("lost"):
-            guessing = outcome.guessing if isinstance(outcome.guessing, float) else _guessing(rows)
+            guessing = outcome.guessing if isinstance(outcome.guessing, float) else _guessing(rows, outcome)
             if fitted := fit_plateaus(points, guessing, lost.name):
                 found[lost.name] = fitted
     return found
 
 
-def _guessing(rows: Sequence[RunRecord]) -> float:
-    """The level that recall starts from: of unseen facts, else chance, else recall at dose 0, else none."""
-    scores = ([row.unseen_recall for row in rows], [row.chance for row in rows])
+def _guessing(rows: Sequence[RunRecord], outcome: Outcome) -> float:
+    """The level that a score starts from: what is stated of it alone, else recall of unseen facts, else chance, else
+    recall at dose 0, else none."""
+    own = [row.score(f"chance:{outcome.name}") for row in rows]
+    scores = (own, [row.unseen_recall for row in rows], [row.chance for row in rows])
     at_zero = [row.recall for row in rows if not (row.share if row.share is not None else row.exposures)]
     for values in (*scores, at_zero):
         known = [value for value in values if value is not None]

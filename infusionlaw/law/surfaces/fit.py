@@ -202,7 +202,7 @@ def _judged(problem: Problem, x: Array, refits: Array, told: bool) -> tuple[Arra
         return (
             undetermined,
             "not identified",
-            f"these runs leave {_listed(undetermined)} undetermined; fix some of them",
+            f"these runs leave {_listed(undetermined)} undetermined",
         )
     ends = [
         f"{name} at {value:.4g} ended at the limit of what is searched"

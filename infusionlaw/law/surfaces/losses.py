@@ -1,151 +1,146 @@
-"""Anybody's table of measured losses: one row a run, with its conditions and its loss.
+"""A table of one loss by what it depends on: size, tokens or compute, unique tokens or epochs, share.
 
-A table of runs (`table`) asks for recall and a dose; this one asks for a loss and at least one thing it depends on:
-size, tokens or compute, unique tokens or epochs, share. Unique tokens are tokens / epochs, and tokens are compute / (6
-size), so either may be given.
-Units are those of the file: the loss in nats, bits, or bits per byte, fitted as it is.
+Columns are found and choices kept as for a table of runs (`runs.table`), but neither a dose nor an outcome is needed.
+Unique tokens are tokens / epochs, so either may be given, and tokens are compute / (6 size). The share is that of the
+text which the loss is of. Units are those of the file: the loss is fitted as it is.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infusionlaw.errors import InputError, naming, nearest
+import numpy as np
+
+from infusionlaw.errors import InputError, Question, naming
 from infusionlaw.law.dose import Array
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.runs.cells import cell_value
-from infusionlaw.runs.choices import rows_where
-from infusionlaw.runs.names import names_of
-from infusionlaw.runs.tabular import bare, read_rows
+from infusionlaw.runs.choices import Choices, choices
+from infusionlaw.runs.names import OF_SURFACES, SurfaceNames, names_of
+from infusionlaw.runs.table import find_columns
+from infusionlaw.runs.tabular import bare
 
 CONDITIONS = ("size", "tokens", "unique_tokens", "share")
-# Other names of columns; those of size, tokens and share are the names they have in a table of runs.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "size": names_of("size"),
-    "tokens": names_of("tokens"),
-    "compute": ("compute", "flop", "flops", "training_flop", "training_flops", "train_flops", "C"),
-    "unique_tokens": ("unique_tokens", "n_unique_tokens", "unique", "unique_data", "U"),
-    "epochs": ("epochs", "n_epochs", "num_epochs", "passes"),
-    "share": names_of("share"),
-    "loss": (
-        *("loss", "val_loss", "valid_loss", "validation_loss", "test_loss", "eval_loss", "final_loss"),
-        *("general_loss", "domain_loss", "bpb", "val_bpb", "nll"),
-    ),
-}
 # A loss beyond these is none: a run that diverged, another unit, or a slip.
 LEAST_LOSS, LARGEST_LOSS = 1e-6, 1e6
 # Losses of general text, of any text, and shares that are of domain text by their name: a surface needs the share of
 # the text that the loss is of.
-GENERAL = (*names_of("val_bpb"), "general_loss", "val_loss", "valid_loss", "validation_loss")
-ANY = ("loss", "test_loss", "eval_loss", "final_loss", "nll")
+GENERAL = tuple(map(bare, (*names_of("val_bpb"), "general_loss", "val_loss", "valid_loss", "validation_loss")))
+ANY = tuple(map(bare, ("loss", "test_loss", "eval_loss", "final_loss", "nll")))
 OF_DOMAIN = re.compile("domain|infus")
+# What a cell is written as, where that is as in another column.
+WRITTEN_AS = {"unique_tokens": "tokens", "loss_share": "share"}
 # Epochs and unique tokens are often rounded; beyond this they contradict each other.
 AGREE = 0.01
 
 
+@dataclass(frozen=True)
+class Losses:
+    """Conditions and losses (n,), and a sentence on each thing that a person should check."""
+
+    conditions: Conditions
+    loss: Array
+    remarks: tuple[str, ...] = ()
+
+
 def read_losses(
-    path: str | Path, loss: str | None = None, *, where: Sequence[str] = (), **renames: str
+    path: str | Path, loss: str | None = None, *, where: str | Iterable[str] = (), **columns: str
 ) -> tuple[Conditions, Array]:
     """Read conditions and losses (n,) from a table: text, JSON Lines or Parquet.
 
     loss: the column of the loss (default: by its usual names); where: conditions that a row meets, as in "set = b" or
-    "params < 1e9"; renames: the column of a condition where its name is not a usual one, as in share="r_d". The share
-    is that of the text which the loss is of; where a column may be the share of other text, it is to be named so.
+    "params < 1e9"; columns: the file's column of a condition, as in size="Model Size". The share is that of the text
+    which the loss is of: where a column may be the share of other text, say loss_share="r_d" if it is that.
     Raises InputError with file, row and fix.
     """
-    import numpy as np
+    named = {**columns, **({"loss": loss} if loss else {})}
+    found = losses_in(path, choices(named, where, names=SurfaceNames()))
+    return found.conditions, found.loss
 
-    header, rows = read_rows(path)
-    columns = _columns(header, {**renames, **({"loss": loss} if loss else {})}, path)
-    filled = {n: row for n, row in rows.items() if any(cell is not None for cell in row.values())}
+
+def losses_in(path: str | Path, chosen: Choices) -> Losses:
+    """Read a table of losses as `read_losses` does, with remarks on how it was read."""
+    found = find_columns(path, chosen, SurfaceNames())
     with naming(path):
-        kept = list(rows_where(where, header, filled).items())
-    if not kept:
-        raise InputError(f"{path}: no row is left to read; check the table")
-    values = [_row(row, columns, f"{path}, row {number}") for number, row in kept]
+        columns = _conditions(found.columns)
+    values = []
+    for number, row in found.rows.items():
+        with naming(f"{path}, row {number}"):
+            values += [_row(row, columns)] if _finished(row, found.columns) else []
+    if not values:
+        raise InputError(f"{path}: no row is a run that finished")
     known = [name for name in CONDITIONS if name in values[0]]
     conditions = Conditions(**{name: np.array([row[name] for row in values]) for name in known})
-    return conditions, np.array([row["loss"] for row in values])
+    return Losses(conditions, np.array([row["loss"] for row in values]), found.remarks)
 
 
-def _columns(header: list[str], renames: Mapping[str, str], path: str | Path) -> dict[str, str]:
-    """The file's column of each meaning that it has."""
-    for meaning, column in renames.items():
-        if meaning not in ALIASES:
-            raise InputError(f'"{meaning}" is nothing a loss depends on here; {nearest(meaning, ALIASES)}')
-        if column not in header:
-            raise InputError(f'{path}: there is no column "{column}"; {nearest(column, header)}')
-    found = dict(renames)
-    for meaning in (name for name in ALIASES if name not in renames):
-        known = {bare(alias) for alias in ALIASES[meaning]}
-        mine = [column for column in header if bare(column) in known and column not in renames.values()]
-        if len(mine) > 1:
-            raise InputError(f'{path}: "{mine[0]}" and "{mine[1]}" may both be the {meaning}; say {meaning}="..."')
-        found |= {meaning: mine[0]} if mine else {}
-    if "loss" not in found:
-        raise InputError(
-            f'{path}: no column is known as the loss; say which with loss="...", {nearest("loss", header)}'
+def _finished(row: Mapping[str, Any], columns: Mapping[str, str]) -> bool:
+    status = columns.get("status")
+    return status is None or cell_value("status", row[status], status) in (None, "ok")
+
+
+def _conditions(found: Mapping[str, str]) -> dict[str, str]:
+    """The columns that tell the conditions and the loss; InputError, without the file, where they cannot."""
+    columns = {ours: name for ours, name in found.items() if ours in ("size", "tokens", "share", *OF_SURFACES)}
+    if "loss_share" not in columns and "share" in columns:
+        _check_share(columns["share"], columns["loss"])
+    if "loss_share" in columns:
+        columns["share"] = columns.pop("loss_share")
+    if "tokens" in columns and "compute" in columns:
+        del columns["compute"]  # tokens say the same
+    if "compute" in columns and "size" not in columns:
+        raise InputError(f'"{columns["compute"]}" tells tokens by the size, which is not there; add a column size')
+    if not set(columns) & set(CONDITIONS):
+        raise Question(
+            "no column is known as size, tokens, unique tokens or share; say which, as in --column size=NAME"
         )
-    if "share" in found and "share" not in renames:
-        _check_share(found["share"], found["loss"], path)
-    if "tokens" in found and "compute" in found and "compute" not in renames:
-        del found["compute"]  # tokens say the same
-    if "compute" in found and "size" not in found:
-        raise InputError(
-            f'{path}: "{found["compute"]}" tells tokens by the size, which is not there; add a column size'
-        )
-    if not set(found) & set(CONDITIONS):
-        raise InputError(f"{path}: no column is known as size, tokens, unique tokens or share; rename one or say which")
-    return found
+    return columns
 
 
-def _check_share(share: str, loss: str, path: str | Path) -> None:
+def _check_share(share: str, loss: str) -> None:
     """Refuse to guess whether a share is of the text that the loss is of."""
-    general = bare(loss) in map(bare, GENERAL)
-    if general or (bare(loss) in map(bare, ANY) and OF_DOMAIN.search(bare(share))):
-        raise InputError(
-            f'{path}: "{share}" may be the share of domain text and "{loss}" a loss of general text, but a surface '
-            f'needs the share of the text that the loss is of; say share="{share}" if it is that, or name a column of '
-            "1 minus it"
+    if bare(loss) in GENERAL or (bare(loss) in ANY and OF_DOMAIN.search(bare(share))):
+        raise Question(
+            f'"{share}" may be the share of domain text and "{loss}" a loss of general text, but a surface needs the '
+            f"share of the text that the loss is of; add --column loss_share={share} if it is that, or name a column "
+            "of 1 minus it"
         )
 
 
-def _row(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> dict[str, float]:
+def _row(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, float]:
     """The numbers of one row, checked, with unique tokens from epochs where need be."""
     values: dict[str, float] = {}
-    for meaning, column in columns.items():
-        try:
-            # Unique tokens are a count and are written like any other count of tokens.
-            value = cell_value("tokens" if meaning == "unique_tokens" else meaning, row[column], column)
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from error
+    for ours, column in columns.items():
+        value = cell_value(WRITTEN_AS.get(ours, ours), row[column], column)
         if value is None:
-            raise InputError(f'{place}: "{column}" is empty; fill it in or remove the row')
-        if meaning == "loss" and value <= 0:
-            raise InputError(f'{place}: "{column}" is {value:g}, which must be above 0')
-        if meaning == "loss" and not LEAST_LOSS <= value <= LARGEST_LOSS:
+            raise InputError(f'"{column}" is empty; fill it in or remove the row')
+        if ours == "loss" and value <= 0:
+            raise InputError(f'"{column}" is {value:g}, which must be above 0')
+        if ours == "loss" and not LEAST_LOSS <= value <= LARGEST_LOSS:
             raise InputError(
-                f'{place}: "{column}" is {value:g}; a loss lies between {LEAST_LOSS:g} and {LARGEST_LOSS:g}, '
+                f'"{column}" is {value:g}; a loss lies between {LEAST_LOSS:g} and {LARGEST_LOSS:g}, '
                 "so fix it or take the row out"
             )
-        values[meaning] = value
+        values[ours] = value
     if "compute" in values:
         values.setdefault("tokens", values["compute"] / (6 * values["size"]))
-    if "epochs" in values and "tokens" in values:
-        _unique(values, place)
+    if "passes" in values and "tokens" in values:
+        _unique(values)
     if values.get("unique_tokens", 0.0) > values.get("tokens", float("inf")):
-        raise InputError(f"{place}: there are more unique tokens than tokens; fix one of the two")
+        raise InputError("there are more unique tokens than tokens; fix one of the two")
     return values
 
 
-def _unique(values: dict[str, float], place: str) -> None:
-    if not 1 <= values["epochs"] <= values["tokens"]:
-        raise InputError(f"{place}: epochs is {values['epochs']:g}, which must be 1 or more and fewer than its tokens")
-    follows = values["tokens"] / values["epochs"]
+def _unique(values: dict[str, float]) -> None:
+    epochs, tokens = values["passes"], values["tokens"]
+    if not 1 <= epochs <= tokens:
+        raise InputError(f"epochs is {epochs:g}, which must be 1 or more and fewer than its tokens")
+    follows = tokens / epochs
     given = values.setdefault("unique_tokens", follows)
     if abs(given / follows - 1) > AGREE:
-        passes, tokens = f"{values['epochs']:g} epochs", f"{values['tokens']:g} tokens"
         raise InputError(
-            f"{place}: {passes} of {tokens} are {follows:g} unique tokens and not {given:g}; fix one of the three"
+            f"{epochs:g} epochs of {tokens:g} tokens are {follows:g} unique tokens and not {given:g}; "
+            "fix one of the three"
         )

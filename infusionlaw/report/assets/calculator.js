@@ -228,8 +228,9 @@ const calculator = (() => {
 
   // The dose of highest expected recall among those allowed.
   function advise(at, found) {
-    const { law } = at, limit = found.reduce((a, b) => (b.x < a.x ? b : a), { x: Infinity, name: "" });
+    const { law, target } = at, limit = found.reduce((a, b) => (b.x < a.x ? b : a), { x: Infinity, name: "" });
     const learnable = at.has(law.acquisition);
+    if (target.tolerance === null && law.lossesAlone) return { status: "no limit", limit };
     const told = learnable || at.has(law.collapse) || found.some((each) => each.ofLoss);
     if (limit.x === Infinity || !told) return { status: "no law", limit };
     if (!learnable && limit.x <= LEAST_X) return { status: "no dose works", limit };
@@ -368,6 +369,7 @@ const calculator = (() => {
     const answers = at.losses.map((loss) => ({
       title: loss.title, since: loss.since, reason: loss.reason,
       change: share === null || !loss.known ? NOTHING : intervalOf(loss.change(share)),
+      curve: (shares) => (loss.known ? shares.map((each) => intervalOf(loss.change(each))) : []),
     }));
     if (share !== null && answers.some((each, i) => each.change.value !== null && share > at.losses[i].largestShare * SAME)) {
       support.inside = false;

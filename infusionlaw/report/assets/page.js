@@ -141,6 +141,7 @@ const form = (() => {
       const times = small(Math.max(plan.support.size, plan.support.tokens));
       return `Too far to predict: ${times} times beyond what was tried.`;
     }
+    if (plan.status === "no limit") return "No share can be advised: any rise of a loss is allowed. Give a tolerance.";
     const byLoss = plan.limits.find((each) => each.ofLoss || each.reason) || {};
     if (plan.status === "no law" && law.losses.length) return `No dose can be advised${byLoss.reason ? `: ${byLoss.reason}` : ""}.`;
     if (plan.status === "no dose works" && byLoss.ofLoss && law.losses.length) {
@@ -190,16 +191,19 @@ const form = (() => {
         parts.push(element("p", `The target lies outside what was tried: ${far.join(" and ")}.`));
       }
       const more = document.createElement("details");
-      more.append(element("summary", "Limits and points"),
-        tableOf([...plan.limits.map((each) => [`largest dose by ${each.name}`, each.reason ? `not checked: ${each.reason}` : dose(each)]),
-          ...Object.values(plan.points).map((point) => [point.title, dose(point)])]));
+      const scored = (name) => !law.lossesAlone || law.kinds.every((kind) => kind.title !== name || kind.forms.length > 0);
+      more.append(element("summary", law.lossesAlone ? "Limits" : "Limits and points"),
+        tableOf([...plan.limits.filter((each) => scored(each.name))
+          .map((each) => [`largest dose by ${each.name}`, each.reason ? `not checked: ${each.reason}` : dose(each)]),
+        ...Object.values(plan.points).filter((point) => scored(point.title)).map((point) => [point.title, dose(point)])]));
       more.open = Boolean(document.querySelector("#plan details[open]"));
       parts.push(more);
     }
     by("plan").replaceChildren(...parts);
     const options = [`--size ${by("size").value}`, `--tokens ${by("tokens").value}`];
     if (plan.target.facts && plan.target.facts !== law.facts) options.push(`--facts ${by("facts").value}`);
-    options.push(`--risk ${by("risk").value}`, `--tolerance ${by("tolerance").value}`);
+    if (plan.target.risk !== null) options.push(`--risk ${by("risk").value}`);
+    options.push(`--tolerance ${by("tolerance").value}`);
     if (plan.status === "too far") options.push("--extrapolate");
     by("command").textContent = [...commands.slice(0, -1), `${commands[commands.length - 1]} ${options.join(" ")}`].join("\n");
   }
@@ -214,6 +218,34 @@ const form = (() => {
       if (x > low && x < high && kept.every((other) => Math.abs(x - other.x) >= apart * (high - low))) kept.push({ x, each });
     }
     return { tickvals: kept.map(({ x }) => x), ticktext: kept.map(({ each }) => (inShare ? String(each) : number(each))) };
+  }
+  // The change of each loss by share: medians with 90 % bands, the tolerance, and the advised share with its interval.
+  function lossPicture(plan) {
+    const { value, low, high } = plan.dose.share;
+    const first = Math.min(...law.losses.map((loss) => loss.leastShare)), last = Math.max(high || 0, ...law.losses.map((loss) => loss.largestShare));
+    const shares = Array.from({ length: 49 }, (_, i) => first + (last - first) * i / 48), colours = ["--retention", "--recall", "--surface", "--other", "--quiet"];
+    const data = plan.losses.flatMap((loss, i) => {
+      const found = loss.curve(shares), colour = colours[i % colours.length];
+      if (!found.length) return [];
+      const base = { x: shares, legendgroup: loss.title, hoverinfo: "skip", mode: "lines" }, edge = { ...base, showlegend: false, line: { width: 0 } };
+      return [{ ...edge, y: found.map((each) => each.low) },
+        { ...edge, y: found.map((each) => each.high), fill: "tonexty", fillcolor: `${colour}/0.15` },
+        { ...base, y: found.map((each) => each.value), name: loss.title, line: { color: colour, width: 2.5 } }];
+    });
+    const shapes = [], most = plan.target.tolerance;
+    const line = { color: "--ink", width: 1.5, dash: "dot" };
+    if (most !== null) shapes.push({ type: "line", x0: 0, x1: 1, xref: "paper", y0: most, y1: most, line: { ...line, dash: "dash", width: 1 } });
+    if (value !== null) shapes.push({ type: "line", x0: value, x1: value, y0: 0, y1: 1, yref: "paper", line });
+    if (value !== null && low !== null && high !== null) {
+      shapes.push({ type: "rect", x0: low, x1: high, y0: 0, y1: 1, yref: "paper", fillcolor: "--ink/0.1", line: { width: 0 }, layer: "below" });
+    }
+    return {
+      data,
+      layout: {
+        shapes, xaxis: { title: { text: "share of training tokens" } },
+        yaxis: { title: { text: `change, ${law.lossUnit}` }, zeroline: true, zerolinecolor: "--quiet" },
+      },
+    };
   }
   function picture(plan) {
     const rows = [["advised dose", plan.dose.x, "--ink"],
@@ -277,13 +309,13 @@ const form = (() => {
     }
     const plan = calculator.plan(law, values);
     say(plan);
-    if (plan.status !== "too far") figures.draw(by("plan-chart"), picture(plan));
+    if (plan.status !== "too far") figures.draw(by("plan-chart"), law.lossesAlone ? lossPicture(plan) : picture(plan));
   }
   function soon() { if (!waiting) waiting = setTimeout(update, 0); }
 
   for (const [name, { range, show }] of Object.entries(FIELDS)) {
     const text = by(name), slider = by(`${name}-slider`), value = start[name];
-    if (name === "facts" && !law.factsKnown) text.closest(".field").hidden = true;
+    if ((name === "facts" && !law.factsKnown) || (name === "risk" && law.lossesAlone)) text.closest(".field").hidden = true;
     const place = (number) => {
       slider.value = at(range, number);
       slider.setAttribute("aria-valuetext", show(number));

@@ -27,7 +27,7 @@ def start(size: float) -> float:
 
 
 def general(size: float, tokens: float, share: float) -> float:
-    """The general loss of a run, from a start that falls with size."""
+    """The validation loss of a run, from a start that falls with size."""
     return float(start(size) - 1.95 + EXPONENTIAL_MIXING.loss(GENERAL, Conditions(size, tokens, share=1 - share))[0])
 
 
@@ -118,7 +118,7 @@ def test_every_source_of_text_has_its_own_largest_share() -> None:
         for row in table()
     ]
     plan = predict(fit(rows, 0.05, 100)[1], 1e8, 1e9)
-    assert plan.losses[0].title == "general loss on wiki" and plan.binding == "general loss on wiki"
+    assert plan.losses[0].title == "validation loss on wiki" == plan.binding
     assert plan.dose.share.value == pytest.approx(truth(0.05, 1e8, 1e9), abs=0.03)
 
 

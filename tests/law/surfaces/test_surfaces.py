@@ -270,7 +270,7 @@ def test_losses_are_read_under_usual_names_and_epochs_give_unique_tokens(tmp_pat
 
 def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
     path = table(tmp_path, "r_d,val_bpb,domain_loss\n25%,2.9,1.7\n0.5,3.1,1.6\n")
-    with pytest.raises(InputError, match=r'"val_bpb" and "domain_loss" may both be the loss; say loss='):
+    with pytest.raises(InputError, match=r'"val_bpb" and "domain_loss" may both be loss; choose: --column loss='):
         read_losses(path, share="r_d")
     both = table(tmp_path, "N,loss,val_loss\n1e7,2.9,3.1\n")
     assert read_losses(both, "loss")[1].tolist() == [2.9] and read_losses(both, "val_loss")[1].tolist() == [3.1]
@@ -295,9 +295,9 @@ def test_columns_may_be_named_by_the_reader(tmp_path: Path) -> None:
 def test_a_share_that_may_be_of_another_text_is_not_taken_in_silence(tmp_path, loss, share, taken) -> None:
     path = table(tmp_path, f"{share},{loss}\n0.25,2.9\n")
     if not taken:
-        with pytest.raises(InputError, match=rf'"{share}" may be the share of domain text .* say share="{share}"'):
+        with pytest.raises(InputError, match=rf'"{share}" may be the share of domain text .* loss_share={share}'):
             read_losses(path)
-    named = {} if taken else {"share": share}
+    named = {} if taken else {"loss_share": share}
     assert read_losses(path, **named)[0].column("share").tolist() == [0.25]
 
 
@@ -326,7 +326,7 @@ def test_a_share_of_zero_is_fitted_or_refused_with_what_to_do() -> None:
             "N,D,U,epochs,loss\n1e7,1e9,5e8,4,3\n",
             r"row 2: 4 epochs of 1e\+09 tokens are 2.5e\+08 unique tokens and not",
         ),
-        ("N,D,lss\n1e7,1e9,3\n", r"no column is known as the loss.*did you mean \"lss\""),
+        ("N,D,lss\n1e7,1e9,3\n", r"loss is missing, perhaps \"lss\"; .*--column loss=lss"),
         ("name,loss\na,3\n", r"no column is known as size, tokens, unique tokens or share"),
         ("N,D,loss\n", r"no rows below the first"),
     ],
@@ -340,7 +340,7 @@ def test_a_wrong_rename_or_filter_is_named(tmp_path: Path) -> None:
     path = table(tmp_path, "N,D,loss\n1e7,1e9,3\n")
     with pytest.raises(InputError, match=r'there is no column "Tokens"; '):
         read_losses(path, tokens="Tokens")
-    with pytest.raises(InputError, match=r'"budget" is nothing a loss depends on'):
-        read_losses(path, budget="D")
+    with pytest.raises(InputError, match=r'"recall" is no column that is read here'):
+        read_losses(path, recall="D")
     with pytest.raises(InputError, match='no column "set"'):
         read_losses(path, where=["set = a"])
