@@ -46,9 +46,10 @@ class Lab:
         """The id of the study's corpus, prepared under `folder`/corpus or found there."""
         check_shared_memory()
         corpus = prepare(study, folder / "corpus")
+        tokens = study.start.tokens if study.start else None
         for checkpoint in study.starts:
             place = study.base / checkpoint.checkpoint
-            keep_start(folder, place, checkpoint.sha256 or "", corpus.tokenizer.vocabulary)
+            keep_start(folder, place, checkpoint.sha256 or "", corpus.tokenizer.vocabulary, tokens)
         return corpus.id
 
     def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:

@@ -33,14 +33,18 @@ Scores = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Start:
-    """starts/HASH.json. folder: the checkpoint's, from the study's folder; files: size and time of its files, by name;
-    other_shape: what is known of its shape; measured: its scores, by the corpus and block length that they were
-    measured with."""
+    """starts/HASH.json.
+
+    folder: the checkpoint's, from the study's folder; files: size and time of its files, by name; other_shape: what is
+    known of its shape; tokens: what it was trained on before; measured: its scores, by the corpus and block length that
+    they were measured with.
+    """
 
     folder: str
     config: dict[str, Any]
     files: dict[str, tuple[int, int]]
     other_shape: OtherShape
+    tokens: int | None = None
     measured: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
@@ -49,10 +53,11 @@ class Start:
         return shape_of(self.config) or self.other_shape
 
 
-def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int) -> Start:
+def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int, tokens: int | None = None) -> Start:
     """Write the file of a checkpoint to a study's folder, with what was measured of it before.
 
-    vocabulary: that of its tokenizer. InputError for a checkpoint that cannot be trained.
+    vocabulary: that of its tokenizer; tokens: what it was trained on before. InputError for a checkpoint that cannot be
+    trained.
     """
     found = read_start(checkpoint)
     if vocabulary > found.vocabulary:
@@ -69,7 +74,7 @@ def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int) -> S
         place = str(checkpoint.resolve())
     shape = OtherShape(found.size, found.total_size, found.width, found.layers, found.feed_width, found.vocabulary)
     measured = _read(path).measured if path.exists() else {}
-    start = Start(place, dict(found.config), _stamps(found), shape, measured)
+    start = Start(place, dict(found.config), _stamps(found), shape, tokens, measured)
     write_typed(path, start, Start)
     return start
 
