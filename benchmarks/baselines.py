@@ -1,10 +1,11 @@
-"""Two simple predictions to beat: a fitted trapezoid, and the first dose 10 % below the best; then least squares.
+"""Simple predictions to beat: where a fitted trapezoid falls, the first dose 10 % below the best, and the best dose.
 
-Both find one place a curve and carry it to a larger model by ordinary least squares in log size and log tokens, with
+Each finds one place a curve and carries it to a larger model by ordinary least squares in log size and log tokens, with
 the usual prediction interval.
 
     trapezoid (H)   scipy's curve_fit of a rise, a plateau and a fall, from several starts
     drop (D)        where the score first lies 10 % below its maximum, interpolated between two doses
+    argmax          the dose of the highest score
 """
 
 import warnings
@@ -66,6 +67,12 @@ def drop(x: Array, y: Array) -> float | None:
     i = top + int(below[0])
     part = (y[i - 1] - level) / (y[i - 1] - y[i])
     return float(x[i - 1] + part * (x[i] - x[i - 1]))
+
+
+def argmax(x: Array, y: Array) -> float | None:
+    """The dose of the highest score y (J,) among doses x (J,); None where no fall of LEAST_FALL follows it."""
+    top = int(y.argmax())
+    return float(x[top]) if y[top] - y[-1] > LEAST_FALL else None
 
 
 def line(places: Sequence[tuple[float, float]], x: Sequence[float], target: tuple[float, float]) -> Interval:

@@ -1,4 +1,4 @@
-"""Do the 90 % intervals hold what they say? Simulated studies with a known truth, ours beside two baselines, counted.
+"""Do the 90 % intervals hold what they say? Simulated studies with a known truth, ours beside baselines, counted.
 
 python -m benchmarks.calibration --studies 50 --processes 2 --keep runs/calibration.jsonl --out docs/calibration.md
 python -m benchmarks.calibration --merge a.jsonl b.jsonl --out docs/calibration.md

@@ -1,4 +1,4 @@
-"""One simulated study and what is claimed of it: by our points and law, and by two simple baselines.
+"""One simulated study and what is claimed of it: by our points and law, and by simple baselines.
 
 A claim is an interval beside the truth. Points are the collapses of recall and of retention at every size and token
 count of the study; predictions are the same two collapses at the world's target, far beyond the study.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.baselines import Baseline, drop, line, trapezoid
+from benchmarks.baselines import Baseline, argmax, drop, line, trapezoid
 from benchmarks.worlds import KINDS, SCORES, World, draw, simulate
 from infusionlaw.law.dose import Interval, x_at
 from infusionlaw.law.points.find import find_points
@@ -21,7 +21,7 @@ from infusionlaw.runs.record import RunRecord
 
 POINT_OF: dict[str, Kind] = {"recall": "collapse", "retention": "retention"}
 OURS = "ours"
-BASELINES: dict[str, Baseline] = {"trapezoid": trapezoid, "drop": drop}
+BASELINES: dict[str, Baseline] = {"trapezoid": trapezoid, "drop": drop, "argmax": argmax}
 METHODS = (OURS, *BASELINES)
 Curve = tuple[tuple[float, float], NDArray[np.float64], NDArray[np.float64]]
 

@@ -128,7 +128,7 @@ def answer(outcomes: Sequence[Outcome], tallies: Mapping[str, Tally]) -> str:
         _believed("Points", "points", where, count.points.coverage, count.points.intervals),
         _believed(
             "Predictions",
-            "predictions for which our law and both baselines give an interval",
+            "predictions for which our law and every baseline give an interval",
             where,
             ours.coverage if ours else None,
             count.targets.compared,
@@ -209,12 +209,13 @@ Distances are in dex: 0.3 is a factor of 2 in the odds of the share, or in expos
 ERRORS_WORDS = f"""\
 There is one target a study: a model {worlds.MORE_SIZE:g} times the largest, trained on {worlds.MORE_TOKENS:g} times the
 most tokens. Where one token count was tried, the tokens stay the same. A ladder keeps its tokens a parameter. The
-paper's setting goes to {number(worlds.PAPER_TARGET)}. Two baselines find points of their own and carry them to the same
-target by least squares. **trapezoid** is where a fitted trapezoid begins to fall. **drop** is the dose where the score
-first lies {_percent(DROP)} below its best, which is a later place on the curve.
+paper's setting goes to {number(worlds.PAPER_TARGET)}. Three baselines find points of their own and carry them to the
+same target by least squares. **trapezoid** is where a fitted trapezoid begins to fall. **drop** is the dose where the
+score first lies {_percent(DROP)} below its best, which is a later place on the curve. **argmax** is the dose of the
+best score, which is an earlier one: the dose that a person would take from the table.
 - **refused**: our law gives no closed interval. **no baseline**: it does, and a baseline does not.
-- **compared**: all three give an interval. The other columns count these.
-- **distance**: median of |value − truth|. Goal: no larger than the better baseline's. **bias**: median of value minus
+- **compared**: our law and every baseline give an interval. The other columns count these.
+- **distance**: median of |value − truth|. Goal: no larger than the best baseline's. **bias**: median of value minus
   truth."""
 
 INTERVALS_WORDS = f"""\

@@ -254,8 +254,8 @@ POINTS_HOLD, UNBIASED, PREDICTIONS_HOLD, NEARER, NARROWER, NOT_FALSE = BARS = (
         f"Predictions: {100 * LEAST:.0f} to {100 * MOST:.0f} % of the intervals hold the truth",
         _predictions_hold,
     ),
-    Bar("predictions nearer", "Predictions: the median distance is no larger than the better baseline's", _nearer),
-    Bar("predictions narrower", "Predictions: the interval score is below both baselines'", _narrower),
+    Bar("predictions nearer", "Predictions: the median distance is no larger than the best baseline's", _nearer),
+    Bar("predictions narrower", "Predictions: the interval score is below every baseline's", _narrower),
     Bar(
         "few false finds", f"Curves that never collapse: a collapse is found in at most {100 * FALSE:.0f} %", _not_false
     ),

@@ -4,6 +4,7 @@ Numbers are read as people write them: 1B, 300M, 1e9, 20%.
 """
 
 import csv
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -192,6 +193,7 @@ def fit(
     from infusionlaw.console import named_if_slow
     from infusionlaw.law.points.points import Points
     from infusionlaw.pipeline import fit as fit_table
+    from infusionlaw.report.verdict import borderline
     from infusionlaw.report.words import law_text, points_text, reasons_text
     from infusionlaw.runs.choices import choices
     from infusionlaw.runs.table import read_runs
@@ -215,7 +217,8 @@ def fit(
     if points is not None:
         Points(found).save(points)
     said = points_text(found) if found or not law.losses else ""
-    typer.echo("\n\n".join(filter(None, [said, reasons_text(found), law_text(law)])))
+    close = "\n".join(borderline(rows, found))
+    typer.echo("\n\n".join(filter(None, [said, reasons_text(found), close, law_text(law)])))
     typer.echo(f"wrote {out}")
 
 
@@ -278,19 +281,25 @@ def surface(
 def next_(table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs so far, as for `fit`.")]) -> None:
     """Say which runs to add to a table next, those that save most first."""
     from infusionlaw.law.design.next_runs import next_runs
+    from infusionlaw.law.points.find import find_points
     from infusionlaw.report.power import next_text
+    from infusionlaw.report.verdict import borderline
     from infusionlaw.runs.table import read_table
 
     rows = read_table(table)
     with naming(table):
         typer.echo(next_text(next_runs(rows)))
+        for sentence in borderline(rows, find_points(rows)):
+            typer.echo(sentence)
 
 
 @app.command(epilog="Example: infusionlaw predict law.json --size 1.3B --tokens 26B --risk 5%")
 def predict(
     law: Annotated[Path, typer.Argument(metavar="LAW", help="The law, as `fit` wrote it.")],
     size: Annotated[str, typer.Option(metavar="COUNT", help="Non-embedding parameters of the target.")],
-    tokens: Annotated[str, typer.Option(metavar="COUNT", help="Its training tokens.")],
+    tokens: Annotated[
+        str | None, typer.Option(metavar="COUNT", help="Its training tokens, if the table has them.")
+    ] = None,
     facts: Facts = None,
     risk: Risk = "5%",
     tolerance: Annotated[
@@ -311,7 +320,7 @@ def predict(
     plan = plan_for(
         Law.load(law),
         _number("--size", size),
-        _number("--tokens", tokens),
+        _optional("--tokens", tokens),
         _optional("--facts", facts),
         risk=_number("--risk", risk),
         tolerance=_rise(tolerance),
@@ -448,9 +457,11 @@ def _names(text: str | None) -> list[str]:
 
 def _has_doses(rows: "Sequence[RunRecord]") -> bool:
     """Whether any size and token count has finished runs at two doses above 0."""
+    from infusionlaw.law.dose import dose_of
+
     doses: dict[tuple[float, float], set[float]] = {}
     for row in (row for row in rows if row.status == "ok"):
-        if dose := row.exposures if row.share is None else row.share:
+        if dose := dose_of(row):
             doses.setdefault((row.size, row.tokens), set()).add(dose)
     return any(len(own) > 1 for own in doses.values())
 
@@ -504,6 +515,9 @@ def _lab(name: str) -> "Lab":
 
 def main() -> None:
     """Run a command; an InputError is one sentence on stderr and exit status 2."""
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # matrices are small: threads of numpy's only wait for each other
     try:
         app(standalone_mode=True)
     except InputError as error:

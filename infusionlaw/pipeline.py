@@ -21,6 +21,7 @@ from infusionlaw.law.points.find import Acquisition, find_points, in_order
 from infusionlaw.law.points.point import Point, write_points
 from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law, read_law, write_law
+from infusionlaw.processes import keep_memory
 from infusionlaw.recognise import kind_of
 from infusionlaw.report.corpus import remarks
 from infusionlaw.report.material import material_of, usual_target
@@ -246,6 +247,7 @@ def fit(
     scored = any(row.score(outcome.name) is not None for row in rows for outcome in outcomes_with_points())
     if not scored and not losses_of(rows):
         raise InputError("no run of the table has a score or a loss; every run diverged or none was measured")
+    keep_memory(largest=1 << 22, free=1 << 26)
     points = find_points(rows, tolerance=tolerance, acquisition=acquisition, draws=draws)
     return points, fit_law(rows, points, tolerance=tolerance)
 

@@ -16,6 +16,7 @@ from infusionlaw.errors import InputError
 
 CGROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
 _PARENT_DEATH_SIGNAL = 1  # of prctl(2)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 NO_THREAD = "can't start new thread"  # as Python says it
 TOO_MANY = (
     "no more threads or processes may be started; close other programs, raise the limit (ulimit -u) or set fewer "
@@ -31,6 +32,18 @@ def machine_too_small(error: BaseException) -> str:
     if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY_WORDS):
         return NO_MEMORY
     return TOO_MANY if NO_THREAD in said else ""
+
+
+def keep_memory(largest: int, free: int) -> None:
+    """Keep the memory of freed arrays up to a size, and so much of it in all, in bytes; without `mallopt` do nothing.
+
+    glibc maps fresh pages for each large array and gives them back at once; the kernel then has to zero them again,
+    thousands of times where the same arrays are freed and taken again (docs/speed.md has the figures).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, largest)
+        mallopt(_TRIM_THRESHOLD, free)
 
 
 def cores() -> int:

@@ -104,13 +104,15 @@ class Facts(_Section):
 class TextSource(_Section):
     """One of several sources of general text.
 
-    weight: its part of general text beside the other weights; most_passes: how often a run may read it at most.
+    weight: its part of general text beside the other weights; most_passes: how often a run may read it at most;
+    validation: the part of its documents kept for validation loss, by default that of [text]; 0: it has none.
     """
 
     files: str | tuple[str, ...]
     weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     field: str = "text"
     most_passes: Annotated[float, Field(gt=0)] | None = None
+    validation: Annotated[Part, Field(ge=0, lt=0.5)] | None = None
 
 
 class Text(_Section):
@@ -129,12 +131,18 @@ class Text(_Section):
     @property
     def by_name(self) -> dict[str, TextSource]:
         """The sources by name; "": the only one, which has none."""
-        return dict(self.sources) or {"": TextSource(files=self.source, field=self.field)}
+        found = dict(self.sources) or {"": TextSource(files=self.source, field=self.field)}
+        return {
+            name: one if one.validation is not None else one.model_copy(update={"validation": self.validation})
+            for name, one in found.items()
+        }
 
     @model_validator(mode="after")
     def _one_or_several(self) -> "Text":
         if self.sources and self.model_fields_set & {"source", "field"}:
             raise ValueError("give either source, or [text.sources.NAME] for each of several, which has its own field")
+        if not any(own.validation for own in self.by_name.values()):
+            raise ValueError("no source has a validation above 0, so there would be no validation loss; give one some")
         return self
 
 

@@ -53,6 +53,51 @@ def table(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def uncounted(tmp_path_factory):
+    """A table without a token count."""
+    shares = (0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95)
+    rows, _ = simulate(World(), [14e3, 28e3, 56e3], [1.5e6], shares, 1, np.random.default_rng(1))
+    path = tmp_path_factory.mktemp("uncounted") / "table.csv"
+    lines = [f"{row.size:.0f},{row.share},{row.recall:.4f},{row.retention:.4f},0.2" for row in rows]
+    path.write_text("\n".join(["size,share,recall,retention,chance", *lines]) + "\n")
+    return path
+
+
+def test_a_table_without_tokens_is_fitted_over_size_and_asked_without_them(uncounted, tmp_path) -> None:
+    fitted = infusionlaw("fit", uncounted, cwd=tmp_path)
+    assert fitted.returncode == 0, fitted.stderr
+    assert fitted.stdout.count("no token count is given") == 1 and "exponent of size" in fitted.stdout
+    assert "exponent of token" not in fitted.stdout and " 1 tokens" not in fitted.stdout
+    planned = infusionlaw("predict", "law.json", "--size", "100k", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert "Plan for 100k parameters. Status" in planned.stdout and "infused tokens" not in planned.stdout
+    assert "holds for the token count that these runs have" in planned.stdout.replace("\n", " ")
+    given = infusionlaw("predict", "law.json", "--size", "100k", "--tokens", "2B", cwd=tmp_path)
+    assert given.returncode == 2 and "leave --tokens out" in given.stderr
+
+
+def test_the_same_table_with_its_tokens_says_the_same_and_needs_them(uncounted, tmp_path) -> None:
+    both = infusionlaw("fit", uncounted, cwd=tmp_path)
+    with_tokens = tmp_path / "table.csv"
+    first, *lines = uncounted.read_text().splitlines()
+    with_tokens.write_text("\n".join([f"{first},tokens", *(f"{line},1500000" for line in lines)]))
+    told = infusionlaw("fit", with_tokens, cwd=tmp_path)
+    assert both.stdout.splitlines()[-2].startswith("law of") and both.stdout.splitlines()[-2] in told.stdout
+    lacking = infusionlaw("predict", "law.json", "--size", "100k", cwd=tmp_path)
+    assert lacking.returncode == 2 and "--tokens" in lacking.stderr
+
+
+def test_next_and_report_take_a_table_without_tokens(uncounted, tmp_path) -> None:
+    runs = infusionlaw("next", uncounted)
+    assert runs.returncode == 0, runs.stderr
+    assert all(row.split()[2] == "-" for row in runs.stdout.splitlines() if row.startswith(("collapse", "retention")))
+    page = infusionlaw("report", uncounted, "--out", tmp_path / "page.html")
+    assert page.returncode == 0, page.stderr
+    text = (tmp_path / "page.html").read_text()
+    assert '"tokensStated": false' in text
+
+
 def test_fit_then_predict(table, tmp_path) -> None:
     fitted = infusionlaw("fit", table, "--out", tmp_path / "law.json", "--points", tmp_path / "points.json")
     assert fitted.returncode == 0, fitted.stderr

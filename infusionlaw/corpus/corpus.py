@@ -63,8 +63,9 @@ class Corpus:
 
     @cached_property
     def validation(self) -> dict[str, tuple[NDArray[np.integer], TokenFile]]:
-        """General validation text by source, mapped, and its header."""
-        return {name: open_tokens(self.folder / text_file("validation", name)) for name in self.weights}
+        """General validation text, mapped, and its header, by source that has some."""
+        files = {name: self.folder / text_file("validation", name) for name in self.weights}
+        return {name: open_tokens(path) for name, path in files.items() if path.with_suffix(".json").exists()}
 
     @cached_property
     def documents(self) -> DomainDocuments | None:
@@ -215,12 +216,12 @@ def open_corpus(folder: Path) -> Corpus:
         questions=open_questions(folder),
     )
     for name, tokens in corpus.text.items():
-        held = len(corpus.validation[name][0])
-        if len(tokens) < PAGE or held < 2 * PAGE:
+        held = len(corpus.validation[name][0]) if name in corpus.validation else None
+        if len(tokens) < PAGE or (held is not None and held < 2 * PAGE):
             of = f' of the source "{name}"' if name else " of general text"
             raise InputError(
-                f"{folder}: {len(tokens)} training and {held} validation tokens{of} are too few; "
-                f"{_more_text(corpus.counts)}"
+                f"{folder}: {len(tokens)} training and {held or 0} validation tokens{of} are too few; "
+                f"{_more_text(corpus.counts)}{', or validation = 0 for this source' if name else ''}"
             )
     check_id(folder, head.id, head.files)
     check_files(folder, head.files)

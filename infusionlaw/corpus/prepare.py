@@ -31,7 +31,7 @@ from infusionlaw.corpus.questions import FILE as QUESTIONS
 from infusionlaw.corpus.questions import QuestionSet, check_tokens, read_questions, tokenised, write_questions
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.corpus.tokenise import write_tokens
-from infusionlaw.corpus.tokens import Tokenizer, open_tokens, train_tokenizer
+from infusionlaw.corpus.tokens import TokenFile, Tokenizer, open_tokens, train_tokenizer
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_json
 from infusionlaw.processes import check_guard
@@ -99,7 +99,8 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
         ),
         "files_unread": dict(unread),
     }
-    token_files = [text_file(part, name) for part in ("train", "validation") for name in texts]
+    token_files = [text_file("train", name) for name in texts]
+    token_files += [text_file("validation", name) for name, own in texts.items() if own.validation]
     names = [
         "tokenizer.json",
         "knowledge.json",
@@ -212,23 +213,22 @@ def _count_known(
 
 def _prepare_text(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: Iterable[Fact]) -> dict[str, Any]:
     """The token files of general text; returns the counts of documents and tokens."""
-    side = _Training(
-        FactFinder((fact.subject, fact.object) for fact in domain), study.text.validation, study.text.keep_stating
-    )
+    side = _Training(FactFinder((fact.subject, fact.object) for fact in domain), 0.0, study.text.keep_stating)
     counts: Counter[str] = Counter()
     stating: Counter[str] = Counter()
     for name, own in study.text.by_name.items():
         read = partial(documents, own.files, text_field=own.field, base=study.base)
-        train, left_out = write_tokens(folder / text_file("train", name), read(), tokenizer, side)
-        held = (text for text in read() if is_validation(text, study.text.validation))
-        path = folder / text_file("validation", name)
-        validation, _ = write_tokens(path, held, tokenizer, limit=VALIDATION_TOKENS)
+        rate, train, held = own.validation or 0.0, *(folder / text_file(part, name) for part in ("train", "validation"))
+        header, left_out = write_tokens(train, read(), tokenizer, replace(side, validation=rate))
         stating += Counter({why.removeprefix(_STATING): n for why, n in left_out.items() if why.startswith(_STATING)})
-        both = (open_tokens(folder / text_file(part, name))[0] for part in ("validation", "train"))
-        found = {"validation_tokens_in_training_text": repeated_tokens(*both)}
-        for part, header in (("training", train), ("validation", validation)):
-            found |= {f"{part}_documents": header.documents, f"{part}_tokens": header.tokens}
-            found[f"{part}_bytes"] = header.text_bytes
+        found = _header_counts("training", header)
+        held.with_suffix(".json").unlink(missing_ok=True)
+        if rate:
+            texts = (text for text in read() if is_validation(text, rate))
+            header, _ = write_tokens(held, texts, tokenizer, limit=VALIDATION_TOKENS)
+            found |= _header_counts("validation", header)
+            both = open_tokens(held)[0], open_tokens(train)[0]
+            found["validation_tokens_in_training_text"] = repeated_tokens(*both)
         counts.update(found)
         if name:
             counts.update({f"{what}_of_{name}": number for what, number in found.items()})
@@ -240,19 +240,27 @@ def _prepare_text(study: StudyFile, folder: Path, tokenizer: Tokenizer, domain: 
     }
 
 
+def _header_counts(part: str, header: TokenFile) -> dict[str, int]:
+    return {
+        f"{part}_documents": header.documents,
+        f"{part}_tokens": header.tokens,
+        f"{part}_bytes": header.text_bytes,
+    }
+
+
 def _prepare_documents(study: StudyFile, folder: Path, tokenizer: Tokenizer) -> dict[str, int]:
     """The token files of domain documents, if any; returns their counts, and what overlaps with general text."""
     if study.domain is None:
         return {}
     counts = write_documents(study.domain, study.base, folder, tokenizer)
     held, infused = (open_tokens(folder / f"{name}.bin")[0] for name in ("domain-validation", "domain"))
-    for name in study.text.by_name:
-        train, validation = (open_tokens(folder / text_file(part, name))[0] for part in ("train", "validation"))
-        for what, number in (
-            ("held_out_domain_tokens_in_training_text", repeated_tokens(held, train)),
-            ("validation_tokens_in_domain_documents", repeated_tokens(validation, infused)),
-        ):
-            counts[what] = counts.get(what, 0) + number
+    for name, own in study.text.by_name.items():
+        train = open_tokens(folder / text_file("train", name))[0]
+        found = {"held_out_domain_tokens_in_training_text": repeated_tokens(held, train)}
+        if own.validation:
+            validation = open_tokens(folder / text_file("validation", name))[0]
+            found["validation_tokens_in_domain_documents"] = repeated_tokens(validation, infused)
+        counts = {what: counts.get(what, 0) + found.get(what, 0) for what in counts | found}
     return counts
 
 

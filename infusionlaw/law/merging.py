@@ -113,6 +113,8 @@ def _one_dose(rows: Sequence[RunRecord]) -> bool:
     shares = [row.share for row in rows if row.share is not None]
     if len(shares) == len(rows):
         return same_dose(*x_at([min(shares), max(shares)], "share"))
+    if all(row.share is row.exposures is None and row.facts is not None for row in rows):
+        return True  # the number of facts is the dose, and it is one
     stated = [(row.exposures, row.exposures / row.tokens) for row in rows if row.exposures is not None]
     if len(stated) < len(rows):
         return False

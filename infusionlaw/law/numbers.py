@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from infusionlaw.law.dose import Interval
-from infusionlaw.runs.record import DoseUnit
+from infusionlaw.runs.record import UNSTATED, DoseUnit
 
 
 def number(value: float) -> str:
@@ -14,6 +15,11 @@ def number(value: float) -> str:
         if value >= size:
             return f"{value / size:g}{letter}"
     return f"{value:g}"
+
+
+def stated(tokens: float, form: str = "{}") -> str:
+    """A token count for people, in a form of words; "" where nobody states it."""
+    return "" if tokens == UNSTATED else form.format(number(tokens))
 
 
 def share(value: float) -> str:
@@ -29,7 +35,7 @@ def share(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """Exposures to three digits, written out: 340, 2,170, 4.2."""
+    """Exposures or facts to three digits, written out: 340, 2,170, 4.2."""
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
 
@@ -44,16 +50,46 @@ def bracket(interval: Interval, show: Callable[[float], str]) -> str:
     return f"{show(interval.value)} [{low}, {high}]"
 
 
+@dataclass(frozen=True)
+class DoseWords:
+    """How a dose of one unit is told. show: its number; said: a number in a sentence; given: the same as advice;
+    varies: what an exponent multiplies; axis: what an axis of it is called."""
+
+    show: Callable[[float], str]
+    said: str
+    given: str
+    varies: str
+    axis: str
+
+
+DOSE_WORDS: dict[DoseUnit, DoseWords] = {
+    "share": DoseWords(share, "a share of {}", "a share of {}", "odds of the share", "share of training tokens"),
+    "exposures": DoseWords(count, "{} exposures", "{} exposures of each fact", "exposures", "exposures of each fact"),
+    "facts": DoseWords(count, "{} facts", "{} facts", "number of facts", "number of facts"),
+}
+
+
+def amount(value: float, unit: DoseUnit) -> str:
+    """A dose without an interval: "a share of 0.87", "340 exposures", "12,000 facts"."""
+    words = DOSE_WORDS[unit]
+    return words.said.format(words.show(value))
+
+
 def dose(interval: Interval, unit: DoseUnit) -> str:
     """A dose with its interval in its unit: "a share of 0.87 [0.80, 0.91]", "340 [210, 520] exposures"."""
-    if unit == "share":
-        return f"a share {'' if interval.value is None else 'of '}{bracket(interval, share)}"
-    return f"{bracket(interval, count)} exposures"
+    words = DOSE_WORDS[unit]
+    said = words.said.format(bracket(interval, words.show))
+    return said.replace(" of ", " ", 1) if interval.value is None else said  # "a share above 0.9"
 
 
 def ends(values: Sequence[float]) -> str:
     """The range of some counts: `14k to 56k`, or `14k` where there is one."""
     return " to ".join(dict.fromkeys(number(end) for end in (min(values), max(values))))
+
+
+def tokens_range(counts: Sequence[float]) -> str:
+    """The range of token counts, to follow sizes: `, 1.5M to 6M tokens`; "" where nobody states them."""
+    return "" if max(counts) == UNSTATED else f", {ends(counts)} tokens"
 
 
 def listed(parts: Sequence[str]) -> str:

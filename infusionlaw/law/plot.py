@@ -12,9 +12,9 @@ import numpy as np
 
 from infusionlaw.errors import InputError, needing
 from infusionlaw.law.dose import Array, Interval, Scale, x_at
-from infusionlaw.law.numbers import number, share
+from infusionlaw.law.numbers import DOSE_WORDS, number, share
 from infusionlaw.runs.outcomes import outcome_named
-from infusionlaw.runs.record import DoseUnit
+from infusionlaw.runs.record import UNSTATED, DoseUnit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,6 @@ WIDTH, HEIGHT = 4.2, 3.4  # of a panel, inches
 REACH = 1.2  # dex that an axis shows beyond the outermost value
 BAND, BAR = 0.15, 1.2
 MOST_TICKS, SPACING = 7, 0.11  # ticks of sizes; least room between ticks of doses, of the axis
-LABELS: dict[DoseUnit, str] = {"share": "share of training tokens", "exposures": "exposures of each fact"}
 # The most telling first.
 SHARE_TICKS = (0.5, 0.9, 0.1, 0.99, 0.01, 0.001, 0.8, 0.3, 0.95, 0.999, 0.7, 0.03, 0.003, 0.2, 0.98, 0.05, 0.6, 0.97)
 # Okabe and Ito's palette, which readers with any colour vision can tell apart.
@@ -146,12 +145,13 @@ def by_size(panels: Sequence[Panel], unit: DoseUnit) -> "Figure":
             draw_spots(ax, mine, low, high, color=colours[tokens])
         ax.set_title(panel.title, loc="left")
         ax.set_xlabel("size, non-embedding parameters")
-    grid[0].set_ylabel(LABELS[unit])
+    grid[0].set_ylabel(DOSE_WORDS[unit].axis)
     _show(axis, grid[0], "y")
     _size_axis(grid[0], sorted({spot.size for spot in spots}))
-    for tokens in counts if len(counts) <= 6 else (counts[0], counts[len(counts) // 2], counts[-1]):
-        grid[-1].plot([], [], "o", color=colours[tokens], label=f"{number(tokens)} tokens")
-    grid[-1].legend(frameon=False)
+    if counts != [UNSTATED]:
+        for tokens in counts if len(counts) <= 6 else (counts[0], counts[len(counts) // 2], counts[-1]):
+            grid[-1].plot([], [], "o", color=colours[tokens], label=f"{number(tokens)} tokens")
+        grid[-1].legend(frameon=False)
     return figure
 
 
@@ -206,7 +206,7 @@ def by_dose(
         axes[1].set_ylim(-0.03, 1.03)
         axes[1].set_ylabel("expected")
         axes[1].legend(frameon=False)
-    axes[-1].set_xlabel(LABELS[unit])
+    axes[-1].set_xlabel(DOSE_WORDS[unit].axis)
     _show(axis, axes[-1], "x")
     return figure
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from infusionlaw.law.covariates import SAME
-from infusionlaw.law.numbers import bracket, count, number, share
+from infusionlaw.law.numbers import DOSE_WORDS, bracket, number, stated
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Plan
@@ -11,6 +11,7 @@ from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.words import dose_sentence, limit_sentence, loss_sentence, plain_count, remedy_sentences
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, kind_named
+from infusionlaw.runs.record import UNSTATED
 
 FAR = 4.0  # times the sizes or tokens tried, from which on a run between is advised
 MOST_STEPS = 3
@@ -31,7 +32,7 @@ def answer(law: Law, plan: Plan, comparison: Comparison | None = None, table: st
 def _give(plan: Plan) -> str:
     target = plan.target
     facts = f" and {number(target.facts)} facts" if target.facts else ""
-    where = f"For {number(target.size)} parameters, {number(target.tokens)} training tokens{facts}"
+    where = f"For {number(target.size)} parameters{stated(target.tokens, ', {} training tokens')}{facts}"
     limit = f" {limit_sentence(plan)}" if plan.dose.x.value is not None else ""
     return f"{where}. {dose_sentence(plan)}{limit}"
 
@@ -45,8 +46,8 @@ def _expect(plan: Plan) -> str:
     if plan.recall.value is None:
         return "How much is learned is unknown, because the table shows too little of how recall rises."
     known = ""
-    if plan.known.value is not None and plan.target.facts is not None:
-        known = f" That is {bracket(plan.known, plain_count)} of the {number(plan.target.facts)} facts."
+    if plan.known.value is not None and (facts := plan.dose.facts.value or plan.target.facts):
+        known = f" That is {bracket(plan.known, plain_count)} of the {number(facts)} facts."
     return f"A recall of {bracket(plan.recall, '{:.2f}'.format)}.{known}"
 
 
@@ -89,7 +90,7 @@ def _steps(law: Law, plan: Plan) -> Iterator[str]:
         if kind in law.kind_names and not law.of(kind).forms:
             yield from _more_doses(law, law.of(kind).points, kind)
     for what, tried in (("size", law.sizes), ("token count", law.token_counts)):
-        if max(tried) <= SAME * min(tried):
+        if max(tried) <= SAME * min(tried) and max(tried) != UNSTATED:
             yield f"Run a second {what}: only {number(tried[0])} was tried, so its effect is unknown."
     support, target = plan.support, plan.target
     if support.size_factor > FAR:
@@ -103,7 +104,7 @@ def _steps(law: Law, plan: Plan) -> Iterator[str]:
 
 def _more_doses(law: Law, points: tuple[Point, ...], kind: str) -> Iterator[str]:
     """Where doses are missing for a point that has no law."""
-    show = share if law.unit == "share" else count
+    show = DOSE_WORDS[law.unit].show
     what = kind_named(kind).title
     if any(point.status == "before the grid" for point in points):
         yield f"Run doses below {show(law.doses[0])}: the {what} lies there."

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from infusionlaw.law.losses.law import NO_REFERENCE, SHARES, LossLaw
 from infusionlaw.law.losses.measured import GENERAL
+from infusionlaw.law.numbers import DOSE_WORDS
 from infusionlaw.law.planning.best import KNOT_DRAWS, PLATEAU_DRAWS, REPEATS
 from infusionlaw.law.planning.forecast import FORECAST_DRAWS
 from infusionlaw.law.planning.limits import (
@@ -32,6 +33,7 @@ from infusionlaw.law.scores.plateaus import Plateaus
 from infusionlaw.law.surfaces.forms import MIXTURE
 from infusionlaw.law.surfaces.mixtures import EXPONENTIAL_MIXING, OWN_TOKENS, POWER_MIXING
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, kind_named
+from infusionlaw.runs.record import UNSTATED
 
 # The surfaces that `calculator.js` knows.
 SURFACES = {surface.name for surface in (MIXTURE, EXPONENTIAL_MIXING, POWER_MIXING, OWN_TOKENS)}
@@ -57,8 +59,10 @@ def calculator_data(law: Law) -> dict[str, Any]:
     learned = law.of(ACQUISITION.name)
     return {
         "unit": law.unit,
+        "words": {name: getattr(DOSE_WORDS[law.unit], name) for name in ("given", "axis")},
         "sizes": list(law.sizes),
         "tokenCounts": list(law.token_counts),
+        "tokensStated": law.token_counts != (UNSTATED,),
         "facts": law.facts,
         "tokensPerFact": law.tokens_per_fact,
         "factsKnown": law.facts is not None or any(kind.facts is not None for kind in law.kinds),
@@ -148,7 +152,7 @@ def _loss(law: Law, loss: LossLaw) -> dict[str, Any]:
 def _draws(law: Law, falls: bool, learned: KindLaw) -> dict[str, Any]:
     """The random numbers of `best`, `forecast` and `at_target`, each from its own seed."""
     scores = np.random.default_rng(3)
-    orders = {"learnedOrder": scores.permutation(FORECAST_DRAWS).tolist()}
+    orders = {"learnedOrder": scores.permutation(FORECAST_DRAWS).tolist() if law.unit != "facts" else []}
     orders["lostOrder"] = scores.permutation(FORECAST_DRAWS).tolist() if falls else []
     normal = {
         "floor": scores.standard_normal(FORECAST_DRAWS),

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from infusionlaw.law.dose import SAME_DOSE, Interval, Scale
-from infusionlaw.law.numbers import bracket, count, listed, number, share
+from infusionlaw.law.numbers import DOSE_WORDS, amount, bracket, listed, number, stated
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
-from infusionlaw.law.plot import LABELS, DoseAxis, coordinate, dose_axis
+from infusionlaw.law.plot import DoseAxis, coordinate, dose_axis
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law, law_band
 from infusionlaw.report.plotdata import Mark, Panel, Series, by_tokens, spread_out
@@ -291,7 +291,7 @@ def _law_chart(law: Law, kind: Kind, points: Sequence[Point], compared: Sequence
     axis = _axis_of(ends, law.unit)
     for tokens in counts:
         mine = [Mark(kind, p.size, p.x, p.status) for p in points if p.tokens == tokens]
-        group = {"legendgroup": str(tokens), "name": f"{number(tokens)} tokens"}
+        group = {"legendgroup": str(tokens), "name": stated(tokens, "{} tokens") or "points"}
         data += _spots(mine, axis, colours[tokens], "circle", "", group)
         held = [row for row in compared if row.tokens == tokens]
         predicted = [Mark(kind, row.size / ASIDE, _in_x(row, predicted=True), "found") for row in held]
@@ -300,13 +300,13 @@ def _law_chart(law: Law, kind: Kind, points: Sequence[Point], compared: Sequence
             ("predicted", predicted, "line-ew-open", colours[tokens]),
             ("observed, held out", observed, "diamond", "--ink"),
         ):
-            look = {"legendgroup": str(tokens), "name": f"{what}, {number(tokens)} tokens"}
+            look = {"legendgroup": str(tokens), "name": f"{what}{stated(tokens, ', {} tokens')}"}
             data += _spots(marks, axis, colour, symbol, what, look)
     title = kind_named(kind).title
     layout = {
         "title": {"text": plain(title if fitted else f"{title}: no law")},
         "xaxis": {"type": "log", "title": {"text": "size, non-embedding parameters"}} | _size_ticks(sizes),
-        "yaxis": _ticks(axis) | {"title": {"text": LABELS[law.unit]}, "range": [axis.low, axis.high]},
+        "yaxis": _ticks(axis) | {"title": {"text": DOSE_WORDS[law.unit].axis}, "range": [axis.low, axis.high]},
     }
     parts = [f"{title[0].upper()}{title[1:]} against size, one colour for each token count, with 90 % intervals."]
     parts += [" Lines are the law's medians, bands its 90 % intervals for a new model."] * fitted
@@ -381,7 +381,7 @@ def prediction_chart(comparison: Comparison) -> Chart | None:
         mine = [(row, *pair) for row, pair in zip(rows, both, strict=True) if row.kind == kind]
         colour = f"--{outcome_of(kind).colour}" if kind_named(kind).change != "learned" else "--quiet"
         text = [
-            plain(f"{number(row.size)} at {number(row.tokens)} tokens: {_held(row, True)}, {_held(row, False)}")
+            plain(f"{number(row.size)}{stated(row.tokens, ' at {} tokens')}: {_held(row, True)}, {_held(row, False)}")
             for row, _, _ in mine
         ]
         data.append(
@@ -401,7 +401,7 @@ def prediction_chart(comparison: Comparison) -> Chart | None:
 
 
 def _held(row: ComparedPoint, predicted: bool) -> str:
-    show = share if row.unit == "share" else count
+    show = DOSE_WORDS[row.unit].show
     return f"{'predicted' if predicted else 'observed'} {bracket(row.predicted if predicted else row.observed, show)}"
 
 
@@ -423,7 +423,7 @@ def _ticks(axis: DoseAxis) -> Spec:
 
 
 def _dose_ticks(axis: DoseAxis, anchor: str) -> Spec:
-    spec = _ticks(axis) | {"title": {"text": f"{LABELS[axis.unit]} (log scale)"}, "anchor": anchor}
+    spec = _ticks(axis) | {"title": {"text": f"{DOSE_WORDS[axis.unit].axis} (log scale)"}, "anchor": anchor}
     if axis.zero is None:
         return spec | {"range": [axis.low, axis.high]}
     room = 0.06 * (axis.high - axis.low)
@@ -432,11 +432,8 @@ def _dose_ticks(axis: DoseAxis, anchor: str) -> Spec:
 
 
 def _dose_text(x: float, unit: DoseUnit) -> str:
-    """A dose in words: "share 0.30"."""
-    if x == -np.inf:
-        return "dose 0"
-    dose = float(Scale(unit).dose(x))
-    return f"share {share(dose)}" if unit == "share" else f"{count(dose)} exposures"
+    """A dose in words: "a share of 0.30"."""
+    return "dose 0" if x == -np.inf else amount(float(Scale(unit).dose(x)), unit)
 
 
 def _bars(places: Sequence[Interval], axis: DoseAxis, colour: str) -> Spec:

@@ -1,6 +1,6 @@
 """Predictions against what came of them: plain cells for any table, and the part of a report that holds them."""
 
-from infusionlaw.law.numbers import bracket, count, number, share, when
+from infusionlaw.law.numbers import DOSE_WORDS, amount, bracket, number, share, stated, when
 from infusionlaw.law.planning.compare import UNINFORMATIVE, ComparedPoint, Comparison, Regret
 from infusionlaw.report.blocks import Block, Text, table, texts
 from infusionlaw.runs.outcomes import outcome_named
@@ -26,9 +26,9 @@ def point_rows(comparison: Comparison) -> list[tuple[str, ...]]:
         (
             point.kind,
             number(point.size),
-            number(point.tokens),
+            stated(point.tokens) or "-",
             point.unit,
-            bracket(point.predicted, share if point.unit == "share" else count),
+            bracket(point.predicted, DOSE_WORDS[point.unit].show),
             _seen(point),
             "-" if point.error_dex is None else f"{point.error_dex:+.2f}",
             f"{HIT[point.inside]}{', but says little' if point.inside and point.says_little else ''}",
@@ -39,7 +39,7 @@ def point_rows(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def _seen(point: ComparedPoint) -> str:
-    text = bracket(point.observed, share if point.unit == "share" else count)
+    text = bracket(point.observed, DOSE_WORDS[point.unit].show)
     return text if point.status == "found" else f"{point.status}: {text}"
 
 
@@ -48,7 +48,7 @@ def score_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     return [
         (
             number(score.size),
-            number(score.tokens),
+            stated(score.tokens) or "-",
             score.name,
             "-" if score.share is None else share(score.share),
             outcome_named(score.score).title,
@@ -64,15 +64,15 @@ def score_rows(comparison: Comparison) -> list[tuple[str, ...]]:
 def regrets(comparison: Comparison) -> list[str]:
     """What the advised dose gave away at each target, a sentence each."""
     return [
-        f"At {number(regret.size)} parameters and {number(regret.tokens)} tokens the advised dose gave a recall of "
-        f"{regret.recall:.2f} where the best dose run, {_dose_of(regret)}, gave {regret.best_recall:.2f}."
+        f"At {number(regret.size)} parameters{stated(regret.tokens, ' and {} tokens')} the advised dose gave a recall "
+        f"of {regret.recall:.2f} where the best dose run, {_dose_of(regret)}, gave {regret.best_recall:.2f}."
         for regret in comparison.regrets
     ]
 
 
 def _dose_of(regret: Regret) -> str:
-    known = regret.best_share
-    return f"{count(regret.best_exposures or 0.0)} exposures" if known is None else f"a share of {share(known)}"
+    in_share = regret.best_share is not None
+    return amount(regret.best_share or regret.best_exposures or 0.0, "share" if in_share else "exposures")
 
 
 def comparison_part(comparison: Comparison) -> list[Block]:

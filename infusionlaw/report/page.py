@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from infusionlaw.files import file_hash, write_text
+from infusionlaw.law.dose import dose_of
 from infusionlaw.law.losses.measured import title_of
-from infusionlaw.law.numbers import bracket, count, listed, number, share, when
+from infusionlaw.law.numbers import amount, bracket, count, listed, number, share, stated, when
 from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Dose, Plan
@@ -42,15 +43,17 @@ from infusionlaw.report.material import Material, read_material
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import Panel, panels
 from infusionlaw.report.questions import guessing_texts
-from infusionlaw.report.verdict import contrast, findings, verdict
+from infusionlaw.report.verdict import borderline, contrast, findings, verdict
 from infusionlaw.report.words import (
     alternative_lines,
+    dose_cells,
     forecast_table,
     growth,
     loss_point_rows,
     loss_remarks,
     plan_lines,
     point_cells,
+    point_head,
     support_lines,
 )
 from infusionlaw.runs.ledger import RunLedger, Tokens, read_ledger
@@ -92,7 +95,7 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
     """The whole page as HTML. warnings: sentences that it opens with."""
     law, plan, comparison = material.law, material.plan, material.comparison
     drawn, scripts = panels(material.rows, material.points), _scripts()
-    cannot = cannot_calculate(law)
+    cannot, close = cannot_calculate(law), borderline(material.rows, material.points)
     opening = [
         *(Text(warning, "warning") for warning in warnings),
         Answer(tuple(answer(law, plan, comparison, _table(material)))),
@@ -109,7 +112,7 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
             verdict=[*opening, *already_known(comparison)],
             calculator=None if cannot else _calculator(material),
             no_calculator=[Text(f"There is no calculator on this page: {cannot}.", "small")],
-            findings=texts([*findings(law, comparison), " ".join(alternative_lines(plan))]),
+            findings=texts([*findings(law, comparison), *close, " ".join(alternative_lines(plan))]),
             dose_response=_scores(material, drawn),
             trade_off=_figures(trade_off_charts(drawn)),
             points=_points(material),
@@ -190,10 +193,10 @@ def _points(material: Material) -> list[Block]:
     tolerance = (
         f"The tolerance is a rise of {material.tolerance:g} {material.plan.loss_unit}." if material.tolerance else ""
     )
+    small = [Text(tolerance, "small")] if tolerance else []
     if of_losses_alone(material.law):
-        return [*_rows(loss_point_rows(material.law.losses)), *([Text(tolerance, "small")] if tolerance else [])]
-    head = ("kind", "size", "tokens", "status", "share", "exposures", "note")
-    return [*table(head, rows, wrap=("note",)), *([Text(tolerance, "small")] if tolerance else [])]
+        return [*_rows(loss_point_rows(material.law.losses)), *small]
+    return [*table((*point_head(material.points), "note"), rows, wrap=("note",)), *small]
 
 
 def _law(law: Law) -> list[Block]:
@@ -224,16 +227,15 @@ def plan_part(plan: Plan) -> list[Block]:
     alone = plan.losses and plan.points[COLLAPSE.name].x.value is None
     known = [(kind, point) for kind, point in plan.points.items() if point.x.value is not None or not alone]
     points += [(kind_named(kind).title, point) for kind, point in known]
-    counted = any(p.exposures.value is not None for _, p in points) or not alone
-    exposures = {name: (bracket(p.exposures, count),) if counted else () for name, p in points}
-    rows = [(name, bracket(p.share, share), *exposures[name], p.reason) for name, p in points]
-    head = ("", "share", *(["exposures"] if counted else []), "why not")
+    units = [unit for unit in plan.units if not alone or any(p.in_unit(unit).value is not None for _, p in points)]
+    rows = [(name, *dose_cells(p, units), p.reason) for name, p in points]
+    head = ("", *units, "why not")
     tokens = [("infused tokens", bracket(plan.dose.tokens, number))] if plan.dose.tokens.value is not None else []
     support = plan.support
     facts = [
         *tokens,
         ("sizes that support it", listed([number(size) for size in support.sizes])),
-        ("token counts that support it", listed([number(tokens) for tokens in support.token_counts])),
+        ("token counts that support it", listed([stated(tokens) or "not stated" for tokens in support.token_counts])),
         (
             "beyond them by a factor of",
             f"{support.size_factor:.3g} in size, {support.tokens_factor:.3g} in token count",
@@ -280,10 +282,10 @@ def _ledger(material: Material) -> list[Block]:
     if material.folder is None:
         return []
     groups: dict[tuple[float, str], list[_Totals]] = defaultdict(list)
-    for row in sorted(material.rows, key=lambda row: (row.tokens, row.share or 0.0, row.exposures or 0.0)):
+    for row in sorted(material.rows, key=lambda row: (row.tokens, dose_of(row) or 0.0)):
         path = material.folder / "runs" / row.run / "ledger.json"
         if row.run and path.exists():
-            dose = share(row.share) if row.share is not None else f"{count(row.exposures or 0.0)} exposures"
+            dose = share(row.share) if row.share is not None else amount(row.exposures or 0.0, "exposures")
             groups[row.tokens, dose].append(_totals_of(read_ledger(path)))
     if not groups:
         return [Text("The ledgers of the runs are not in this folder.")]

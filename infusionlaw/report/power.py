@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from infusionlaw.law.design.bought import Bought
 from infusionlaw.law.design.next_runs import NextRun
 from infusionlaw.law.design.power import Power, TruePlace, power
-from infusionlaw.law.numbers import aligned, count, number, share
-from infusionlaw.runs.record import Estimate
+from infusionlaw.law.numbers import DOSE_WORDS, aligned, amount, number, stated
+from infusionlaw.runs.record import UNSTATED, Estimate
 from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import grid, held_out
 from infusionlaw.study.search import most_runs, opening
@@ -65,13 +65,13 @@ def power_text(power: Power) -> str:
         lines.append(f"The exponent of the size is expected to have a 90 % interval {power.exponent:.2f} wide.")
     for reach in power.reaches:
         if reach.width is not None:
-            target = f"{number(reach.size)} parameters and {number(reach.tokens)} tokens"
+            target = f"{number(reach.size)} parameters{stated(reach.tokens, ' and {} tokens')}"
             lines.append(f"The collapse predicted at {target} is expected to be {_dex(reach.width)} wide.")
     return "\n".join([*lines, *(f"Warning: {warning}." for warning in power.warnings)])
 
 
 def _cells(place: TruePlace, power: Power) -> tuple[str, ...]:
-    dose = share(place.dose) if power.unit == "share" else count(place.dose)
+    dose = DOSE_WORDS[power.unit].show(place.dose)
     half_width = "open" if place.half_width is None and place.found else _dex(place.half_width)
     return (dose, _of(place.found, power), half_width, _dex(place.error))
 
@@ -87,14 +87,14 @@ def _dex(width: float | None) -> str:
 def bought_text(designs: Sequence[Bought]) -> str:
     """What a table's design can tell as it is and with more runs, a row each."""
     place = designs[0].power.places[0]
-    at = f"a share of {share(place.dose)}" if designs[0].power.unit == "share" else f"{count(place.dose)} exposures"
-    targets = [f"{number(reach.size)} at {number(reach.tokens)}" for reach in designs[0].power.reaches]
+    at = amount(place.dose, designs[0].power.unit)
+    targets = [f"{number(reach.size)}{stated(reach.tokens, ' at {}')}" for reach in designs[0].power.reaches]
     head = ("design", "runs", "FLOPs", "found", "half-width", "error", *(f"width at {target}" for target in targets))
     rows = [
         (
             each.name,
             str(each.runs),
-            f"{each.flops:.2g}",
+            _flops(each.flops, each.tokens),
             *_cells(each.power.places[0], each.power)[1:],
             *(_dex(reach.width) for reach in each.power.reaches),
         )
@@ -109,6 +109,11 @@ def bought_text(designs: Sequence[Bought]) -> str:
     )
 
 
+def _flops(flops: float, tokens: float) -> str:
+    """Floating-point operations; "-" where nobody states the token count that they are for."""
+    return "-" if tokens == UNSTATED else f"{flops:.2g}"
+
+
 def next_text(runs: Sequence[NextRun]) -> str:
     """The runs to add to a table, a row each, those that save most first."""
     if not runs:
@@ -118,12 +123,12 @@ def next_text(runs: Sequence[NextRun]) -> str:
         (
             run.kind,
             number(run.size),
-            number(run.tokens),
-            f"share {share(run.dose)}" if run.unit == "share" else f"{count(run.dose)} exposures",
+            stated(run.tokens) or "-",
+            amount(run.dose, run.unit),
             f"{run.sd[0]:.2f} dex",
             f"{run.sd[1]:.2f} dex",
-            f"{run.flops:.2g}",
-            f"{run.saved:.2g}" if run.saved else "-",
+            _flops(run.flops, run.tokens),
+            _flops(run.saved, run.tokens) if run.saved else "-",
             run.why,
         )
         for run in runs

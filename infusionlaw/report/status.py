@@ -37,7 +37,7 @@ def status_text(folder: Path) -> str:
 def state_text(state: State) -> str:
     """Where the search of one curve stands: `28k, 1.5M tokens: 23 runs, located: a share of 0.79 [0.72, 0.85]`."""
     scale = Scale(state.unit)
-    interval = scale.share(state.x) if state.unit == "share" else scale.exposures(state.x)
+    interval = state.x.map(lambda end: float(scale.dose(end)))
     where = f": {dose(interval, state.unit)}" if state.x != Interval() else ""
     return f"{number(state.size)}, {number(state.tokens)} tokens: {state.runs} runs, {state.over or 'open'}{where}"
 

@@ -2,17 +2,27 @@
 
 from collections.abc import Sequence
 
-from infusionlaw.law.dose import Interval
+from infusionlaw.law.design.borderline import (
+    MOST_RUNS,
+    Close,
+    CloseExponent,
+    Vague,
+    close_exponent,
+    close_points,
+    vague_points,
+)
+from infusionlaw.law.dose import Interval, dose_of
 from infusionlaw.law.losses.law import LossLaw
-from infusionlaw.law.numbers import bracket, count, dose, listed, number, share, when
+from infusionlaw.law.numbers import DOSE_WORDS, bracket, dose, listed, number, share, stated, when
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Plan
+from infusionlaw.law.points.find import UNSURE
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.plotdata import SAME_TOKENS
 from infusionlaw.report.words import alternative_lines, plan_lines
-from infusionlaw.runs.outcomes import COLLAPSE, PointKind, outcomes_with_points
+from infusionlaw.runs.outcomes import COLLAPSE, PointKind, kind_named, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import cell
 
@@ -57,15 +67,13 @@ def _falls(law: Law, kind: PointKind) -> list[str]:
     missing = [p for p in points if p.x.value is None]
     texts = []
     if len(located) > MOST_TOLD:
-        doses = sorted(_in_unit(p).value or 0.0 for p in located)
-        show = share if located[0].unit == "share" else count
-        unit = "a share of " if located[0].unit == "share" else ""
+        doses, words = sorted(p.dose.value or 0.0 for p in located), DOSE_WORDS[located[0].unit]
+        range_ = words.said.format(f"{words.show(doses[0])} to {words.show(doses[-1])}")
         texts.append(
-            f"{kind.sentence[0].upper()}{kind.sentence[1:]} {unit}{show(doses[0])} to {show(doses[-1])}"
-            f"{'' if unit else ' exposures'}, by size and token count ({len(located)} of them)."
+            f"{kind.sentence[0].upper()}{kind.sentence[1:]} {range_}, by size and token count ({len(located)} of them)."
         )
     elif located:
-        where = [f"{dose(_in_unit(p), p.unit)} for {_place(p, points)}{_doubt(p)}" for p in located]
+        where = [f"{dose(p.dose, p.unit)} for {_place(p, points)}{_doubt(p)}" for p in located]
         texts.append(f"{kind.sentence[0].upper()}{kind.sentence[1:]} {listed(where)}.")
     if missing:
         reasons = dict.fromkeys(f"{p.status}: {p.note}" for p in missing)
@@ -93,7 +101,7 @@ def contrast(rows: Sequence[RunRecord]) -> str:
     """What is left at the largest dose of the fitted runs: verbatim recall beside recall and guessing; "" if
     unknown."""
     runs = [row for row in rows if not row.held_out and row.recall is not None and row.verbatim_recall is not None]
-    doses = [row.share if row.share is not None else row.exposures or 0.0 for row in runs]
+    doses = [dose_of(row) or 0.0 for row in runs]
     last = [row for row, dose in zip(runs, doses, strict=True) if dose >= 0.999 * max(doses)]
     if not last:
         return ""
@@ -112,10 +120,6 @@ def _mean(values: Sequence[float]) -> str:
     return f"{sum(values) / len(values):.2f}"
 
 
-def _in_unit(point: Point) -> Interval:
-    return point.share if point.unit == "share" else point.exposures
-
-
 def _doubt(point: Point) -> str:
     return f" (ambiguous: {point.note})" if point.status == "ambiguous" else ""
 
@@ -132,9 +136,60 @@ def _direction(law: Law) -> list[str]:
         return ["Only one size has a collapse point, so nothing is known of how it moves with size."]
     covariates = [("size", "Larger models", "parameters")]
     covariates += [("tokens", "Models trained for longer", "training tokens")] if "tokens" in collapse.varied else []
-    what = "odds of the share" if law.unit == "share" else "exposures"
+    what = DOSE_WORDS[law.unit].varies
     found = [_sentence(collapse.coefficients[name], who, covariate, what) for name, who, covariate in covariates]
-    return [*found, *(f"{note}." for note in collapse.notes)]
+    nearly = [close for name, _, _ in covariates if (close := close_exponent(collapse, name))]
+    return [*found, *map(_nearly, nearly), *(f"{note}." for note in collapse.notes)]
+
+
+def _nearly(close: CloseExponent) -> str:
+    """That a direction is barely told, or nearly, and what would settle it."""
+    what = "excludes" if close.told else "holds"
+    words = "size" if close.covariate == "size" else "token count"
+    listing = listed([number(value) for value in close.more])
+    settles = f"{words}s {listing}" if len(close.more) > 1 else f"the {words} {listing}"
+    remedy = f"runs at {settles} would be expected to settle it" if close.more else f"it takes many more {words}s"
+    return f"Borderline: that interval only just {what} zero; {remedy}."
+
+
+def borderline(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[str]:
+    """A sentence on each point whose verdict is close or whose place is hardly known, and what would settle it."""
+    told = [*map(_close, close_points(rows, points)), *map(_vague, vague_points(rows, points))]
+    more = ["Other points may be borderline too."] if len(told) > MOST_TOLD else []
+    return [*told[:MOST_TOLD], *more]
+
+
+def _close(close: Close) -> str:
+    told = "was found" if close.found else "was not found"
+    if close.runs is None:
+        settles = f"even {MOST_RUNS} {_runs_at(close)} would not be expected to settle it"
+    else:
+        settles = (
+            f"{'one' if close.runs == 1 else close.runs} {_runs_at(close, close.runs)} would be expected to settle it"
+        )
+    why = f"its probability is {1 - close.none:.2f}, and {1 - UNSURE:.2f} or more counts as found"
+    if not close.found and close.none <= UNSURE:
+        why = "scores without it explain what was seen almost as well"
+    return f"Borderline: {_named(close)} {told}: {why}; {settles}."
+
+
+def _vague(vague: Vague) -> str:
+    now, then = (f"{sd:.2f}" for sd in vague.sd)
+    settles = f"one {_runs_at(vague, 1)} would be expected to bring its error from {now} to {then} dex"
+    return f"Borderline: {_named(vague)} was found, but hardly where; {settles}."
+
+
+def _named(item: Close | Vague) -> str:
+    return f"the {kind_named(item.kind).title} at {number(item.size)}{stated(item.tokens, ' and {} tokens')}"
+
+
+def _runs_at(item: Close | Vague, runs: int = MOST_RUNS) -> str:
+    """`runs each at shares of 0.85 and 0.90`."""
+    words = DOSE_WORDS[item.unit]
+    doses = listed([words.show(dose) for dose in item.doses])
+    each = " each" if len(item.doses) > 1 else ""
+    at = words.said.format(doses).replace("a share", "shares" if each else "a share")
+    return f"run{'' if runs == 1 else 's'}{each} at {at}"
 
 
 def _sentence(exponent: Interval, who: str, covariate: str, what: str) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from infusionlaw.law.dose import Interval
+from infusionlaw.law.dose import SAID_IN, Interval
 from infusionlaw.law.losses.law import LossAnswer, LossLaw
 from infusionlaw.law.losses.measured import GENERAL
-from infusionlaw.law.numbers import aligned, bracket, count, listed, number, share
+from infusionlaw.law.numbers import DOSE_WORDS, aligned, bracket, count, listed, number, share, stated
 from infusionlaw.law.planning.forecast import Forecast
 from infusionlaw.law.planning.limits import LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT
 from infusionlaw.law.planning.plan import UNBOUND, Alternative, Dose, Plan
@@ -14,12 +14,12 @@ from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.runs.outcomes import COLLAPSE, Outcome, kind_named, outcome_named, outcome_of, outcomes
+from infusionlaw.runs.record import UNSTATED, DoseUnit
 
 
 def points_text(points: Sequence[Point]) -> str:
-    """An aligned table of points: kind, size, tokens, status, share and exposures with 90 % intervals."""
-    header = ("kind", "size", "tokens", "status", "share", "exposures")
-    return aligned([header, *(point_cells(point) for point in points)]) if points else "no points"
+    """An aligned table of points: kind, size, tokens, status and the dose in its units with 90 % intervals."""
+    return aligned([point_head(points), *(point_cells(point) for point in points)]) if points else "no points"
 
 
 def reasons_text(points: Sequence[Point]) -> str:
@@ -27,7 +27,7 @@ def reasons_text(points: Sequence[Point]) -> str:
     places: dict[tuple[str, str, str], list[str]] = {}
     for point in points:
         if point.note:
-            where = f"{number(point.size)} at {number(point.tokens)}"
+            where = f"{number(point.size)}{stated(point.tokens, ' at {}')}"
             places.setdefault((point.kind, point.status, point.note), []).append(where)
     return "\n".join(f"{kind} {status} ({_some(at)}): {note}" for (kind, status, note), at in places.items())
 
@@ -38,10 +38,20 @@ def _some(places: Sequence[str], most: int = 4) -> str:
     return listed([*places[:most], f"{more} more"] if more > 1 else places)
 
 
+def point_head(points: Sequence[Point]) -> tuple[str, ...]:
+    """What the cells of points are: kind, size, tokens, status, and the units of their doses."""
+    return ("kind", "size", "tokens", "status", *SAID_IN[points[0].unit if points else "share"])
+
+
 def point_cells(point: Point) -> tuple[str, ...]:
-    """One point as the cells of a table: kind, size, tokens, status, share, exposures."""
-    where = (number(point.size), number(point.tokens))
-    return (point.kind, *where, point.status, bracket(point.share, share), bracket(point.exposures, count))
+    """One point as the cells of a table, as `point_head` names them."""
+    where = (number(point.size), stated(point.tokens) or "-")
+    return (point.kind, *where, point.status, *dose_cells(point, SAID_IN[point.unit]))
+
+
+def dose_cells(point: Point | Prediction | Dose, units: Sequence[DoseUnit]) -> list[str]:
+    """A dose with its interval in each unit."""
+    return [bracket(point.in_unit(unit), DOSE_WORDS[unit].show) for unit in units]
 
 
 def law_text(law: Law) -> str:
@@ -51,7 +61,7 @@ def law_text(law: Law) -> str:
     """
     lines = [f"note: {note}" for note in law.notes]
     for kind in law.kinds:
-        if kind.points or not law.losses:
+        if kind.points or not (law.losses or law.unit == "facts"):
             lines += [f"law of {kind.kind}: {kind.summary}", *(f"note: {note}." for note in kind.notes)]
     remarks: dict[str, list[str]] = {}
     for loss in law.losses:
@@ -92,7 +102,8 @@ def plan_lines(plan: Plan) -> list[str]:
     """Return the answer in short sentences: the dose, what holds it back, what it buys and costs."""
     target = plan.target
     facts = [f"{number(target.facts)} facts"] if target.facts else []
-    wanted = listed([f"{number(target.size)} parameters", f"{number(target.tokens)} tokens", *facts])
+    tokens = [text] if (text := stated(target.tokens, "{} tokens")) else []
+    wanted = listed([f"{number(target.size)} parameters", *tokens, *facts])
     lines = [f"Plan for {wanted}. Status: {plan.status}. Intervals are 90 %.", dose_sentence(plan)]
     lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *loss_lines(plan)]
     lines += alternative_lines(plan)
@@ -143,11 +154,12 @@ def forecast_table(plan: Plan) -> list[tuple[str, ...]]:
         for name in (plan.forecast[0].scores if plan.forecast else {})
         if any(forecast.scores[name].value is not None for forecast in plan.forecast)
     ]
-    rows = [("expected at", "share", "exposures", *(outcome.title for outcome in known))]
+    units = plan.units
+    rows = [("expected at", *units, *(outcome.title for outcome in known))]
     for forecast in plan.forecast:
-        in_share = "-" if forecast.share is None else share(forecast.share)
-        exposures = "-" if forecast.exposures is None else count(forecast.exposures)
-        rows.append((forecast.name, in_share, exposures, *(_expected(forecast, outcome) for outcome in known)))
+        doses = [(DOSE_WORDS[unit].show, forecast.in_unit(unit)) for unit in units]
+        cells = ["-" if dose is None else show(dose) for show, dose in doses]
+        rows.append((forecast.name, *cells, *(_expected(forecast, outcome) for outcome in known)))
     return rows if known else []
 
 
@@ -157,13 +169,10 @@ def _expected(forecast: Forecast, outcome: Outcome) -> str:
 
 
 def point_table(plan: Plan) -> list[tuple[str, ...]]:
-    """Return a head and a row a point: what happens there, and the dose in both units."""
+    """Return a head and a row a point: what happens there, and the dose in its units."""
     located = [point for point in plan.points.values() if point.x.value is not None]
-    rows = [
-        (_happens(point, plan.loss_unit), bracket(point.share, share), bracket(point.exposures, count))
-        for point in located
-    ]
-    return [("the target's points", "share", "exposures"), *rows]
+    rows = [(_happens(point, plan.loss_unit), *dose_cells(point, plan.units)) for point in located]
+    return [("the target's points", *plan.units), *rows]
 
 
 def dose_sentence(plan: Plan) -> str:
@@ -173,16 +182,11 @@ def dose_sentence(plan: Plan) -> str:
         return f"No dose works: {advised.reason}."
     if advised.x.value is None:
         return f"No dose can be advised: {advised.reason}."
-    units = [
-        text
-        for known, text in (
-            (advised.share, f"a share of {_advised(advised.share, share)}"),
-            (advised.exposures, f"{_advised(advised.exposures, count)} exposures of each fact"),
-            (advised.tokens, f"{_advised(advised.tokens, number)} infused tokens"),
-        )
-        if known.value is not None
-    ]
-    return f"Advised dose: {', '.join(units)}."
+    known = [(advised.in_unit(unit), DOSE_WORDS[unit].given, DOSE_WORDS[unit].show) for unit in plan.units]
+    known.append((advised.tokens, "{} infused tokens", number))
+    units = [words.format(_advised(dose, show)) for dose, words, show in known if dose.value is not None]
+    most = "at most " if plan.in_facts else ""
+    return f"Advised dose: {most}{', '.join(units)}."
 
 
 def _advised(dose: Interval, show: Callable[[float], str]) -> str:
@@ -286,12 +290,13 @@ def _elsewhere(plan: Plan, point: Carried) -> bool:
 
 def _constraint_sentence(plan: Plan) -> str:
     """What holds the dose back, and the largest dose that each constraint allows."""
-    known = [c for c in plan.constraints if c.share is not None or c.exposures is not None]
-    unit = "share" if all(c.share is not None for c in known) else "exposures"
-    show = share if unit == "share" else count
-    allowed = [f"{show(dose)} by {c.name}" for c in known if (dose := getattr(c, unit)) is not None]
+    units = plan.units
+    known = [c for c in plan.constraints if any(c.in_unit(unit) is not None for unit in units)]
+    unit = next((each for each in units if all(c.in_unit(each) is not None for c in known)), units[-1])
+    show, name = DOSE_WORDS[unit].show, "number of facts" if unit == "facts" else unit
+    allowed = [f"{show(dose)} by {c.name}" for c in known if (dose := c.in_unit(unit)) is not None]
     binding = f"{limit_sentence(plan)} " if plan.dose.x.value is not None else ""
-    return f"{binding}Largest {unit} allowed: {listed(allowed)}." if allowed else ""
+    return f"{binding}Largest {name} allowed: {listed(allowed)}." if allowed else ""
 
 
 def limit_sentence(plan: Plan) -> str:
@@ -318,8 +323,8 @@ def _outcome_sentence(plan: Plan) -> str:
 
 def _facts_sentence(plan: Plan) -> str:
     parts = []
-    if plan.known.value is not None and plan.target.facts is not None:
-        parts.append(f"{bracket(plan.known, plain_count)} of the {number(plan.target.facts)} facts should be known")
+    if plan.known.value is not None and (facts := plan.dose.facts.value or plan.target.facts):
+        parts.append(f"{bracket(plan.known, plain_count)} of the {number(facts)} facts should be known")
     if plan.room.value is not None:
         parts.append(
             f"with as much infused text, beyond {bracket(plan.room, plain_count)} facts each is stated too rarely"
@@ -364,6 +369,9 @@ def _support_sentence(plan: Plan) -> str:
         for tried in (support.sizes, support.token_counts)
     )
     lies = support.flag or "the target lies within them"
+    if max(support.token_counts) == UNSTATED:
+        kept = "exposures of each fact" if plan.in_facts else "token count"
+        return f"It rests on sizes of {sizes} and holds for the {kept} that these runs have: {lies}."
     return f"It rests on sizes of {sizes} and token counts of {token_counts}: {lies}."
 
 

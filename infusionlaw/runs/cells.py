@@ -12,7 +12,7 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.quantities import written_number
-from infusionlaw.runs.outcomes import ACCURACIES, is_loss, measure_of, outcomes
+from infusionlaw.runs.outcomes import ACCURACIES, is_loss, measure_of, scale_of
 from infusionlaw.runs.tabular import bare
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
@@ -43,7 +43,7 @@ _DECIMAL_COMMA = re.compile(r"(?![+-]?[1-9]\d{0,2}(,\d{3})+$)[+-]?\d*,\d+")
 def is_part_of_one(column: str) -> bool:
     """Whether a column, or the score that it is the error of, lies between 0 and 1."""
     name = measure_of(column)
-    return name in _UNIT_INTERVAL or any(o.name == name and o.scale == "proportion" for o in outcomes())
+    return name in _UNIT_INTERVAL or scale_of(name) == "proportion"
 
 
 def is_missing(raw: Any) -> bool:

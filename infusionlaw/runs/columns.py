@@ -25,6 +25,7 @@ from infusionlaw.runs.outcomes import measure_of
 from infusionlaw.runs.tabular import bare
 
 Rows = Collection[Mapping[str, Any]]
+DOSED = frozenset({"share", "exposures", "facts"})  # with one of these a table needs no token count
 NEAR, NEAREST = 0.7, 3  # how alike a name must be to be named, and how many are
 SHOWN = 12  # columns of a file that are listed
 HOLDS = 0.8  # how alike a name is to another that stands within it
@@ -140,6 +141,8 @@ def _missing(
     unknown = [name for name in free if not (names.whole(name) or names.parts(name))]
     needed, possible = names.lacking((*found, *(ours for ours in chosen if ours in DOSES)))
     near = {ours: _nearest(known, unknown) for ours, known in needed.items()}
+    if not DOSED.isdisjoint(found) and ("tokens" in chosen or not near.get("tokens")):
+        near.pop("tokens", None)  # all runs have one count, whatever it is
     slips = {ours: _nearest(known, unknown, SLIP) for ours, known in possible.items()}
     near |= dict([(ours, alike) for ours, alike in slips.items() if alike][:1])
     near = {ours: names for ours, names in near.items() if f"be {ours};" not in unclear}

@@ -143,6 +143,12 @@ def outcome_named(name: str) -> Outcome:
     return OUTCOMES[name] if name in OUTCOMES else _from_packages()[name]
 
 
+def scale_of(name: str) -> str | None:
+    """The scale of the outcome of that name; None where there is none."""
+    outcome = OUTCOMES.get(name) or _from_packages().get(name)
+    return outcome.scale if outcome else None
+
+
 def outcomes_with_points() -> list[Outcome]:
     """The outcomes that can have points."""
     return [outcome for outcome in outcomes() if outcome.points]
@@ -174,4 +180,4 @@ def measure_of(column: str) -> str:
 def is_loss(column: str) -> bool:
     """Whether a column holds a loss, of a run or of its start, or the standard error of one."""
     measure = measure_of(column)
-    return measure in LOSSES or any(o.name == measure and o.scale == "bits per byte" for o in outcomes())
+    return measure in LOSSES or scale_of(measure) == "bits per byte"

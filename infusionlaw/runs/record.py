@@ -18,7 +18,8 @@ from pydantic import ConfigDict, TypeAdapter
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed
 
-DoseUnit = Literal["share", "exposures"]
+DoseUnit = Literal["share", "exposures", "facts"]
+UNSTATED = 1.0  # token count of runs that nobody states: they all have one, and it is the unit
 AGAIN = "run the study again, which puts this run aside and makes it again"
 
 
@@ -88,11 +89,12 @@ def read_spec(path: Path) -> RunSpec:
 class RunRecord:
     """One row of the table: a run's measured results. Every score lies beside its standard error over facts.
 
-    size: non-embedding parameters; tokens: D; share: infused tokens / D; exposures: mean renderings of a domain fact;
-    recall, cloze, verbatim_recall, retention, unseen_recall: 0..1; margin: nats; val_bpb: validation loss, in
-    loss_unit. None means not measured (a diverged or unfinished run has no scores). loss_unit: of all losses; None is
-    bits per byte. curve: the training run that rows of this name are checkpoints of; they are not independent. more:
-    scores and errors of other outcomes and losses (`domain_loss`, `val_bpb:wiki`), and of the start (`start_val_bpb`).
+    size: non-embedding parameters; tokens: D, UNSTATED where all runs have one count that nobody states; share: infused
+    tokens / D; exposures: mean renderings of a domain fact; recall, cloze, verbatim_recall, retention, unseen_recall:
+    0..1; margin: nats; val_bpb: validation loss, in loss_unit. None means not measured (a diverged or unfinished run
+    has no scores). loss_unit: of all losses; None is bits per byte. curve: the training run that rows of this name are
+    checkpoints of; they are not independent. more: scores and errors of other outcomes and losses (`domain_loss`,
+    `val_bpb:wiki`), and of the start (`start_val_bpb`).
     """
 
     size: float

@@ -20,6 +20,7 @@ from typing import Any
 from infusionlaw.errors import InputError, naming, needing
 from infusionlaw.files import atomic_path, write_text
 from infusionlaw.quantities import written_number
+from infusionlaw.runs.capacity import with_facts_as_dose
 from infusionlaw.runs.cells import FALSE, cell_value, is_missing, state_of
 from infusionlaw.runs.checks import both_units, opposed, repeated, share_of_domain
 from infusionlaw.runs.choices import (
@@ -37,9 +38,10 @@ from infusionlaw.runs.frames import Frame, frame_rows
 from infusionlaw.runs.histories import at_their_ends, pivoted
 from infusionlaw.runs.lineage import Row, with_curves, with_starts
 from infusionlaw.runs.names import DOSES, FIELDS, Names, columns, is_measured
-from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.record import UNSTATED, RunRecord
 from infusionlaw.runs.tabular import read_rows
 
+ONE_COUNT = "no token count is given, so the answer holds for the one that these runs have"
 WHERE_USED = ("loss_unit", "curve")  # columns that are written only where a run has a value in them
 
 
@@ -134,9 +136,10 @@ def read_table(
 ) -> list[RunRecord]:
     """Read and check a table of runs: a file of text, JSON Lines or Parquet, or a pandas data frame.
 
-    The columns and checks are in docs/reference/table.md. A table needs size, tokens and an outcome, and share or
-    exposures for all that depends on a dose; unknown columns are ignored. Missing scores of a row are None. With facts
-    and tokens_per_fact, a missing dose unit is filled from the other.
+    The columns and checks are in docs/reference/table.md. A table needs size and an outcome, share or exposures for all
+    that depends on a dose, and tokens unless all runs have one count; unknown columns are ignored. Missing scores of a
+    row are None. With facts and tokens_per_fact, a missing dose unit is filled from the other. Where the facts alone
+    vary, they are the dose.
     columns: the file's column of each of ours, as in {"recall": "eval/med/acc"}, or a number for all runs; where:
     conditions that a row meets, as in "State = finished"; percent: columns in percent; unit: of the losses, such as
     "nats/token". What `fit` was told earlier is read from TABLE.columns.toml.
@@ -197,7 +200,9 @@ def read_runs(source: str | Path | Frame, chosen: Choices | None = None) -> Runs
     good, starts = _checked(found.rows, found.columns, unit, found.place)
     records, by_step = with_curves(good)
     records, begun = with_starts(records, starts)
-    return Runs(records, tuple(filter(None, [*found.remarks, by_step, begun])))
+    records, counted = with_facts_as_dose(records, found.columns)
+    one = "" if "tokens" in found.columns else ONE_COUNT
+    return Runs(records, tuple(filter(None, [*found.remarks, by_step, begun, counted, one])))
 
 
 def _checked(
@@ -247,6 +252,8 @@ def _values(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any
     try:
         values = {ours: cell_value(ours, row[name], name) for ours, name in columns.items()}
         values = {ours: value for ours, value in values.items() if value is not None}
+        if "tokens" not in columns:
+            values["tokens"] = UNSTATED
         for ours in ("size", "tokens"):
             if ours not in values:
                 raise InputError(f'"{columns[ours]}" is empty; every run needs it')
@@ -263,7 +270,7 @@ def _values(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any
 
 def _start(row: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[float, dict[str, float]] | None:
     """Size and scores of a row with tokens 0, which is the start of runs; None for any other row."""
-    if written_number(str(row[columns["tokens"]]), count=True) != 0:
+    if "tokens" not in columns or written_number(str(row[columns["tokens"]]), count=True) != 0:
         return None
     size = cell_value("size", row[columns["size"]], columns["size"])
     if size is None:
@@ -275,7 +282,8 @@ def _start(row: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[float, d
 
 def _record(values: dict[str, Any], unit: str | None) -> RunRecord:
     """One row as a record; InputError, without file and row, when it cannot be."""
-    if values.get("facts") and values.get("tokens_per_fact"):
+    told = ("share" in values or "exposures" in values) and values["tokens"] != UNSTATED
+    if told and values.get("facts") and values.get("tokens_per_fact"):
         values |= both_units(
             values["tokens"], values["facts"], values["tokens_per_fact"], values.get("share"), values.get("exposures")
         )

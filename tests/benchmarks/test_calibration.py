@@ -42,7 +42,7 @@ def point(x: Interval, truth: float | None = 0.5, within: bool = True) -> PointC
 
 
 def target(ours: Interval, trapezoid: Interval, drop: Interval, truth: float | None = 0.5) -> TargetClaim:
-    return TargetClaim("recall", truth, {OURS: ours, "trapezoid": trapezoid, "drop": drop})
+    return TargetClaim("recall", truth, {OURS: ours, "trapezoid": trapezoid, "drop": drop, "argmax": drop})
 
 
 def outcome(
@@ -100,7 +100,7 @@ def test_predictions_are_compared_where_every_method_gives_an_interval() -> None
     ]
     count = tally([outcome(targets=[claim], number=i) for i, claim in enumerate(claims)]).targets
     assert (count.asked, count.refused, count.alone, count.compared) == (5, 2, 1, 2)
-    ours, trapezoid, drop = (count.by[name] for name in METHODS)
+    ours, trapezoid, drop, _ = (count.by[name] for name in METHODS)
     assert (ours.error, ours.signed, ours.width) == pytest.approx((0.1, 0.0, 0.4))
     assert (trapezoid.error, trapezoid.signed) == pytest.approx((0.35, 0.15))
     assert [method.coverage[0] for method in (ours, trapezoid, drop)] == [1.0, 0.5, 0.5]
@@ -143,7 +143,7 @@ def test_the_page_marks_bars_as_met_or_not() -> None:
     assert row(text, errors, bad)[4] == "0.25 ✗"
     assert row(text, intervals, good)[1] == "0.900 ± 0.100 ✓"
     assert row(text, intervals, bad)[1] == "0.000 ± 0.000 ✗"
-    assert row(text, intervals, good)[4].endswith(" ✓") and row(text, intervals, bad)[4].endswith(" ✗")
+    assert row(text, intervals, good)[5].endswith(" ✓") and row(text, intervals, bad)[5].endswith(" ✗")
     assert row(text, "Is a collapse found", f"{NEVER} · {KINDS[NEVER].name}")[:2] == ["2", "1 (50.0 %) ✗"]
     assert row(text, points, REGULAR)[0] == "20"
     first = text.split("\n## ")[1]
@@ -197,6 +197,7 @@ def test_baselines_find_a_fall_and_carry_it_along_a_line() -> None:
     y = np.clip((x + 1.8) / 0.8, 0, 1) * 0.8 - 0.6 * np.clip((x - 0.5) / 0.8, 0, 1)
     assert BASELINES["trapezoid"](x, y) == pytest.approx(0.5, abs=0.02)
     assert BASELINES["drop"](x, y) == pytest.approx(0.5 + 0.08 / 0.6 * 0.8, abs=0.03)
+    assert -1.1 < (BASELINES["argmax"](x, y) or 0) < 0.6
     assert all(find(x, np.full(30, 0.6)) is None for find in BASELINES.values())
 
 

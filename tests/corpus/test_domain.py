@@ -88,7 +88,7 @@ def test_the_ledger_counts_by_document_and_by_file_what_the_bytes_hold(folder) -
     own = prepare(study(folder), folder / "s" / "corpus")
     spec = grid(study(folder), own.id)[1]
     recipe = recipe_of(spec, own)
-    (record,) = execute_together([spec], own, build_probes(own), folder / "s", checkpoint_every=10**9)
+    (record,) = execute_together([spec], own, build_probes(own, recipe.block), folder / "s", checkpoint_every=10**9)
     ledger = read_ledger(folder / "s" / "runs" / spec.id / "ledger.json")
     infused = documents_in(own, own.documents.tokens)
     stream = mixture_of(spec, recipe, own).read(0, recipe.tokens)
@@ -155,9 +155,13 @@ def test_sources_of_general_text_are_read_by_their_weights_and_measured_apart(fo
     ledger = mixture_of(spec, recipe, own).ledger(recipe.tokens)
     pages = np.array(ledger.by_source) * [len(tokens) // 1024 for tokens in own.text.values()]
     assert pages[0] / pages.sum() == pytest.approx(0.75, abs=0.06)
-    (record,) = execute_together([spec], own, build_probes(own), folder / "s", checkpoint_every=10**9)
+    (record,) = execute_together([spec], own, build_probes(own, recipe.block), folder / "s", checkpoint_every=10**9)
     each = dict(record.more)
     assert record.val_bpb == pytest.approx(0.75 * each["val_bpb:even"] + 0.25 * each["val_bpb:odd"])
+    path.write_text(path.read_text().replace("weight = 1", "weight = 1\nvalidation = 0"))
+    other = prepare(read_study_file(path), folder / "other" / "corpus")
+    assert set(other.validation) == {"even"} and len(other.text["odd"]) > len(own.text["odd"])
+    path.write_text(path.read_text().replace("\nvalidation = 0\n", "\n"))
     path.write_text(path.read_text().replace("weight = 3", "weight = 3\nmost_passes = 0.1"))
     capped = Lab().prepare(read_study_file(path), folder / "s")
     assert capped == own.id  # a bound on passes changes no bytes

@@ -20,7 +20,7 @@ from infusionlaw.pipeline import fit
 from infusionlaw.report.material import material_of, usual_target
 from infusionlaw.report.page import write_page
 from infusionlaw.runs.outcomes import OUTCOMES, Outcome
-from infusionlaw.runs.record import RunRecord
+from infusionlaw.runs.record import UNSTATED, RunRecord
 
 webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -54,6 +54,11 @@ def law_of_exposures() -> Law:
     cost = known_cost(0.002, 0.6, unit="exposures")
     points = (1.5, 0.1, -0.2, 0.3), (3, 0.2, 0.3, 0.1), (2.5, 0.2, 0.3, 0.1)
     return known_law(*points, cost=cost, unit="exposures", largest=3000)
+
+
+def law_of_facts() -> Law:
+    law = known_law(None, (4, 0.2, 0.8, 0), facts=None, tokens_per_fact=None, unit="facts", largest=1e6)
+    return replace(law, token_counts=(UNSTATED,))
 
 
 def runs_of_losses() -> list[RunRecord]:
@@ -108,7 +113,9 @@ def targets(law: Law, count: int) -> list[dict[str, float | None]]:
     return [
         {
             "size": between(min(law.sizes) / 20, 25 * max(law.sizes)),
-            "tokens": between(min(law.token_counts) / 20, 25 * max(law.token_counts)),
+            "tokens": UNSTATED
+            if law.token_counts == (UNSTATED,)
+            else between(min(law.token_counts) / 20, 25 * max(law.token_counts)),
             "facts": law.facts * between(0.1, 10) if law.facts and i % 3 else None,
             "risk": between(0.01, 0.5),
             "tolerance": between(0.005, 1) if i % 5 else None,
@@ -122,8 +129,7 @@ def assert_same(found: Mapping[str, Any], plan: Plan) -> None:
     if plan.dose.x.value is not None:
         assert (found["binding"] or UNBOUND) == plan.binding
     pairs: list[tuple[Any, Interval]] = [
-        (found["dose"]["share"], plan.dose.share),
-        (found["dose"]["exposures"], plan.dose.exposures),
+        *((found["dose"][unit], getattr(plan.dose, unit)) for unit in UNITS),
         (found["infused"], plan.dose.tokens),
         *((found[name], getattr(plan, name)) for name in ("recall", "rise", "known")),
         *((found["points"][kind][unit], getattr(p, unit)) for kind, p in plan.points.items() for unit in UNITS),
@@ -140,17 +146,17 @@ def assert_same(found: Mapping[str, Any], plan: Plan) -> None:
             assert mine[name] == (None if end is None else pytest.approx(end, rel=5e-4, abs=1e-6))
 
 
-UNITS = ("share", "exposures")
+UNITS = ("share", "exposures", "facts")
 
 
-@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_losses])
+@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_facts, law_of_losses])
 def test_the_calculator_says_what_predict_says(
     browser: Any, opened: Callable[..., Path], law: Callable[[], Law]
 ) -> None:
     check(browser, opened, law(), 6)
 
 
-@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_losses])
+@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_facts, law_of_losses])
 def test_the_calculator_says_what_predict_says_at_two_hundred_targets(
     browser: Any, opened: Callable[..., Path], law: Callable[[], Law]
 ) -> None:

@@ -102,7 +102,7 @@ def test_all_missing_columns_are_in_one_message_with_the_nearest_names_of_a_wide
 
 def test_a_constant_stands_for_a_column_that_all_runs_share(tmp_path) -> None:
     text = "size,share,recall\n9k,.5,.5\n"
-    assert "--column tokens=20B" in refusal(tmp_path, text)
+    assert "--column tokens=20B" in refusal(tmp_path, "size,val_bpb\n9k,1.5\n")
     (row,) = read(tmp_path, text, columns={"tokens": "20B", "chance": "25%"}).rows
     assert (row.tokens, row.chance) == (20e9, 0.25)
     assert 'there is no column "score"' in refusal(tmp_path, text, columns={"recall": "score"})

@@ -6,8 +6,8 @@ from statistics import median
 
 from infusionlaw.errors import InputError
 from infusionlaw.law.design.power import Power, power
-from infusionlaw.law.dose import Scale, unit_of
-from infusionlaw.law.numbers import listed, share
+from infusionlaw.law.dose import Scale, dose_of, unit_of
+from infusionlaw.law.numbers import DOSE_WORDS, listed
 from infusionlaw.law.points.find import find_points
 from infusionlaw.runs.outcomes import COLLAPSE
 from infusionlaw.runs.record import RunRecord, RunSpec
@@ -19,11 +19,15 @@ NEAR = 0.15  # dex from the collapse at which doses are added, one on either sid
 
 @dataclass(frozen=True)
 class Bought:
-    """A design, how many runs it has, the floating-point operations they take (6 N D a run), and what it can tell."""
+    """A design, how many runs it has, the floating-point operations they take (6 N D a run), and what it can tell.
+
+    tokens: the most of a run.
+    """
 
     name: str
     runs: int
     flops: float
+    tokens: float
     power: Power
 
 
@@ -45,12 +49,12 @@ def what_more_buys(rows: Sequence[RunRecord], *, curves: int = CURVES, seed: int
     specs = [
         RunSpec(round(row.size), round(row.tokens), dose, unit, i, "")
         for i, row in enumerate(used)
-        if (dose := row.share if unit == "share" else row.exposures) is not None
+        if (dose := dose_of(row, unit)) is not None
     ]
     once = list({(spec.size, spec.tokens, spec.dose): spec for spec in specs}.values())
     places = list({(spec.size, spec.tokens): spec for spec in specs}.values())
     seeds = range(max(1, round(len(specs) / len(once))))
-    shown = listed([share(dose) if unit == "share" else f"{dose:,g}" for dose in near])
+    shown = listed([DOSE_WORDS[unit].show(dose) for dose in near])
     designs = {
         "as it is": [],
         "two more seeds": [replace(spec, seed=-k) for spec in once for k in (1, 2)],
@@ -63,6 +67,7 @@ def what_more_buys(rows: Sequence[RunRecord], *, curves: int = CURVES, seed: int
             name,
             len(specs) + len(more),
             6.0 * sum(spec.size * spec.tokens for spec in [*specs, *more]),
+            max(spec.tokens for spec in specs),
             power([*specs, *more], _questions(used), doses=[at], curves=curves, seed=seed),
         )
         for name, more in designs.items()

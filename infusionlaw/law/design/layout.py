@@ -17,6 +17,7 @@ import numpy as np
 from infusionlaw.errors import InputError
 from infusionlaw.law.design.simulate import TrueLaw, World
 from infusionlaw.law.dose import Array, Scale, exposures_per_share, log_odds, x_at
+from infusionlaw.law.numbers import DOSE_WORDS
 from infusionlaw.runs.record import DoseUnit, RunSpec
 
 SHARES = (0.3, 0.5, 0.7, 0.85, 0.93, 0.97)
@@ -24,6 +25,7 @@ TYPICAL = World(rise=0.6, guessing=0.125, plateau=0.93, floor=0.4, spread=0.1, k
 SHARP, SLOW = 0.5, 2.0
 ACQUISITION_AT, LEAD = -0.75, 1.2
 OUTSIDE = 0.1
+FEW = 4.0  # dex: so many fewer facts than a model can hold are too few for any doubt
 # Between two doses any point fits, so half of a wider gap (dex) is more than a point's half-width should be.
 WIDEST_GAP = 0.6
 
@@ -70,7 +72,7 @@ class Layout:
         doses = [f"{float(f'{self.dose(end):.3g}'):,g}" for end in x]
         parts = [f"{dose} ({note})" for dose, note in zip(doses, notes, strict=True)] if notes else doses
         text = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
-        return f"a share of {text}" if self.unit == "share" else f"{text} exposures"
+        return DOSE_WORDS[self.unit].said.format(text)
 
 
 def layout(specs: Sequence[RunSpec], facts: int, tokens_per_fact: float | None) -> Layout:
@@ -82,7 +84,8 @@ def layout(specs: Sequence[RunSpec], facts: int, tokens_per_fact: float | None) 
     used = [spec for spec in specs if not spec.held_out]
     if not any(spec.dose > 0 for spec in used):
         raise InputError("the design has no run with a dose above 0 to fit a law to; add doses")
-    unit: DoseUnit = "exposures" if tokens_per_fact is None and used[0].unit == "exposures" else "share"
+    unit: DoseUnit = used[0].unit
+    unit = "share" if unit == "exposures" and tokens_per_fact is not None else unit
     groups: dict[tuple[int, int], Counter[float]] = {}
     for spec in used:
         groups.setdefault((spec.size, spec.tokens), Counter())[_x(spec, unit, facts, tokens_per_fact)] += 1
@@ -96,7 +99,7 @@ def layout(specs: Sequence[RunSpec], facts: int, tokens_per_fact: float | None) 
 
 
 def _x(spec: RunSpec, unit: DoseUnit, facts: int, tokens_per_fact: float | None) -> float:
-    if unit == "exposures":
+    if unit != "share":
         return float(x_at(spec.dose, unit))
     ratio = exposures_per_share(spec.tokens, facts, tokens_per_fact) if spec.unit == "exposures" else None
     share = spec.dose / (ratio or 1.0)
@@ -121,6 +124,9 @@ def typical(layout: Layout, x: float, fall: float, collapses: bool) -> World:
 
 
 def _acquired(layout: Layout, x: float) -> float:
+    """x from which the facts are learned on the typical curve; as many as there are, where the dose counts them."""
+    if layout.unit == "facts":
+        return x - FEW
     return min(ACQUISITION_AT, x - LEAD) if layout.unit == "share" else x - LEAD
 
 

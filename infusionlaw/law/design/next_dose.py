@@ -59,12 +59,12 @@ class Telling:
 def most_telling(curve: Curve, sketch: Sketch, x: Array, count: int) -> Telling:
     """What runs at the doses at x (G,) tell, and which the next `count` should be."""
     noise = float(np.median(curve.sd**2 * curve.seeds))
-    shapes = _shapes(sketch, x)
-    c = np.where(np.isfinite(shapes.knot), shapes.knot, x[-1] + RANGE_BEYOND)
-    means = np.column_stack([c, shapes.value])
-    means -= shapes.weight @ means
-    moments = means.T @ (shapes.weight[:, None] * means)
-    moments[1:, 1:] += np.einsum("n,nlg,nlh->gh", shapes.weight, shapes.spread, shapes.spread, optimize=True)
+    fit = shapes(sketch, x)
+    c = np.where(np.isfinite(fit.knot), fit.knot, x[-1] + RANGE_BEYOND)
+    means = np.column_stack([c, fit.value])
+    means -= fit.weight @ means
+    moments = means.T @ (fit.weight[:, None] * means)
+    moments[1:, 1:] += np.einsum("n,nlg,nlh->gh", fit.weight, fit.spread, fit.spread, optimize=True)
     found: list[int] = []
     sd, gain = [float(np.sqrt(moments[0, 0]))], np.zeros(len(x))
     for _ in range(count):
@@ -79,32 +79,32 @@ def most_telling(curve: Curve, sketch: Sketch, x: Array, count: int) -> Telling:
 
 
 @dataclass(frozen=True)
-class _Shapes:
-    """The likeliest shapes of a curve: weight, knot of the fall (n,), value at G places (n, G) and, for the levels not
-    being known, spread (n, 3, G): the covariance of the values is spread' spread."""
+class Shapes:
+    """The likeliest shapes of a curve: weight, knots of rise and fall (n,), value at G places (n, G) and, for the
+    levels not being known, spread (n, 3, G): the covariance of the values is spread' spread."""
 
     weight: Array
+    rise_knot: Array
     knot: Array
     value: Array
     spread: Array
 
 
-def _shapes(sketch: Sketch, x: Array) -> _Shapes:
+def shapes(sketch: Sketch, x: Array) -> Shapes:
+    """The likeliest shapes of a sketch, and what they say of G places."""
     parts = []
     for _, believed, fit in sketch.parts:
         log_w = fit.log_weight + np.log(believed)
         at = np.unravel_index(np.argsort(-log_w, axis=None)[:SHAPES], log_w.shape)
         rise, fall = fit.rises.take(at[0]).at(x, fit.form, "rise"), fit.falls.take(at[1]).at(x, fit.form, "fall")
-        levels = fit.levels.take(at)
-        parts.append(
-            (log_w[at], fit.falls.knot[at[1]], levels.mean, np.stack(levels.factor), np.stack(bases(rise, fall), 1))
-        )
-    log_w, knot = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    mean, factor = (np.concatenate([part[i] for part in parts], axis=1) for i in (2, 3))
-    basis = np.concatenate([part[4] for part in parts])
+        levels = fit.levels(at)
+        knots = np.stack([fit.rises.knot[at[0]], fit.falls.knot[at[1]]])
+        parts.append((log_w[at], knots, levels.mean, np.stack(levels.factor), np.stack(bases(rise, fall), 1)))
+    log_w, basis = (np.concatenate([part[i] for part in parts]) for i in (0, 4))
+    knots, mean, factor = (np.concatenate([part[i] for part in parts], axis=1) for i in (1, 2, 3))
     weight = np.exp(log_w - log_w.max())
     value = np.einsum("ln,nlg->ng", mean, basis)
-    return _Shapes(weight / weight.sum(), knot, value, np.asarray(np.linalg.solve(_lower(factor), basis)))
+    return Shapes(weight / weight.sum(), knots[0], knots[1], value, np.asarray(np.linalg.solve(_lower(factor), basis)))
 
 
 def _lower(factor: Array) -> Array:

@@ -59,7 +59,7 @@ def next_runs(rows: Sequence[RunRecord]) -> list[NextRun]:
 def _next(curve: Curve, pool: Pool, lost: PointKind) -> list[NextRun]:
     data = pool.seen_by(observed(curve))
     rough = sketches(data, pool)
-    if curve.outcome.point("learned") and locate(data, "rise", rough).masses[-1] > UNSURE:
+    if curve.learned and locate(data, "rise", rough).masses[-1] > UNSURE:
         return []
     unit = curve.scale.unit
     top = curve.x[-1] + FARTHER

@@ -154,11 +154,12 @@ def _study(
 
 
 def _as_designed(run: RunRecord, unit: DoseUnit) -> RunRecord:
-    """A run with its recall only; where shares are unknown its odds are the exposures, so that x stays the same."""
+    """A run with its recall only; where shares are unknown its odds are the dose, so that x stays the same."""
     run = replace(run, retention=None, val_bpb=None)
     if unit == "share" or run.share is None:
         return run
-    return replace(run, share=None, exposures=run.share / (1 - run.share), tokens_per_fact=None)
+    dose, bare = run.share / (1 - run.share), replace(run, share=None, exposures=None, tokens_per_fact=None)
+    return replace(bare, facts=dose) if unit == "facts" else replace(bare, exposures=dose)
 
 
 def _law_widths(plan: Layout, law: Law) -> list[tuple[float, ...]]:

@@ -44,7 +44,8 @@ class Advice:
 def advise(at: AtTarget) -> Advice:
     """The dose for a target; none when the law says too little, or when no dose that teaches the facts is allowed.
 
-    Without a law of acquisition it is the largest dose allowed, and recall there is unknown.
+    Without a law of acquisition it is the largest dose allowed, and recall there is unknown. So it is for a number of
+    facts, where recall is known: each is stated as often as any.
     """
     law, found = at.law, limits(at)
     limit, learnable = tightest(found), bool(law.of(ACQUISITION.name).forms)
@@ -57,7 +58,8 @@ def advise(at: AtTarget) -> Advice:
         return Advice("no dose works", Interval(), limit.name, Interval(), found)
     if not learnable:
         x = Interval(limit.x, *_ends(_shifted(found, _repeats(found))))
-        return Advice("ok", _bounded(x, limit), limit.name, Interval(), found)
+        recall = recall_at(at, limit.x) if law.unit == "facts" else Interval()
+        return Advice("ok", _bounded(x, limit), limit.name, recall, found)
     if not works(at):
         return Advice("no dose works", Interval(), limit.name, Interval(), found)
     return _highest(at, found)

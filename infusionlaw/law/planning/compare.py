@@ -184,8 +184,7 @@ def _of_another_rise(plan: Plan, point: Point) -> bool:
 
 
 def _compared(predicted: Prediction, point: Point) -> ComparedPoint:
-    expected = predicted.share if point.unit == "share" else predicted.exposures
-    seen = point.share if point.unit == "share" else point.exposures
+    expected, seen = predicted.in_unit(point.unit), point.dose
     error = inside = None
     if expected.value is not None and expected.low is not None and expected.high is not None:
         if seen.value is not None:
@@ -243,7 +242,12 @@ def _scored(
 
 
 def _regret(plan: Plan, rows: Sequence[RunRecord]) -> Regret | None:
-    """How much more is recalled at the best dose run than at the advised one; None where that one was not run."""
+    """How much more is recalled at the best dose run than at the advised one; None where that one was not run.
+
+    Of a number of facts there is no best one: the fewest are recalled best.
+    """
+    if plan.in_facts:
+        return None
     advised = next((forecast for forecast in plan.forecast if forecast.name == ADVISED), None)
     mine = [row for row in _at_target(plan, rows) if row.recall is not None]
     if advised is None or not (at := _at_dose(mine, advised)):
@@ -281,6 +285,7 @@ def _by_dose(rows: Sequence[RunRecord]) -> list[list[RunRecord]]:
 def _same(row: RunRecord, forecast: Forecast) -> bool:
     """Whether a run's dose is that of a forecast, in whichever unit both have."""
     unit: DoseUnit = "share" if forecast.share is not None and row.share is not None else "exposures"
+    unit = "facts" if forecast.facts is not None else unit
     return same_dose(_x(row, unit), float(x_at(getattr(forecast, unit) or 0.0, unit)))
 
 

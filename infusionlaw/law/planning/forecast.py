@@ -25,6 +25,7 @@ from infusionlaw.law.scores.cost import COST_DRAWS as COST_DRAWS
 from infusionlaw.law.scores.plateaus import Plateaus, widths
 from infusionlaw.law.uncertainty import expected, interval_of
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, Outcome, outcomes_with_points
+from infusionlaw.runs.record import DoseUnit
 
 FORECAST_DRAWS = 4000
 ADVISED, FOUR = "the advised dose", "four times"
@@ -35,25 +36,31 @@ LOOKED_AT = {"a quarter": 0.25, ADVISED: 1.0, FOUR: 4.0}
 class Forecast:
     """What to expect at a dose, given in both units where they are known: each outcome's interval, by its name.
 
-    An outcome of which nothing can be said has an interval without a value.
+    An outcome of which nothing can be said has an interval without a value. facts: the dose where it is their number.
     """
 
     name: str
     share: float | None
     exposures: float | None
     scores: dict[str, Interval]
+    facts: float | None = None
+
+    def in_unit(self, unit: DoseUnit) -> float | None:
+        """The dose in a unit; None where that is not known."""
+        found: float | None = getattr(self, unit)
+        return found
 
 
 def forecasts(at: AtTarget, x: float | None) -> tuple[Forecast, ...]:
-    """What to expect at no dose, and at a quarter of a dose x, at x and at four times it.
+    """What to expect at no dose, and at a quarter of a dose x, at x and at four times it; no facts give no score.
 
     Four times goes no further than a share of LARGEST_SHARE, or where the share is unknown than the largest dose tried.
     """
-    none = forecast(at, -np.inf, "no dose")
+    none = () if at.law.unit == "facts" else (forecast(at, -np.inf, "no dose"),)
     if x is None:
-        return (none,)
+        return none
     doses = {name: _times(at, x, factor) for name, factor in LOOKED_AT.items()}
-    return (none, *(forecast(at, dose, name) for name, dose in doses.items() if name != FOUR or dose > x))
+    return (*none, *(forecast(at, dose, name) for name, dose in doses.items() if name != FOUR or dose > x))
 
 
 def _times(at: AtTarget, x: float, factor: float) -> float:
@@ -69,7 +76,8 @@ def _times(at: AtTarget, x: float, factor: float) -> float:
 def forecast(at: AtTarget, x: float, name: str = "") -> Forecast:
     """What to expect at a dose x; -inf is none."""
     scores = {outcome.name: _expected(at, x, outcome) for outcome in outcomes_with_points()}
-    return Forecast(name, at.scale.share(Interval(x)).value, at.scale.exposures(Interval(x)).value, scores)
+    share, exposures, facts = (told(Interval(x)).value for told in (at.scale.share, at.scale.exposures, at.scale.facts))
+    return Forecast(name, share, exposures, scores, facts)
 
 
 def _expected(at: AtTarget, x: float, outcome: Outcome) -> Interval:
@@ -113,11 +121,13 @@ def _score(at: AtTarget, x: float, plateaus: Plateaus, kind: Kind, zero: Array) 
     law, target = at.law, at.target
     if x == -np.inf:
         return expected(zero)
-    if not law.of(ACQUISITION.name).forms or (not law.of(kind).forms and at.text_of(x) > clear(law, kind)):
+    taught = law.unit == "facts"  # each is stated equally often, however many they are
+    unknown = not taught and not law.of(ACQUISITION.name).forms
+    if unknown or (not law.of(kind).forms and at.text_of(x) > clear(law, kind)):
         return Interval()
     rng = np.random.default_rng(3)
     rise = at.recall.rise if at.recall else plateaus.rise
-    learned = _past(x, at.draws(ACQUISITION.name), widths(rise, 4, FORECAST_DRAWS), rng)
+    learned = 1.0 if taught else _past(x, at.draws(ACQUISITION.name), widths(rise, 4, FORECAST_DRAWS), rng)
     left = 1 - _past(x, at.draws(kind), widths(plateaus.fall, 5, FORECAST_DRAWS), rng)
     plateau = plateaus.plateau(target.size, target.tokens, FORECAST_DRAWS, np.random.default_rng(2))
     floor = np.clip(

@@ -13,7 +13,7 @@ moves, and only a law has all the points that a dose is held against.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,10 @@ import numpy as np
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.covariates import SAME
-from infusionlaw.law.dose import LEVEL, Interval, share_of
+from infusionlaw.law.dose import LEVEL, SAID_IN, Interval, share_of
 from infusionlaw.law.losses.law import LossAnswer
 from infusionlaw.law.losses.measured import BITS, GENERAL
-from infusionlaw.law.numbers import bracket, count, dose, number, share
+from infusionlaw.law.numbers import DOSE_WORDS, bracket, dose, number, stated
 from infusionlaw.law.planning.at_target import AtTarget, Target
 from infusionlaw.law.planning.best import Advice, advise
 from infusionlaw.law.planning.forecast import Forecast, forecasts, recall_at
@@ -39,7 +39,7 @@ from infusionlaw.law.uncertainty import expected, interval_of
 from infusionlaw.recognise import refuse_others
 from infusionlaw.runs.frames import frame_of
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, kind_named, outcome_named
-from infusionlaw.runs.record import DoseUnit
+from infusionlaw.runs.record import UNSTATED, DoseUnit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,13 +55,22 @@ UNBOUND = "none: highest expected recall"
 
 @dataclass(frozen=True)
 class Dose:
-    """The advised dose, 90 % intervals in x, share, exposures and infused tokens; None with a reason."""
+    """The advised dose, 90 % intervals in x, share, exposures and infused tokens; None with a reason.
+
+    facts: the dose where it is their number.
+    """
 
     x: Interval
     share: Interval
     exposures: Interval
     tokens: Interval
     reason: str = ""
+    facts: Interval = field(default_factory=Interval)
+
+    def in_unit(self, unit: DoseUnit) -> Interval:
+        """The dose in a unit; all None where that is not known."""
+        found: Interval = getattr(self, unit)
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,12 @@ class Constraint:
     share: float | None
     exposures: float | None
     reason: str = ""
+    facts: float | None = None
+
+    def in_unit(self, unit: DoseUnit) -> float | None:
+        """The dose in a unit; None where that is not known."""
+        found: float | None = getattr(self, unit)
+        return found
 
 
 @dataclass(frozen=True)
@@ -135,6 +150,21 @@ class Plan:
     losses: tuple[LossAnswer, ...] = ()
     loss_unit: str = BITS
 
+    @property
+    def in_facts(self) -> bool:
+        """Whether the number of facts is the dose."""
+        known = [
+            self.dose.facts.value,
+            *(p.facts.value for p in self.points.values()),
+            *(c.facts for c in self.constraints),
+        ]
+        return any(facts is not None for facts in known)
+
+    @property
+    def units(self) -> tuple[DoseUnit, ...]:
+        """The units that its doses are said in."""
+        return SAID_IN["facts" if self.in_facts else "share"]
+
     @classmethod
     def load(cls, path: str | Path) -> "Plan":
         """Read plan.json; InputError when it is none."""
@@ -155,44 +185,41 @@ class Plan:
 
     def _quantities(self) -> Iterator[tuple[str, Interval]]:
         """What is known of the target, each under its name."""
-        yield "advised share", self.dose.share
-        yield "advised exposures", self.dose.exposures
+        units = self.units
+        yield from ((f"advised {unit}", self.dose.in_unit(unit)) for unit in units)
         yield "infused tokens", self.dose.tokens
         for name in ("recall", "rise", "known", "room"):
             yield _MEANS[name], getattr(self, name)
         for kind, point in self.points.items():
-            yield f"{kind}, share", point.share
-            yield f"{kind}, exposures", point.exposures
+            yield from ((f"{kind}, {unit}", point.in_unit(unit)) for unit in units)
         for limit in self.constraints:
-            yield f"largest share by {limit.name}", Interval(limit.share)
-            yield f"largest exposures by {limit.name}", Interval(limit.exposures)
+            yield from ((f"largest {unit} by {limit.name}", Interval(limit.in_unit(unit))) for unit in units)
 
     def plot(self) -> "Figure":
         """Draw the advised dose and the points with their 90 % intervals, and the scores expected at some doses.
 
         These doses are those of `forecast`. Returns a matplotlib figure. InputError where no dose is known.
         """
-        unit: DoseUnit = "share" if any(point.share.value for point in self.points.values()) else "exposures"
-        marks = {kind_named(kind).title: getattr(point, unit) for kind, point in self.points.items()}
-        doses = [(getattr(forecast, unit), forecast) for forecast in self.forecast]
+        unit = next((u for u in self.units if any(p.in_unit(u).value for p in self.points.values())), self.units[-1])
+        marks = {kind_named(kind).title: point.in_unit(unit) for kind, point in self.points.items()}
+        doses = [(forecast.in_unit(unit), forecast) for forecast in self.forecast]
         scores = {
             name: [(dose, x) for dose, forecast in doses if dose and (x := forecast.scores[name]).value]
-            for name in self.forecast[0].scores
+            for name in (self.forecast[0].scores if self.forecast else ())
             if outcome_named(name).scale == "proportion"
         }
-        return by_dose({"advised dose": getattr(self.dose, unit), **marks}, scores, unit)
+        return by_dose({"advised dose": self.dose.in_unit(unit), **marks}, scores, unit)
 
     def __repr__(self) -> str:
         target, advised = self.target, self.dose
-        lines = [f"<Plan for {number(target.size)} parameters, {number(target.tokens)} tokens: {self.status}"]
-        unit: DoseUnit = "share" if advised.share.value is not None else "exposures"
-        known = advised.x.value is not None
-        lines.append(f" advised: {dose(getattr(advised, unit), unit)}" if known else f" no dose: {advised.reason}")
+        lines = [f"<Plan for {number(target.size)} parameters{stated(target.tokens, ', {} tokens')}: {self.status}"]
+        known = next((u for u in self.units if advised.in_unit(u).value is not None), None)
+        lines.append(f" advised: {dose(advised.in_unit(known), known)}" if known else f" no dose: {advised.reason}")
         lines += [f" limit: {self.binding}"] if self.binding else []
         lines += [f" expected recall: {bracket(self.recall, '{:.2f}'.format)}"] if self.recall.value is not None else []
         for kind, point in self.points.items():
-            unit = "share" if point.share.value is not None else "exposures"
-            lines += [f" {kind}: {dose(getattr(point, unit), unit)}"] if point.x.value is not None else []
+            unit = next((u for u in self.units if point.in_unit(u).value is not None), self.units[-1])
+            lines += [f" {kind}: {dose(point.in_unit(unit), unit)}"] if point.x.value is not None else []
         return "\n".join(lines) + ">"
 
 
@@ -203,7 +230,7 @@ _MEANS = {"recall": "recall", "rise": "rise of validation loss", "known": "facts
 def predict(
     law: Law,
     size: float,
-    tokens: float,
+    tokens: float | None = None,
     facts: float | None = None,
     *,
     risk: float = 0.05,
@@ -213,11 +240,13 @@ def predict(
 ) -> Plan:
     """The plan for a model of `size` parameters, `tokens` of training and `facts` (default: as many as in the study).
 
+    A law of runs whose token count nobody states takes no tokens: the plan holds for those of the runs.
     risk: the most that the dose may be likely to lie beyond a collapse; tolerance: the most that validation loss may be
     expected to rise, in the law's unit, None for any rise; rules: published rules to hold the law against.
     Raises InputError for a target or a bound that cannot be, and past FARTHEST_TIMES times the sizes or token counts
     tried unless `extrapolate`.
     """
+    tokens = _tokens(law, tokens)
     target = _target(law, size, tokens, facts, risk, tolerance)
     support = _support(law, size, tokens)
     if not extrapolate and max(support.size_factor, support.tokens_factor) > FARTHEST_TIMES:
@@ -242,7 +271,7 @@ def predict(
         constraints=tuple(_constraint(at, limit) for limit in advice.limits),
         recall=recall,
         rise=Interval() if x is None else _rise(at, x),
-        known=_known(at, recall),
+        known=_known(at, recall, x),
         room=Interval() if x is None else room(at, x),
         forecast=forecasts(at, x),
         remedies=remedies(at) if status == "no dose works" and law.of(ACQUISITION.name).forms else (),
@@ -254,6 +283,18 @@ def predict(
     return replace(plan, notes=_notes(law, plan))
 
 
+def _tokens(law: Law, tokens: float | None) -> float:
+    """The target's token count: that of the runs where nobody states it."""
+    unstated = law.token_counts == (UNSTATED,)
+    if tokens is None and not unstated:
+        raise InputError("the target's training tokens are missing; give them with --tokens")
+    if tokens is not None and unstated and tokens != UNSTATED:
+        raise InputError(
+            "the law is of runs whose token count is not a covariate, so it holds for theirs alone; leave --tokens out"
+        )
+    return UNSTATED if tokens is None else tokens
+
+
 def _target(law: Law, size: float, tokens: float, facts: float | None, risk: float, tolerance: float | None) -> Target:
     least = None if tolerance == 0 and any(loss.since == "the start" for loss in law.losses) else tolerance
     for name, value in (("size", size), ("tokens", tokens), ("facts", facts), ("tolerance", least)):
@@ -262,6 +303,8 @@ def _target(law: Law, size: float, tokens: float, facts: float | None, risk: flo
             raise InputError(f"the target's {name} is {value:g}, which must be a number above 0{start}")
     if not 0 < risk < 1:
         raise InputError(f"the risk is {risk:g}, which must be a probability between 0 and 1")
+    if facts is not None and law.unit == "facts":
+        raise InputError("the law says how many facts a model can be given, so it takes no number; leave --facts out")
     varied = any("facts" in kind.varied for kind in law.kinds)
     if facts is None and varied:
         raise InputError("the study varied the number of facts, so a plan needs one; give the target's with --facts")
@@ -284,8 +327,9 @@ def _dose(at: AtTarget, advice: Advice) -> Dose:
         "no law": _no_law(at, advice),
         "no limit": "any rise of a loss is allowed, and nothing else holds the dose back; give a tolerance",
     }
-    share = scale.share(x)
-    return Dose(x, share, scale.exposures(x), share.map(lambda end: end * at.target.tokens), reasons[advice.status])
+    share, reason = scale.share(x), reasons[advice.status]
+    infused = share.map(lambda end: end * at.target.tokens) if at.target.tokens != UNSTATED else Interval()
+    return Dose(x, share, scale.exposures(x), infused, reason, scale.facts(x))
 
 
 def _no_dose(at: AtTarget, advice: Advice) -> str:
@@ -314,7 +358,10 @@ def _allowed(binding: str) -> str:
 
 def _constraint(at: AtTarget, limit: Limit) -> Constraint:
     x = Interval(None if limit.reason else limit.x)
-    return Constraint(limit.name, at.scale.share(x).value, at.scale.exposures(x).value, limit.reason)
+    scale = at.scale
+    return Constraint(
+        limit.name, scale.share(x).value, scale.exposures(x).value, limit.reason, facts=scale.facts(x).value
+    )
 
 
 def _rise(at: AtTarget, x: float) -> Interval:
@@ -327,11 +374,12 @@ def _rise(at: AtTarget, x: float) -> Interval:
     return expected(cost.rise(target.size, target.tokens, at.text_of(x))[:, 0]) if cost else Interval()
 
 
-def _known(at: AtTarget, recall: Interval) -> Interval:
-    """How many of the facts are known beyond guessing at a recall."""
-    if at.target.facts is None or at.recall is None:
+def _known(at: AtTarget, recall: Interval, x: float | None) -> Interval:
+    """How many of the facts are known beyond guessing at a recall; they may be what the dose x counts."""
+    facts = at.target.facts if x is None else at.scale.facts(Interval(x)).value or at.target.facts
+    if facts is None or at.recall is None:
         return Interval()
-    facts, guessing = at.target.facts, at.recall.guessing
+    guessing = at.recall.guessing
     return recall.map(lambda end: facts * max(end - guessing, 0.0) / (1 - guessing))
 
 
@@ -367,7 +415,7 @@ def _notes(law: Law, plan: Plan) -> tuple[str, ...]:
     ]
     if plan.dose.x.value is not None:
         notes.append(_outside_doses(law, plan))
-    if plan.dose.x.value is not None and not of_losses_alone(law):
+    if plan.dose.x.value is not None and not of_losses_alone(law) and law.unit != "facts":
         notes += [_no_recall(law, plan), _unknown_exposures(law, plan)]
     if plan.status == "no dose works":
         notes += [
@@ -400,25 +448,26 @@ def _two_tolerances(plan: Plan, point: Prediction) -> str:
             f"law was fitted; the limit is where it has risen by {most:g}"
         )
     in_share = limit.share is not None and point.share.value is not None
-    ends = (limit.share, point.share.value) if in_share else (limit.exposures, point.exposures.value)
-    show = share if in_share else count
-    allowed, found = ("" if end is None else show(end) for end in ends)
+    unit: DoseUnit = "facts" if plan.in_facts else "share" if in_share else "exposures"
+    words = DOSE_WORDS[unit]
+    ends = (limit.in_unit(unit), point.in_unit(unit).value)
+    allowed, found = ("" if end is None else words.show(end) for end in ends)
     if not (allowed and found) or allowed == found:
         return ""
-    most_allowed = f"a share of {allowed}" if in_share else f"{allowed} exposures"
     return (
-        f"validation loss allows {most_allowed}, and its {point.kind} point is {found}: the limit is from a fit to the "
-        "loss of every run, the point from a fit to the points of single curves; the dose follows the limit"
+        f"validation loss allows {words.said.format(allowed)}, and its {point.kind} point is {found}: "
+        "the limit is from a fit to the loss of every run, the point from a fit to the points of single curves; "
+        "the dose follows the limit"
     )
 
 
 def _outside_doses(law: Law, plan: Plan) -> str:
     """That the advised dose lies below or above all that were tried; "" where it does not."""
-    advised = (plan.dose.share if law.unit == "share" else plan.dose.exposures).value
+    advised = plan.dose.in_unit(law.unit).value
     low, high = law.doses
     if advised is None or low / SAME <= advised <= high * SAME:
         return ""
-    show = share if law.unit == "share" else count
+    show = DOSE_WORDS[law.unit].show
     where, end = ("below the smallest", low) if advised < low else ("above the largest", high)
     return f"the advised dose lies {where} dose tried ({show(end)}), where no run has been"
 

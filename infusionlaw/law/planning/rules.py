@@ -187,7 +187,7 @@ def _outside(rule: Array, law: Array) -> bool:
 
 
 def _applies(law: Law, rule: Rule) -> bool:
-    return rule.measure == "exposures" or law.unit == "share"
+    return law.unit == "share" or (rule.measure == "exposures" and law.unit == "exposures")
 
 
 def _start(value: ArrayLike, tried: Sequence[float], exponent: float | None) -> Array:

@@ -25,7 +25,7 @@ from infusionlaw.law.points.noise import (
     run_error,
     within_doses,
 )
-from infusionlaw.runs.outcomes import Outcome
+from infusionlaw.runs.outcomes import Outcome, PointKind
 from infusionlaw.runs.record import RunRecord
 
 # What seeds differ by before any were compared, and the least error over questions, by scale.
@@ -79,6 +79,11 @@ class Curve:
     loss_unit: str = "bits per byte"
     held_out: bool = False
 
+    @property
+    def learned(self) -> PointKind | None:
+        """The point where it is learned from the dose; a larger number of facts teaches nothing by itself."""
+        return None if self.scale.unit == "facts" else self.outcome.point("learned")
+
 
 @dataclass(frozen=True)
 class _Doses:
@@ -120,7 +125,7 @@ def _by_size_and_tokens(rows: Sequence[RunRecord], outcome: Outcome) -> list[_Do
     unit = unit_of(rows)
 
     def place(row: RunRecord) -> tuple[float, float, float, bool]:
-        return row.size, row.tokens, row.facts or 0.0, row.held_out
+        return row.size, row.tokens, 0.0 if unit == "facts" else row.facts or 0.0, row.held_out
 
     def dose(row: RunRecord) -> float:
         return x_of(row, unit)
@@ -192,7 +197,7 @@ def _curve(doses: _Doses, outcome: Outcome, scale: Array, noise: SeedNoise) -> C
         outcome=outcome,
         size=first.size,
         tokens=first.tokens,
-        facts=first.facts,
+        facts=None if doses.scale.unit == "facts" else first.facts,
         tokens_per_fact=first.tokens_per_fact,
         scale=doses.scale,
         x=x[on],

@@ -16,10 +16,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import REACH, STEP, Assumed, Likelihood, aligned, scaled
-from infusionlaw.law.points.fitting import WIDE, Fitted, log_allowed, sketch
+from infusionlaw.law.points.fitting import WIDE, Fitted, coarse, log_allowed, outlines
 from infusionlaw.law.points.levels import Noise, Observed
-from infusionlaw.law.points.pooling import Pool, Shape
-from infusionlaw.law.points.shapes import NEVER, Edges, falls
+from infusionlaw.law.points.pooling import MANY, Pool, Shape
+from infusionlaw.law.points.shapes import NEVER, Edges
 
 Where = Literal["rise", "half", "fall"]
 # Sketches this much less likely than the best are left out. So many SOUGHT of what is looked for are tried with so many
@@ -59,12 +59,12 @@ class Sketch:
     @property
     def peak(self) -> float:
         """The largest log likelihood."""
-        return max(float(fit.log_likelihood.max()) for _, _, fit in self.parts)
+        return max(fit.peak for _, _, fit in self.parts)
 
     @property
     def best(self) -> Fitted:
         """The sketch with the likeliest shape."""
-        return max((fit for _, _, fit in self.parts), key=lambda fit: float(fit.log_likelihood.max()))
+        return max((fit for _, _, fit in self.parts), key=lambda fit: fit.peak)
 
     @property
     def on_plateau(self) -> int:
@@ -86,7 +86,7 @@ class Sketch:
         for _, p, fit in self.parts:
             at = np.nonzero(fit.log_likelihood > self.peak - PARTNER)
             weights.append(p * np.exp(fit.log_weight[at] - self.peak))
-            _, plateau, floor = fit.levels.take(at).mean
+            _, plateau, floor = fit.levels(at).mean
             values.append([plateau, floor, np.log10(fit.rises.width)[at[0]], np.log10(fit.falls.width)[at[1]]])
         weight = np.concatenate(weights)
         return Response(*(_level(np.concatenate(value), weight) for value in zip(*values, strict=True)))
@@ -95,9 +95,9 @@ class Sketch:
 def sketches(data: Observed, pool: Pool) -> Sketch:
     """The sketch of a curve under what its table believes."""
     likeliest = pool.noises[0][0]
-    rough = [(sketch(data, form, likeliest), q) for form, q in pool.forms]
+    rough = [(outlines(data, form, likeliest, MANY)[0], q) for form, q in pool.forms]
     return Sketch(
-        tuple((noise, p * q, _believed(fit.under(data, noise), pool)) for noise, p in pool.noises for fit, q in rough),
+        tuple((noise, p * q, _believed(own.under(data, noise), pool)) for noise, p in pool.noises for own, q in rough),
         pool,
     )
 
@@ -105,7 +105,7 @@ def sketches(data: Observed, pool: Pool) -> Sketch:
 def _believed(fit: Fitted, pool: Pool) -> Fitted:
     """A sketch whose falls weigh as much as their widths are likely."""
     falls = replace(fit.falls, weight=fit.falls.weight * pool.width_weight(fit.falls.width))
-    return replace(fit, falls=falls)
+    return replace(fit, lattice=replace(fit.lattice, falls=falls))
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,9 @@ def _likelihoods(data: Observed, which: Where, rough: Sketch, shapes: Sequence[S
     start, count = aligned(doses[0] - REACH, doses[-1])
     inside, never = np.zeros((1 + len(shapes), count)), np.zeros(1 + len(shapes))
     for noise, p, fit in rough.parts:
-        if fit.log_likelihood.max() > rough.peak - PARTNER:
+        if fit.peak > rough.peak - PARTNER:
             many = (PARTNERS, SOUGHT) if which == "fall" else (SOUGHT, PARTNERS)
-            own, value, smear = _weighed(data, noise, fit.closer(data, noise, *many), rough.peak, which)
+            own, value, smear = _weighed(data, noise, fit.closer(data, *many).under(data, noise), rough.peak, which)
             width = own.width if which == "fall" else np.full(len(own.width), np.nan)
             under = np.concatenate([value[None], value * rough.pool.relative(fit.form, width, shapes)])
             for i, each in enumerate(under):
@@ -156,13 +156,13 @@ def _likelihoods(data: Observed, which: Where, rough: Sketch, shapes: Sequence[S
 def _weighed(data: Observed, noise: Noise, fit: Fitted, peak: float, which: str) -> tuple[Edges, Array, float]:
     """The rises or falls that are looked for, what each explains over all partners, and how far to smear it."""
     if which == "fall":
-        own, (value, top) = fit.falls, fit.of_falls
-        value = value * np.exp(top - peak)
+        own, value = fit.falls, fit.of_falls * np.exp(fit.peak - peak)
         return own, value, _smear(data, noise, own, value)
-    own, likely = fit.rises, np.exp(fit.log_likelihood - peak)
-    every = falls(data.x, fit.form, WIDE)
+    own, (rise, fall) = fit.rises, fit.at
+    every = coarse(tuple(data.x.tolist()), fit.form, data.settled).falls
     room = np.maximum(np.exp(log_allowed(own, every)) @ every.weight, WIDE.dex / WIDE.parts)
-    return own, likely @ fit.falls.weight / room, 0.0
+    value = np.bincount(rise, fit.falls.weight[fall] * np.exp(fit.found - peak), len(own.knot))
+    return own, value / room, 0.0
 
 
 def _density(own: Edges, value: Array, smear: float, which: str, start: float, count: int) -> tuple[Array, float]:

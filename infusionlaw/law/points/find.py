@@ -21,6 +21,7 @@ import numpy as np
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.dose import LEVEL, Interval
 from infusionlaw.law.likelihood import Likelihood
+from infusionlaw.law.numbers import amount
 from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.detect import Sketch, located, sketches
 from infusionlaw.law.points.levels import Observed, Prior
@@ -43,6 +44,7 @@ NOTHING_TO_LOSE = "{} never leaves guessing: there was nothing to lose"
 BARE = "fewer than two doses lie on the plateau before it, so its interval may be too narrow; add doses there"
 RISING = "it still rises at the largest doses, where an early collapse would not show, so the law leaves it out"
 BELOW = 0.03  # deviation of how far a floor may lie below 0, where nobody stated what guessing gives
+MANY_CURVES = 64  # so many curves tell what all of a table have in common
 SAME_PLACE = 0.1  # dex; a bound this near the largest dose is the largest dose
 LEARNED, KEPT, UNSTATED = Prior((0.2, 0.7, 0.0), (0.2, 0.3, 0.25)), Prior((0.4, 0.7, 0.0), (0.5, 0.3, 0.25)), 0.25
 
@@ -102,11 +104,16 @@ def with_pools(rows: tuple[RunRecord, ...], outcome: Outcome, detector: Detector
 
 
 def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
-    """What to believe of each curve of one outcome by what the others say; held-out ones say nothing unless all are."""
+    """What to believe of each curve of one outcome by what the others say; held-out ones say nothing unless all are.
+
+    Of many curves every so manieth is asked: more hardly tell more of what all have in common.
+    """
     measured = [i for i, curve in enumerate(every) if len(curve.x) > 1]
     told = [i for i in measured if not every[i].held_out] or measured
+    told = told[:: -(-len(told) // MANY_CURVES) or 1]
     other, each = pooled([observed(every[i]) for i in told], detector)
-    return [each[told.index(i)] if i in told else other for i in range(len(every))]
+    of = dict(zip(told, each, strict=True))
+    return [of.get(i, other) for i in range(len(every))]
 
 
 def in_order(points: Sequence[Point]) -> list[Point]:
@@ -119,7 +126,7 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     """The points of a curve of an outcome from 0 to 1."""
     if len(curve.x) < 2:
         return _too_few(curve)
-    learned, lost = curve.outcome.point("learned"), curve.outcome.point("lost")
+    learned, lost = curve.learned, curve.outcome.point("lost")
     data = pool.seen_by(observed(curve))
     rough = sketches(data, pool)
     if not learned:
@@ -141,7 +148,9 @@ def _too_few(curve: Curve) -> list[Point]:
     bare = curve.left_out and not len(curve.x) and not curve.zero
     few = f"there is nothing but {curve.left_out}" if bare else "fewer than two doses above 0 were measured"
     return [
-        _nothing(curve, kind.name, "ambiguous", f"{few}, so nothing can be located") for kind in curve.outcome.points
+        _nothing(curve, kind.name, "ambiguous", f"{few}, so nothing can be located")
+        for kind in curve.outcome.points
+        if kind.change != "learned" or curve.learned
     ]
 
 
@@ -150,7 +159,7 @@ def observed(curve: Curve) -> Observed:
 
     Of what is learned from the dose, that level is an observation; else the plateau begins at dose 0.
     """
-    learned = curve.outcome.point("learned") is not None
+    learned = curve.learned is not None
     zero = curve.zero
     extra = [(zero.mean, float(zero.runs), zero.known, zero.squares, zero.each)] if zero else []
     if learned and curve.guessing:
@@ -176,7 +185,7 @@ def _fall(curve: Curve, kind: Kind, data: Observed, rough: Sketch) -> Point:
     found = located(data, "fall", rough)
     place = found.likelihood
     if not falls(place):
-        if not curve.outcome.point("learned") and (note := _at_guessing(curve)):
+        if not curve.learned and (note := _at_guessing(curve)):
             return _nothing(curve, kind, "no effect", note)
         point = _beyond(curve, kind, "no fall beyond the noise up to the largest dose", place)
         if rough.rises_to_the_end:
@@ -245,7 +254,7 @@ def _decided(curve: Curve, kind: Kind, place: Likelihood, before: str, what: str
     if len(places) < 2:
         return _point(curve, kind, "found", x, note, place)
     (best, _), (other, _), *_ = sorted(places, key=lambda item: -item[1])
-    words = f"the data also support a {curve.scale.unit} of {float(curve.scale.dose(other)):.3g}"
+    words = f"the data also support {amount(float(curve.scale.dose(other)), curve.scale.unit)}"
     note = "; ".join(filter(None, [note, words]))
     return _point(curve, kind, "ambiguous", Interval(best, x.low, x.high), note, place)
 

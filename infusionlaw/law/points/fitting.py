@@ -7,12 +7,15 @@ All pairs of a coarse lattice are tried first. Those that come near to the best 
 cells, so that precise scores are met as closely as noisy ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infusionlaw.law.dose import Array
-from infusionlaw.law.points.levels import Levels, Mask, Noise, Observed, log_prior_positive, solve
+from infusionlaw.law.points.levels import Indices, Levels, Mask, Noise, Observed, Sums, solve
 from infusionlaw.law.points.shapes import NEVER, Cell, Edges, Form, falls, refined, rises
 
 COARSE, WIDE = Cell(0.15, 5), Cell(0.15, 7)  # of rises and of falls at first
@@ -23,11 +26,12 @@ HOPELESS = 11.0
 NEAR, MISSED = 10.0, (0.06, 0.025, 0.01)
 # Prior weight, in dex, of a retention that is on its plateau from dose 0 on; of a rise that is not over at the knot.
 SETTLED, OVERLAP = 2.0, 0.5
+TOGETHER = 20_000  # pairs times noises that are fitted together: more do not stay in a core's cache
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Every rise (A) with every fall (C) of one form: log likelihood and levels (A, C); -inf where hopeless.
+class Lattice:
+    """Rises (A) and falls (C) of one form, and all of every pair that does not depend on scores.
 
     every: all rises of the prior; cells: what each of the rises, and of the falls, stands for.
     """
@@ -35,10 +39,95 @@ class Fitted:
     form: Form
     rises: Edges
     falls: Edges
-    log_likelihood: Array
-    levels: Levels
     every: Edges
     cells: tuple[Cell, Cell]
+
+    @cached_property
+    def log_allowed(self) -> Array:
+        """Log prior factor of each pair (A, C)."""
+        return log_allowed(self.rises, self.falls)
+
+    @cached_property
+    def room(self) -> Array:
+        """Prior weight of the rises that each fall (C,) may follow."""
+        return room(self.every, self.falls)
+
+    def under(self, data: Observed, noise: Noise) -> "Fitted":
+        """Fit the levels of every pair under a noise."""
+        (rise, _, fall), found, sums = self._near(data, (noise,))
+        return Fitted(self, (rise, fall), found, sums)
+
+    def of_falls(self, data: Observed, noises: Sequence[Noise]) -> tuple[Array, Array]:
+        """Likelihood of each fall under each noise (K, C), its mean over its rises, in parts of exp(second (K,))."""
+        several = max(1, TOGETHER // (len(self.rises.knot) * len(self.falls.knot)))
+        parts = [self._of_falls(data, noises[k : k + several]) for k in range(0, len(noises), several)]
+        return np.concatenate([value for value, _ in parts]), np.concatenate([peak for _, peak in parts])
+
+    def _of_falls(self, data: Observed, noises: Sequence[Noise]) -> tuple[Array, Array]:
+        (rise, noise, fall), found, _ = self._near(data, noises)
+        peak, count = _peaks(found, noise, len(noises)), len(self.falls.knot)
+        value = self.rises.weight[rise] * np.exp(found - peak[noise])
+        sums = np.bincount(noise * count + fall, weights=value, minlength=len(noises) * count)
+        return sums.reshape(-1, count) / self.room, peak
+
+    def _near(self, data: Observed, noises: Sequence[Noise]) -> tuple[Indices, Array, Sums]:
+        """The pairs that are not hopeless under each noise: indices of rise, noise and fall, and log likelihood."""
+        sums = solve(data, self.rises.height, self.falls.height, noises)
+        likely = sums.likely(self.log_allowed)
+        at, found, limit = likely.near(HOPELESS)
+        found += log_order(data, self.rises.knot[at[0]], self.falls.knot[at[2]], sums.take(at))
+        # Where that makes the best less likely, others come near to it. They stay as likely as they were.
+        more, value = likely.between(_peaks(found, at[1], len(noises)) - HOPELESS, limit)
+        at, found = tuple(np.concatenate(pair) for pair in zip(at, more, strict=True)), np.concatenate([found, value])
+        near = found >= (_peaks(found, at[1], len(noises)) - HOPELESS)[at[1]]
+        return tuple(index[near] for index in at), found[near], sums
+
+
+def _peaks(value: Array, noise: NDArray[np.intp], count: int) -> Array:
+    """The largest value of each noise (count,)."""
+    peak = np.full(count, -np.inf)
+    np.maximum.at(peak, noise, value)
+    return peak
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The pairs of a lattice that are not hopeless.
+
+    at: the indices of their rises and falls (n,) each; found: their log likelihood (n,); sums: what their levels are.
+    """
+
+    lattice: Lattice
+    at: tuple[NDArray[np.intp], NDArray[np.intp]]
+    found: Array
+    sums: Sums
+
+    @property
+    def form(self) -> Form:
+        """The form of all its shapes."""
+        return self.lattice.form
+
+    @property
+    def rises(self) -> Edges:
+        """Its rises (A)."""
+        return self.lattice.rises
+
+    @property
+    def falls(self) -> Edges:
+        """Its falls (C)."""
+        return self.lattice.falls
+
+    @cached_property
+    def peak(self) -> float:
+        """The largest log likelihood."""
+        return float(self.found.max())
+
+    @cached_property
+    def log_likelihood(self) -> Array:
+        """Log likelihood of every rise with every fall (A, C); -inf where hopeless."""
+        every = np.full((len(self.rises.knot), len(self.falls.knot)), -np.inf)
+        every[self.at] = self.found
+        return every
 
     @property
     def log_weight(self) -> Array:
@@ -47,44 +136,58 @@ class Fitted:
 
     def under(self, data: Observed, noise: Noise) -> "Fitted":
         """The same shapes under another noise."""
-        return replace(fitted(data, self.form, self.rises, self.falls, noise), every=self.every, cells=self.cells)
+        return self.lattice.under(data, noise)
 
-    def closer(self, data: Observed, noise: Noise, most_rises: int, most_falls: int) -> "Fitted":
+    def closer(self, data: Observed, most_rises: int, most_falls: int) -> Lattice:
         """Those that came near to the best once more: at least so many rises and falls, where there are that many."""
-        near = self.log_likelihood.max() - NEAR
-        by_rise, by_fall = self.log_likelihood.max(1) >= near, self.log_likelihood.max(0) >= near
-        if self.cells == (COARSE, WIDE):  # a neighbour of a good cell may be good in part
+        near = self.found >= self.peak - NEAR
+        by_rise, by_fall = np.zeros(len(self.rises.knot), dtype=bool), np.zeros(len(self.falls.knot), dtype=bool)
+        by_rise[self.at[0][near]], by_fall[self.at[1][near]] = True, True
+        cells = self.lattice.cells
+        if cells == (COARSE, WIDE):  # a neighbour of a good cell may be good in part
             by_rise, by_fall = _or_beside(by_rise, COARSE), _or_beside(by_fall, WIDE)
-        rise, first = refined(data.x, self.form, self.rises, by_rise, "rise", self.cells[0], most_rises)
-        fall, second = refined(data.x, self.form, self.falls, by_fall, "fall", self.cells[1], most_falls)
-        return replace(fitted(data, self.form, rise, fall, noise), every=self.every, cells=(first, second))
+        rise, first = refined(data.x, self.form, self.rises, by_rise, "rise", cells[0], most_rises)
+        fall, second = refined(data.x, self.form, self.falls, by_fall, "fall", cells[1], most_falls)
+        return Lattice(self.form, rise, fall, self.lattice.every, (first, second))
+
+    def levels(self, at: Indices) -> Levels:
+        """The levels of n pairs."""
+        return self.sums.take((at[0], np.zeros_like(at[0]), at[1]))
 
     @property
-    def of_falls(self) -> tuple[Array, float]:
-        """Likelihood of each fall (C,), its mean over the rises that it may follow, in parts of exp(second)."""
-        top = float(self.log_likelihood.max())
-        return self.rises.weight @ np.exp(self.log_likelihood - top) / room(self.every, self.falls), top
+    def of_falls(self) -> Array:
+        """Likelihood of each fall (C,), its mean over the rises that it may follow, in parts of exp(peak)."""
+        rise, fall = self.at
+        value = self.rises.weight[rise] * np.exp(self.found - self.peak)
+        return np.bincount(fall, weights=value, minlength=len(self.falls.knot)) / self.lattice.room
 
 
 def sketch(data: Observed, form: Form, noise: Noise, most_rises: int = 30, most_falls: int = 150) -> Fitted:
     """The shapes of one form that come near to the best: so many rises and falls or more, where there are that many."""
-    rise, fall = rises(data.x, form, COARSE, SETTLED if data.settled else 0.0), falls(data.x, form, WIDE)
+    return outlines(data, form, noise, (most_rises, most_falls))[0].under(data, noise)
+
+
+@lru_cache(maxsize=2048)
+def outlines(data: Observed, form: Form, noise: Noise, *most: tuple[int, int]) -> tuple[Lattice, ...]:
+    """The lattices of `sketch`, one for each number of rises and falls; remembered, since they are asked for again."""
     needed = [missed for i, missed in enumerate(MISSED) if not i or missed > noise.level / 2]
     blurred = [replace(noise, level=float(np.hypot(noise.level, missed))) for missed in needed]
-    fit = fitted(data, form, rise, fall, blurred[0])
-    for level in (*blurred[1:], noise):
-        fit = fit.closer(data, level, most_rises, most_falls)
-    return fit
+    first = coarse(tuple(data.x.tolist()), form, data.settled).under(data, blurred[0])
+    found = []
+    for rises_and_falls in most:
+        lattice = first.closer(data, *rises_and_falls)
+        for level in blurred[1:]:
+            lattice = lattice.under(data, level).closer(data, *rises_and_falls)
+        found.append(lattice)
+    return tuple(found)
 
 
-def fitted(data: Observed, form: Form, rise: Edges, fall: Edges, noise: Noise) -> Fitted:
-    """Levels and marginal likelihood of every pair of a rise and a fall."""
-    levels = solve(data, rise.height, fall.height, noise)
-    log_l = levels.fit + log_allowed(rise, fall)
-    at = np.nonzero(log_l >= log_l.max() - HOPELESS)
-    log_l[at] += log_order(data, rise.knot[at[0]], fall.knot[at[1]], levels.take(at))
-    log_l[log_l < log_l.max() - HOPELESS] = -np.inf
-    return Fitted(form, rise, fall, log_l, levels, rise, (COARSE, WIDE))
+@lru_cache(maxsize=16)
+def coarse(x: tuple[float, ...], form: Form, settled: bool) -> Lattice:
+    """The lattice that is tried first, at ascending x (J,)."""
+    doses = np.array(x)
+    rise = rises(doses, form, COARSE, SETTLED if settled else 0.0)
+    return Lattice(form, rise, falls(doses, form, WIDE), rise, (COARSE, WIDE))
 
 
 def _or_beside(near: Mask, cell: Cell) -> Mask:
@@ -110,9 +213,7 @@ def room(rise: Edges, fall: Edges) -> Array:
 
 def log_order(data: Observed, rise: Array, fall: Array, levels: Levels) -> Array:
     """Log of how much likelier the levels of n pairs are to be in their order than their prior says: (n,)."""
-    below, up, down = (1.0, (0.0, -1.0, 0.0)), (0.0, (-1.0, 1.0, 0.0)), (0.0, (0.0, 1.0, -1.0))
+    below, up, down = data.log_order
     rises, falls = np.isfinite(rise), fall < NEVER
-    prior = log_prior_positive(data.prior, *below) + rises * log_prior_positive(data.prior, *up)
-    floor = log_prior_positive(data.prior, -data.least[0], (0.0, 0.0, 1.0), data.least[1])
-    prior = prior + falls * (log_prior_positive(data.prior, *down) + floor)
+    prior = below + rises * up + falls * down
     return np.asarray(np.where(rise == NEVER, 0.0, levels.log_order(rises, falls, data.least) - prior))

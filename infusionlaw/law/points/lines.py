@@ -53,7 +53,7 @@ def _shape(curve: Curve, point: Point, x: Array) -> Array:
         if log_l[i, j][0] > best[0]:
             rise, fall = fit.rises.take(i), fit.falls.take(j)
             basis = np.concatenate(bases(rise.at(x, fit.form, "rise"), fall.at(x, fit.form, "fall")))
-            best = (float(log_l[i, j][0]), fit.levels.take((i, j)).mean[:, 0] @ basis)
+            best = (float(log_l[i, j][0]), fit.levels((i, j)).mean[:, 0] @ basis)
     return best[1]
 
 

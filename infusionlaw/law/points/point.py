@@ -11,9 +11,9 @@ from typing import Literal
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
-from infusionlaw.law.dose import COORDINATES, LEVEL, Interval
+from infusionlaw.law.dose import COORDINATES, LEVEL, Interval, Scale
 from infusionlaw.law.likelihood import STEP, Assumed, Likelihood
-from infusionlaw.law.numbers import dose, number
+from infusionlaw.law.numbers import dose, number, stated
 from infusionlaw.law.points.detect import Response
 from infusionlaw.recognise import refuse_others
 from infusionlaw.runs.record import DoseUnit
@@ -54,10 +54,16 @@ class Point:
     @property
     def dose(self) -> Interval:
         """The point in the unit that its table sweeps."""
-        return self.share if self.unit == "share" else self.exposures
+        return self.in_unit(self.unit)
+
+    def in_unit(self, unit: DoseUnit) -> Interval:
+        """The point in a unit; all None where that is not known."""
+        if unit == "facts":  # `facts` is how many each of its runs was given
+            return Scale("facts").facts(self.x) if self.unit == "facts" else Interval()
+        return self.share if unit == "share" else self.exposures
 
     def __repr__(self) -> str:
-        where = f"{number(self.size)} parameters, {number(self.tokens)} tokens"
+        where = f"{number(self.size)} parameters{stated(self.tokens, ', {} tokens')}"
         known = f", {dose(self.dose, self.unit)}" if self.x != Interval() else ""
         return f"<{self.kind} at {where}: {self.status}{known}{f' ({self.note})' if self.note else ''}>"
 

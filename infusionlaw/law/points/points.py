@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infusionlaw.law.numbers import ends, listed
+from infusionlaw.law.dose import SAID_IN
+from infusionlaw.law.numbers import ends, listed, tokens_range
 from infusionlaw.law.plot import Panel, Spot, by_size
 from infusionlaw.law.points.point import Point, read_points, write_points
 from infusionlaw.runs.frames import frame_of
@@ -18,6 +19,7 @@ COLUMNS = (
     *("kind", "size", "tokens", "facts", "status", "share", "share_low", "share_high"),
     *("exposures", "exposures_low", "exposures_high", "level", "held_out", "in_law", "note"),
 )
+IN_FACTS = ("facts_low", "facts_high")  # and `facts` is the dose, where the number of facts is
 
 
 class Points(list[Point]):
@@ -34,7 +36,8 @@ class Points(list[Point]):
 
     def to_frame(self) -> "DataFrame":
         """Return a pandas data frame with one row a point; the ends of its 90 % intervals stand beside the doses."""
-        return frame_of(COLUMNS, map(_row, self))
+        in_facts = any(point.unit == "facts" for point in self)
+        return frame_of((*COLUMNS, *IN_FACTS) if in_facts else COLUMNS, map(_row, self))
 
     def plot(self) -> "Figure":
         """Draw the points against size, a panel a kind; triangles are bounds. Returns a matplotlib figure."""
@@ -47,8 +50,8 @@ class Points(list[Point]):
     def __repr__(self) -> str:
         if not self:
             return "<no points>"
-        sizes, tokens = ends([p.size for p in self]), ends([p.tokens for p in self])
-        lines = [f"<{len(self)} points: {sizes} parameters, {tokens} tokens"]
+        sizes, tokens = ends([p.size for p in self]), tokens_range([p.tokens for p in self])
+        lines = [f"<{len(self)} points: {sizes} parameters{tokens}"]
         for kind in kinds():
             found = Counter(point.status for point in self if point.kind == kind)
             told = listed([f"{times} {status}" for status, times in found.most_common()])
@@ -59,6 +62,7 @@ class Points(list[Point]):
 def _row(point: Point) -> dict[str, object]:
     plain = ("kind", "size", "tokens", "facts", "status", "level", "held_out", "in_law", "note")
     row: dict[str, object] = {name: getattr(point, name) for name in plain}
-    for unit, dose in (("share", point.share), ("exposures", point.exposures)):
+    for unit in dict.fromkeys((*SAID_IN["share"], *SAID_IN[point.unit])):
+        dose = point.in_unit(unit)
         row |= {unit: dose.value, f"{unit}_low": dose.low, f"{unit}_high": dose.high}
     return row

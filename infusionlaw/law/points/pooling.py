@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr
 
 from infusionlaw.law.dose import Array
-from infusionlaw.law.points.fitting import NEAR, Fitted, sketch
+from infusionlaw.law.points.fitting import NEAR, Lattice, outlines
 from infusionlaw.law.points.levels import Noise, Observed, Prior
 from infusionlaw.law.points.shapes import FORMS, NARROWEST, WIDEST, Detector, Form
 
@@ -133,15 +133,13 @@ def pooled(curves: Sequence[Observed], detector: Detector) -> tuple[Pool, list[P
         seen = [_with_levels(c, *levels) for c in curves]
         tried = forms if last else forms[:ROUGH]
         noises = _worth_trying(q["noise"]) if last else np.arange(len(NOISES))
-        many = MANY if last else FEW
-        tables = [_table(c, [sketch(c, form, likeliest, *many) for form in tried], noises) for c in seen]
+        many = (MANY,) if last else (FEW, MANY)
+        tables = [_table(c, [outlines(c, form, likeliest, *many)[0] for form in tried], noises) for c in seen]
         q, z = _swept(tables, named if last else named[:, :ROUGH], log_prior)
         if not last:
             before, likeliest = likeliest, NOISES[int(q["noise"].argmax())]
-            # Sketched again and not kept, so that memory does not grow with the number of curves.
-            sums = [
-                _moments(c, [sketch(c, form, before) for form in tried], likeliest, q, named[:, :ROUGH]) for c in seen
-            ]
+            rough = [[outlines(c, form, before, *many)[1] for form in tried] for c in seen]
+            sums = [_moments(c, own, likeliest, q, named[:, :ROUGH]) for c, own in zip(seen, rough, strict=True)]
             total = np.sum(sums, axis=0) if sums else np.zeros((2, 3))
             levels = (_level(start[0], total[0]), _level(start[1], total[1]))
 
@@ -176,15 +174,16 @@ def _with_levels(data: Observed, plateau: tuple[float, float], floor: tuple[floa
     return data.having(Prior((mean[0], plateau[0], floor[0]), (sd[0], plateau[1], floor[1])))
 
 
-def _table(data: Observed, rough: Sequence[Fitted], noises: NDArray[np.intp]) -> _Table:
+def _table(data: Observed, rough: Sequence[Lattice], noises: NDArray[np.intp]) -> _Table:
     """The noises with every fall of each form; the others explain nothing."""
-    found = [[fit.under(data, NOISES[k]).of_falls for k in noises] for fit in rough]
-    top = max(own for each in found for _, own in each)
-    evidence = [np.zeros((len(NOISES), len(fit.falls.knot))) for fit in rough]
-    for own_evidence, fit, each in zip(evidence, rough, found, strict=True):
-        own_evidence[noises] = np.stack([value * np.exp(own - top) for value, own in each]) * fit.falls.weight
-    form = [np.full(len(fit.falls.knot), number) for number, fit in enumerate(rough)]
-    width = np.concatenate([fit.falls.width for fit in rough])
+    tried = [NOISES[k] for k in noises]
+    found = [lattice.of_falls(data, tried) for lattice in rough]
+    top = max(float(peak.max()) for _, peak in found)
+    evidence = [np.zeros((len(NOISES), len(lattice.falls.knot))) for lattice in rough]
+    for own, lattice, (value, peak) in zip(evidence, rough, found, strict=True):
+        own[noises] = value * np.exp(peak - top)[:, None] * lattice.falls.weight
+    form = [np.full(len(lattice.falls.knot), number) for number, lattice in enumerate(rough)]
+    width = np.concatenate([lattice.falls.width for lattice in rough])
     return _Table(np.concatenate(evidence, axis=1), width, np.concatenate(form))
 
 
@@ -212,13 +211,13 @@ def _swept(
     return q, z
 
 
-def _moments(data: Observed, rough: Sequence[Fitted], noise: Noise, q: dict[str, Array], named: Array) -> Array:
+def _moments(data: Observed, rough: Sequence[Lattice], noise: Noise, q: dict[str, Array], named: Array) -> Array:
     """Weight, and weighted sums of mean and square, of plateau and floor where a fall begins beyond a dose: (2, 3)."""
     weights, values = [], []
     for fit, part in zip(rough, q["form"] @ named, strict=True):
         found = fit.under(data, noise)
         at = np.nonzero(found.log_likelihood > found.log_likelihood.max() - NEAR)
-        levels = found.levels.take(at)
+        levels = found.levels(at)
         seen = (found.falls.knot > data.x[np.isfinite(data.x)][0]) & np.isfinite(found.falls.knot)
         variances = (levels.covariance["plateau"], levels.covariance["floor"])
         width = q["width"] @ _relative(found.falls.width)

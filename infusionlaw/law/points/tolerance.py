@@ -37,11 +37,9 @@ def isotonic(y: Array, weight: Array) -> Array:
     count = y.shape[1]
     totals = np.concatenate([np.zeros((len(y), 1)), (y * weight).cumsum(1)], axis=1)
     weights = np.concatenate([[0.0], weight.cumsum()])
-    out = np.empty_like(y)
-    for j in range(count):
-        means = [
-            np.min([(totals[:, k + 1] - totals[:, i]) / (weights[k + 1] - weights[i]) for k in range(j, count)], axis=0)
-            for i in range(j + 1)
-        ]
-        out[:, j] = np.max(means, axis=0)
+    out = np.full_like(y, -np.inf)
+    for i in range(count):
+        means = (totals[:, i + 1 :] - totals[:, i : i + 1]) / (weights[i + 1 :] - weights[i])
+        least = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
+        np.maximum(out[:, i:], least, out=out[:, i:])
     return out

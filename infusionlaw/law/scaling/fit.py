@@ -12,12 +12,12 @@ import numpy as np
 
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.law.covariates import SAME
-from infusionlaw.law.dose import Array, Interval, unit_of
+from infusionlaw.law.dose import Array, Interval, dose_of, unit_of
 from infusionlaw.law.likelihood import Assumed, Likelihood, from_interval
 from infusionlaw.law.losses.fit import fit_losses
 from infusionlaw.law.losses.measured import GENERAL, loss_unit, losses_of
 from infusionlaw.law.merging import checkpoint_weights, merged
-from infusionlaw.law.numbers import number
+from infusionlaw.law.numbers import number, stated
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.choice import weights
 from infusionlaw.law.scaling.forms import InteractionLaw, PowerLaw, candidates, known_forms, places
@@ -76,7 +76,7 @@ def fit_law(
         raise InputError("every run of the table is held out; a law needs runs that are not")
     unit, counts = unit_of(list(rows)), checkpoint_weights(used)
     mine = [point for point in points if not point.held_out and _place_of(point, counts) is not None]
-    doses = [dose for row in used if (dose := row.share if unit == "share" else row.exposures)]
+    doses = [dose for row in used if (dose := dose_of(row, unit))]
     return Law(
         unit=unit,
         kinds=tuple(
@@ -85,7 +85,7 @@ def fit_law(
         sizes=tuple(sorted({row.size for row in used})),
         token_counts=tuple(sorted({row.tokens for row in used})),
         doses=(min(doses), max(doses)) if doses else (0.0, 0.0),
-        facts=_common([row.facts for row in used]),
+        facts=None if unit == "facts" else _common([row.facts for row in used]),
         tokens_per_fact=_median([row.tokens_per_fact for row in used]),
         table=table_hash([row for row in rows if not row.held_out]),
         plateaus=_plateaus(mine, used),
@@ -133,7 +133,7 @@ def _guessing(rows: Sequence[RunRecord], outcome: Outcome) -> float:
     recall at dose 0, else none."""
     own = [row.score(f"chance:{outcome.name}") for row in rows]
     scores = (own, [row.unseen_recall for row in rows], [row.chance for row in rows])
-    at_zero = [row.recall for row in rows if not (row.share if row.share is not None else row.exposures)]
+    at_zero = [row.recall for row in rows if not dose_of(row)]
     for values in (*scores, at_zero):
         known = [value for value in values if value is not None]
         if known:
@@ -258,8 +258,8 @@ def _unlocated(points: Sequence[Point]) -> str:
 
 def _places_told(points: Sequence[Point]) -> str:
     if len(points) > MOST_TOLD:
-        return f"{len(points)} sizes and token counts"
-    return " and ".join(f"size {number(p.size)} and {number(p.tokens)} tokens" for p in points)
+        return f"{len(points)} sizes{stated(points[0].tokens, ' and token counts')}"
+    return " and ".join(f"size {number(p.size)}{stated(p.tokens, ' and {} tokens')}" for p in points)
 
 
 def _too_few(kind: Kind, points: Sequence[Point]) -> str:

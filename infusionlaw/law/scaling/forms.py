@@ -61,7 +61,7 @@ class Form(Protocol):
         """Derivatives of x by theta: (M, n, p)."""
 
 
-class _Linear(ABC):
+class Linear(ABC):
     """x = sum of theta times covariates, where the covariates are logs of N, D, S."""
 
     @abstractmethod
@@ -80,7 +80,7 @@ class _Linear(ABC):
 
 
 @dataclass(frozen=True)
-class PowerLaw(_Linear):
+class PowerLaw(Linear):
     """A power of size, of token count and, where it varied, of the number of facts."""
 
     size0: float
@@ -181,7 +181,7 @@ def left_over(term: Array, covariates: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _OneCause(_Linear):
+class _OneCause(Linear):
     """A power of one amount. origin: its geometric mean over the points."""
 
     origin: float
@@ -295,7 +295,8 @@ class ShiftedPowerLaw:
 
 
 class _Amount(ABC):
-    """One number: a log amount that fixes the dose. `exposures` gives log10 exposures, `share` log10 share."""
+    """One number: a log amount that fixes the dose, here in exposures. Where the number of facts is the dose, each is
+    stated equally often, so it is the number of facts in some unit."""
 
     parameters: ClassVar[tuple[str, ...]] = ("intercept",)
     prior: ClassVar[tuple[tuple[float, float], ...]] = (INTERCEPT,)
@@ -306,12 +307,12 @@ class _Amount(ABC):
 
     def x(self, theta: Array, at: Places) -> Array:
         exposures = self.log_exposures(theta, at)
-        if at.unit == "exposures":
+        if at.unit != "share":
             return exposures
         return log_odds(np.minimum(10.0 ** np.minimum(exposures - at.log_per_share, 0.0), FULL))
 
     def gradient(self, theta: Array, at: Places) -> Array:
-        if at.unit == "exposures":
+        if at.unit != "share":
             return np.ones((len(theta), len(at.size), 1))
         share = 10.0 ** np.minimum(self.log_exposures(theta, at) - at.log_per_share, 0.0)
         return np.where(share < FULL, 1 / (1 - np.minimum(share, FULL)), 0.0)[..., None]
@@ -327,6 +328,8 @@ class ConstantExposures(_Amount):
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
+        if at.unit == "facts":
+            return None
         return cls() if at.unit == "exposures" or at.varied("tokens") or at.varied("facts") else None
 
     def log_exposures(self, theta: Array, at: Places) -> Array:
@@ -334,7 +337,7 @@ class ConstantExposures(_Amount):
 
 
 @dataclass(frozen=True)
-class ConstantShare(_Linear):
+class ConstantShare(Linear):
     """The point is a share, whatever the size and the token count."""
 
     name: ClassVar[str] = "constant share"
@@ -345,7 +348,7 @@ class ConstantShare(_Linear):
 
     @classmethod
     def around(cls, at: Places) -> Self | None:
-        return cls()
+        return None if at.unit == "facts" else cls()
 
     def covariates(self, at: Places) -> Array:
         return np.ones((len(at.size), 1))

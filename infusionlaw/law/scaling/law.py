@@ -22,7 +22,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.law.dose import COORDINATES, LEVEL, Array, Interval, Scale, exposures_per_share, log_odds, share_of
 from infusionlaw.law.losses.law import LossLaw
-from infusionlaw.law.numbers import bracket, count, ends, listed, share
+from infusionlaw.law.numbers import DOSE_WORDS, bracket, ends, listed, tokens_range
 from infusionlaw.law.plot import Curve, Panel, Spot, by_size
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.forms import EXPONENT, Places, known_forms, places
@@ -175,7 +175,7 @@ _COEFFICIENTS = {
 class Prediction:
     """A point predicted at (size, tokens): 90 % interval in x, share and exposures; flags in words; why it is None.
 
-    level: what the point was taken to be, as in `Point`.
+    level: what the point was taken to be, as in `Point`; facts: the interval where the number of facts is the dose.
     """
 
     kind: Kind
@@ -187,6 +187,12 @@ class Prediction:
     flags: tuple[str, ...] = ()
     reason: str = ""
     level: float | None = None
+    facts: Interval = field(default_factory=Interval)
+
+    def in_unit(self, unit: DoseUnit) -> Interval:
+        """The point in a unit; all None where that is not known."""
+        found: Interval = getattr(self, unit)
+        return found
 
 
 @dataclass(frozen=True)
@@ -248,9 +254,9 @@ class Law:
         return by_size(panels, self.unit)
 
     def __repr__(self) -> str:
-        show = share if self.unit == "share" else count
+        show = DOSE_WORDS[self.unit].show
         swept = f"{self.unit} {show(self.doses[0])} to {show(self.doses[1])}"
-        head = f"<Law: {ends(self.sizes)} parameters, {ends(self.token_counts)} tokens, {swept}"
+        head = f"<Law: {ends(self.sizes)} parameters{tokens_range(self.token_counts)}, {swept}"
         laws = [*((kind.kind, kind.gist) for kind in self.kinds), *((loss.title, loss.gist) for loss in self.losses)]
         return "\n".join([head, *(f" {name}: {gist}" for name, gist in laws)]) + ">"
 
@@ -272,6 +278,8 @@ class Law:
 
     def scale(self, tokens: float, facts: float | None = None) -> Scale:
         """How x reads as share and exposures at a token count, for `facts` (default: the table's)."""
+        if self.unit == "facts":
+            return Scale(self.unit)
         return Scale(self.unit, exposures_per_share(tokens, facts or self.facts, self.tokens_per_fact))
 
     def draws_at(
@@ -320,7 +328,8 @@ class Law:
         x, scale = interval_of(draws), self.scale(tokens, facts)
         flags = self._flags(law, size, tokens)
         reason = "" if x.value is not None else NO_ROOM
-        return Prediction(kind, size, tokens, x, scale.share(x), scale.exposures(x), flags, reason, law.level)
+        doses = scale.share(x), scale.exposures(x)
+        return Prediction(kind, size, tokens, x, *doses, flags, reason, law.level, scale.facts(x))
 
     def _flags(self, law: KindLaw, size: float, tokens: float) -> tuple[str, ...]:
         flags, reach = list(law.notes), HALF_WIDTH * EXPONENT[1]

@@ -27,7 +27,7 @@ from scipy.special import gammaln, logsumexp
 
 from infusionlaw.law.dose import Array
 from infusionlaw.law.likelihood import REACH, Assumed, Likelihood, table
-from infusionlaw.law.scaling.forms import Form, Places, PowerLaw
+from infusionlaw.law.scaling.forms import Form, Linear, Places
 
 SCATTER_SCALE, SCATTER_DOF = 0.03, 4.0
 BAD = 0.7  # a Pareto k beyond this: too few draws carry the rest (Vehtari et al. 2024)
@@ -81,6 +81,7 @@ class Evidence:
         count = len(points)
         weight = np.ones(count) if weight is None else weight
         values = table(every, mu, SIGMAS).reshape(len(under), count, len(SIGMAS), len(mu))
+        values *= weight[:, None, None]
         rough = np.array([[_rough(item) for item in own] for own in under])
         middle, spread = np.tensordot(shapes, rough, 1).T
         shift = np.average(rough[:, :, 0] - middle, axis=1, weights=weight / spread**2)
@@ -88,7 +89,7 @@ class Evidence:
         return cls(
             at=at,
             mu=mu,
-            values=values * weight[:, None, None],
+            values=values,
             shapes=shapes,
             shift=shift,
             middle=middle,
@@ -279,12 +280,16 @@ def _start(form: Form, data: Evidence) -> tuple[Array, Array]:
 
     first = mean.copy()
     first[0] = data.middle.mean() - (form.x(mean[None], data.at)[0] - mean[0]).mean()
-    rng = np.random.default_rng(0)
-    others = 0 if isinstance(form, PowerLaw) else STARTS - 1
-    starts = [first, *(first + rng.standard_normal((others, len(mean))) * np.minimum(sd, 1.0))]
-    best = min((least_squares(misfit, start, jac=slope) for start in starts), key=lambda fit: fit.cost)
-    covariance = np.linalg.inv(best.jac.T @ best.jac)
+    if isinstance(form, Linear):  # one step of least squares reaches the best
+        jacobian = slope(first)
+        best = first - np.linalg.lstsq(jacobian, misfit(first))[0]
+    else:
+        rng = np.random.default_rng(0)
+        starts = [first, *(first + rng.standard_normal((STARTS - 1, len(mean))) * np.minimum(sd, 1.0))]
+        fit = min((least_squares(misfit, start, jac=slope) for start in starts), key=lambda fit: fit.cost)
+        best, jacobian = fit.x, fit.jac
+    covariance = np.linalg.inv(jacobian.T @ jacobian)
     p = len(mean)
     wide = np.zeros((p + 1, p + 1))
     wide[:p, :p], wide[p, p] = 2.0 * covariance, 1.0
-    return np.append(best.x, np.log(SCATTER_SCALE)), np.asarray(np.linalg.cholesky(wide))
+    return np.append(best, np.log(SCATTER_SCALE)), np.asarray(np.linalg.cholesky(wide))

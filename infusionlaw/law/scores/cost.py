@@ -25,7 +25,12 @@ from infusionlaw.law.scores.zero_dose import measured_loss
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
 # Parameters: log C0, p, q, log b.
-PRIOR_MEAN, PRIOR_SD = {"share": (-1.0, 0.0, 0.0, -1.0), "exposures": (-5.0, 0.0, 0.0, -0.5)}, (5.0, 0.3, 0.3, 1.0)
+PRIOR_MEAN: dict[DoseUnit, tuple[float, float, float, float]] = {
+    "share": (-1.0, 0.0, 0.0, -1.0),
+    "exposures": (-5.0, 0.0, 0.0, -0.5),
+    "facts": (-5.0, 0.0, 0.0, -0.5),
+}
+PRIOR_SD = (5.0, 0.3, 0.3, 1.0)
 OWN, LOSS_ERROR, RELATIVE_ERROR, PRIOR_DOF = 0.1, 0.01, 0.05, 4.0
 LEAST_DOSES, COST_DRAWS, LARGEST_LOG_RISE = 3, 1000, 50.0
 

@@ -8,7 +8,7 @@ exponents, p and E it is a straight line with a conjugate prior (normal, inverse
 values, whose cells are weighed by their evidence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -22,6 +22,7 @@ SMALLEST_LOSS = 0.02  # what a draw is at least, noise included
 RATES, RATE, RATE_SD = np.geomspace(0.03, 1.5, 20), -1.2, 1.0
 POWERS, PARTS = np.geomspace(1.0, 8.0, 7), np.linspace(0.0, 0.9, 10)
 FLOOR_DRAWS = 500
+BLOCK = 200_000  # cells times losses that are looked at together
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def fit_loss_floor(size: Array, tokens: Array, loss: Array, scatter: float, dof:
     which counts for `dof` of them."""
     size0, tokens0 = geometric_mean(size), geometric_mean(tokens)
     cells = _grid(float(loss.min()))
-    line = _line(cells, size / size0, tokens / tokens0, loss, scatter * float(loss.mean()), dof)
+    line = _lines(cells, size / size0, tokens / tokens0, loss, scatter * float(loss.mean()), dof)
     posterior = _drawn(cells, line, dof + len(loss))
     return LossFloor(size0, tokens0, tuple(tuple(float(f"{value:.7g}") for value in draw) for draw in posterior))
 
@@ -76,6 +77,14 @@ class _Line:
     covariance: Array
     squares: Array
     weight: Array
+
+
+def _lines(cells: _Cells, size: Array, tokens: Array, loss: Array, scatter: float, dof: float) -> _Line:
+    """`_line` of every cell, in blocks, so that memory stays small with many losses."""
+    blocks = np.array_split(np.arange(len(cells.p)), max(1, len(cells.p) * len(loss) // BLOCK))
+    few = (_Cells(cells.alpha[at], cells.beta[at], cells.p[at], cells.floor[at]) for at in blocks)
+    parts = [_line(own, size, tokens, loss, scatter, dof) for own in few]
+    return _Line(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Line)))
 
 
 def _line(cells: _Cells, size: Array, tokens: Array, loss: Array, scatter: float, dof: float) -> _Line:

@@ -44,7 +44,7 @@ const calculator = (() => {
   // Candidate laws: x of one set of parameters t at a place (size, tokens, facts, perShare); c: the form's constants.
   const main = (t, at, c) => t[0] + t[1] * log10(at.size / c.size0) + t[2] * log10(at.tokens / c.tokens0)
     + (c.facts_varied ? t[3] * log10(at.facts / c.facts0) : 0);
-  const amount = (logExposures, at) => (at.unit === "exposures" ? logExposures
+  const amount = (logExposures, at) => (at.unit !== "share" ? logExposures
     : logOdds(Math.min(pow10(Math.min(logExposures - at.logPerShare, 0)), FULL)));
   const FORMS = {
     "power law in size and token count": main,
@@ -94,15 +94,15 @@ const calculator = (() => {
     });
   }
 
-  // How x reads as share and exposures at a target.
+  // How x reads as share, exposures and facts at a target.
   function scaleOf(law, target) {
-    const perShare = target.facts && law.tokensPerFact ? target.tokens / (target.facts * law.tokensPerFact) : null;
-    const inShare = law.unit === "share";
+    const perShare = target.facts && law.tokensPerFact && law.tokensStated ? target.tokens / (target.facts * law.tokensPerFact) : null;
+    const { unit } = law, other = unit === "facts" || perShare === null ? () => NOTHING : mapped;
     return {
       perShare,
-      share: (x) => (inShare ? mapped(x, shareOf) : perShare === null ? NOTHING : mapped(x, (end) => pow10(end) / perShare)),
-      exposures: (x) => (!inShare ? mapped(x, pow10)
-        : perShare === null ? NOTHING : mapped(x, (end) => shareOf(end) * perShare)),
+      share: (x) => (unit === "share" ? mapped(x, shareOf) : other(x, (end) => pow10(end) / perShare)),
+      exposures: (x) => (unit === "exposures" ? mapped(x, pow10) : other(x, (end) => shareOf(end) * perShare)),
+      facts: (x) => (unit === "facts" ? mapped(x, pow10) : NOTHING),
     };
   }
 
@@ -245,7 +245,8 @@ const calculator = (() => {
     const bounded = (x) => (limit.name === law.names.tried && x.value === limit.x ? { ...NOTHING, value: x.value } : x);
     const ends = (values) => { const all = sorted(values); return { low: between(all, ENDS[0]), high: between(all, ENDS[1]) }; };
     if (!learnable) {
-      return { status: "ok", limit, binding: limit.name, x: bounded({ value: limit.x, ...ends(tightest) }), recall: NOTHING };
+      const recall = law.unit === "facts" ? recallAt(at, limit.x) : NOTHING;
+      return { status: "ok", limit, binding: limit.name, x: bounded({ value: limit.x, ...ends(tightest) }), recall };
     }
     if (between(at.looked[law.acquisition], 0.5) > limit.x) return { status: "no dose works", limit };
     const acquisition = at.looked[law.acquisition].map((x) => Math.min(x, limit.x + FAR_BEYOND));
@@ -327,7 +328,8 @@ const calculator = (() => {
       const values = even(ascending, order.length, oneOf);
       return Float64Array.from(order, (i, k) => clip((x - values[i]) / width[k], 0, 1));
     };
-    const learned = past(at.looked[law.acquisition], d.learnedOrder, widths(p.rise, d.riseThere));
+    const learned = law.unit === "facts" ? new Float64Array(d.floor.length).fill(1)
+      : past(at.looked[law.acquisition], d.learnedOrder, widths(p.rise, d.riseThere));
     const lost = past(at.looked[law.collapse], d.lostOrder, widths(p.fall, d.fallThere));
     const plateau = plateauDraws(law, at.target);
     return expected(Float64Array.from(learned, (rise, i) => {
@@ -359,13 +361,13 @@ const calculator = (() => {
       const level = kind.change === "learned" ? kind.level : 0, width = level && widths(law.plateaus && law.plateaus.rise, law.draws.level);
       at.looked[kind.name] = level ? sorted(draws.map((x, i) => x - level * width[i])) : at.ascending[kind.name];
     }
-    const inUnits = (x) => ({ x, share: at.scale.share(x), exposures: at.scale.exposures(x) });
+    const inUnits = (x) => ({ x, ...Object.fromEntries(["share", "exposures", "facts"].map((unit) => [unit, at.scale[unit](x)])) });
     const points = Object.fromEntries(law.kinds.map((kind) => [kind.name, {
       title: kind.title, ...inUnits(kind.forms.length ? intervalOf(at.ascending[kind.name]) : NOTHING),
     }]));
     const limits = limitsOf(at), advice = advise(at, limits);
     const x = advice.x || NOTHING, dose = inUnits(x), recall = advice.recall || NOTHING, p = law.plateaus;
-    const share = dose.share.value, general = at.losses.find((loss) => loss.limits && loss.general && loss.known);
+    const share = dose.share.value, facts = dose.facts.value || target.facts, general = at.losses.find((loss) => loss.limits && loss.general && loss.known);
     const answers = at.losses.map((loss) => ({
       title: loss.title, since: loss.since, reason: loss.reason,
       change: share === null || !loss.known ? NOTHING : intervalOf(loss.change(share)),
@@ -382,13 +384,13 @@ const calculator = (() => {
       status: advice.status === "ok" && !support.inside ? "outside support" : advice.status,
       losses: answers,
       target, support, points, dose,
-      infused: mapped(dose.share, (share) => share * target.tokens),
+      infused: law.tokensStated ? mapped(dose.share, (end) => end * target.tokens) : NOTHING,
       binding: advice.binding || "", blocking: advice.limit.name,
       limits: limits.map((each) => ({ ...each, shifts: undefined, ...inUnits({ ...NOTHING, value: finite(each.x) }) })),
       recall,
       rise,
-      known: target.facts && p
-        ? mapped(recall, (end) => target.facts * Math.max(end - p.guessing, 0) / (1 - p.guessing)) : NOTHING,
+      known: facts && p
+        ? mapped(recall, (end) => facts * Math.max(end - p.guessing, 0) / (1 - p.guessing)) : NOTHING,
       curve: advice.curve,
     };
   }

@@ -88,7 +88,8 @@ const form = (() => {
     if (x.low === null && x.high === null) return show(x.value);
     return `${show(x.value)} [${x.low === null ? "open" : show(x.low)}, ${x.high === null ? "open" : show(x.high)}]`;
   }
-  const dose = (point) => (inShare ? bracket(point.share, share) : bracket(point.exposures, count));
+  const show = inShare ? share : count;
+  const dose = (point) => bracket(point[law.unit], show);
 
   function written(text) {
     const found = /^\s*([\d.,_]+(?:e[+-]?\d+)?)\s*([kmbt%]?)\s*$/i.exec(text);
@@ -110,7 +111,7 @@ const form = (() => {
 
   function read(name) {
     const text = by(name).value.trim(), { least = 0, most = Infinity } = FIELDS[name];
-    if (by(name).closest(".field").hidden) return null;
+    if (by(name).closest(".field").hidden) return name === "tokens" ? law.tokenCounts[0] : null;
     if (name === "tolerance" && text.toLowerCase() === "none") return null;
     if (name === "tolerance" && Number(text) === 0 && text && law.losses.some((loss) => loss.since === "the start")) return 0;
     const value = written(text);
@@ -152,7 +153,7 @@ const form = (() => {
       const tried = plan.blocking === law.names.tried;
       return `No dose works: the ${tried ? plan.blocking : `largest dose that ${plan.blocking} allows`} lies below acquisition.`;
     }
-    return inShare ? `Give a share of ${dose(plan.dose)}` : `Give ${dose(plan.dose)} exposures of each fact`;
+    return `Give ${law.unit === "facts" ? "at most " : ""}${law.words.given.replace("{}", dose(plan.dose))}`;
   }
   function limitOf(plan) {
     const limit = plan.limits.find((each) => each.name === plan.binding);
@@ -171,7 +172,7 @@ const form = (() => {
       parts.push(element("p", limitOf(plan)));
       const rows = [];
       if (inShare && plan.dose.exposures.value !== null) rows.push(["exposures of each fact", bracket(plan.dose.exposures, count)]);
-      if (!inShare && plan.dose.share.value !== null) rows.push(["share", bracket(plan.dose.share, share)]);
+      if (law.unit === "exposures" && plan.dose.share.value !== null) rows.push(["share", bracket(plan.dose.share, share)]);
       if (plan.infused.value !== null) rows.push(["infused tokens", bracket(plan.infused, number)]);
       const scored = Object.keys(plan.points).some((name) => name === law.collapse && plan.points[name].x.value !== null);
       if (scored || !law.losses.length) rows.push(["expected recall", plan.recall.value === null ? "unknown" : bracket(plan.recall, two)]);
@@ -200,7 +201,7 @@ const form = (() => {
       parts.push(more);
     }
     by("plan").replaceChildren(...parts);
-    const options = [`--size ${by("size").value}`, `--tokens ${by("tokens").value}`];
+    const options = [`--size ${by("size").value}`, ...(law.tokensStated ? [`--tokens ${by("tokens").value}`] : [])];
     if (plan.target.facts && plan.target.facts !== law.facts) options.push(`--facts ${by("facts").value}`);
     if (plan.target.risk !== null) options.push(`--risk ${by("risk").value}`);
     options.push(`--tolerance ${by("tolerance").value}`);
@@ -287,12 +288,11 @@ const form = (() => {
     const annotations = rows.map(([title], i) => ({
       x: 0, xref: "paper", xanchor: "left", y: -i + 0.42, yref: "y2", text: title, showarrow: false, font: { size: 11 },
     }));
-    const label = inShare ? "share of training tokens" : "exposures of each fact";
     return {
       data,
       layout: {
         shapes, annotations, showlegend: false, margin: shown ? {} : { l: 10 },
-        xaxis: { ...ticks(low, high, 0.11), range: [low, high], title: { text: label }, anchor: "y2" },
+        xaxis: { ...ticks(low, high, 0.11), range: [low, high], title: { text: law.words.axis }, anchor: "y2" },
         yaxis: { domain: shown ? [0.5, 1] : [0.98, 1], range: [-0.03, 1.03], title: { text: shown ? "recall" : "" }, visible: shown },
         yaxis2: { domain: shown ? [0, 0.44] : [0, 1], range: [-rows.length + 0.3, 0.8], visible: false },
       },
@@ -315,7 +315,8 @@ const form = (() => {
 
   for (const [name, { range, show }] of Object.entries(FIELDS)) {
     const text = by(name), slider = by(`${name}-slider`), value = start[name];
-    if ((name === "facts" && !law.factsKnown) || (name === "risk" && law.lossesAlone)) text.closest(".field").hidden = true;
+    const hidden = { facts: !law.factsKnown, tokens: !law.tokensStated, risk: law.lossesAlone };
+    if (hidden[name]) text.closest(".field").hidden = true;
     const place = (number) => {
       slider.value = at(range, number);
       slider.setAttribute("aria-valuetext", show(number));

@@ -9,6 +9,8 @@ from infusionlaw.errors import InputError
 from infusionlaw.law.design.bought import what_more_buys
 from infusionlaw.law.design.next_runs import DONE, PLATEAU, WHERE, next_runs
 from infusionlaw.law.design.simulate import TrueLaw, World, simulate
+from infusionlaw.report.power import bought_text
+from infusionlaw.runs.record import UNSTATED
 
 
 def table(shares, at=0.5, seeds=2, sizes=(1_000_000,), **world):
@@ -23,6 +25,14 @@ def test_the_next_dose_lies_where_the_fall_may_be() -> None:
     assert run.kind == "collapse" and run.why == WHERE and run.unit == "share"
     assert 0.6 < run.dose < 0.98 and run.sd[1] < run.sd[0]
     assert run.flops == 6 * 1e6 * 20e6 and run.saved > 0
+
+
+def test_what_more_buys_needs_no_token_count() -> None:
+    rows = [replace(row, tokens=UNSTATED) for row in table([0.1, 0.3, 0.6, 0.8, 0.9], seeds=1, sizes=(1e6, 4e6))]
+    text = bought_text(what_more_buys(rows, curves=2))
+    head, *designs = text.splitlines()[1:5]
+    at = head.index("FLOPs")
+    assert len(designs) == 3 and {design[at : at + 5].strip() for design in designs} == {"-"}
 
 
 def test_a_fall_that_was_not_reached_asks_for_a_larger_dose() -> None:

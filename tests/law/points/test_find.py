@@ -164,7 +164,7 @@ def test_two_places_in_exposures_are_named_in_exposures() -> None:
         for row in one_dip()
     ]
     p = point(rows)
-    assert p.unit == "exposures" and "exposures of" in p.note
+    assert p.unit == "exposures" and " exposures" in p.note and "share" not in p.note
     assert p.share.value is None
 
 
