@@ -23,7 +23,7 @@ from infusionlaw.files import atomic_path, read_typed, write_json, write_typed
 from infusionlaw.starts import INDEX, WHOLE, StartFolder, read_start
 from infusionlaw.training.export import our_weights, shape_of, tensor_names
 from infusionlaw.training.model import Model
-from infusionlaw.training.pretrained import check_config, load_pretrained, refuse_not_finite, refuse_others
+from infusionlaw.training.pretrained import check_config, first_token, load_pretrained, refuse_not_finite, refuse_others
 from infusionlaw.training.recipe import OtherShape, Recipe, Shape
 from infusionlaw.training.trainable import Trainable
 
@@ -113,7 +113,13 @@ def started(study: Path, sha256: str, recipe: Recipe, members: int) -> Trainable
     if _stamps(found) != start.files:
         raise InputError(f"{found.folder}: has changed since the study began; run the study file again")
     if isinstance(recipe.shape, OtherShape):
-        return load_pretrained(found.folder, recipe.shape, recipe.piece)
+        first = first_token(found.tokenizer)
+        if first is not None and found.longest is not None and recipe.block >= found.longest:
+            raise InputError(
+                f"{found.folder}: reads at most {found.longest:,} tokens, one of which is put before every text; lower "
+                "block in [training] below that"
+            )
+        return load_pretrained(found.folder, recipe.shape, recipe.piece, first)
     known = tensor_names(recipe.shape)
     refuse_others(found.folder, known - found.shapes.keys(), found.shapes.keys() - known)
     model = Model(recipe.shape, [torch.Generator() for _ in range(members)])

@@ -217,6 +217,32 @@ def test_a_record_has_its_start_and_the_export_answers_as_the_run_does(name, stu
     assert tokenizer.eos_token == "<|endoftext|>"
 
 
+def test_rows_are_read_behind_the_token_that_a_tokenizer_puts_before_every_text(folders, corpus, tmp_path) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    place = shutil.copytree(folders / "gemma2", tmp_path / "gemma2")
+    tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
+    tokenizer.post_processor = TemplateProcessing(single="e $A", special_tokens=[("e", 7)])
+    tokenizer.save(str(place / "tokenizer.json"))
+    shutil.copytree(corpus.folder, tmp_path / "corpus")
+    found = read_start(place)
+    keep_start(tmp_path, place, found.hash, corpus.tokenizer.vocabulary)
+    own, settings = open_corpus(tmp_path / "corpus"), replace(RATE, start=found.hash)
+    spec = RunSpec(found.size, 30_000, 0.5, "share", 1, corpus.id, settings)
+    model = models_of([spec], recipe_of(spec, own), own)
+    ids = blocks_of(corpus, 2)
+    with torch.no_grad():
+        logits = theirs(tmp_path, "gemma2")(torch.cat([torch.full((2, 1), 7), ids[:, :-1]], 1)).logits[:, 1:]
+    expected = logits.log_softmax(-1).gather(2, ids[:, 1:, None]).flatten()
+    value, _ = model.log_probabilities(ids, torch.ones_like(ids[:, 1:], dtype=torch.bool))
+    torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
+    assert model.loss(ids[None, :, :-1], ids[None, :, 1:]).item() == pytest.approx(-expected.mean().item(), abs=1e-5)
+    long = replace(spec, settings=replace(settings, block=256))
+    with pytest.raises(InputError, match="one of which is put before every text"):
+        models_of([long], recipe_of(long, own), own)
+
+
 def test_a_batch_of_our_own_models_begins_from_one_checkpoint(study) -> None:
     _, _, model = begun(study, "ours", members=3)
     assert model.members == 3
