@@ -2,8 +2,8 @@
 
 The model has random weights, and is exported as a Hugging Face folder for the harness, which begins each row with
 end-of-text as ours does (add_bos_token=True). Questions, of four options of one to eight words, are drawn from the
-words of docstrings. Accuracy must be the same and every log-likelihood within 1e-4. The time is the CPU's of a task from
-its file to its scores, on one core; the harness takes --batch rows at a time.
+words of docstrings. Accuracy must be the same and every log-likelihood within 1e-4. The time is the CPU's of a task
+from its file to its scores, on one core; the harness takes --batch rows at a time.
 
     pip install lm-eval==0.4.13
     python -m benchmarks.questions                    # 500 questions and a small model: do the scores agree?
