@@ -469,12 +469,13 @@ def _has_doses(rows: "Sequence[RunRecord]") -> bool:
 def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     from rich.console import Console
 
-    from infusionlaw.console import estimate_table
+    from infusionlaw.console import estimate_table, memory_text
     from infusionlaw.pipeline import dry_run
     from infusionlaw.report.corpus import documents_text, probed_text, remarks
     from infusionlaw.report.needed import needed_text, repetition_text
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
     from infusionlaw.report.questions import expected_text, questions_texts
+    from infusionlaw.report.start import start_text
     from infusionlaw.settings import read_study_file
     from infusionlaw.study.study import folder_of
 
@@ -485,8 +486,9 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
     folder = folder_of(file, out)
     documents = documents_text(folder), repetition_text(file, folder, estimates)
+    start = memory_text(estimates), start_text(file)
     asked = *questions_texts(folder), expected_text(folder, [run.size for run in estimates])
-    for said in filter(None, [*documents, probed_text(folder), *asked, *remarks(folder)]):
+    for said in filter(None, [*start, *documents, probed_text(folder), *asked, *remarks(folder)]):
         typer.echo(visible(said))
     if needs := needed_text(file, folder, estimates):
         typer.echo(needs)

@@ -167,8 +167,21 @@ def estimate_table(estimates: Iterable[Estimate]) -> Table:
             str(run.seed),
             f"{run.passes:.2f}" if run.passes < 10 else f"{run.passes:,.0f}",
             f"{run.steps:,}",
-            f"{run.memory / 2**20:,.0f} MiB",
+            _mib(run.memory),
             f"{run.seconds / 60:.2f}",
             "held out" if run.held_out else "",
         )
     return table
+
+
+def memory_text(estimates: Iterable[Estimate]) -> str:
+    """What takes the memory of the largest run; "" where nobody said."""
+    largest = max(estimates, key=lambda run: run.memory)
+    if not largest.memory_parts:
+        return ""
+    parts = ", ".join(f"{name} {_mib(size)}" for name, size in largest.memory_parts.items())
+    return f"The largest run holds {_mib(largest.memory)}: {parts}"
+
+
+def _mib(size: float) -> str:
+    return f"{size / 2**20:,.0f} MiB"

@@ -26,6 +26,7 @@ from infusionlaw.recognise import kind_of
 from infusionlaw.report.corpus import remarks
 from infusionlaw.report.material import material_of, usual_target
 from infusionlaw.report.page import write_page, write_study_page
+from infusionlaw.report.start import start_text
 from infusionlaw.report.status import state_text
 from infusionlaw.runs.outcomes import outcomes_with_points
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
@@ -133,7 +134,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     watch = watch or Watch()
     watch.stage("preparing facts and text")
     with _opened(path, folder, lab) as study:
-        for remark in remarks(study.folder):
+        for remark in filter(None, [start_text(study.file), *remarks(study.folder)]):
             watch.stage(remark)
         if others := study.of_other_data:
             watch.stage(

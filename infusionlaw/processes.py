@@ -77,6 +77,17 @@ def _quotas() -> Iterator[float]:
                 continue
 
 
+def memory() -> int:
+    """How many bytes of memory this process may use: the machine's, or fewer where a container has a limit."""
+    there = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            there.append(int((CGROUPS / name).read_text()))
+        except (OSError, ValueError):  # not Linux, or no limit
+            continue
+    return min(there, default=2**63)
+
+
 def check_guard() -> None:
     """InputError where a process that was started to work is still importing the script that started it, and would
     do that script's work once more."""

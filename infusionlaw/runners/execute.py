@@ -19,6 +19,7 @@ from infusionlaw.corpus.facts import Fact
 from infusionlaw.corpus.infusion.mixture import Ledger, Mixture
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
+from infusionlaw.runs.names import is_measured
 from infusionlaw.runs.outcomes import LOSSES
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.training import checkpoint
@@ -28,7 +29,7 @@ from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, measure
 from infusionlaw.training.recipe import Recipe, Shape
 from infusionlaw.training.resolve import doses_of, mixture_of, models_of, recipe_of, stable_phase_of
-from infusionlaw.training.start import export_started, keep_measured, measured
+from infusionlaw.training.start import export_started, keep_measured, measured, read_kept
 from infusionlaw.training.trainable import Trainable
 
 SCORES = ("recall", "cloze", "margin", "verbatim_recall", "retention", "unseen_recall", "val_bpb")
@@ -90,9 +91,13 @@ def measure_start(spec: RunSpec, corpus: Corpus, probes: Probes, folder: Path) -
 
 def _start_scores(spec: RunSpec, corpus: Corpus) -> dict[str, float]:
     """Return the scores of the checkpoint that a run began from, as columns; none of a run from scratch."""
-    start, settings = spec.settings.start, spec.settings
-    scores = measured(corpus.folder.parent, start, corpus.id, settings.block) if start else None
-    return {f"start_{name}": value for name, value in (scores or {}).items() if name != "chance"}
+    start, study = spec.settings.start, corpus.folder.parent
+    if start is None:
+        return {}
+    scores = measured(study, start, corpus.id, spec.settings.block) or {}
+    columns = {f"start_{name}": value for name, value in scores.items() if is_measured(f"start_{name}")}
+    tokens = read_kept(study, start).tokens
+    return columns | ({"start_tokens": tokens} if tokens else {})
 
 
 def _probed(model: Trainable, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import torch
 from infusionlaw.corpus.corpus import Corpus, open_corpus
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
-from infusionlaw.processes import check_shared_memory, cores, told_if_too_many
+from infusionlaw.processes import check_shared_memory, cores, memory, told_if_too_many
 from infusionlaw.runners.execute import best_device
 from infusionlaw.runners.schedule import schedule, starts
 from infusionlaw.runners.worker import ERROR, calibrate, execute, measure_start, start
@@ -30,10 +30,12 @@ from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.training.checkpoint import put_aside_damaged
 from infusionlaw.training.compile import code_folder, worth_compiling
+from infusionlaw.training.recipe import Recipe
 from infusionlaw.training.resolve import check_text, doses_of, general_tokens, recipe_of, stable_phase_of
 from infusionlaw.training.start import keep_start, measured
 
 T = TypeVar("T")
+PROCESS = 200_000_000  # bytes that a training process takes beside its model
 LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
 
 
@@ -44,9 +46,10 @@ class Lab:
         """The id of the study's corpus, prepared under `folder`/corpus or found there."""
         check_shared_memory()
         corpus = prepare(study, folder / "corpus")
+        tokens = study.start.tokens if study.start else None
         for checkpoint in study.starts:
             place = study.base / checkpoint.checkpoint
-            keep_start(folder, place, checkpoint.sha256 or "", corpus.tokenizer.vocabulary)
+            keep_start(folder, place, checkpoint.sha256 or "", corpus.tokenizer.vocabulary, tokens)
         return corpus.id
 
     def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:
@@ -55,13 +58,14 @@ class Lab:
         recipes = [recipe_of(spec, corpus) for spec in specs]
         for spec, recipe in zip(specs, recipes, strict=True):
             check_text(spec, recipe, corpus)
+        check_memory(recipes)
         return [(recipe.shape.size, recipe.tokens) for recipe in recipes]
 
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
         corpus = open_corpus(folder / "corpus")
-        at_once = processes(study)
         recipes = [recipe_of(spec, corpus) for spec in specs]
+        at_once = min(processes(study), fitting(recipes))
         alike = [
             (spec.settings.start, recipe.shape, recipe.batch, worth_compiling(recipe, best_device()))
             for spec, recipe in zip(specs, recipes, strict=True)
@@ -89,6 +93,7 @@ class Lab:
                     held_out=spec.held_out,
                     steps=recipe.steps,
                     memory=recipe.memory,
+                    memory_parts=recipe.memory_parts,
                     seconds=step * (recipe.steps - begin) + probing,
                     processes=at_once,
                     passes=max(corpus.passes(general_tokens(spec, recipe, corpus)).values()),
@@ -109,7 +114,7 @@ class Lab:
         corpus = open_corpus(folder / "corpus")
         _put_aside_damaged(specs, corpus, folder)
         tasks = schedule(specs, corpus, folder, _room())
-        at_once = min(processes(study), len(tasks))
+        at_once = min(processes(study), len(tasks), fitting([recipe_of(spec, corpus) for spec in specs]))
         code = _code(worth_compiling(recipe_of(spec, corpus), best_device(), len(specs)) for spec in specs)
         with _pool(folder, at_once, on_progress, code) as pool:
             _measure_starts(pool, specs, corpus, folder, at_once)
@@ -161,6 +166,31 @@ def processes(study: StudyFile) -> int:
     if best_device().type == "cuda":
         return 1
     return study.training.processes or cores()
+
+
+def check_memory(recipes: Sequence[Recipe]) -> None:
+    """InputError where a run holds more than this machine has."""
+    largest, there = max(recipes, key=lambda recipe: recipe.memory, default=None), _memory()
+    if largest is None or largest.memory <= there:
+        return
+    parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in largest.memory_parts.items())
+    raise InputError(
+        f"a run of {largest.shape.size:,} parameters holds {largest.memory / 1e9:.1f} GB ({parts}), and this machine "
+        f"has {there / 1e9:.1f} GB; take a smaller model, a shorter block or a larger machine"
+    )
+
+
+def fitting(recipes: Sequence[Recipe]) -> int:
+    """Return how many runs this machine has memory for at once, at least 1."""
+    largest = max((recipe.memory for recipe in recipes), default=0)
+    return max(1, int(_memory() // (largest + PROCESS)))
+
+
+def _memory() -> int:
+    """Return the bytes that models may take: a GPU's, else the machine's."""
+    if best_device().type == "cuda":
+        return int(torch.cuda.mem_get_info()[1])
+    return memory()
 
 
 def _put_aside_damaged(specs: Sequence[RunSpec], corpus: Corpus, folder: Path) -> None:

@@ -115,7 +115,7 @@ def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]
 def _measure_start(spec: RunSpec) -> None:
     from infusionlaw.runners.execute import measure_start
 
-    corpus, probes = _material()
+    corpus, probes = _material(spec.settings.block)
     measure_start(spec, corpus, probes, _Worker.folder)
 
 

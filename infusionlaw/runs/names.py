@@ -127,6 +127,7 @@ class Names:
         scores = {measure: f"start_{measure}" for measure in measures()}
         scores |= {f"{measure}_se": f"start_{measure}_se" for measure in measures()}
         found |= {f"start_{name}": scores[column] for name, column in found.items() if column in scores}
+        found["start_tokens"] = "start_tokens"  # what the start was trained on before
         self._known = {bare(name): column for name, column in found.items()}
 
     def ours(self) -> list[str]:

@@ -7,7 +7,8 @@ else.
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -163,8 +164,11 @@ def read_record(path: Path) -> RunRecord:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will hold and take. memory: bytes; seconds: of one process, `processes` of which work at once; passes:
-    how often it reads the general text."""
+    """What a run will hold and take.
+
+    memory: bytes, and memory_parts by what takes them; seconds: of one process, `processes` of which work at once;
+    passes: how often it reads the general text.
+    """
 
     run: str
     size: int
@@ -179,6 +183,7 @@ class Estimate:
     seconds: float
     processes: int
     passes: float
+    memory_parts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,16 @@ SHOWN = 3  # tensors that are named
 
 
 class Pretrained:
-    """One causal LM of transformers. Its weights have no axis of members."""
+    """One causal LM of transformers. Its weights have no axis of members.
+
+    first: the token that its tokenizer puts before every text, such as <bos>; every row is read behind it.
+    """
 
     members = 1
     graphable = False
 
-    def __init__(self, network: Any, shape: OtherShape, piece: int = 0) -> None:
-        self.network, self.shape, self.piece = network.eval(), shape, piece
+    def __init__(self, network: Any, shape: OtherShape, piece: int = 0, first: int | None = None) -> None:
+        self.network, self.shape, self.piece, self.first = network.eval(), shape, piece, first
 
     @property
     def device(self) -> torch.device:
@@ -84,8 +87,10 @@ class Pretrained:
 
     def logits(self, tokens_BT: Tensor) -> Tensor:
         """Return next-token logits in fp32, (B, T, V)."""
+        if self.first is not None:
+            tokens_BT = F.pad(tokens_BT, (1, 0), value=self.first)
         out: Tensor = self.network(input_ids=tokens_BT, use_cache=False).logits
-        return out.float()
+        return (out if self.first is None else out[:, 1:]).float()
 
     def loss(self, tokens_MBT: Tensor, targets_MBT: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats a token, (1,)."""
@@ -128,7 +133,15 @@ def check_config(folder: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def load_pretrained(folder: Path, shape: OtherShape, piece: int = 0) -> Pretrained:
+def first_token(tokenizer: Path) -> int | None:
+    """Return the token that a tokenizer puts before every text; None where it puts none."""
+    from tokenizers import Tokenizer
+
+    ids: list[int] = Tokenizer.from_file(str(tokenizer)).encode("").ids
+    return ids[0] if len(ids) == 1 else None
+
+
+def load_pretrained(folder: Path, shape: OtherShape, piece: int = 0, first: int | None = None) -> Pretrained:
     """Load a checkpoint's folder in fp32. Only safetensors are opened, and no code of the folder is run.
 
     InputError where its tensors are not those of its architecture, or not finite.
@@ -148,7 +161,7 @@ def load_pretrained(folder: Path, shape: OtherShape, piece: int = 0) -> Pretrain
             why = " ".join(str(error).split())[:300]
             raise InputError(f"{folder}: transformers cannot load it ({why}); save the model there again") from error
     refuse_others(folder, set(said["missing_keys"]), set(said["unexpected_keys"]))
-    model = Pretrained(network, shape, piece)
+    model = Pretrained(network, shape, piece, first)
     refuse_not_finite(folder, model.weights_of(0))
     return model
 

@@ -23,7 +23,7 @@ from infusionlaw.files import atomic_path, read_typed, write_json, write_typed
 from infusionlaw.starts import INDEX, WHOLE, StartFolder, read_start
 from infusionlaw.training.export import our_weights, shape_of, tensor_names
 from infusionlaw.training.model import Model
-from infusionlaw.training.pretrained import check_config, load_pretrained, refuse_not_finite, refuse_others
+from infusionlaw.training.pretrained import check_config, first_token, load_pretrained, refuse_not_finite, refuse_others
 from infusionlaw.training.recipe import OtherShape, Recipe, Shape
 from infusionlaw.training.trainable import Trainable
 
@@ -33,14 +33,18 @@ Scores = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Start:
-    """starts/HASH.json. folder: the checkpoint's, from the study's folder; files: size and time of its files, by name;
-    other_shape: what is known of its shape; measured: its scores, by the corpus and block length that they were
-    measured with."""
+    """starts/HASH.json.
+
+    folder: the checkpoint's, from the study's folder; files: size and time of its files, by name; other_shape: what is
+    known of its shape; tokens: what it was trained on before; measured: its scores, by the corpus and block length that
+    they were measured with.
+    """
 
     folder: str
     config: dict[str, Any]
     files: dict[str, tuple[int, int]]
     other_shape: OtherShape
+    tokens: int | None = None
     measured: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
@@ -49,10 +53,11 @@ class Start:
         return shape_of(self.config) or self.other_shape
 
 
-def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int) -> Start:
+def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int, tokens: int | None = None) -> Start:
     """Write the file of a checkpoint to a study's folder, with what was measured of it before.
 
-    vocabulary: that of its tokenizer. InputError for a checkpoint that cannot be trained.
+    vocabulary: that of its tokenizer; tokens: what it was trained on before. InputError for a checkpoint that cannot be
+    trained.
     """
     found = read_start(checkpoint)
     if vocabulary > found.vocabulary:
@@ -69,7 +74,7 @@ def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int) -> S
         place = str(checkpoint.resolve())
     shape = OtherShape(found.size, found.total_size, found.width, found.layers, found.feed_width, found.vocabulary)
     measured = _read(path).measured if path.exists() else {}
-    start = Start(place, dict(found.config), _stamps(found), shape, measured)
+    start = Start(place, dict(found.config), _stamps(found), shape, tokens, measured)
     write_typed(path, start, Start)
     return start
 
@@ -108,7 +113,13 @@ def started(study: Path, sha256: str, recipe: Recipe, members: int) -> Trainable
     if _stamps(found) != start.files:
         raise InputError(f"{found.folder}: has changed since the study began; run the study file again")
     if isinstance(recipe.shape, OtherShape):
-        return load_pretrained(found.folder, recipe.shape, recipe.piece)
+        first = first_token(found.tokenizer)
+        if first is not None and found.longest is not None and recipe.block >= found.longest:
+            raise InputError(
+                f"{found.folder}: reads at most {found.longest:,} tokens, one of which is put before every text; lower "
+                "block in [training] below that"
+            )
+        return load_pretrained(found.folder, recipe.shape, recipe.piece, first)
     known = tensor_names(recipe.shape)
     refuse_others(found.folder, known - found.shapes.keys(), found.shapes.keys() - known)
     model = Model(recipe.shape, [torch.Generator() for _ in range(members)])

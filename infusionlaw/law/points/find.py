@@ -193,7 +193,22 @@ def _fall(curve: Curve, kind: Kind, data: Observed, rough: Sketch) -> Point:
     else:
         bare = rough.on_plateau < 2
         point = _decided(curve, kind, place, "already falling from the smallest dose", caveat=BARE if bare else "")
-    return replace(point, response=rough.response(), assumed=found.assumed)
+    note = "; ".join(filter(None, [point.note, _forgotten(curve)]))
+    return replace(point, note=note, response=rough.response(), assumed=found.assumed)
+
+
+def _forgotten(curve: Curve) -> str:
+    """How a score at dose 0 compares with that of the start; "" without one.
+
+    The fall is that of the dose. What training on the replacement text alone forgets lies between these two.
+    """
+    if curve.start is None:
+        return ""
+    if curve.zero is None:
+        return f"the start had {curve.start:.2f}"
+    change = curve.zero.mean - curve.start
+    how = "as much" if abs(change) < 0.005 else f"{abs(change):.2f} {'more' if change > 0 else 'less'}"
+    return f"the start had {curve.start:.2f}, and dose 0 has {how}"
 
 
 def falls(place: Likelihood) -> bool:

@@ -315,3 +315,12 @@ def test_retention_at_its_own_guessing_had_nothing_to_lose_though_guessing_facts
     assert point(rows, "retention").status != "no effect"
     own = [replace(row, more=(("chance:retention", 0.5),)) for row in rows]
     assert point(own, "retention").status == "no effect"
+
+
+def test_a_fall_of_retention_says_what_the_start_had_and_what_dose_0_has() -> None:
+    values = (0.84, 0.86, 0.85, 0.6, 0.4, 0.3)
+    rows = table(values, zero=0.85, score="retention", more=(("start_retention", 0.91),))
+    (point,) = [point for point in find_points(rows) if point.kind == "retention"]
+    (bare,) = [point for point in find_points([replace(row, more=()) for row in rows]) if point.kind == "retention"]
+    assert "the start had 0.91, and dose 0 has 0.06 less" in point.note and "start" not in bare.note
+    assert point.x == bare.x  # the fall is that of the dose
