@@ -27,7 +27,8 @@ NORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
 # Logits held at a time by the loss: as many as stay in a core's cache, or as keep a GPU busy.
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 30}
-_TOGETHER = 64  # rows behind a beginning that others have too, read at a time
+# Rows behind a beginning that others have too, read at a time: few are of nearly one length, many keep a GPU busy.
+_TOGETHER = {"cpu": 16, "cuda": 256}
 
 
 class _Norm(torch.autograd.Function):
@@ -301,9 +302,10 @@ class Model(nn.Module):
         firsts = torch.full((int(of_B.max()) + 1,), len(of_B), device=of_B.device)
         firsts = firsts.scatter_reduce(0, of_B, torch.arange(len(of_B), device=of_B.device), "amin")
         before, rotation = _Before(), self._rotations(tokens_BT.shape[1], self.device)
+        together = _TOGETHER.get(self.device.type, _TOGETHER["cuda"])
         self._read(tokens_BT[firsts, :shared], rotation[:shared], before)
         ends, found = (scored_BT * torch.arange(1, scored_BT.shape[1] + 1, device=of_B.device)).amax(1), []
-        for rows in torch.split(torch.arange(len(of_B), device=of_B.device), _TOGETHER):
+        for rows in torch.split(torch.arange(len(of_B), device=of_B.device), together):
             behind = slice(shared, int(ends[rows].max()))
             hidden = self._read(tokens_BT[rows, behind], rotation[behind], before.rows(of_B[rows]))
             found.append(hidden[scored_BT[rows, behind]])
