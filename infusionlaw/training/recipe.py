@@ -165,8 +165,9 @@ class Recipe:
     def memory_parts(self) -> dict[str, int]:
         """Bytes by what takes them: weights, gradients and two moments in fp32, and the activations of one step.
 
-        Activations are about 34 d + 4 f a layer and token, and the logits twice; of another architecture 16 d + 3 f, and
-        the logits four times (a Llama of 135 M held 6 % more with one block a step and 13 % less with seven).
+        Activations are about 34 d + 4 f a layer and token, and the logits twice. Of another architecture they are
+        16 d + 3 f, and the logits four times: a Llama of 135 M held 6 % more with one block a step, and 13 % less with
+        seven.
         """
         shape = self.shape
         weights, tokens = 4 * shape.total_size, self.piece * self.block

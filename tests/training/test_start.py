@@ -359,6 +359,11 @@ def not_finite(tensors: dict[str, torch.Tensor]) -> None:
     tensors["model.layers.1.mlp.up_proj.weight"][3, 3] = float("nan")
 
 
+def no_end_of_text(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text("{}")
+    edit_config(eos_token_id=None)(folder)
+
+
 NORM = "model.layers.1.input_layernorm.weight"
 HARMS = [
     (shutil.rmtree, "no such folder"),
@@ -367,6 +372,11 @@ HARMS = [
     (only_pickle, "has pickled weights only, .* convert them to safetensors"),
     (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
     (cut_short, "not a whole safetensors file"),
+    (lambda folder: (folder / "config.json").write_text("[]"), "config.json: not what save_pretrained writes"),
+    (no_end_of_text, "names an end-of-text token; set end_of_text"),
+    (lambda folder: (folder / "tokenizer_config.json").write_text("[]"), "tokenizer_config.json: not what save_pre"),
+    (edit_config(vocab_size=999), "no tensor has vocab_size = 999 rows"),
+    (edit_config(num_attention_heads=0), "transformers cannot load it"),
     (edit_config(model_type="bert", architectures=["BertForMaskedLM"]), "BertForMaskedLM, which is no causal"),
     (edit_config(model_type="nonesuch"), "its model_type is 'nonesuch'"),
     (edit_config(max_position_embeddings=100), "block in .training. is 128, and .* reads at most 100 tokens"),
