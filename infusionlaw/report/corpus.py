@@ -134,7 +134,7 @@ def corpus_part(folder: Path) -> list[Block]:
     stating = counts.get("documents_that_state_a_domain_fact")
     left_out = (
         f"{stating:,} documents state a domain fact and were left out of the training text."
-        if stating is not None and counts.get("domain_facts")
+        if stating is not None and counts.get("domain_facts", 1)
         else ""
     )
     told = [

@@ -63,7 +63,7 @@ def expected_text(folder: Path, sizes: Sequence[float]) -> str:
     return (
         f"Our own models of {number(TRIED[0])} to {number(TRIED[1])} parameters answered what training states some "
         "hundred times and were asked nothing else, so on other questions expect accuracy to stay at guessing, and "
-        f"read {losses}, which moves earlier."
+        f"read {losses}, which also shows what moves no answer."
     )
 
 

@@ -20,7 +20,7 @@ from infusionlaw.corpus.infusion.mixture import Ledger, Mixture
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
 from infusionlaw.runs.names import is_measured
-from infusionlaw.runs.outcomes import LOSSES, is_loss
+from infusionlaw.runs.outcomes import LOSSES
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.training import checkpoint
 from infusionlaw.training.export import export
@@ -128,7 +128,6 @@ def _record(
         status=status,
         **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
         chance=scores.get("chance"),
-        loss_unit="bits per byte" if any(is_loss(name) for name, _ in more) else None,  # of val_bpb its name says it
         more=more,
     )
 

@@ -24,6 +24,7 @@ from infusionlaw.runs.capacity import with_facts_as_dose
 from infusionlaw.runs.cells import FALSE, cell_value, is_missing, state_of
 from infusionlaw.runs.checks import both_units, opposed, repeated, share_of_domain
 from infusionlaw.runs.choices import (
+    UNITS,
     Choices,
     as_parts,
     choices,
@@ -37,24 +38,30 @@ from infusionlaw.runs.columns import matched
 from infusionlaw.runs.frames import Frame, frame_rows
 from infusionlaw.runs.histories import at_their_ends, pivoted
 from infusionlaw.runs.lineage import Row, with_curves, with_starts
-from infusionlaw.runs.names import DOSES, FIELDS, Names, columns, is_measured
+from infusionlaw.runs.names import DOSES, FIELDS, Names, columns, is_measured, names_its_unit
+from infusionlaw.runs.outcomes import is_loss
 from infusionlaw.runs.record import UNSTATED, RunRecord
 from infusionlaw.runs.tabular import read_rows
 
 ONE_COUNT = "no token count is given, so the answer holds for the one that these runs have"
-WHERE_USED = ("loss_unit", "curve")  # columns that are written only where a run has a value in them
+# Columns that are written only where a run has a value in them, the unit also where the name of a loss leaves it open.
+WHERE_USED = ("loss_unit", "curve")
 
 
 def used_columns(records: Sequence[RunRecord]) -> tuple[str, ...]:
     """The columns of a table that is written: those of every record, then of what else was measured."""
     measured = {name for record in records for name, _ in record.more}
+    unclear = any(is_loss(name) and not name.endswith("_se") and not names_its_unit(name) for name in measured)
     measured |= {name for name in WHERE_USED if any(getattr(record, name) for record in records)}
+    measured |= {"loss_unit"} if unclear else set()
     known = tuple(name for name in columns() if (name in FIELDS and name not in WHERE_USED) or name in measured)
     return (*known, *sorted(measured.difference(known)))
 
 
 def cell(record: RunRecord, column: str) -> Any:
     """What a record has in a column."""
+    if column == "loss_unit":
+        return record.loss_unit or UNITS[0]
     return getattr(record, column) if column in FIELDS else dict(record.more).get(column)
 
 

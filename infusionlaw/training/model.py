@@ -27,6 +27,7 @@ NORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
 # Logits held at a time by the loss: as many as stay in a core's cache, or as keep a GPU busy.
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 30}
+_TOGETHER = 64  # rows behind a beginning that others have too, read at a time
 
 
 class _Norm(torch.autograd.Function):
@@ -291,16 +292,22 @@ class Model(nn.Module):
         x = self.embedding(tokens_MBT.flatten(1))
         return self.through(x, self._rotations(tokens_MBT.shape[2], x.device)).view(*tokens_MBT.shape, -1)
 
-    def _hidden_behind(self, tokens_BT: Tensor, shared: int, of_B: Tensor) -> Tensor:
-        """Return final normed states of one model behind `shared` tokens, (B, T - shared, C), as `hidden` would.
+    def _states_behind(self, tokens_BT: Tensor, scored_BT: Tensor, shared: int, of_B: Tensor) -> Tensor:
+        """Return the final normed states at the places of one model that are scored, (n, C), as `hidden` would.
 
-        of: the number of each row's beginning; the first row that has it is read for all.
+        of: the number of each row's beginning of `shared` tokens; the first row that has it is read for all. What is
+        behind is read some rows at a time, no further than any of these is scored.
         """
         firsts = torch.full((int(of_B.max()) + 1,), len(of_B), device=of_B.device)
         firsts = firsts.scatter_reduce(0, of_B, torch.arange(len(of_B), device=of_B.device), "amin")
         before, rotation = _Before(), self._rotations(tokens_BT.shape[1], self.device)
         self._read(tokens_BT[firsts, :shared], rotation[:shared], before)
-        return self._read(tokens_BT[:, shared:], rotation[shared:], before.rows(of_B))
+        ends, found = (scored_BT * torch.arange(1, scored_BT.shape[1] + 1, device=of_B.device)).amax(1), []
+        for rows in torch.split(torch.arange(len(of_B), device=of_B.device), _TOGETHER):
+            behind = slice(shared, int(ends[rows].max()))
+            hidden = self._read(tokens_BT[rows, behind], rotation[behind], before.rows(of_B[rows]))
+            found.append(hidden[scored_BT[rows, behind]])
+        return torch.cat(found)
 
     def _read(self, tokens_BT: Tensor, rotation_TK2: Tensor, before: _Before) -> Tensor:
         x = self.embedding(tokens_BT.reshape(1, -1))
@@ -330,13 +337,13 @@ class Model(nn.Module):
 
         scored (B, T - 1): which of the tokens but the first are scored. Only the states before these are projected to
         the vocabulary, some at a time. shared, of: rows with the same number in `of` (0, 1, …) begin with the same
-        `shared` tokens, which are read once; neither these nor the one behind them is scored.
+        `shared` tokens, which are read once; neither these nor the one behind them is scored. This is quickest where
+        rows are in the order of their lengths.
         """
         if shared and of_B is not None:
-            hidden = self._hidden_behind(ids_BT[:, :-1], shared, of_B)
+            states = self._states_behind(ids_BT[:, :-1], scored_BT, shared, of_B)
         else:
-            hidden = self.hidden(ids_BT[None, :, :-1])[0]
-        states = hidden[scored_BT[:, -hidden.shape[1] :]]
+            states = self.hidden(ids_BT[None, :, :-1])[0, scored_BT]
         targets, embedding = ids_BT[:, 1:][scored_BT], self.embedding.weight[0]
         rows = max(256, _rows(max(1, len(targets)), len(embedding), self.device.type))
         parts = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)

@@ -31,10 +31,11 @@ from infusionlaw.corpus.facts import Fact, prompt_and_answer
 from infusionlaw.corpus.options import one_place
 from infusionlaw.corpus.questions import QuestionSet, tokenised
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer
+from infusionlaw.runs.outcomes import ACCURACIES
 from infusionlaw.training.trainable import Trainable
 
 _ROWS = 512  # sequences scored at a time
-_LONGER = 8  # tokens by which the beginning of a question may be longer than the shortest scored with it
+_ENOUGH, _LONGER = 64, 8  # so many are scored with none whose beginning is longer, others with none so much longer
 _NATS_TO_BITS = 1 / math.log(2)
 
 
@@ -88,21 +89,23 @@ class Questions:
         for rows in members:
             last = parts[-1] if parts else []
             more = self.rows[rows[0]].answer - self.rows[last[0][0]].answer if last else 0
-            if not last or more > _LONGER or sum(map(len, last)) + len(rows) > _ROWS:
+            count = sum(map(len, last))
+            if not last or more > (_LONGER if count < _ENOUGH else 0) or count + len(rows) > _ROWS:
                 parts.append([])
             parts[-1].append(rows)
         return [self._batch(part) for part in parts]
 
     def _batch(self, questions: Sequence[range]) -> Batch:
-        numbers = [i for rows in questions for i in rows]
+        places = [(i, place) for place, rows in enumerate(questions) for i in rows]
+        places.sort(key=lambda each: len(self.rows[each[0]].ids))
+        numbers, of = map(list, zip(*places, strict=True))
         shape = len(numbers), max(len(self.rows[i].ids) for i in numbers)
         ids, scored = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
         for place, row in enumerate(self.rows[i] for i in numbers):
             ids[place, : len(row.ids)] = row.ids
             scored[place, row.answer : len(row.ids)] = True
-        of = np.repeat(np.arange(len(questions)), [len(rows) for rows in questions])
-        shared = self.rows[numbers[0]].answer - 1
-        return Batch(numbers, torch.from_numpy(ids), torch.from_numpy(scored[:, 1:]), shared, torch.from_numpy(of))
+        shared = min(self.rows[rows[0]].answer for rows in questions) - 1
+        return Batch(numbers, torch.from_numpy(ids), torch.from_numpy(scored[:, 1:]), shared, torch.tensor(of))
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,17 @@ class FileQuestions:
 @dataclass(frozen=True)
 class FileScores:
     """Results by question, each (questions,): answered right, and so by likelihood per byte; loss of the answer in bits
-    per byte."""
+    per byte. log_p: of every option, the right one first, (questions, most options)."""
 
+    log_p: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     accuracy_norm: NDArray[np.float64]
     answer_loss: NDArray[np.float64]
+
+    @property
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """The results that become columns of a table, by name."""
+        return {name: getattr(self, name) for name in (*ACCURACIES, "answer_loss")}
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,7 @@ def answer(model: Trainable, questions: FileQuestions) -> FileScores:
     """Put the questions of a file to a model."""
     score = _by_option(questions.asked, _score(model, questions.asked)[0])
     return FileScores(
+        log_p=score,
         accuracy=_right(score),
         accuracy_norm=_right(score / questions.bytes),
         answer_loss=-score[:, 0] * _NATS_TO_BITS / questions.bytes[:, 0],
@@ -253,9 +263,9 @@ def _score(model: Trainable, questions: Questions) -> tuple[NDArray[np.float64],
         ids, scored, of = (each.to(model.device) for each in (batch.ids, batch.scored, batch.of))
         value, best = model.log_probabilities(ids, scored, batch.shared, of)
         where = scored.nonzero()[:, 0]
-        total, missed = torch.zeros(2, len(ids), device=model.device)
-        total.index_add_(0, where, value)
-        missed.index_add_(0, where, (~best).float())
+        total, missed = torch.zeros(2, len(ids), dtype=torch.float64, device=model.device)
+        total.index_add_(0, where, value.double())
+        missed.index_add_(0, where, (~best).double())
         log_p[batch.rows], greedy[batch.rows] = total.cpu().numpy(), (missed == 0).cpu().numpy()
     return log_p, greedy
 
@@ -325,7 +335,7 @@ def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dic
     scores["facts"] = {name: _plain(values) for name, values in columns.items()}
     if answered:
         scores["questions"] = {
-            name: {score: _plain(values) for score, values in vars(own).items()} for name, own in answered.items()
+            name: {score: _plain(values) for score, values in own.columns.items()} for name, own in answered.items()
         }
     return {
         key: (value if not isinstance(value, float) or math.isfinite(value) else None) for key, value in scores.items()
@@ -340,7 +350,7 @@ def _of_files(answered: Mapping[str, FileScores], probes: Probes) -> dict[str, f
     """
     scores: dict[str, float] = {}
     for name, own in answered.items():
-        for score, values in vars(own).items():
+        for score, values in own.columns.items():
             scores[f"{score}:{name}"], scores[f"{score}:{name}_se"] = _mean_and_error(values)
     roles = {role: [name for name in answered if probes.files[name].role == role] for role in ("domain", "general")}
     if names := roles["domain"]:

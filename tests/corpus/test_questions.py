@@ -1,10 +1,12 @@
 """Files of multiple-choice questions: their shapes, what is refused, and how questions are asked."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from infusionlaw.corpus.prepare import prepare
 from infusionlaw.corpus.questions import (
     check_tokens,
     open_questions,
@@ -14,6 +16,10 @@ from infusionlaw.corpus.questions import (
 )
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
 from infusionlaw.errors import InputError
+from infusionlaw.report.corpus import remarks
+from infusionlaw.report.questions import expected_text, guessing_texts, questions_texts
+from infusionlaw.runs.record import RunRecord
+from infusionlaw.settings import read_study_file
 
 TEXTS = ("two", "four", "six", "eight")
 LEGS = "How many legs has a cat?"
@@ -204,3 +210,43 @@ def test_options_that_are_one_token_string_are_refused(tmp_path) -> None:
         read = read_questions(jsonl(tmp_path / "q.jsonl", row))
         with pytest.raises(InputError, match=rf"q\.jsonl, row 1: .*{message}"):
             check_tokens(read, list(tokenised(read, lower, 128)), tmp_path / "q.jsonl", lower)
+
+
+def test_a_corpus_keeps_the_questions_of_its_study(material, corpus, tmp_path) -> None:
+    shutil.copytree(material, tmp_path / "study")
+    text = json.loads((material / "text.jsonl").read_text().splitlines()[3])["text"]
+    known = {"question": text[:200], "choices": [text[200:230].strip(), "no"], "answer": "A"}
+    rows = ({"question": f"Q{i}?", "choices": ["no", "yes", "no"], "answer": "ABC"[i % 3]} for i in range(5))
+    jsonl(tmp_path / "study" / "q.jsonl", known, *rows)
+    path = tmp_path / "study" / "study.toml"
+    study = path.read_text() + '[questions.mine]\nfile = "q.jsonl"\nrole = "general"\n'
+    path.write_text(study)
+    own = prepare(read_study_file(path), tmp_path / "out" / "corpus")
+    assert own.id != corpus.id and len(own.questions["mine"].questions) == 6
+    said = "\n".join([*questions_texts(tmp_path / "out"), *remarks(tmp_path / "out")])
+    assert 'Questions of mine (general): 6 of 2 options, of which guessing gives 0.5; read from "question"' in said
+    assert "5 of 6 questions of mine have an option twice" in said
+    assert "1 of 6 questions of mine (17%) stand nearly word for word in the general text" in said
+    assert expected_text(tmp_path / "out", [20_000]).count("answer_loss:mine") == 1
+    path.write_text(study.replace('"general"', '"general"\nlimit = 3'))
+    again = prepare(read_study_file(path), tmp_path / "out" / "corpus")
+    assert again.id != own.id and len(again.questions["mine"].questions) == 3
+    path.write_text(study.replace('"q.jsonl"', '"missing.jsonl"'))
+    with pytest.raises(InputError, match=r"missing\.jsonl: no such file"):
+        prepare(read_study_file(path), tmp_path / "out" / "corpus")
+
+
+def test_the_smallest_model_is_judged_against_guessing(tmp_path) -> None:
+    read = read_questions(many(tmp_path))
+    write_questions(tmp_path / "corpus", {"mine": read})
+    sizes = ((10_000, 0.0, 0.1), (10_000, 0.3, 0.56), (10_000, 0.6, 0.58), (20_000, 0.3, 0.9))
+    rows = [
+        RunRecord(size, 1e6, share, more=(("accuracy:mine", accuracy), ("accuracy:mine_se", 0.05)))
+        for size, share, accuracy in sizes
+    ]
+    assert guessing_texts(tmp_path, []) == []
+    (said,) = guessing_texts(tmp_path, rows)
+    assert "(10k parameters, 2 runs with a dose) answers 0.570 ± 0.050 of mine right, and guessing 0.500" in said
+    assert said.endswith("it has not left guessing, so read answer_loss:mine.")
+    (said,) = guessing_texts(tmp_path, rows[3:])
+    assert said.endswith("it has left guessing.")

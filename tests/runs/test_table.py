@@ -69,6 +69,24 @@ def test_a_table_comes_back_as_it_was_and_equal_rows_give_equal_bytes(tmp_path) 
     assert table_hash(rows) != table_hash(rows[:1])
 
 
+def test_scores_of_files_and_guessing_of_one_outcome_come_back(tmp_path) -> None:
+    scores = (
+        ("accuracy:medqa", 0.31),
+        ("accuracy_norm:med-qa", 0.3),
+        ("answer_loss:medqa", 1.5),
+        ("chance:retention", 0.5),
+    )
+    more = tuple((name, value) for score, value in scores for name, value in ((score, value), (f"{score}_se", 0.01)))
+    rows = [run(recall=0.3, chance=0.25, share=share, more=more[:-1]) for share in (0, 0.1)]
+    write_table(tmp_path / "runs.csv", rows)
+    (first, _) = read = read_table(tmp_path / "runs.csv")
+    assert sorted(first.more) == sorted(more[:-1]) and first.loss_unit is None
+    assert table_text(read) == table_text(rows)
+    assert (first.chance_of("recall"), first.chance_of("retention")) == (0.25, 0.5)
+    text = (tmp_path / "runs.csv").read_text().replace("0.31", "31")
+    assert "accuracy:medqa" in refusal(tmp_path, text)
+
+
 def test_a_table_named_parquet_is_parquet_and_other_kinds_are_refused(tmp_path) -> None:
     rows = [ROW, replace(ROW, recall=None, recall_se=None, seed=np.int64(2), held_out=True, run="r2")]
     write_table(tmp_path / "t.parquet", rows)

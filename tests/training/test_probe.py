@@ -1,16 +1,19 @@
 """The probes: against a plain calculation, on a model that knows, and on one that knows nothing."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from infusionlaw.corpus.facts import Fact
+from infusionlaw.corpus.facts import Fact, Split
+from infusionlaw.corpus.questions import Question, QuestionSet
 from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
+from infusionlaw.training.export import export
 from infusionlaw.training.loop import train
 from infusionlaw.training.model import Model
-from infusionlaw.training.probe import ask, build_probes, losses, measure, questions_about
+from infusionlaw.training.probe import answer, ask, build_probes, losses, measure, questions_about, questions_of
 from infusionlaw.training.recipe import recipe_for, shape_for
 
 
@@ -124,3 +127,68 @@ def test_val_bpb_is_bits_per_byte(corpus) -> None:
     uniform = math.log2(corpus.tokenizer.vocabulary) * len(tokens) / header.text_bytes
     assert value == pytest.approx(uniform, rel=1e-6)
     assert error == pytest.approx(0, abs=1e-6)
+
+
+LEGS = [
+    *[("How many legs has a cat?", ("two", "four", "six"), 1), ("And a fly?", ("two", "six legs"), 1)],
+    *[("Which of these can fly, and is an insect with four wings?", ("a bee", "a cat", "a fly", "a bat"), 0)],
+]
+
+
+def file_of(prompt: str, shots: int = 0) -> QuestionSet:
+    questions = tuple(Question(text, options, right, row) for row, (text, options, right) in enumerate(LEGS, start=1))
+    return QuestionSet("domain", prompt, "a list", questions[:shots], questions[shots:], 0)
+
+
+@pytest.mark.parametrize(("prompt", "shots"), [("cloze", 0), ("lettered", 0), ("cloze", 1)])
+def test_questions_of_a_file_are_scored_as_a_plain_loop_over_transformers_does(corpus, tmp_path, prompt, shots) -> None:
+    transformers = pytest.importorskip("transformers")
+    model = Model(shape_for(12_000, corpus.tokenizer.vocabulary), [torch.Generator().manual_seed(7)])
+    export(model, corpus.tokenizer.path, corpus.tokenizer.end_of_text, 128, tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    own = file_of(prompt, shots)
+    scores = answer(model, questions_of(own, corpus.tokenizer, 128))
+    for number, question in enumerate(own.questions):
+        context = [tokenizer.eos_token_id, *tokenizer.encode(own.asked(question))]
+        log_p = []
+        for text in own.answers(question):
+            ids = context + tokenizer.encode(own.asked(question) + f" {text}")[len(context) - 1 :]
+            with torch.no_grad():
+                each = theirs(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+            log_p.append(sum(each[i - 1, ids[i]].item() for i in range(len(context), len(ids))))
+        sizes = [len(text) for text in own.answers(question)]
+        right = question.right
+        assert scores.log_p[number, 0] == pytest.approx(log_p[right], abs=1e-4)
+        assert scores.answer_loss[number] == pytest.approx(-log_p[right] / math.log(2) / sizes[right], abs=1e-4)
+        assert scores.accuracy[number] == (int(np.argmax(log_p)) == right)
+        assert scores.accuracy_norm[number] == (int(np.argmax(np.array(log_p) / sizes)) == right)
+
+
+def test_of_options_that_are_equally_likely_one_in_so_many_counts_as_right(corpus) -> None:
+    model = Model(shape_for(10_000, corpus.tokenizer.vocabulary), [torch.Generator().manual_seed(1)])
+    with torch.no_grad():
+        model.embedding.weight.zero_()
+    questions = [("Q?", (" 1", " 2", " 3"), 0), ("Q?", (" 1", " 2 2"), 0), ("Q?", (" 1 1", " 2"), 0)]
+    own = replace(file_of("cloze"), questions=tuple(Question(*each, 1) for each in questions))
+    scores = answer(model, questions_of(own, corpus.tokenizer, 128))
+    assert scores.accuracy.tolist() == pytest.approx([1 / 3, 1, 0])
+
+
+def test_files_of_questions_are_recall_and_retention_where_no_facts_are_infused(corpus, ignorant) -> None:
+    general = replace(file_of("cloze"), role="general", questions=file_of("cloze").questions[:1])
+    files = {"legs": file_of("cloze"), "cats": general}
+    bare = replace(
+        corpus,
+        facts=Split((), (), ()),
+        options=dict.fromkeys(corpus.options, ()),
+        questions=files,
+    )
+    scores = measure(ignorant, bare, build_probes(bare, 128), 128)
+    assert scores["recall"] == scores["accuracy:legs"] and scores["recall_se"] == scores["accuracy:legs_se"]
+    assert scores["chance"] == pytest.approx((1 / 3 + 1 / 2 + 1 / 4) / 3)
+    assert scores["retention"] == scores["accuracy:cats"] and scores["chance:retention"] == pytest.approx(1 / 3)
+    assert scores["accuracy:cats_se"] is None and scores["verbatim_recall"] is None
+    assert scores["answer_loss"] == scores["answer_loss:legs"] > 0
+    both = measure(ignorant, replace(corpus, questions=files), build_probes(replace(corpus, questions=files), 128), 128)
+    assert both["accuracy:legs"] == scores["accuracy:legs"] and both["chance"] == 1 / 8

@@ -9,6 +9,7 @@ import pytest
 from infusionlaw.errors import InputError
 from infusionlaw.law.losses.fit import fit_losses
 from infusionlaw.law.losses.law import LossLaw
+from infusionlaw.law.losses.measured import losses_of
 from infusionlaw.law.planning.plan import predict
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.law.surfaces.conditions import Conditions
@@ -156,3 +157,16 @@ def test_scores_keep_the_limit_that_a_dose_costs_them() -> None:
 def test_an_answer_without_surfaces_says_why() -> None:
     law = LossLaw("val_bpb", "bits per byte", True, "the start", 2.0, (1e8,), (1e9,), (0.1, 0.9), (), reason="none yet")
     assert law.answer(0.05, 1e8, 1e9).reason == "none yet"
+
+
+def test_errors_are_no_losses_and_a_loss_of_one_source_is_not_counted_twice() -> None:
+    answers = ("answer_loss", 2.0), ("answer_loss_se", 0.1), ("answer_loss:med", 2.0), ("answer_loss:med_se", 0.1)
+    row = RunRecord(5e7, 5e8, 0.1, val_bpb=1.9, more=answers)
+    assert losses_of([row]) == ["val_bpb", "answer_loss"]
+    both = replace(row, more=(*answers, ("answer_loss:law", 3.0)))
+    assert losses_of([replace(both, more=(("answer_loss", 2.5), *both.more[1:]))]) == [
+        "val_bpb",
+        "answer_loss",
+        "answer_loss:med",
+        "answer_loss:law",
+    ]

@@ -305,6 +305,18 @@ def test_near_equal_thin_curves_get_one_verdict_whatever_is_stated(stated) -> No
     assert said == {("acquisition", "before the grid"), ("collapse", "found")}
 
 
+def test_retention_at_its_own_guessing_had_nothing_to_lose_though_guessing_facts_gives_less() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        RunRecord(1e4, 1e6, share, retention=0.5 + rng.normal(0, 0.01), retention_se=0.02, chance=0.125, seed=seed)
+        for share in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+        for seed in (1, 2)
+    ]
+    assert point(rows, "retention").status != "no effect"
+    own = [replace(row, more=(("chance:retention", 0.5),)) for row in rows]
+    assert point(own, "retention").status == "no effect"
+
+
 def test_a_fall_of_retention_says_what_the_start_had_and_what_dose_0_has() -> None:
     values = (0.84, 0.86, 0.85, 0.6, 0.4, 0.3)
     rows = table(values, zero=0.85, score="retention", more=(("start_retention", 0.91),))
