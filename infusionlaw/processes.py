@@ -17,6 +17,7 @@ from infusionlaw.errors import InputError
 CGROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
 _PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+PROCESS = 200_000_000  # bytes that a training process takes beside its model
 NO_THREAD = "can't start new thread"  # as Python says it
 TOO_MANY = (
     "no more threads or processes may be started; close other programs, raise the limit (ulimit -u) or set fewer "
@@ -86,6 +87,11 @@ def memory() -> int:
         except (OSError, ValueError):  # not Linux, or no limit
             continue
     return min(there, default=2**63)
+
+
+def room_for(bytes_each: int, there: int = 0) -> int:
+    """How many training processes that hold so many bytes each there is memory for, at least 1. there: the memory."""
+    return max(1, (there or memory()) // (bytes_each + PROCESS))
 
 
 def check_guard() -> None:

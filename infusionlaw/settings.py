@@ -85,6 +85,10 @@ LONGEST = 1_000_000  # characters of a study file
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def __hash__(self) -> int:
+        """Hash the content, whose tables of any name cannot be hashed themselves."""
+        return hash(self.model_dump_json())
+
 
 class Facts(_Section):
     """Where facts and templates come from; `domain`, `prior`, `unseen` count subjects. No source: no facts.

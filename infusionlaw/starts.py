@@ -94,7 +94,7 @@ class StartFolder:
         """Its end-of-text token: that of tokenizer_config.json, of special_tokens_map.json, or of config.json."""
         for name in ("tokenizer_config.json", "special_tokens_map.json"):
             path = self.folder / name
-            said = read_json(path).get("eos_token") if path.is_file() else None
+            said = _object(path).get("eos_token") if path.is_file() else None
             if isinstance(said, dict):
                 said = said.get("content")
             if isinstance(said, str) and said:
@@ -110,12 +110,15 @@ class StartFolder:
         return found
 
     def _tokens(self) -> list[tuple[str, int]]:
-        content = read_json(self.tokenizer)
-        vocabulary = content.get("model", {}).get("vocab", {})
-        if isinstance(vocabulary, list):  # of a Unigram model
-            vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
-        added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
-        return list((vocabulary | added).items())
+        content = _object(self.tokenizer)
+        try:
+            vocabulary = content["model"]["vocab"]
+            if isinstance(vocabulary, list):  # of a Unigram model
+                vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
+            added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+            return list((vocabulary | added).items())
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self.tokenizer}: not a tokenizer; {SAVE_TOKENIZER}") from error
 
     @property
     def hash(self) -> str:
@@ -143,12 +146,10 @@ def read_start(folder: Path) -> StartFolder:
         adapter = "; it is an adapter, so merge it into its model first" if _has(folder, "adapter_config.json") else ""
         fix = adapter or "; name the folder of a Hugging Face model, which save_pretrained writes"
         raise InputError(f"{folder}: has no config.json{fix}")
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        raise InputError(f"{folder / 'config.json'}: not the config of a model; save the model there again")
+    config = _object(folder / "config.json")
     files = _weights(folder)
     shapes = {name: shape for path in files for name, shape in _head(path).items()}
-    if not isinstance(config.get("vocab_size"), int):
+    if not isinstance(config.get("vocab_size"), int) or config["vocab_size"] < 1:
         raise InputError(f"{folder / 'config.json'}: has no vocab_size, so it is not a causal language model's")
     if "quantization_config" in config:
         raise InputError(f"{folder}: its weights are quantised, and such weights are not trained; take the whole ones")
@@ -163,6 +164,14 @@ def read_start(folder: Path) -> StartFolder:
     return start
 
 
+def _object(path: Path) -> dict[str, Any]:
+    """The content of one of its small files."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not what save_pretrained writes; save the model and its tokenizer there again")
+    return content
+
+
 def _has(folder: Path, pattern: str) -> bool:
     return any(folder.glob(pattern))
 
@@ -172,8 +181,7 @@ def _weights(folder: Path) -> tuple[Path, ...]:
     if (folder / WHOLE).is_file():
         return (folder / WHOLE,)
     if (folder / INDEX).is_file():
-        content = read_json(folder / INDEX)
-        names = content.get("weight_map") if isinstance(content, dict) else None
+        names = _object(folder / INDEX).get("weight_map")
         if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
             raise InputError(f"{folder / INDEX}: names no files of weights; save the model there again")
         files = sorted(set(names.values()))
@@ -202,7 +210,7 @@ def _head(path: Path) -> dict[str, tuple[int, ...]]:
         end = max(entry["data_offsets"][1] for name, entry in head.items() if name != "__metadata__")
         if path.stat().st_size != 8 + length + end:
             raise ValueError(f"it has {path.stat().st_size:,} bytes and should have {8 + length + end:,}")
-        return {name: tuple(entry["shape"]) for name, entry in head.items() if name != "__metadata__"}
+        return {name: tuple(map(int, entry["shape"])) for name, entry in head.items() if name != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
 

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
-from infusionlaw.settings import StudyFile
+from infusionlaw.settings import StudyFile, TextSource
 
 ROOT = Path(__file__).parent.parent
 ADDRESS = re.compile(
@@ -33,19 +34,27 @@ def test_the_page_of_the_study_file_has_every_key_in_its_section() -> None:
     page = (ROOT / "docs" / "reference" / "study-file.md").read_text(encoding="utf8")
     sections = dict(
         zip(
-            ("", *re.findall(r"^## \[(\w+)\]", page, re.MULTILINE)),
-            re.split(r"^## \[\w+\]", page, flags=re.MULTILINE),
+            ("", *re.findall(r"^##+ \[([\w.]+)\]", page, re.MULTILINE)),
+            re.split(r"^##+ \[[\w.]+\]", page, flags=re.MULTILINE),
             strict=True,
         )
     )
+    asked = {"text.sources.NAME": TextSource}
     for name, field in StudyFile.model_fields.items():
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if section is None:
-            assert name == "base" or f"| `{name}` |" in sections[""]
+        if section := section_in(field.annotation):
+            asked[name] = section
         else:
-            keys = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", sections[name], re.MULTILINE))))
-            assert keys == set(section.model_fields), name
+            assert name == "base" or f"| `{name}` |" in sections[""]
+    for name, section in asked.items():
+        keys = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", sections[name], re.MULTILINE))))
+        assert keys == set(section.model_fields), name
+
+
+def section_in(kind: Any) -> type[BaseModel] | None:
+    """The section that a type is or holds."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    return next((found for part in get_args(kind) if (found := section_in(part))), None)
 
 
 def test_the_study_files_on_pages_are_toml() -> None:

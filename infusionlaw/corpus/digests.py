@@ -32,16 +32,20 @@ def stamps(folder: Path, names: Iterable[str]) -> dict[str, Stamp]:
 
 def content_id(files: Mapping[str, Stamp]) -> str:
     """Return the id of a corpus: a hash of all that a run reads of it, so not of the headers of token files."""
-    headers = {PurePath(name).with_suffix(".json").name for name in files if name.endswith(".bin")}
-    others = sorted(files.keys() - {*FIRST} - headers)
+    others = sorted(files.keys() - {*FIRST} - _headers(files))
     parts = [bytes.fromhex(files[name].sha256) for name in FIRST if name in files]
     parts += [f"{name} {files[name].sha256}\n".encode() for name in others]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
+def _headers(files: Iterable[str]) -> set[str]:
+    """Return the names of the headers that the token files among these have."""
+    return {PurePath(name).with_suffix(".json").name for name in files if name.endswith(".bin")}
+
+
 def check_id(folder: Path, own: str, files: Mapping[str, Stamp]) -> None:
     """Raise InputError where the id of a corpus is not that of the files it lists."""
-    if files and content_id(files) != own:
+    if files and (not _headers(files) <= files.keys() or content_id(files) != own):
         text = f"its id {own} is not that of the files it lists"
         raise InputError(f"{folder / 'corpus.json'}: {text}; {prepare_again(folder)}")
 

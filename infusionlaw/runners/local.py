@@ -22,7 +22,7 @@ import torch
 from infusionlaw.corpus.corpus import Corpus, open_corpus
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
-from infusionlaw.processes import check_shared_memory, cores, memory, told_if_too_many
+from infusionlaw.processes import check_shared_memory, cores, memory, room_for, told_if_too_many
 from infusionlaw.runners.execute import best_device
 from infusionlaw.runners.schedule import schedule, starts
 from infusionlaw.runners.worker import ERROR, calibrate, execute, measure_start, start
@@ -35,7 +35,6 @@ from infusionlaw.training.resolve import check_text, doses_of, general_tokens, r
 from infusionlaw.training.start import keep_start, measured
 
 T = TypeVar("T")
-PROCESS = 200_000_000  # bytes that a training process takes beside its model
 LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
 
 
@@ -182,8 +181,7 @@ def check_memory(recipes: Sequence[Recipe]) -> None:
 
 def fitting(recipes: Sequence[Recipe]) -> int:
     """Return how many runs this machine has memory for at once, at least 1."""
-    largest = max((recipe.memory for recipe in recipes), default=0)
-    return max(1, int(_memory() // (largest + PROCESS)))
+    return room_for(max((recipe.memory for recipe in recipes), default=0), _memory())
 
 
 def _memory() -> int:

@@ -102,10 +102,13 @@ def _material(block: int) -> "tuple[Corpus, Probes]":
 
 def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]:
     from infusionlaw.runners.execute import execute_together
+    from infusionlaw.training.host import take_idle_cores
     from infusionlaw.training.resolve import recipe_of
 
     corpus, probes = _material(specs[0].settings.block)
-    on_progress = partial(_report, specs, recipe_of(specs[0], corpus).steps)
+    recipe = recipe_of(specs[0], corpus)
+    take_idle_cores(recipe)
+    on_progress = partial(_report, specs, recipe.steps)
     done = execute_together(
         specs, corpus, probes, _Worker.folder, checkpoint_every=checkpoint_every, on_progress=on_progress
     )
@@ -114,8 +117,11 @@ def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]
 
 def _measure_start(spec: RunSpec) -> None:
     from infusionlaw.runners.execute import measure_start
+    from infusionlaw.training.host import take_idle_cores
+    from infusionlaw.training.resolve import recipe_of
 
     corpus, probes = _material(spec.settings.block)
+    take_idle_cores(recipe_of(spec, corpus))
     measure_start(spec, corpus, probes, _Worker.folder)
 
 
@@ -126,12 +132,14 @@ def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:
     from infusionlaw.runners.execute import best_device
+    from infusionlaw.training.host import take_idle_cores
     from infusionlaw.training.loop import time_steps
     from infusionlaw.training.probe import answer, measure
     from infusionlaw.training.resolve import models_of, recipe_of
 
     corpus, probes = _material(spec.settings.block)
     recipe = recipe_of(spec, corpus)
+    take_idle_cores(recipe)
     model = models_of([spec], recipe, corpus).to(best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0)])
     begun = time.perf_counter()

@@ -18,7 +18,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash, read_json
-from infusionlaw.runs.choices import UNITS
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import table_hash
 
@@ -130,12 +129,8 @@ def run_name(run: str) -> str:
 
 
 def row_hash(record: RunRecord) -> str:
-    """Return the hash of a run's row in a table.
-
-    Whether it is held out depends on the study and is no part of it. Nor is a unit that a record need not state.
-    """
-    unit = None if record.loss_unit == UNITS[0] else record.loss_unit
-    return table_hash([replace(record, held_out=False, loss_unit=unit)])
+    """Return the hash of a run's row in a table; whether it is held out depends on the study and is no part of it."""
+    return table_hash([replace(record, held_out=False)])
 
 
 def plan_hashes(path: Path) -> dict[str, str]:

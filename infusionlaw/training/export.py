@@ -66,11 +66,13 @@ def _llama_weights(model: Model) -> dict[str, Tensor]:
 
 def shape_of(config: Mapping[str, Any]) -> Shape | None:
     """Return the shape of a checkpoint that `export` could have written; None for any other architecture."""
+    keys = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+    numbers = [value for key in keys if isinstance(value := config.get(key), int) and value > 0]
     rope = config.get("rope_parameters") or config
-    heads, width = config.get("num_attention_heads"), config.get("hidden_size")
-    if config.get("model_type") != "llama" or not isinstance(heads, int) or not isinstance(width, int):
+    if config.get("model_type") != "llama" or len(numbers) < len(keys) or not isinstance(rope, Mapping):
         return None
-    shape = Shape(width, config["num_hidden_layers"], heads, config["intermediate_size"], config["vocab_size"])
+    shape = Shape(*numbers)
+    width, heads = shape.d_model, shape.heads
     ours = llama_config(shape, 0, 0)
     alike = ("num_key_value_heads", "head_dim", "hidden_act", "attention_bias", "mlp_bias", "tie_word_embeddings")
     usual = {"num_key_value_heads": heads, "head_dim": width // heads, **LLAMA_DEFAULTS}

@@ -5,7 +5,8 @@ A step frees and takes again the same arrays, most of them above the size from w
 
 import torch
 
-from infusionlaw.processes import keep_memory
+from infusionlaw.processes import cores, keep_memory, room_for
+from infusionlaw.training.recipe import OtherShape, Recipe
 
 
 def settle() -> None:
@@ -13,3 +14,12 @@ def settle() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     keep_memory(largest=1 << 30, free=(1 << 31) - 1)
+
+
+def take_idle_cores(recipe: Recipe) -> None:
+    """Give a run of another architecture the cores that no other run can have, for lack of memory.
+
+    How many follows from the run and the machine alone, so that a resumed run adds up in the same order.
+    """
+    if isinstance(recipe.shape, OtherShape):
+        torch.set_num_threads(max(1, cores() // room_for(recipe.memory)))

@@ -16,7 +16,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
 from infusionlaw.pipeline import run_study
 from infusionlaw.runners.execute import execute_together, export_run, measure_start
-from infusionlaw.runners.local import Lab
+from infusionlaw.runners.local import Lab, check_memory, fitting
 from infusionlaw.runs.record import RunSettings, RunSpec
 from infusionlaw.runs.table import read_table, write_table
 from infusionlaw.settings import read_study_file, with_hashes
@@ -243,6 +243,19 @@ def test_rows_are_read_behind_the_token_that_a_tokenizer_puts_before_every_text(
         models_of([long], recipe_of(long, own), own)
 
 
+def test_runs_share_the_memory_of_the_machine_and_one_that_does_not_fit_is_refused(study, monkeypatch) -> None:
+    _, recipe, _ = begun(study, "llama")
+    assert sum(recipe.memory_parts.values()) == recipe.memory > 16 * recipe.shape.total_size
+    monkeypatch.setattr("infusionlaw.runners.local.best_device", lambda: torch.device("cpu"))
+    for there, at_once in ((10**9, 4), (3 * 10**8, 1), (recipe.memory, 1)):
+        monkeypatch.setattr("infusionlaw.runners.local.memory", lambda there=there: there)
+        check_memory([recipe])
+        assert fitting([recipe]) == at_once
+    monkeypatch.setattr("infusionlaw.runners.local.memory", lambda: recipe.memory - 1)
+    with pytest.raises(InputError, match=r"parameters holds .* GB \(weights .*, gradients .*, moments .*, activations"):
+        check_memory([recipe])
+
+
 def test_a_batch_of_our_own_models_begins_from_one_checkpoint(study) -> None:
     _, _, model = begun(study, "ours", members=3)
     assert model.members == 3
@@ -346,6 +359,11 @@ def not_finite(tensors: dict[str, torch.Tensor]) -> None:
     tensors["model.layers.1.mlp.up_proj.weight"][3, 3] = float("nan")
 
 
+def no_end_of_text(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text("{}")
+    edit_config(eos_token_id=None)(folder)
+
+
 NORM = "model.layers.1.input_layernorm.weight"
 HARMS = [
     (shutil.rmtree, "no such folder"),
@@ -354,6 +372,11 @@ HARMS = [
     (only_pickle, "has pickled weights only, .* convert them to safetensors"),
     (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
     (cut_short, "not a whole safetensors file"),
+    (lambda folder: (folder / "config.json").write_text("[]"), "config.json: not what save_pretrained writes"),
+    (no_end_of_text, "names an end-of-text token; set end_of_text"),
+    (lambda folder: (folder / "tokenizer_config.json").write_text("[]"), "tokenizer_config.json: not what save_pre"),
+    (edit_config(vocab_size=999), "no tensor has vocab_size = 999 rows"),
+    (edit_config(num_attention_heads=0), "transformers cannot load it"),
     (edit_config(model_type="bert", architectures=["BertForMaskedLM"]), "BertForMaskedLM, which is no causal"),
     (edit_config(model_type="nonesuch"), "its model_type is 'nonesuch'"),
     (edit_config(max_position_embeddings=100), "block in .training. is 128, and .* reads at most 100 tokens"),
