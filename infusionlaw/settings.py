@@ -143,7 +143,8 @@ class Text(_Section):
 
     @model_validator(mode="after")
     def _one_or_several(self) -> "Text":
-        if self.sources and self.model_fields_set & {"source", "field"}:
+        fields = type(self).model_fields
+        if self.sources and (self.source, self.field) != (fields["source"].default, fields["field"].default):
             raise ValueError("give either source, or [text.sources.NAME] for each of several, which has its own field")
         if not any(own.validation for own in self.by_name.values()):
             raise ValueError("no source has a validation above 0, so there would be no validation loss; give one some")

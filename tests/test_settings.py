@@ -1,10 +1,12 @@
 """Study files: the template is valid, misspelt keys are named with the nearest known one."""
 
+from pathlib import Path
+
 import pytest
 
 from infusionlaw.errors import InputError
 from infusionlaw.report.power import study_power
-from infusionlaw.settings import read_study_file, write_template
+from infusionlaw.settings import StudyFile, read_study_file, write_template
 
 SIZES, TOKENS = 'sizes = ["14k", "28k", "55k"]', 'tokens = ["1.5M"]'
 
@@ -189,3 +191,17 @@ def test_token_counts_may_be_called_budgets(tmp_path) -> None:
     path = write_template(tmp_path / "mine.toml")
     path.write_text(path.read_text().replace("\ntokens = ", "\nbudgets = "))
     assert read_study_file(path).design.tokens == (1_500_000,)
+
+
+def test_a_study_file_of_documents_questions_and_sources_is_read_back_as_it_was_written(tmp_path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'name = "s"\n[domain]\ndocuments = "d"\n[questions.q]\nfile = "q.jsonl"\nrole = "domain"\n'
+        '[text.sources.web]\nfiles = "w"\n[text.sources.code]\nfiles = ["c"]\nvalidation = 0\n'
+        '[design]\nsizes = ["14k"]\ntokens = ["1M"]\nshares = [0.1]\n'
+    )
+    file = read_study_file(path)
+    assert StudyFile.model_validate(file.model_dump(mode="json")) == file.model_copy(update={"base": Path()})
+    path.write_text(path.read_text().replace("[text.sources.web]", '[text]\nsource = "x"\n[text.sources.web]'))
+    with pytest.raises(InputError, match=r"\[text\]: give either source, or"):
+        read_study_file(path)
