@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from infusionlaw.pipeline import Watch, run_study
+from infusionlaw.lab import Watch
+from infusionlaw.pipeline import run_study
 from infusionlaw.runners.local import Lab, processes
 
 Span = tuple[float, float]

@@ -21,8 +21,8 @@ from infusionlaw.processes import ended_in_order, machine_too_small
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
+    from infusionlaw.lab import Lab
     from infusionlaw.law.points.find import Acquisition
-    from infusionlaw.pipeline import Lab
     from infusionlaw.runs.choices import Choices
     from infusionlaw.runs.record import RunRecord
 
@@ -191,8 +191,8 @@ def fit(
     Options on how to read the table are kept in TABLE.columns.toml.
     """
     from infusionlaw.console import named_if_slow
+    from infusionlaw.fitting import fit as fit_table
     from infusionlaw.law.points.points import Points
-    from infusionlaw.pipeline import fit as fit_table
     from infusionlaw.report.verdict import borderline
     from infusionlaw.report.words import law_text, points_text, reasons_text
     from infusionlaw.runs.choices import choices

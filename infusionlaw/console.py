@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from infusionlaw.errors import visible
+from infusionlaw.lab import Watch
 from infusionlaw.law.numbers import number
-from infusionlaw.pipeline import Watch
 from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
 from infusionlaw.runs.record import Progress as Steps
 

@@ -5,33 +5,30 @@ written before the runs that test it, with the time, the hash of the table it ca
 already known; it is never written again for the same table.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from infusionlaw.errors import InputError, naming
 from infusionlaw.files import remove_leftovers, write_text
-from infusionlaw.law.losses.measured import losses_of
+from infusionlaw.fitting import fit
+from infusionlaw.lab import Lab, Watch
 from infusionlaw.law.planning.compare import compare, write_comparison
 from infusionlaw.law.planning.plan import Plan, predict, write_plan
 from infusionlaw.law.planning.predictions import WrittenPlan, WrittenPredictions, read_predictions, write_predictions
-from infusionlaw.law.points.find import Acquisition, find_points, in_order
+from infusionlaw.law.points.find import find_points, in_order
 from infusionlaw.law.points.point import Point, write_points
-from infusionlaw.law.scaling.fit import fit_law
 from infusionlaw.law.scaling.law import Law, read_law, write_law
-from infusionlaw.processes import keep_memory
 from infusionlaw.recognise import kind_of
 from infusionlaw.report.corpus import remarks
 from infusionlaw.report.material import material_of, usual_target
 from infusionlaw.report.page import write_page, write_study_page
 from infusionlaw.report.start import start_text
 from infusionlaw.report.status import state_text
-from infusionlaw.runs.outcomes import outcomes_with_points
-from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
+from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
 from infusionlaw.runs.table import read_table, table_hash, write_table
-from infusionlaw.settings import StudyFile, read_study_file, with_hashes
+from infusionlaw.settings import read_study_file, with_hashes
 from infusionlaw.study.folder import check_folder, claim
 from infusionlaw.study.journal import (
     ALREADY,
@@ -45,40 +42,6 @@ from infusionlaw.study.journal import (
 )
 from infusionlaw.study.study import Study, folder_of, locked, write_settings
 from infusionlaw.study.verify import enter_corpus, kept, made_again
-
-
-class Lab(Protocol):
-    """What a study needs of a lab; `infusionlaw.runners.local.Lab` is ours, tests and clusters may bring their own."""
-
-    def prepare(self, study: StudyFile, folder: Path) -> str: ...
-
-    def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]: ...
-
-    def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]: ...
-
-    def execute(
-        self,
-        study: StudyFile,
-        folder: Path,
-        specs: Sequence[RunSpec],
-        on_progress: Callable[[Progress], None],
-    ) -> Iterator[RunRecord]: ...
-
-
-class Watch:
-    """Hears what a study does; this one says nothing."""
-
-    def stage(self, text: str) -> None:
-        """A step of the chain begins or has something to say."""
-
-    def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
-        """Before training, each round of a search and the held-out runs: all runs asked for, and those missing."""
-
-    def progress(self, progress: Progress) -> None:
-        """A run has done some of its steps."""
-
-    def finished(self, spec: RunSpec, record: RunRecord) -> None:
-        """A run is complete."""
 
 
 def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
@@ -239,18 +202,6 @@ def dry_run(path: str | Path, folder: str | Path | None, lab: Lab) -> list[Estim
     """
     study = open_study(path, folder, lab)
     return lab.estimate(study.file, study.folder, [*study.opening, *study.held_out])
-
-
-def fit(
-    rows: Sequence[RunRecord], tolerance: float, draws: int, acquisition: Acquisition = "onset"
-) -> tuple[list[Point], Law]:
-    """Points and law of a table's rows; InputError when no run has a score or a loss."""
-    scored = any(row.score(outcome.name) is not None for row in rows for outcome in outcomes_with_points())
-    if not scored and not losses_of(rows):
-        raise InputError("no run of the table has a score or a loss; every run diverged or none was measured")
-    keep_memory(largest=1 << 22, free=1 << 26)
-    points = find_points(rows, tolerance=tolerance, acquisition=acquisition, draws=draws)
-    return points, fit_law(rows, points, tolerance=tolerance)
 
 
 def write_report(

@@ -5,12 +5,12 @@ from functools import cache
 
 import numpy as np
 
+from infusionlaw.fitting import fit
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.planning.compare import ComparedPoint, Comparison
 from infusionlaw.law.points.find import find_points
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.pipeline import fit
 from infusionlaw.runs.record import RunRecord
 
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)

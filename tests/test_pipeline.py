@@ -17,6 +17,7 @@ from rich.console import Console
 from infusionlaw.console import ConsoleWatch
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json
+from infusionlaw.lab import Watch
 from infusionlaw.law.design.simulate import TrueLaw, World
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.compare import compare, read_comparison
@@ -24,7 +25,7 @@ from infusionlaw.law.planning.plan import read_plan
 from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.law.points.point import read_points
 from infusionlaw.law.scaling.law import read_law
-from infusionlaw.pipeline import Watch, dry_run, run_study
+from infusionlaw.pipeline import dry_run, run_study
 from infusionlaw.report.status import status_text
 from infusionlaw.runs.table import read_table, write_table
 from infusionlaw.study.study import locked, open_folder

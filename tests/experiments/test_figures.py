@@ -11,10 +11,10 @@ import pytest
 from studied import HELD, SHARES, SIZES, TOKENS, Results, studied
 
 from experiments.analysis.figures import collapse_note, law_panels, write_figures
+from infusionlaw.fitting import fit
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.dose import Interval, log_odds
 from infusionlaw.law.planning.compare import Comparison
-from infusionlaw.pipeline import fit
 from infusionlaw.report.plotdata import Mark, Panel, panels, spread_out
 
 

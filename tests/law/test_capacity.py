@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
+from infusionlaw.fitting import fit
 from infusionlaw.law.design.next_runs import next_runs
 from infusionlaw.law.planning.plan import Plan, predict
 from infusionlaw.law.points.points import Points
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.pipeline import fit, write_report
+from infusionlaw.pipeline import write_report
 from infusionlaw.runs.record import UNSTATED, RunRecord
 from infusionlaw.runs.table import read_runs, read_table, write_table
 

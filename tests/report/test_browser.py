@@ -12,11 +12,11 @@ import pytest
 from planlaws import known_cost, known_law
 
 from infusionlaw.errors import InputError
+from infusionlaw.fitting import fit
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.law.dose import Interval
 from infusionlaw.law.planning.plan import UNBOUND, Plan, predict
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.pipeline import fit
 from infusionlaw.report.material import material_of, usual_target
 from infusionlaw.report.page import write_page
 from infusionlaw.runs.outcomes import OUTCOMES, Outcome

@@ -12,9 +12,10 @@ from fakelab import Died, FakeLab, small_study
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, write_json
+from infusionlaw.lab import Watch
 from infusionlaw.law.planning.compare import read_comparison
 from infusionlaw.law.planning.predictions import read_predictions
-from infusionlaw.pipeline import Watch, run_study, write_report
+from infusionlaw.pipeline import run_study, write_report
 from infusionlaw.report.status import status_text
 from infusionlaw.study.journal import plan_hashes
 from infusionlaw.study.study import Study, open_folder

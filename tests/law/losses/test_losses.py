@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from infusionlaw.errors import InputError
+from infusionlaw.fitting import fit
 from infusionlaw.law.losses.fit import fit_losses
 from infusionlaw.law.losses.law import LossLaw
 from infusionlaw.law.losses.measured import losses_of
@@ -14,7 +15,6 @@ from infusionlaw.law.planning.plan import predict
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.law.surfaces.conditions import Conditions
 from infusionlaw.law.surfaces.mixtures import EXPONENTIAL_MIXING, POWER_MIXING
-from infusionlaw.pipeline import fit
 from infusionlaw.report.words import law_text, plan_text
 from infusionlaw.runs.record import RunRecord
 
