@@ -180,7 +180,7 @@ def memory_text(estimates: Iterable[Estimate]) -> str:
     if not largest.memory_parts:
         return ""
     parts = ", ".join(f"{name} {_mib(size)}" for name, size in largest.memory_parts.items())
-    return f"The largest run holds {_mib(largest.memory)}: {parts}"
+    return f"The largest run takes {_mib(largest.memory)} of memory: {parts}"
 
 
 def _mib(size: float) -> str:

@@ -95,7 +95,7 @@ def _check_places(path: str | Path, specs: Sequence[RunSpec], real: Sequence[tup
 def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watch | None = None) -> Study:
     """Do all that a study file asks for, in `folder` (default: its name), going on from whatever is there."""
     watch = watch or Watch()
-    watch.stage("preparing facts and text")
+    watch.stage("preparing the text")
     with _opened(path, folder, lab) as study:
         for remark in filter(None, [start_text(study.file), *remarks(study.folder)]):
             watch.stage(remark)

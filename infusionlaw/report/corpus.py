@@ -34,8 +34,8 @@ def remarks(folder: Path) -> list[str]:
     for kind in ("statements", "questions"):
         if too_long := counts.get(f"{kind}_longer_than_a_block", 0):
             said.append(
-                f"{too_long:,} of {counts.get(kind, 0):,} {kind} are longer than a block, so no model sees all of "
-                "such a one at once; raise block in [training], or shorten them"
+                f"{too_long:,} of {counts.get(kind, 0):,} {kind} are longer than a block, so no model sees "
+                "them whole; raise block in [training], or shorten them"
             )
     if unread := counts.get("files_unread"):
         kinds = ", ".join(f"{number:,} of {kind or 'no ending'}" for kind, number in unread.items())
@@ -45,16 +45,16 @@ def remarks(folder: Path) -> list[str]:
         )
     if (held := counts.get("validation_documents", FEW)) < FEW:
         said.append(
-            f"Validation loss is measured on {held:,} document{'' if held == 1 else 's'}, so it tells of little more "
-            "than those, and its standard error is too small; raise validation in [text], or give more and shorter "
+            f"Validation loss is measured on {held:,} document{'' if held == 1 else 's'}, which say little about "
+            "other text, and its standard error is too small; raise validation in [text], or give more and shorter "
             "documents"
         )
     tokens, repeated = counts.get("validation_tokens"), counts.get("validation_tokens_in_training_text")
     if tokens and repeated and repeated >= MUCH * tokens:
         said.append(
             f"{100 * repeated / tokens:.0f} % of the validation text stands word for word in the training text (in "
-            "runs of 32 tokens or more), so validation loss is in part that of text which was trained on; remove near "
-            "duplicates from the text if it is to tell of new text alone"
+            "runs of 32 tokens or more), so validation loss partly measures text that was trained on; remove near "
+            "duplicates from the text if it should measure new text only"
         )
     return [*said, *_of_documents(counts), *question_remarks(counts.get("question_files", {}))]
 
@@ -64,12 +64,12 @@ def _of_documents(counts: dict[str, Any]) -> list[str]:
     said = []
     if empty := counts.get("domain_documents_nearly_empty", 0):
         said.append(
-            f"{empty:,} of {counts['domain_documents']:,} domain documents have fewer than {SHORT} tokens; look "
-            "whether that is the text you mean"
+            f"{empty:,} of {counts['domain_documents']:,} domain documents have fewer than {SHORT} tokens; check "
+            "that this is the text you mean"
         )
     if (held := counts.get("held_out_domain_documents", FEW)) < FEW:
         said.append(
-            f"Domain loss is measured on {held:,} held-out document{'' if held == 1 else 's'} only, so its standard "
+            f"Domain loss is measured on only {held:,} held-out document{'' if held == 1 else 's'}, so its standard "
             "error is too small; raise validation in [domain], or give more documents"
         )
     for repeated, of, what, where in (
@@ -82,8 +82,8 @@ def _of_documents(counts: dict[str, Any]) -> list[str]:
             text = "the documents that are infused" if where == "infused" else "the general training text"
             said.append(
                 f"{100 * found / tokens:.0f} % of the {what} stands word for word in {text} (in runs of 32 tokens or "
-                "more), so its loss is in part that of text which was trained on; nothing was left out, so remove near "
-                "duplicates if that is not meant"
+                "more), so its loss partly measures text that was trained on; nothing was left out, so remove near "
+                "duplicates if it should measure new text only"
             )
     return said
 
@@ -95,7 +95,7 @@ def documents_text(folder: Path) -> str:
         return ""
     files = counts["domain_files"]
     return (
-        f"Domain documents: {counts['domain_documents']:,} of {counts['domain_tokens']:,} tokens, from {files:,} "
+        f"Domain documents: {counts['domain_documents']:,} with {counts['domain_tokens']:,} tokens, from {files:,} "
         f"file{'' if files == 1 else 's'}; {counts['held_out_domain_documents']:,} more are held out for domain loss."
     )
 

@@ -60,7 +60,7 @@ def repetition_text(file: StudyFile, folder: Path, estimates: Sequence[Estimate]
         return ""
     said = f"The runs read each domain document {_times(min(doses), max(doses))}."
     if max(doses) < 1:
-        said += " None of them reads all documents, so nothing is said of repetition."
+        said += " None of them reads all documents once, so they show nothing of repetition."
     if domain.target_tokens is None:
         return said
     whole = domain.corpus_tokens or own

@@ -18,9 +18,9 @@ def questions_texts(folder: Path) -> list[str]:
     for name, own in open_questions(folder / "corpus").items():
         few, most = own.options
         options = f"{few}" if few == most else f"{few} to {most}"
-        shots = f"after {len(own.examples)} solved ones" if own.examples else "without examples"
+        shots = f"with {len(own.examples) or 'no'} solved questions before each"
         said.append(
-            f"Questions of {name} ({own.role}): {len(own.questions):,} of {options} options, of which guessing gives "
+            f"Questions of {name} ({own.role}): {len(own.questions):,} with {options} options each, so guessing gives "
             f"{own.guessing:.3g}; read from {own.shape}; asked as {own.prompt}, {shots}."
         )
     return said
@@ -44,7 +44,7 @@ def question_remarks(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
             if found := own.get(where, 0):
                 said.append(
                     f"{found:,} of {asked:,} questions of {name} ({found / asked:.0%}) stand nearly word for word in "
-                    f"the {text}, with their answers, so these tell what was read; nothing was left out"
+                    f"the {text}, with their answers, so these measure memory of that text; nothing was left out"
                 )
     return said
 
@@ -62,8 +62,8 @@ def expected_text(folder: Path, sizes: Sequence[float]) -> str:
     losses = " and ".join(f"answer_loss:{name}" for name in names)
     return (
         f"Our own models of {number(TRIED[0])} to {number(TRIED[1])} parameters answered what training states some "
-        "hundred times and were asked nothing else, so on other questions expect accuracy to stay at guessing, and "
-        f"read {losses}, which also shows what moves no answer."
+        "hundred times, and were asked nothing else. On other questions expect accuracy to stay at guessing, and read "
+        f"{losses}: this also shows changes too small to change an answer."
     )
 
 

@@ -29,7 +29,7 @@ def check_folder(folder: Path, study: Path | None = None) -> None:
         others.append(lock.name)
     if others:
         raise InputError(
-            f"{folder}: holds {others[0]} and is no study's folder, so a study could replace what is there; name a new "
+            f"{folder}: is not the folder of a study, and holds {others[0]}, which a study could replace; name a new "
             "or an empty folder with --out"
         )
 

@@ -224,7 +224,7 @@ def test_a_corpus_keeps_the_questions_of_its_study(material, corpus, tmp_path) -
     own = prepare(read_study_file(path), tmp_path / "out" / "corpus")
     assert own.id != corpus.id and len(own.questions["mine"].questions) == 6
     said = "\n".join([*questions_texts(tmp_path / "out"), *remarks(tmp_path / "out")])
-    assert 'Questions of mine (general): 6 of 2 options, of which guessing gives 0.5; read from "question"' in said
+    assert 'Questions of mine (general): 6 with 2 options each, so guessing gives 0.5; read from "question"' in said
     assert "5 of 6 questions of mine have an option twice" in said
     assert "1 of 6 questions of mine (17%) stand nearly word for word in the general text" in said
     assert expected_text(tmp_path / "out", [20_000]).count("answer_loss:mine") == 1

@@ -35,7 +35,7 @@ def test_a_folder_of_other_files_is_refused_and_left_as_it_is(tmp_path, monkeypa
     before = tree(tmp_path)
     monkeypatch.chdir(tmp_path / "mine")
     for out in (tmp_path / "mine", "."):
-        with pytest.raises(InputError, match="is no study's folder"):
+        with pytest.raises(InputError, match="is not the folder of a study"):
             dry_run(study, out, FakeLab())
         assert tree(tmp_path) == before
 
