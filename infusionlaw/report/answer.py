@@ -40,11 +40,11 @@ def _give(plan: Plan) -> str:
 def _expect(plan: Plan) -> str:
     if plan.dose.x.value is None:
         return "Nothing can be said without a dose."
+    others = " ".join(line for loss in plan.losses if not loss.general and (line := loss_sentence(loss)))
     if plan.losses and plan.points[COLLAPSE.name].x.value is None:
-        others = [line for loss in plan.losses if not loss.general and (line := loss_sentence(loss))]
-        return " ".join(others) or "How much the domain gains is unknown: no loss on it was measured."
+        return others or "How much the domain gains is unknown: no loss on it was measured."
     if plan.recall.value is None:
-        return "How much is learned is unknown, because the table shows too little of how recall rises."
+        return others or "How much is learned is unknown, because the table shows too little of how recall rises."
     known = ""
     if plan.known.value is not None and (facts := plan.dose.facts.value or plan.target.facts):
         known = f" That is {bracket(plan.known, plain_count)} of the {number(facts)} facts."
