@@ -8,7 +8,6 @@ answers to the same relation, so they have the right type.
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
 
 import numpy as np
 
@@ -32,15 +31,6 @@ def option_sets(facts: Sequence[Fact], seed: int, n: int = 8) -> tuple[tuple[str
             for place, i in enumerate(group):
                 options[i] = (answers[place], *answers[:place], *answers[place + 1 :])
     return tuple(options)
-
-
-def one_place(rows: Sequence[tuple[list[int], int]]) -> int:
-    """Return the first token that is scored of every option of a question: the first in which any of them has a part.
-
-    rows: the tokens of the question with each option, and the option's own first token.
-    """
-    alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*(ids for ids, _ in rows), strict=False))
-    return min(*(first for _, first in rows), len(list(alike)))
 
 
 def check_options(

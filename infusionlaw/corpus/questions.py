@@ -25,8 +25,7 @@ from string import ascii_uppercase
 from typing import Any, Literal
 
 from infusionlaw.corpus.digests import prepare_again
-from infusionlaw.corpus.options import one_place
-from infusionlaw.corpus.tokens import Tokenizer
+from infusionlaw.corpus.tokens import Tokenizer, one_place
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.runs.tabular import Cells, bare, read_rows

@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,15 @@ class Tokenizer:
             first = next((i for i, (_, end) in enumerate(encoding.offsets) if end > seam), len(encoding.ids))
             out.append((encoding.ids, first))
         return out
+
+
+def one_place(rows: Sequence[tuple[list[int], int]]) -> int:
+    """Return the first token that is scored of every option of a question: the first in which any of them has a part.
+
+    rows: the tokens of the question with each option, and the option's own first token.
+    """
+    alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*(ids for ids, _ in rows), strict=False))
+    return min(*(first for _, first in rows), len(list(alike)))
 
 
 def _without_piece(content: str, end_of_text: str) -> str:

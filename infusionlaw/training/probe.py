@@ -28,9 +28,8 @@ from torch import Tensor
 
 from infusionlaw.corpus.corpus import Corpus, probed_questions
 from infusionlaw.corpus.facts import Fact, prompt_and_answer
-from infusionlaw.corpus.options import one_place
 from infusionlaw.corpus.questions import QuestionSet, tokenised
-from infusionlaw.corpus.tokens import TokenFile, Tokenizer
+from infusionlaw.corpus.tokens import TokenFile, Tokenizer, one_place
 from infusionlaw.runs.outcomes import ACCURACIES
 from infusionlaw.training.trainable import Trainable
 

@@ -247,7 +247,7 @@ def changed(material, tmp_path, old: str, new: str):
     ("old", "new", "message"),
     [
         ("[training]", "[infusion]\nmax_exposures = 50\n[training]", r"more than max_exposures = 50"),
-        ("shares = [0.3, 0.9]", "shares = [0.001]", r"stating each of 8 facts once takes [\d,]+"),
+        ("shares = [0.3, 0.9]", "shares = [0.001]", r"giving each of 8 facts once takes [\d,]+"),
         ("shares = [0.3, 0.9]", "exposures = [9000]", r"leaves no general text"),
         ("doses = [0.9]", "doses = [1.0]", r"leaves no general text"),
         ("sizes = [10_000, 14_000]", "sizes = [5_000]", r"outside 10000 to 3000000000"),
