@@ -112,7 +112,9 @@ class Corpus:
         return Mixture(
             RenderingCycle(self._domain, [seed, 1]),
             RenderingCycle(self._prior if questions else self._plain_prior, [seed, 2]),
-            GeneralText(list(self.text.values()), self.tokenizer.end_of_text, [seed, 3], list(self.weights.values())),
+            GeneralText(
+                list(self.text.values()), self.tokenizer.end_of_text, [seed, 3], list(self.weights.values()), page
+            ),
             share=share,
             prior_share=prior_share,
             end_of_text=self.tokenizer.end_of_text,

@@ -107,6 +107,19 @@ def test_the_ledger_counts_by_document_and_by_file_what_the_bytes_hold(folder) -
     assert record.exposures == pytest.approx(0.5 * recipe.tokens / len(own.documents.tokens))
 
 
+def test_where_blocks_are_long_a_long_document_is_read_in_one_piece(folder) -> None:
+    own = prepare(study(folder), folder / "s" / "corpus")
+    long = [document for document in documents_in(own, own.documents.tokens) if len(document) > 500]
+    texts = {}
+    for block in (128, 4096):
+        mix = own.mixture(0.5, 0.25, 1, block=block)
+        assert mix.general.page == max(1024, block)
+        stream = mix.read(0, 4 * len(own.documents.tokens))
+        texts[block] = own.tokenizer.backend.decode(stream.tolist(), skip_special_tokens=False)
+    whole = {block: sum(text.count(document) for document in long) for block, text in texts.items()}
+    assert whole[4096] >= len(long) > whole[128]
+
+
 def test_a_matched_run_repeats_the_domain_as_the_planned_run_will(folder) -> None:
     file = study(folder, 'target_tokens = "100k"\nmatched = true')
     own = prepare(file, folder / "s" / "corpus")
