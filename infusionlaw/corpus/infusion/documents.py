@@ -103,12 +103,11 @@ class DocumentCycle:
         at = np.searchsorted(known, whole, side="right") - 1
         return counts[at], known[at]
 
-    def pieces(self, first: int, last: int) -> list[memoryview]:
+    def pieces(self, first: int, last: int) -> NDArray[np.object_]:
         """Return the bytes of parts `first` to `last` - 1."""
-        starts, sizes = self._spans(first, last)
-        width = self.dtype.itemsize
-        places = (starts * width).tolist()
-        return [self._view[a : a + n] for a, n in zip(places, (sizes * width).tolist(), strict=True)]
+        starts, sizes = (own * self.dtype.itemsize for own in self._spans(first, last))
+        parts = (self._view[a:b] for a, b in zip(starts.tolist(), (starts + sizes).tolist(), strict=True))
+        return np.fromiter(parts, dtype=object, count=len(starts))
 
     def sizes(self, first: int, last: int) -> Numbers:
         """Return the tokens of parts `first` to `last` - 1."""

@@ -22,7 +22,6 @@ short stretches pay for a piece once; memory does not grow with the stream or wi
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,14 +213,13 @@ class Mixture:
 
     def _infused(self, pages: _Pages) -> list[bytes | memoryview]:
         """Return the bytes of all renderings and parts of documents of the pages, in their order."""
-        pieces: list[Any] = [
-            source.pieces(int(own[0]), int(own[-1])) if source is not None else []
-            for source, own in zip(self._sources, pages.given, strict=True)
-        ]
-        if sum(map(bool, pieces)) < 2:  # in their own order
-            return next(filter(None, pieces), [])
-        following = [iter(own).__next__ for own in pieces]
-        return [following[number]() for number in _order(pages).tolist()]
+        order = _order(pages)
+        pieces = np.empty(len(order), dtype=object)
+        for number, (source, own) in enumerate(zip(self._sources, pages.given, strict=True)):
+            if source is not None:
+                pieces[order == number] = source.pieces(int(own[0]), int(own[-1]))
+        found: list[bytes | memoryview] = pieces.tolist()
+        return found
 
 
 def _part_of_facts(facts: RenderingCycle, documents: DocumentCycle | None) -> float:
@@ -232,7 +230,7 @@ def _part_of_facts(facts: RenderingCycle, documents: DocumentCycle | None) -> fl
     return per_cycle / (per_cycle + documents.tokens_per_epoch)
 
 
-def _order(pages: _Pages) -> NDArray[np.intp]:
+def _order(pages: _Pages) -> NDArray[np.int8]:
     """Return the source of each rendering and part of the pages, in their order.
 
     Each source keeps its own order. In every page facts and documents are evenly interleaved, and both are with prior
@@ -240,7 +238,7 @@ def _order(pages: _Pages) -> NDArray[np.intp]:
     """
     facts, documents, prior = np.diff(pages.given)
     is_domain = _of_first(facts + documents, prior)
-    order = np.full(len(is_domain), PRIOR)
+    order = np.full(len(is_domain), PRIOR, dtype=np.int8)
     order[is_domain] = np.where(_of_first(facts, documents), FACTS, DOCUMENTS)
     return order
 
@@ -251,6 +249,8 @@ def _of_first(first: Numbers, second: Numbers) -> NDArray[np.bool_]:
     Document i of n stands at (i + 1/2) / n of its page, the first source's ahead where two stand at one place. So
     before it come those j of the other's m with (j + 1/2) / m < (i + 1/2) / n: ceil(((2 i + 1) m - n) / 2 n) of them.
     """
+    if not second.any():
+        return np.ones(int(first.sum()), dtype=np.bool_)
     n, m = np.repeat(first, first), np.repeat(second, first)
     number = np.arange(len(n))
     i = number - np.repeat(np.cumsum(first) - first, first)

@@ -29,8 +29,9 @@ class Renderings:
 
     def __init__(self, own: Sequence[Sequence[Tokens]], dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self.tokens = [ids.astype(dtype).tobytes() for each in own for ids in each]
         self.sizes: Numbers = np.array([len(ids) for each in own for ids in each], dtype=np.int64)
+        each_bytes = (ids.astype(dtype).tobytes() for each in own for ids in each)
+        self.tokens: NDArray[np.object_] = np.fromiter(each_bytes, dtype=object, count=len(self.sizes))
         self.counts: Numbers = np.array([len(each) for each in own], dtype=np.int64)
         self.first: Numbers = np.cumsum(self.counts) - self.counts
 
@@ -74,9 +75,9 @@ class RenderingCycle:
         """The renderings' own."""
         return self.renderings.dtype
 
-    def pieces(self, first: int, last: int) -> list[bytes]:
+    def pieces(self, first: int, last: int) -> NDArray[np.object_]:
         """Return the bytes of documents `first` to `last` - 1."""
-        return list(map(self.renderings.tokens.__getitem__, self.documents(first, last).tolist()))
+        return self.renderings.tokens[self.documents(first, last)]
 
     def sizes(self, first: int, last: int) -> Numbers:
         """Return the tokens of documents `first` to `last` - 1."""
