@@ -27,8 +27,10 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, read_typed, write_json
 from infusionlaw.settings import Domain
 
-NAMES = ("domain.bin", "domain-validation.bin")
-FILES = (*NAMES, "domain.json", "domain-validation.json", "domain-index.npy", "domain-files.json")
+FILES = (
+    *("domain.bin", "domain.json", "domain-validation.bin", "domain-validation.json"),
+    *("domain-index.npy", "domain-files.json"),
+)
 WHAT = "domain documents"
 VALIDATION_TOKENS = 100_000  # losses are measured on this many
 SHORT = 8  # tokens, below which a document is remarked as nearly empty
@@ -81,6 +83,12 @@ class DomainDocuments:
         """The number of its file in `files`, by document, (count,)."""
         return np.asarray(self._index["file"])
 
+    @cached_property
+    def _drawn(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The order in which documents are chosen, and the tokens of each with those before it."""
+        order = np.random.default_rng(_DRAW).permutation(self.count)
+        return order, np.cumsum(np.diff(self._index["end"], prepend=0)[order])
+
     def read(self, tokens: float | None = None) -> Documents:
         """Return the documents that a run reads: all, or as many as have about `tokens` tokens, at least one.
 
@@ -89,9 +97,8 @@ class DomainDocuments:
         ends = self._index["end"]
         if tokens is None or tokens >= len(self.tokens):
             return Documents(self.tokens, ends)
-        order = np.random.default_rng(_DRAW).permutation(self.count)
-        sizes = np.diff(ends, prepend=0)[order]
-        taken = max(1, int(np.searchsorted(np.cumsum(sizes), tokens, side="right")))
+        order, before = self._drawn
+        taken = max(1, int(np.searchsorted(before, tokens, side="right")))
         return Documents(self.tokens, ends, np.sort(order[:taken]))
 
 

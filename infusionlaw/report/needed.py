@@ -58,7 +58,7 @@ def repetition_text(file: StudyFile, folder: Path, estimates: Sequence[Estimate]
     doses = [run.exposures for run in estimates if run.exposures]
     if domain is None or not own or not doses:
         return ""
-    said = f"The runs read each domain document {_times(min(doses), max(doses))}."
+    said = f"The runs read each domain document {_span(min(doses), max(doses))} times."
     if max(doses) < 1:
         said += " None of them reads all documents once, so they show nothing of repetition."
     if domain.target_tokens is None:
@@ -73,18 +73,17 @@ def repetition_text(file: StudyFile, folder: Path, estimates: Sequence[Estimate]
     planned = f"the planned run of {number(domain.target_tokens)} tokens"
     if least >= 1 / REPEATED and most <= REPEATED:
         return f"{said} At the same shares, {planned} reads each as often, to within a factor of {REPEATED:g}."
-    often = f"{count(least)} to {count(most)}" if count(least) != count(most) else count(most)
     fix = (
         "the documents here are too few to match it at every token count: give more of them"
         if domain.matched
         else "such studies mislead (arXiv 2606.07597): set matched = true in [domain]"
     )
-    return f"{said} At the same shares, {planned} reads each {often} times as often; {fix}."
+    return f"{said} At the same shares, {planned} reads each {_span(least, most)} times as often; {fix}."
 
 
-def _times(low: float, high: float) -> str:
-    shown = count(low) if count(low) == count(high) else f"{count(low)} to {count(high)}"
-    return f"{shown} times"
+def _span(low: float, high: float) -> str:
+    """Two counts as "5 to 9", or as one where they are written alike."""
+    return count(low) if count(low) == count(high) else f"{count(low)} to {count(high)}"
 
 
 def _against(given: Sequence[float], limits: tuple[float, float] | None) -> tuple[str, str]:
@@ -92,7 +91,7 @@ def _against(given: Sequence[float], limits: tuple[float, float] | None) -> tupl
     if not given:
         return "-", ""
     low, high = min(given), max(given)
-    shown = count(low) if count(low) == count(high) else f"{count(low)} to {count(high)}"
+    shown = _span(low, high)
     if limits is None:
         return shown, ""
     if high < limits[0]:
