@@ -56,6 +56,14 @@ def remove_leftovers(folder: Path, below: Sequence[str] = ()) -> None:
                 part.unlink(missing_ok=True)
 
 
+def path_from(folder: Path, path: Path) -> str:
+    """Return a path from a folder, with both made absolute; on another drive the path itself."""
+    try:
+        return os.path.relpath(path.resolve(), folder.resolve())
+    except ValueError:
+        return str(path.resolve())
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as handle:

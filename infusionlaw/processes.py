@@ -55,36 +55,42 @@ def cores() -> int:
 
 def _quotas() -> Iterator[float]:
     """CPU quotas, in cores, of the control groups that this process is in, of either version of them."""
+    for folder, first_version in _groups("cpu"):
+        try:
+            if first_version:
+                quota, period = ((folder / f"cpu.cfs_{part}_us").read_text() for part in ("quota", "period"))
+            else:
+                quota, period = (folder / "cpu.max").read_text().split()
+            if quota.strip() not in ("max", "-1"):
+                yield int(quota) / int(period)
+        except (OSError, ValueError):
+            continue
+
+
+def _groups(controller: str) -> Iterator[tuple[Path, bool]]:
+    """The folders of the control groups that this process is in, and of those above them, and if of version 1."""
     try:
         own = [line.split(":", 2) for line in OWN_GROUPS.read_text(encoding="utf8").splitlines()]
     except OSError:
         return  # not Linux
     for _, controllers, name in own:
         root = CGROUPS if not controllers else CGROUPS / controllers
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         # A container may see its own group as the root, or the name that it has outside.
         for folder in (root / name.lstrip("/"), *(root / name.lstrip("/")).parents):
             if folder == CGROUPS.parent:
                 break
-            try:
-                if controllers:
-                    quota, period = ((folder / f"cpu.cfs_{part}_us").read_text() for part in ("quota", "period"))
-                else:
-                    quota, period = (folder / "cpu.max").read_text().split()
-                if quota.strip() not in ("max", "-1"):
-                    yield int(quota) / int(period)
-            except (OSError, ValueError):
-                continue
+            yield folder, bool(controllers)
 
 
 def memory() -> int:
     """How many bytes of memory this process may use: the machine's, or fewer where a container has a limit."""
     there = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+    for folder, first_version in _groups("memory"):
         try:
-            there.append(int((CGROUPS / name).read_text()))
-        except (OSError, ValueError):  # not Linux, or no limit
+            there.append(int((folder / ("memory.limit_in_bytes" if first_version else "memory.max")).read_text()))
+        except (OSError, ValueError):  # no limit
             continue
     return min(there, default=2**63)
 

@@ -48,6 +48,26 @@ def test_without_control_groups_the_affinity_counts(container: Path) -> None:
     assert processes.cores() == 8
 
 
+@pytest.mark.parametrize(
+    ("own", "file"),
+    [
+        ("0::/docker/one\n", "docker/one/memory.max"),
+        ("0::/docker/one\n", "docker/memory.max"),
+        ("0::/docker/one\n", "memory.max"),
+        ("3:memory:/docker/one\n0::/\n", "memory/docker/memory.limit_in_bytes"),
+    ],
+)
+def test_the_least_limit_of_all_groups_above_bounds_the_memory(container: Path, own: str, file: str) -> None:
+    (container / "own").write_text(own)
+    whole = processes.memory()
+    path = container / "cgroup" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("max\n")
+    assert processes.memory() == whole
+    path.write_text("123456789\n")
+    assert processes.memory() == 123_456_789 < whole
+
+
 PARENT = """
 import os, time
 from concurrent.futures import ProcessPoolExecutor

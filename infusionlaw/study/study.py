@@ -6,7 +6,6 @@ that were done elsewhere. One process at a time may write a study.
 
 import errno
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_typed, write_json
+from infusionlaw.files import path_from, read_typed, write_json
 from infusionlaw.law.dose import same_dose, x_at
 from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.runs.ledger import read_ledger
@@ -219,11 +218,7 @@ def open_folder(folder: Path) -> Study:
 
 def write_settings(study: Study) -> None:
     """Write study.json, which `open_folder` reads: the settings, where their paths start from, and the corpus id."""
-    folder = study.folder.resolve()
-    try:
-        base = os.path.relpath(study.file.base.resolve(), folder)
-    except ValueError:  # on another drive
-        base = str(study.file.base.resolve())
+    base = path_from(study.folder, study.file.base)
     write_json(
         study.folder / "study.json", {"data": study.data, "base": base, "file": study.file.model_dump(mode="json")}
     )

@@ -36,7 +36,7 @@ source, with the numbers of recipe "2026-11". "Measured here" means on the built
     otherwise. The schedule is that of rule 8, with new moments: the rate warms up again from zero, stays, and decays to
     zero again. A model whose rate has decayed learns little until it is warmed up again (Gupta et al. 2023, 2308.04014,
     who find that the length of the warm-up matters little); re-warming and re-decaying, with some of the old data, does
-    as well as training anew on everything (Ibrahim et al. 2024, 2403.08763, who find that a higher peak rate learns
+    as well as training again on everything (Ibrahim et al. 2024, 2403.08763, who find that a higher peak rate learns
     more of the new and forgets more of the old); a stable phase between the two lets token counts share it (Hu et al.
     2024, 2404.06395). Batch and weight decay are those of rules 5 and 7, D being the tokens of the run itself. Nothing
     is dropped out, whatever the checkpoint's config says.

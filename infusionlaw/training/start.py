@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import atomic_path, read_typed, write_json, write_typed
+from infusionlaw.files import atomic_path, path_from, read_typed, write_json, write_typed
 from infusionlaw.starts import INDEX, WHOLE, StartFolder, read_start
 from infusionlaw.training.export import our_weights, shape_of, tensor_names
 from infusionlaw.training.model import Model
@@ -68,10 +68,7 @@ def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int, toke
     if shape_of(found.config) is None:
         check_config(checkpoint, found.config)
     path = start_path(study, sha256)
-    try:
-        place = os.path.relpath(checkpoint.resolve(), study.resolve())
-    except ValueError:  # on another drive
-        place = str(checkpoint.resolve())
+    place = path_from(study, checkpoint)
     shape = OtherShape(found.size, found.total_size, found.width, found.layers, found.feed_width, found.vocabulary)
     measured = _read(path).measured if path.exists() else {}
     start = Start(place, dict(found.config), _stamps(found), shape, tokens, measured)
