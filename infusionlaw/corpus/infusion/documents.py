@@ -7,7 +7,7 @@ Documents are shuffled within shelves of up to SHELF of them, and the shelves am
 entered anywhere, and memory does not grow with the corpus.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -68,6 +68,7 @@ class DocumentCycle:
         kept = min(1024, max(4, 2 * SHELF // max(1, min(shelf, documents.count))))  # many where they are small
         self._order = lru_cache(maxsize=kept)(self._ordered_shelves)
         self._shelf = lru_cache(maxsize=kept)(self._made)
+        self._names = lru_cache(maxsize=4)(self._named)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -113,6 +114,19 @@ class DocumentCycle:
         """Return the tokens of parts `first` to `last` - 1."""
         return self._spans(first, last)[1]
 
+    def named(self, first: int, last: int) -> tuple[Numbers, Numbers, NDArray[np.bool_], Numbers]:
+        """Return of parts `first` to `last` - 1 the document in file order, the part's number and if it is the last.
+
+        And how often the document had been read before.
+        """
+        found = []
+        for epoch, shelf, here in self._shelves(first, last):
+            document, part, ends = (own[here] for own in self._names(epoch, shelf))
+            found.append((document, part, ends, np.full(len(part), epoch)))
+        document, part, ends, epochs = (np.concatenate(own) for own in zip(*found, strict=True))
+        chosen = self.documents.chosen
+        return document if chosen is None else np.asarray(chosen)[document], part, ends, epochs
+
     def exposures(self, parts: int) -> Numbers:
         """Return how often each document was read to its end in the first `parts` parts, (count,)."""
         epochs, rest = divmod(parts, self.parts_per_epoch)
@@ -132,15 +146,19 @@ class DocumentCycle:
         if first == last:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         found = []
+        for epoch, shelf, here in self._shelves(first, last):
+            starts, sizes, _ = self._shelf(epoch, shelf)
+            found.append((starts[here], sizes[here]))
+        return np.concatenate([s for s, _ in found]), np.concatenate([n for _, n in found])
+
+    def _shelves(self, first: int, last: int) -> Iterator[tuple[int, int, slice]]:
+        """Yield epoch and number of each shelf that has some of parts `first` to `last` - 1, and which of its parts."""
         for epoch, place in self._from(
             self._at(first, self.parts_per_epoch, 0), self._at(last - 1, self.parts_per_epoch, 0)
         ):
             _, part, shelf = self._order(epoch)
             begin = epoch * self.parts_per_epoch + int(part[place])
-            starts, sizes, _ = self._shelf(epoch, int(shelf[place]))
-            here = slice(max(0, first - begin), max(0, last - begin))
-            found.append((starts[here], sizes[here]))
-        return np.concatenate([s for s, _ in found]), np.concatenate([n for _, n in found])
+            yield epoch, int(shelf[place]), slice(max(0, first - begin), max(0, last - begin))
 
     def _at(self, position: int, per_epoch: int, what: int) -> tuple[int, int]:
         """Return epoch and place in its order of the shelf that a part (what = 0) or token (what = 1) lies in."""
@@ -177,6 +195,13 @@ class DocumentCycle:
         starts = np.repeat(starts, counts) + number * self._part
         sizes = np.minimum(np.repeat(sizes, counts) - number * self._part, self._part)
         return starts, sizes, np.concatenate([[0], np.cumsum(sizes)])
+
+    def _named(self, epoch: int, shelf: int) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+        """Name the parts of a shelf: of which of the documents that are read, their number, and if it is the last."""
+        order, sizes = self._shuffled(epoch, shelf)
+        counts = _parts_of(sizes, self._part)
+        part = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return int(self._bounds[shelf]) + np.repeat(order, counts), part, part == np.repeat(counts, counts) - 1
 
 
 def _parts_of(sizes: Numbers, part: int) -> Numbers:

@@ -77,18 +77,41 @@ class GeneralText:
     def read(self, start: int, count: int) -> Tokens:
         """Return `count` tokens of the stream from position `start`."""
         first, last = start // self.page, -(-(start + count) // self.page)
-        if len(self._sources) == 1:
-            source = self._sources[0]
-            chunks = source.table[source.places(first, last)]
-        else:
-            chunks = np.empty((last - first, self.page), dtype=self.dtype)
-            whose = self._turns[np.arange(first, last) % TURNS]
-            for number, (source, begin) in enumerate(zip(self._sources, self._given(first), strict=True)):
-                own = whose == number
-                chunks[own] = source.table[source.places(begin, begin + int(own.sum()))]
+        chunks = self._chunks(first, last)
         chunks[:, -1] = self._end
         found: Tokens = chunks.reshape(-1)[start - first * self.page :][:count]
         return found
+
+    def seams(self, start: int, count: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return of each of these tokens whether a document of its file begins with it, and whether one ends with it.
+
+        What begins and ends elsewhere is cut.
+        """
+        first, last = start // self.page, -(-(start + count) // self.page)
+        ends = self._chunks(first, last) == self._end
+        before = np.ones(last - first, dtype=np.bool_)
+        for source, rows, places in self._places(first, last):
+            before[rows] = (places == 0) | (source.table[places - 1, -1] == self._end)
+        begins = np.concatenate([before[:, None], ends[:, :-1]], axis=1)
+        here = slice(start - first * self.page, start - first * self.page + count)
+        return begins.reshape(-1)[here], ends.reshape(-1)[here]
+
+    def _chunks(self, first: int, last: int) -> Tokens:
+        """Return chunks `first` to `last` - 1 of the stream as their files have them."""
+        if len(self._sources) == 1:
+            source = self._sources[0]
+            return np.asarray(source.table[source.places(first, last)])
+        chunks = np.empty((last - first, self.page), dtype=self.dtype)
+        for source, rows, places in self._places(first, last):
+            chunks[rows] = source.table[places]
+        return chunks
+
+    def _places(self, first: int, last: int) -> Iterator[tuple[_Source, NDArray[np.bool_], Numbers]]:
+        """Yield each source with which of chunks `first` to `last` - 1 are its own, and where in its file they are."""
+        whose = self._turns[np.arange(first, last) % TURNS]
+        for number, (source, begin) in enumerate(zip(self._sources, self._given(first), strict=True)):
+            own = whose == number
+            yield source, own, source.places(begin, begin + int(own.sum()))
 
     def passes(self, tokens: int) -> tuple[float, ...]:
         """Return how often each source is read in the first `tokens` tokens, counting by pages."""

@@ -92,7 +92,20 @@ class _Pages:
         return _Pages(self.given[:, here], self.tokens[:, here], self.general[here])
 
 
-FACTS, DOCUMENTS, PRIOR = range(3)  # the sources of a stream beside general text
+FACTS, DOCUMENTS, PRIOR, GENERAL = range(4)  # the sources of a stream
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Consecutive pieces of a stream: stretches of general text, whole renderings and whole parts of documents.
+
+    start: where each begins, and the last one ends, (n + 1,); source: of each; number: how much its source had given
+    before, in tokens of general text, and in renderings or parts of the others.
+    """
+
+    start: Numbers
+    source: NDArray[np.int8]
+    number: Numbers
 
 
 class Mixture:
@@ -173,6 +186,25 @@ class Mixture:
             prior_forms=tuple(dict(sorted(form.items())) for form in prior_forms),
             document_tokens=used[DOCUMENTS],
             document_exposures=tuple(read),
+        )
+
+    def pieces(self, start: int, end: int) -> Pieces:
+        """Return the pieces of the pages that begin in [start, end); those of all stretches are those of the stream."""
+        pages = self._pages(start, end)
+        pages = pages.part(int(np.searchsorted(pages.start, start)), len(pages.general) - 1)
+        order = _order(pages)
+        page = np.repeat(np.arange(len(pages.general) - 1), np.diff(pages.given).sum(0))
+        sizes, number = np.empty(len(order), dtype=np.int64), np.empty(len(order), dtype=np.int64)
+        for source, (own, given) in enumerate(zip(self._sources, pages.given.tolist(), strict=True)):
+            if own is not None:
+                sizes[order == source] = own.sizes(given[0], given[-1])
+                number[order == source] = np.arange(given[0], given[-1])
+        at = np.searchsorted(page, np.arange(len(pages.general) - 1))  # before what is infused in its page
+        sizes = np.insert(sizes, at, np.diff(pages.general))
+        return Pieces(
+            int(pages.start[0]) + np.concatenate([[0], np.cumsum(sizes)]),
+            np.insert(order, at, GENERAL),
+            np.insert(number, at, pages.general[:-1]),
         )
 
     def _pages(self, start: int, end: int) -> _Pages:
