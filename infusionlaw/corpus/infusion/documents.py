@@ -119,11 +119,10 @@ class DocumentCycle:
 
         And how often the document had been read before.
         """
-        found = []
-        for epoch, shelf, here in self._shelves(first, last):
-            document, part, ends = (own[here] for own in self._names(epoch, shelf))
-            found.append((document, part, ends, np.full(len(part), epoch)))
-        document, part, ends, epochs = (np.concatenate(own) for own in zip(*found, strict=True))
+        shelves = list(self._shelves(first, last))
+        named = [[own[here] for own in self._names(epoch, shelf)] for epoch, shelf, here in shelves]
+        document, part, ends = (np.concatenate(own) for own in zip(*named, strict=True))
+        epochs = np.repeat([epoch for epoch, _, _ in shelves], [len(own[0]) for own in named])
         chosen = self.documents.chosen
         return document if chosen is None else np.asarray(chosen)[document], part, ends, epochs
 
