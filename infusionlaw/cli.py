@@ -134,14 +134,22 @@ def status(folder: StudyFolder) -> None:
 
 
 @app.command(epilog="Example: infusionlaw verify mine")
-def verify(folder: StudyFolder) -> None:
-    """Check that every file of a study is the one that it wrote.
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A study's folder, or what `infuse` wrote.")],
+) -> None:
+    """Check that every file of a study, or of a corpus, is the one that was written.
 
-    Reads every byte, from sources and corpus to the comparison, and names the first that does not hold.
+    Reads every byte and names the first difference. A corpus is recounted from its bytes and its ledger alone.
     """
+    from infusionlaw.corpus.export.verify import check, is_written
+    from infusionlaw.report.export import ledger_text
     from infusionlaw.study.study import open_folder
     from infusionlaw.study.verify import first_break, holds_text
 
+    if is_written(folder):
+        with naming(folder):
+            typer.echo(f"{folder} holds: {ledger_text(check(folder))}")
+        return
     study = open_folder(folder)
     if broken := first_break(study, whole=True):
         raise InputError(broken)
@@ -384,19 +392,56 @@ def export(
     typer.echo(f"wrote {out}")
 
 
+@app.command(epilog="Example: infusionlaw infuse mine --plan mine/plan.json --format megatron")
+def infuse(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder, or STUDY.toml.")],
+    plan: Annotated[Path | None, typer.Option(help="Take the dose and tokens of this plan.")] = None,
+    share: Annotated[str | None, typer.Option(metavar="SHARE", help="Infused tokens / tokens.")] = None,
+    exposures: Annotated[str | None, typer.Option(metavar="COUNT", help="How often each fact or document.")] = None,
+    tokens: Annotated[str | None, typer.Option(metavar="COUNT", help="Training tokens.")] = None,
+    format: Annotated[str, typer.Option(metavar="NAME", help="megatron, tokens, jsonl, mds, arrow.")] = "parquet",
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("infused"),
+    prior: Annotated[bool, typer.Option("--prior", help="State the study's prior facts too, as its runs do.")] = False,
+    shard: Annotated[str, typer.Option(metavar="COUNT", help="Tokens of a shard.")] = "100M",
+    workers: Annotated[int, typer.Option(metavar="COUNT", min=1, help="Processes.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would hold; write nothing.")] = False,
+) -> None:
+    """Write a corpus at a dose, for your trainer, with a ledger of it."""
+    from infusionlaw.corpus.export.stream import bytes_needed, write_stream
+    from infusionlaw.report.export import ledger_text, planned_text
+    from infusionlaw.study.infuse import stream_of
+
+    stream = stream_of(
+        study,
+        plan=plan,
+        share=_optional("--share", share),
+        exposures=_optional("--exposures", exposures),
+        tokens=_optional("--tokens", tokens),
+        prior=prior,
+        shard=_number("--shard", shard),
+    )
+    if dry_run:
+        typer.echo(planned_text(stream, bytes_needed(stream, format)))
+        return
+    with ended_in_order():
+        ledger = write_stream(stream, format, out, workers=workers, say=lambda text: typer.echo(text, err=True))
+    typer.echo(f"wrote {out}: {ledger_text(ledger)}")
+
+
 LEAST = 1000  # fewer parameters or tokens lack their unit
-WRITTEN = {"--risk": "0.05 or 5%", "--tolerance": "0.05", "--delta": "1e-3"}  # else a count
+WRITTEN = {"--risk": "0.05 or 5%", "--share": "0.05 or 5%", "--tolerance": "0.05", "--delta": "1e-3"}  # else a count
+PARTS = ("--risk", "--share")  # may be written as 5%
 
 
 def _number(option: str, text: str, more: str = "") -> float:
     """An option's number as a person wrote it; InputError where it is none."""
-    number = written_number(text, count=option not in WRITTEN, part=option == "--risk")
+    number = written_number(text, count=option not in WRITTEN, part=option in PARTS)
     if number is None:
         example = WRITTEN.get(option, "300M, 1.3B or 1e9")
         raise InputError(
             f'{option} is "{text}", which is not a number; write it like {example}{f", {more}" if more else ""}'
         )
-    if option in ("--size", "--tokens") and number < LEAST:
+    if option in ("--size", "--tokens", "--shard") and number < LEAST:
         raise InputError(f'{option} is "{text}", which is below {LEAST:,}; write it like 300M, 1.3B or 1e9')
     return number
 

@@ -41,7 +41,7 @@ def infusionlaw(*args, cwd="."):
 
 
 TABLES = ["fit", "surface", "next", "power", "predict", "report"]
-COMMANDS = ["init", "run", "status", "verify", "table", "export", *TABLES]
+COMMANDS = ["init", "run", "status", "verify", "table", "export", "infuse", *TABLES]
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +172,7 @@ def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monk
         "predict",
         "report",
         "export",
+        "infuse",
     ):
         shown = infusionlaw(name, "--help").stdout
         assert len(shown.splitlines()) <= 24, name

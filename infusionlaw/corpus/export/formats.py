@@ -30,7 +30,7 @@ from infusionlaw.errors import InputError, nearest, needing
 from infusionlaw.files import atomic_path
 
 GROUP = 16_000_000  # characters of text that are one row group of Parquet
-SEVERAL = 1 << 16  # documents, or KiB of tokens, that are read at a time
+SEVERAL = 1 << 16  # documents that are read at a time
 FLAT = {2: (20240520, 1), 4: (20240801, 7)}  # by bytes of a token, the mark and version that llm.c gives its files
 HEAD = 256  # words of 4 bytes before the tokens of such a file
 
@@ -74,9 +74,11 @@ class Megatron:
     def read(self, shard: Path, dtype: np.dtype[Any]) -> Iterator[Content]:
         found, at = open_indexed(shard), 0
         for first in range(0, found.documents, SEVERAL):
-            sizes = found.lengths(first, min(found.documents, first + SEVERAL)).astype(np.int64)
-            yield found.tokens[at : at + sizes.sum()], sizes
-            at += int(sizes.sum())
+            bounds = found.bounds(first, min(found.documents, first + SEVERAL))
+            before = np.concatenate([[0], np.cumsum(found.lengths(int(bounds[0]), int(bounds[-1])), dtype=np.int64)])
+            ends = before[bounds - bounds[0]]
+            yield found.tokens[at : at + int(ends[-1])], np.diff(ends)
+            at += int(ends[-1])
 
 
 class Flat:
@@ -105,8 +107,7 @@ class Flat:
         tokens = np.memmap(path, dtype=dtype, mode="r", offset=head.nbytes)
         if len(head) < HEAD or tuple(head[:2]) != FLAT[dtype.itemsize] or head[2] != len(tokens):
             raise InputError(f"{path}: its head is not that of {len(tokens):,} tokens")
-        for first in range(0, len(tokens), 1024 * SEVERAL):
-            yield tokens[first : first + 1024 * SEVERAL], None
+        yield tokens, None
 
 
 class _Text:

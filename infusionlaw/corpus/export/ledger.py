@@ -95,6 +95,11 @@ class Sums:
         self._left = b""
         self._found: list[int] = []
 
+    @property
+    def whole(self) -> list[int]:
+        """Those of whole blocks so far."""
+        return self._found
+
     def add(self, data: Any) -> None:
         """Add what has a buffer, such as bytes or an array."""
         if not len(data):
@@ -185,7 +190,7 @@ def join(
 ) -> Ledger:
     """Make one ledger of the parts of all shards, in their order, and remove the parts."""
     found = [_read_part(folder / PARTS / f"{shard}.json") for shard in shards]
-    counts = _Counts()
+    counts = Counts()
     with atomic_path(folder / ROWS) as path, _writer(path) as writer:
         for shard in shards:
             for table in _tables(folder / PARTS / f"{shard}.parquet"):
@@ -195,10 +200,10 @@ def join(
     with atomic_path(folder / SUMS) as path, path.open("wb") as handle:
         np.save(handle, np.concatenate([np.empty(0, np.uint32), *sums]))
     tokens, kinds = sum(shard.tokens for shard in found), counts.by_kind()
-    infused = sum(kinds[kind].tokens for kind in kinds if kind in INFUSED)
     documents = sum(shard.documents for shard in found)
-    share = infused / tokens if tokens else 0.0
-    ledger = Ledger(format, unit, dtype, tokens, documents, share, kinds, dict(settings), tuple(found))
+    ledger = Ledger(
+        format, unit, dtype, tokens, documents, share_of(kinds, tokens), kinds, dict(settings), tuple(found)
+    )
     write_typed(folder / LEDGER, ledger, Ledger)
     shutil.rmtree(folder / PARTS)
     return ledger
@@ -217,7 +222,12 @@ def rows_of(folder: Path) -> Iterator[Any]:
     yield from _tables(path)
 
 
-class _Counts:
+def share_of(kinds: Mapping[Kind, KindCount], tokens: int) -> float:
+    """Return infused tokens / tokens; prior facts are not infused."""
+    return sum(kinds[kind].tokens for kind in kinds if kind in INFUSED) / max(1, tokens)
+
+
+class Counts:
     """Insertions, tokens and exposures by kind, table by table."""
 
     def __init__(self) -> None:
@@ -225,12 +235,14 @@ class _Counts:
         self._ended: defaultdict[Kind, Counter[str]] = defaultdict(Counter)
 
     def add(self, table: Any) -> None:
+        """Count the rows of a table."""
         grouped = table.group_by(["kind", "id"]).aggregate([("tokens", "sum"), ("tokens", "count"), ("ends", "sum")])
         for row in grouped.to_pylist():
             self._totals[row["kind"]].update(insertions=row["tokens_count"], tokens=row["tokens_sum"])
             self._ended[row["kind"]][row["id"]] += row["ends_sum"] or 0
 
     def by_kind(self) -> dict[Kind, KindCount]:
+        """Return what was counted."""
         return {
             kind: KindCount(
                 **self._totals[kind],
@@ -260,9 +272,12 @@ def _writer(path: Path) -> Iterator[Any]:
 def _tables(path: Path) -> Iterator[Any]:
     with needing("parquet", "a ledger"):
         from pyarrow.parquet import ParquetFile
-    with ParquetFile(path) as file:
-        for number in range(file.num_row_groups):
-            yield file.read_row_group(number)
+    try:
+        with ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number)
+    except (OSError, ValueError) as error:  # what pyarrow raises are kinds of these
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}); {AGAIN}") from error
 
 
 def _read_part(path: Path) -> Shard:

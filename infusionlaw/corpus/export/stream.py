@@ -31,7 +31,7 @@ from infusionlaw.processes import check_guard, serve
 
 STRETCH = 1 << 16  # tokens of the stream that are made at a time
 TRIED = 1_000_000  # tokens that are written to tell how much room all will need
-MARGIN = 1.05
+MARGIN = 1.1
 SETTINGS = "settings.json"  # among the parts, of a corpus that is not yet complete
 
 
@@ -65,7 +65,7 @@ def write_stream(
 
 def bytes_needed(stream: Stream, name: str) -> int:
     """Return about how many bytes a stream takes in a format, with its ledger, from how many its beginning takes."""
-    tried = replace(stream, tokens=min(stream.tokens, TRIED), shard=TRIED)
+    tried = replace(stream, tokens=min(stream.tokens, stream.shard, TRIED))
     with tempfile.TemporaryDirectory() as folder:
         write_shard(tried, name, Path(folder), 0)
         files = [path for path in Path(folder).rglob("*") if path.is_file()]
@@ -162,7 +162,7 @@ def _begin(out: Path, settings: dict[str, object]) -> None:
 def _room(out: Path, need: int) -> str:
     """Say how much room is needed; InputError where there is less."""
     free = shutil.disk_usage(out).free
-    said = f"about {need / 1e9:,.2f} GB are needed in {out} and {free / 1e9:,.2f} GB are free"
+    said = f"{out}: about {need / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free"
     if need > free:
         raise InputError(f"{said}; free some, or name a folder on another disk")
     return said
