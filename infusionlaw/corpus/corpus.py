@@ -108,9 +108,9 @@ class Corpus:
         that are read, None: all; block: tokens, where a block is longer than a page its pages are as long.
         """
         page = max(PAGE, block)
-        documents = self.documents.read(domain_tokens) if self.documents else None
+        facts, documents = self.infused(seed, page, domain_tokens)
         return Mixture(
-            RenderingCycle(self._domain, [seed, 1]),
+            facts,
             RenderingCycle(self._prior if questions else self._plain_prior, [seed, 2]),
             GeneralText(
                 list(self.text.values()), self.tokenizer.end_of_text, [seed, 3], list(self.weights.values()), page
@@ -118,10 +118,21 @@ class Corpus:
             share=share,
             prior_share=prior_share,
             end_of_text=self.tokenizer.end_of_text,
-            documents=DocumentCycle(documents, [seed, 4], page) if documents else None,
+            documents=documents,
             tilt=tilt,
             tokens=tokens,
         )
+
+    def infused(
+        self, seed: int, part: int, domain_tokens: float | None = None
+    ) -> tuple[RenderingCycle, DocumentCycle | None]:
+        """Return what a run is infused with, in its cycles: domain facts, and domain documents where there are any.
+
+        part: tokens, in parts of which a document is given.
+        """
+        documents = self.documents.read(domain_tokens) if self.documents else None
+        facts = RenderingCycle(self._domain, [seed, 1])
+        return facts, DocumentCycle(documents, [seed, 4], part) if documents else None
 
     @cached_property
     def domain_templates(self) -> list[list[str]]:

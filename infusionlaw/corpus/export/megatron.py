@@ -168,7 +168,7 @@ class Writer:
         self._lengths.extend(parts)
         self._per_document.append(len(parts))
 
-    def extend(self, data: bytes, lengths: NDArray[np.int32], per_document: NDArray[np.int32]) -> None:
+    def extend(self, data: bytes | memoryview, lengths: NDArray[np.int32], per_document: NDArray[np.int32]) -> None:
         """Write many documents: their tokens as bytes, the tokens of each sequence, the sequences of each document."""
         self._file.write(data)
         self._lengths.frombytes(lengths.astype("=i4", copy=False).tobytes())

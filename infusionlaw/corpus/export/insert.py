@@ -1,0 +1,302 @@
+"""Put a study's facts and documents into a corpus that exists, and take them out again.
+
+`plan_into` says what goes where, and reads no more than indexes and a sample. `infuse_into` copies every shard with its
+insertions into a new folder; the corpus that exists stays as it is. A shard depends on the plan and its own number
+alone: any number of workers, on one machine or many, write the same bytes, and after a stop the shards that are done
+are kept. `take_out` gives the original bytes again, and compares their SHA-256 with those of the original.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from glob import glob
+from itertools import accumulate
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infusionlaw.corpus.corpus import Corpus, open_corpus
+from infusionlaw.corpus.export import insert_tokens
+from infusionlaw.corpus.export.ledger import LEDGER, PARTS, Ledger, finished, join, part_of, read_ledger, rows_of
+from infusionlaw.corpus.export.megatron import open_indexed
+from infusionlaw.corpus.export.placing import Dose, Given, Insertions, Wrapping
+from infusionlaw.errors import InputError, naming
+from infusionlaw.files import read_json, remove_leftovers, write_json
+from infusionlaw.processes import cores, serve
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A shard that exists. path: without the ending where it is of two files; size: tokens."""
+
+    name: str
+    path: str
+    documents: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is put into a corpus that exists. given: by source, pieces and tokens; sequence: see `packing`."""
+
+    corpus: str
+    corpus_id: str
+    shards: tuple[Existing, ...]
+    dtype: str
+    ended: bool
+    given: tuple[Given, ...]
+    kinds: tuple[str, ...]
+    items: tuple[int, ...]
+    seed: int
+    sequence: int
+    inside: bool
+    domain_tokens: float | None
+
+    @property
+    def wrapping(self) -> Wrapping:
+        """How a piece stands in the corpus."""
+        return Wrapping(np.dtype(self.dtype), self.ended, self.inside and self.ended)
+
+    @property
+    def size(self) -> int:
+        """Tokens of the corpus as it is."""
+        return sum(shard.size for shard in self.shards)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that it gains."""
+        return sum(given.tokens + self.wrapping.more * given.count for given in self.given)
+
+    @property
+    def share(self) -> float:
+        """Infused tokens / tokens of the corpus that comes out."""
+        return self.tokens / (self.size + self.tokens)
+
+    @property
+    def exposures(self) -> tuple[float, ...]:
+        """How often each item is stated or read, by kind, on average."""
+        return tuple(given.count / items for given, items in zip(self.given, self.items, strict=True))
+
+    def begins(self) -> list[int]:
+        """Return the tokens of the corpus before each shard."""
+        return list(accumulate((shard.size for shard in self.shards), initial=0))[:-1]
+
+    def insertions(self, corpus: Corpus | None = None) -> Insertions:
+        """Return all pieces, to be asked for any stretch of the corpus."""
+        corpus = corpus or open_corpus(Path(self.corpus))
+        if corpus.id != self.corpus_id:
+            raise InputError(f"{self.corpus}: was prepared again since this insertion began; insert again elsewhere")
+        return Insertions(
+            corpus, self.wrapping, self.given, self.size, seed=self.seed, domain_tokens=self.domain_tokens
+        )
+
+
+def plan_into(
+    corpus: Corpus,
+    into: str | Sequence[str | Path],
+    dose: Dose,
+    *,
+    seed: int = 0,
+    sequence: int = 0,
+    inside: bool = False,
+    domain_tokens: float | None = None,
+) -> Plan:
+    """Return what would be inserted; nothing is written.
+
+    into: a pattern or files; sequence: tokens of a training sequence, 0: unknown; inside: insert where the place is,
+    within a document too, and not across the end of a training sequence.
+    """
+    paths = _found(into)
+    base = Path(os.path.commonpath([path.parent for path in paths]))
+    shards = [Existing(path.relative_to(base).as_posix(), str(path), *insert_tokens.measure(path)) for path in paths]
+    kinds = {open_indexed(path).dtype for path in paths}
+    if len(kinds) > 1:
+        raise InputError(f"{base}: has tokens of {' and '.join(sorted(kind.name for kind in kinds))}; insert into each")
+    ways = {insert_tokens.wrapping(path, corpus.tokenizer, inside) for path in paths}
+    if len(ways) > 1:
+        raise InputError(f"{base}: some shards have documents that end with end-of-text and some not; insert into each")
+    way = ways.pop()
+    insertions = Insertions(corpus, way, seed=seed, domain_tokens=domain_tokens)
+    size = sum(shard.size for shard in shards)
+    if not size:
+        raise InputError(f"{base}: holds no tokens; give a corpus that has some")
+    return Plan(
+        corpus=str(corpus.folder.resolve()),
+        corpus_id=corpus.id,
+        shards=tuple(shards),
+        dtype=way.dtype.name,
+        ended=way.ended,
+        given=insertions.dosed(dose, size),
+        kinds=tuple(source.kind for source in insertions.sources),
+        items=tuple(source.items for source in insertions.sources),
+        seed=seed,
+        sequence=sequence,
+        inside=inside,
+        domain_tokens=domain_tokens,
+    )
+
+
+def _found(into: str | Sequence[str | Path]) -> list[Path]:
+    """The datasets that a pattern or files name, each once, sorted, without their endings."""
+    names = sorted(glob(into, recursive=True)) if isinstance(into, str) else [str(name) for name in into]
+    paths = sorted({Path(name).resolve().with_suffix("") for name in names if name.endswith((".bin", ".idx"))})
+    if not paths:
+        raise InputError(f"{into}: names no .bin and .idx files; give their pattern in quotes, such as 'data/*.bin'")
+    return paths
+
+
+def infuse_into(plan: Plan, out: Path, *, workers: int | None = None) -> Ledger:
+    """Write the corpus with its insertions into a folder, and its ledger; what is done of it is not done again."""
+    if begin(plan, out):
+        return read_ledger(out)
+    left = [number for number, shard in enumerate(plan.shards) if not finished(out, shard.name)]
+    count = min(workers or cores(), len(left))
+    if count <= 1:
+        insertions = plan.insertions() if left else None
+        for number in left:
+            insert_shard(plan, number, out, insertions)
+    else:
+        _together(plan, left, out, count)
+    return finish(plan, out)
+
+
+def begin(plan: Plan, out: Path) -> bool:
+    """Make the folder ready; return whether all is there already. InputError where it holds anything else."""
+    content = {"plan": asdict(plan)}
+    if (out / LEDGER).exists():
+        if read_ledger(out).settings.get("plan") != _as_json(content["plan"]):
+            raise InputError(f"{out}: holds another corpus; give another --out, or remove it")
+        return True
+    path = out / PARTS / PLAN
+    if path.exists():
+        if read_json(path) != _as_json(content):
+            raise InputError(f"{out}: holds a part of another insertion; give another --out, or remove it")
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty; give another --out")
+    else:
+        write_json(path, content)
+    return False
+
+
+def _as_json(value: Any) -> Any:
+    """What JSON makes of a value: lists of tuples."""
+    if isinstance(value, dict):
+        return {key: _as_json(own) for key, own in value.items()}
+    return [_as_json(own) for own in value] if isinstance(value, list | tuple) else value
+
+
+def insert_shard(plan: Plan, number: int, out: Path, insertions: Insertions | None = None) -> None:
+    """Write one shard and its part of the ledger: any machine can write any shard."""
+    shard, first = plan.shards[number], plan.begins()[number]
+    if finished(out, shard.name):
+        return
+    with part_of(out, shard.name) as part:
+        sums = insert_tokens.copy(
+            Path(shard.path),
+            out / shard.name,
+            insertions or plan.insertions(),
+            first,
+            part,
+            sequence=plan.sequence,
+            inside=plan.inside,
+        )
+        write_json(_sums_of(out, shard.name), sums)
+
+
+def _sums_of(out: Path, shard: str) -> Path:
+    return out / PARTS / f"{shard}.original.json"
+
+
+def finish(plan: Plan, out: Path) -> Ledger:
+    """Join what the shards say into one ledger, once all are written."""
+    names = [shard.name for shard in plan.shards]
+    for name in names:
+        if not finished(out, name):
+            raise InputError(f"{out / name}: is not written yet; run the same command again")
+    for folder in {(out / name).parent for name in names}:
+        remove_leftovers(folder)
+    originals = {name: read_json(_sums_of(out, name)) for name in names}
+    settings = {"plan": asdict(plan), "originals": originals}
+    return join(out, names, format="megatron", unit="tokens", dtype=plan.dtype, settings=settings)
+
+
+def _together(plan: Plan, left: Iterable[int], out: Path, workers: int) -> None:
+    try:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _start, (plan, out)) as pool:
+            running = [pool.submit(_work, number) for number in left]
+            try:
+                for done in as_completed(running):
+                    done.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"{out}: a process that inserted was killed (out of memory?); run the same command again, "
+            "finished shards are kept"
+        ) from error
+
+
+class _Worker:
+    """What a process keeps between shards."""
+
+    plan: Plan
+    out: Path
+    insertions: Insertions
+
+
+def _start(plan: Plan, out: Path) -> None:
+    serve()
+    _Worker.plan, _Worker.out, _Worker.insertions = plan, out, plan.insertions()
+
+
+def _work(number: int) -> None:
+    insert_shard(_Worker.plan, number, _Worker.out, _Worker.insertions)
+
+
+def take_out(folder: Path, out: Path) -> None:
+    """Write the corpus as it was before its insertions.
+
+    InputError where a file that comes out is not the original, byte for byte by its SHA-256.
+    """
+    ledger = read_ledger(folder)
+    originals = ledger.settings.get("originals")
+    if originals is None:
+        raise InputError(f"{folder}: was not made from a corpus that exists, so nothing can be taken out of it")
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty; give another --out")
+    rows = _by_shard(folder)
+    for shard in ledger.shards:
+        document, offset, tokens = rows.pop(shard.name, (np.empty(0, dtype=np.int64),) * 3)
+        with naming(shard.name):
+            sums = insert_tokens.take_out(folder / shard.name, out / shard.name, document, offset, tokens)
+        for name, digest in sums.items():
+            if digest != originals[shard.name][name]:
+                raise InputError(
+                    f"{(out / shard.name).parent / name}: is not what the original was (SHA-256 {digest[:12]}, not "
+                    f"{originals[shard.name][name][:12]}); infusionlaw verify {folder} says what was changed"
+                )
+
+
+def _by_shard(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """Document, offset and tokens of the insertions of each shard."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for shard, columns in _rows(folder):
+        found.setdefault(shard, []).append(columns)
+    return {shard: tuple(np.concatenate(own) for own in zip(*parts, strict=True)) for shard, parts in found.items()}
+
+
+def _rows(folder: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for table in rows_of(folder):
+        shards = table["shard"].to_numpy()
+        columns = [table[name].to_numpy() for name in ("document", "offset", "tokens")]
+        changes = np.flatnonzero(shards[1:] != shards[:-1]) + 1
+        for low, high in zip([0, *changes], [*changes, len(shards)], strict=True):
+            if high > low:
+                yield shards[low], tuple(column[low:high] for column in columns)

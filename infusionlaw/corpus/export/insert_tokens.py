@@ -1,0 +1,275 @@
+"""Insert into a Megatron dataset, and take the insertions out again.
+
+A shard is copied block by block: so many documents, with the pieces whose places lie among them. A piece between two
+documents is a document of its own, of one sequence. One inside a document, where that is asked for, lengthens the
+sequence that it is in, and lies whole in one training sequence where it fits, if the shard is read in its order.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infusionlaw.corpus.export.ledger import Part
+from infusionlaw.corpus.export.megatron import Indexed, bin_path, idx_path, open_indexed, writing
+from infusionlaw.corpus.export.placing import Insertions, Pieces, Wrapping
+from infusionlaw.corpus.infusion.renderings import Numbers
+from infusionlaw.corpus.tokens import Tokenizer
+from infusionlaw.errors import InputError
+from infusionlaw.files import file_hash
+
+BLOCK = 1 << 21  # tokens that are copied at a time
+_DOCUMENTS = 1 << 16  # documents whose index is read at a time
+_SAMPLE = 500  # documents of a shard that are looked at
+_NONE = np.empty(0, dtype=np.int32)
+
+
+def measure(path: Path) -> tuple[int, int]:
+    """Return the documents and the tokens of a shard; InputError where it holds images beside text."""
+    source = open_indexed(path)
+    if source.modes:
+        raise InputError(f"{idx_path(path)}: has images beside text; only text can be infused")
+    return source.documents, source.count
+
+
+def wrapping(path: Path, tokenizer: Tokenizer, enclosed: bool) -> Wrapping:
+    """Return how a piece has to stand in a dataset, by what its documents end with.
+
+    InputError where they hold or end with tokens that are not those of the tokeniser.
+    """
+    source = open_indexed(path)
+    numbers = np.unique(np.linspace(0, max(0, source.documents - 1), _SAMPLE).astype(np.int64))
+    read = [own for number in numbers.tolist() if len(own := source.document(number))] if source.documents else []
+    largest = max((int(own[-BLOCK:].max()) for own in read), default=0)
+    if largest >= tokenizer.vocabulary:
+        raise InputError(
+            f"{bin_path(path)}: holds token {largest:,}, and {tokenizer.path} has {tokenizer.vocabulary:,}; "
+            "prepare the study with the tokenizer of this corpus"
+        )
+    last = {int(own[-1]) for own in read}
+    if len(last) == 1 and len(read) > 20 and tokenizer.end_of_text not in last:
+        raise InputError(
+            f"{bin_path(path)}: its documents end with token {last.pop():,}, and the end of text of {tokenizer.path} "
+            f"is {tokenizer.end_of_text:,}; prepare the study with the tokenizer of this corpus"
+        )
+    ended = last == {tokenizer.end_of_text}
+    return Wrapping(source.dtype, ended, enclosed and ended)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Consecutive documents: tokens of their sequences, the sequence each begins with, and its first token.
+
+    Sequences are counted from the block's first; starts: from the shard's first token, (documents + 1,).
+    """
+
+    lengths: NDArray[np.int32]
+    bounds: Numbers
+    starts: Numbers
+    last: bool
+
+
+def _blocks(source: Indexed) -> Iterator[_Block]:
+    at = 0
+    for first in range(0, source.documents, _DOCUMENTS):
+        last = min(source.documents, first + _DOCUMENTS)
+        bounds = source.bounds(first, last)
+        here = int(bounds[0]), int(bounds[-1])
+        lengths = source.lengths(*here)
+        before = at + np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        if (first == 0 and here[0]) or (np.diff(bounds) < 0).any():
+            raise InputError(f"{idx_path(source.prefix)}: its documents are not in order; write the dataset again")
+        if not np.array_equal(source.pointers(*here), before[:-1] * source.dtype.itemsize):
+            raise InputError(
+                f"{idx_path(source.prefix)}: its sequences have gaps between them; write the dataset again"
+            )
+        bounds = bounds - here[0]
+        starts = before[bounds]
+        begin = 0
+        while begin < last - first:
+            end = max(begin + 1, int(np.searchsorted(starts, starts[begin] + BLOCK, side="right")) - 1)
+            own = slice(int(bounds[begin]), int(bounds[end]))
+            is_last = first + end == source.documents
+            yield _Block(lengths[own], bounds[begin : end + 1] - bounds[begin], starts[begin : end + 1], is_last)
+            begin = end
+        at = int(starts[-1])
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The pieces of a block and where they go.
+
+    cut: the token of the shard they stand before; document: the one of the block they stand before or, if inside, in;
+    offset: the token of the new shard that each begins with.
+    """
+
+    block: _Block
+    pieces: Pieces
+    cut: Numbers
+    document: Numbers
+    inside: NDArray[np.bool_]
+    offset: Numbers
+
+
+def placed(
+    source: Indexed, insertions: Insertions, begin: int, sequence: int = 0, inside: bool = False
+) -> Iterator[Placed]:
+    """Give the blocks of a shard with their pieces, in order.
+
+    begin: tokens of the corpus before the shard; sequence: tokens of a training sequence, which only inside needs.
+    """
+    moved, late = 0, insertions.between(0, 0)
+    for block in _blocks(source):
+        pieces = insertions.between(begin + int(block.starts[0]), begin + int(block.starts[-1]))
+        if inside:
+            pieces = Pieces(
+                *(np.concatenate(own) for own in zip(vars(late).values(), vars(pieces).values(), strict=True))
+            )
+            cut = _aligned(pieces.place - begin, pieces.size, moved, sequence, block)
+            here = len(cut) if block.last else int(np.searchsorted(cut, block.starts[-1], side="right"))
+            pieces, late, cut = pieces.part(0, here), pieces.part(here, len(pieces)), cut[:here]
+            cut = np.minimum(cut, block.starts[-1])
+            document = np.searchsorted(block.starts, cut, side="right") - 1
+            is_inside = cut > block.starts[document]
+        else:
+            document = _nearest(block.starts, pieces.place - begin)
+            cut, is_inside = block.starts[document], np.zeros(len(pieces), dtype=np.bool_)
+        ends = np.cumsum(pieces.size)
+        yield Placed(block, pieces, cut, document, is_inside, moved + cut + ends - pieces.size)
+        moved += int(ends[-1]) if len(ends) else 0
+
+
+def _nearest(starts: Numbers, places: NDArray[np.floating]) -> Numbers:
+    """Return which of `starts` is nearest to each place."""
+    behind = np.clip(np.searchsorted(starts, places), 1, len(starts) - 1)
+    closer = places - starts[behind - 1] < starts[behind] - places
+    nearest: Numbers = behind - closer
+    return nearest
+
+
+def _aligned(places: NDArray[np.floating], sizes: Numbers, moved: int, sequence: int, block: _Block) -> Numbers:
+    """Return the token before which each piece goes, so that none is cut by the end of a training sequence."""
+    cuts = np.maximum(np.floor(places).astype(np.int64), block.starts[0])
+    if not sequence:
+        return cuts
+    out, least = [], int(block.starts[0])
+    for cut, size in zip(cuts.tolist(), sizes.tolist(), strict=True):
+        cut = max(cut, least)
+        over = (cut + moved) % sequence
+        if over + size > sequence and size <= sequence:
+            cut += sequence - over
+        out.append(cut)
+        least, moved = cut, moved + size
+    return np.array(out, dtype=np.int64)
+
+
+def copy(
+    path: Path, out: Path, insertions: Insertions, begin: int, part: Part, *, sequence: int = 0, inside: bool = False
+) -> dict[str, str]:
+    """Write a shard with its insertions and fill its part of the ledger; return the SHA-256 of the original's files."""
+    source, original, documents = open_indexed(path), hashlib.sha256(), 0
+    with bin_path(path).open("rb", buffering=0) as tokens, writing(out, source.dtype) as writer:
+        for placing in placed(source, insertions, begin, sequence, inside):
+            for data, count, columns in _filled(placing, insertions, tokens, original, source.dtype.itemsize):
+                writer.extend(data, _NONE, _NONE)
+                part.content(data, 0, count)
+                if columns:
+                    columns["document"] += documents
+                    part.insert(columns)
+            lengths, per_document = _index(placing)
+            writer.extend(b"", lengths, per_document)
+            part.content(b"", len(per_document), 0)
+            documents += len(per_document)
+    part.files = [bin_path(out), idx_path(out)]
+    return {bin_path(path).name: original.hexdigest(), idx_path(path).name: file_hash(idx_path(path))}
+
+
+def _filled(
+    placing: Placed, insertions: Insertions, tokens: Any, original: Any, width: int
+) -> Iterator[tuple[bytes | memoryview, int, dict[str, Any]]]:
+    """Give the bytes of a block with its insertions, some at a time, with their tokens and rows of the ledger."""
+    first, last = int(placing.block.starts[0]), int(placing.block.starts[-1])
+    own = ~placing.inside
+    document = placing.document + np.cumsum(own) - own
+    for begin in range(first, max(last, first + 1), BLOCK):
+        end = min(last, begin + BLOCK)
+        low = int(np.searchsorted(placing.cut, begin)) if begin > first else 0
+        high = len(placing.cut) if end == last else int(np.searchsorted(placing.cut, end))
+        text = memoryview(_exactly(tokens, (end - begin) * width))
+        original.update(text)
+        pieces = placing.pieces.part(low, high)
+        if not len(pieces):
+            yield text, end - begin, {}
+            continue
+        data = insertions.data(pieces)
+        cuts = [0, *((placing.cut[low:high] - begin) * width).tolist(), len(text)]
+        parts: list[Any] = [b""] * (2 * len(data) + 1)
+        parts[::2] = [text[a:b] for a, b in pairwise(cuts)]
+        parts[1::2] = data
+        columns = insertions.columns(pieces, data)
+        columns.update(document=document[low:high].copy(), offset=placing.offset[low:high])
+        yield b"".join(parts), end - begin + int(pieces.size.sum()), columns
+
+
+def _exactly(file: Any, count: int) -> bytes:
+    data: bytes = file.read(count)
+    while len(data) < count:
+        more = file.read(count - len(data))
+        if not more:
+            raise InputError(f"{file.name}: became shorter while it was read; leave it as it is and run again")
+        data += more
+    return data
+
+
+def _index(placing: Placed) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the tokens of each sequence of a block with its insertions, and the sequences of each document."""
+    block, sizes, own = placing.block, placing.pieces.size.astype(np.int32), ~placing.inside
+    lengths = block.lengths.copy()
+    if placing.inside.any():
+        begins = block.starts[0] + np.cumsum(lengths, dtype=np.int64) - lengths
+        holder = np.searchsorted(begins, placing.cut[placing.inside], side="right") - 1
+        np.add.at(lengths, holder, sizes[placing.inside])
+    before = placing.document[own]
+    lengths = np.insert(lengths, block.bounds[before], sizes[own])
+    return lengths, np.insert(np.diff(block.bounds).astype(np.int32), before, 1)
+
+
+def take_out(path: Path, out: Path, document: Numbers, offset: Numbers, tokens: Numbers) -> dict[str, str]:
+    """Write a shard without the insertions at these places; return the SHA-256 of the files that come out."""
+    source, digest = open_indexed(path), hashlib.sha256()
+    lengths, bounds = source.lengths(), source.bounds()
+    begins = np.cumsum(lengths, dtype=np.int64) - lengths
+    starts = np.concatenate([begins, [source.count]])[bounds]
+    own = starts[document + 1] - starts[document] == tokens
+    if (offset + tokens > source.count).any():
+        raise InputError(f"{bin_path(path)}: is shorter than its ledger says; run infusionlaw verify")
+    np.subtract.at(lengths, np.searchsorted(begins, offset[~own], side="right") - 1, tokens[~own].astype(np.int32))
+    gone = np.zeros(source.documents, dtype=np.bool_)
+    gone[document[own]] = True
+    per_document = np.diff(bounds).astype(np.int32)
+    lengths = lengths[~np.repeat(gone, per_document)]
+    with bin_path(path).open("rb") as file, writing(out, source.dtype) as writer:
+        for data in _without(file, offset, tokens, source):
+            digest.update(data)
+            writer.extend(data, _NONE, _NONE)
+        writer.extend(b"", lengths, per_document[~gone])
+    return {bin_path(out).name: digest.hexdigest(), idx_path(out).name: file_hash(idx_path(out))}
+
+
+def _without(file: Any, offset: Numbers, tokens: Numbers, source: Indexed) -> Iterator[bytes]:
+    """Give the bytes of a file without some stretches of it."""
+    width = source.dtype.itemsize
+    for begin in range(0, source.count, BLOCK):
+        end = min(source.count, begin + BLOCK)
+        text = memoryview(_exactly(file, (end - begin) * width))
+        low = int(np.searchsorted(offset + tokens, begin, side="right"))
+        high = int(np.searchsorted(offset, end))
+        first = np.clip(offset[low:high] - begin, 0, end - begin) * width
+        last = np.clip(offset[low:high] + tokens[low:high] - begin, 0, end - begin) * width
+        cuts = zip([0, *last.tolist()], [*first.tolist(), len(text)], strict=True)
+        yield b"".join([text[a:b] for a, b in cuts])
