@@ -154,7 +154,7 @@ def _nearest(starts: Numbers, places: NDArray[np.floating]) -> Numbers:
 
 def _aligned(places: NDArray[np.floating], sizes: Numbers, moved: int, sequence: int, block: _Block) -> Numbers:
     """Return the token before which each piece goes, so that none is cut by the end of a training sequence."""
-    cuts = np.maximum(np.floor(places).astype(np.int64), block.starts[0])
+    cuts: Numbers = np.maximum(np.floor(places).astype(np.int64), block.starts[0])
     if not sequence:
         return cuts
     out, least = [], int(block.starts[0])

@@ -10,10 +10,9 @@ import pytest
 
 from infusionlaw.corpus.export import insert_tokens, megatron
 from infusionlaw.corpus.export.insert import infuse_into, plan_into, take_out
-from infusionlaw.corpus.export.ledger import read_ledger, rows_of
+from infusionlaw.corpus.export.ledger import rows_of
 from infusionlaw.corpus.export.placing import Dose
 from infusionlaw.corpus.prepare import prepare
-from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
 from infusionlaw.settings import read_study_file
 
