@@ -8,7 +8,6 @@ sequence that it is in, and lies whole in one training sequence where it fits, i
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ from infusionlaw.corpus.tokens import Tokenizer
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
 
-BLOCK = 1 << 21  # tokens that are copied at a time
+BLOCK = 1 << 21  # tokens of the documents that are looked at together
+WINDOW = 1 << 17  # tokens that are copied at a time: what a processor keeps at hand
 _DOCUMENTS = 1 << 16  # documents whose index is read at a time
 _SAMPLE = 500  # documents of a shard that are looked at
 _NONE = np.empty(0, dtype=np.int32)
@@ -173,57 +173,66 @@ def copy(
 ) -> dict[str, str]:
     """Write a shard with its insertions and fill its part of the ledger; return the SHA-256 of the original's files."""
     source, original, documents = open_indexed(path), hashlib.sha256(), 0
-    with bin_path(path).open("rb", buffering=0) as tokens, writing(out, source.dtype) as writer:
+    width = source.dtype.itemsize
+    room = bytearray(WINDOW * width), bytearray(2 * WINDOW * width)
+    with bin_path(path).open("rb", buffering=0) as file, writing(out, source.dtype) as writer:
         for placing in placed(source, insertions, begin, sequence, inside):
-            for data, count, columns in _filled(placing, insertions, tokens, original, source.dtype.itemsize):
+            pieces = insertions.data(placing.pieces)
+            for begin_at, end_at, low, high in _windows(placing):
+                text = _filled(file, memoryview(room[0])[: (end_at - begin_at) * width])
+                original.update(text)
+                cuts = (placing.cut[low:high] - begin_at) * width
+                data = _joined(text, cuts.tolist(), pieces[low:high], room[1])
                 writer.extend(data, _NONE, _NONE)
-                part.content(data, 0, count)
-                if columns:
-                    columns["document"] += documents
-                    part.insert(columns)
+                part.content(data, 0, len(data) // width)
             lengths, per_document = _index(placing)
             writer.extend(b"", lengths, per_document)
             part.content(b"", len(per_document), 0)
+            if pieces:
+                own = ~placing.inside
+                numbers = documents + placing.document + np.cumsum(own) - own
+                columns = insertions.columns(placing.pieces, pieces)
+                part.insert({**columns, "document": numbers, "offset": placing.offset})
             documents += len(per_document)
     part.files = [bin_path(out), idx_path(out)]
     return {bin_path(path).name: original.hexdigest(), idx_path(path).name: file_hash(idx_path(path))}
 
 
-def _filled(
-    placing: Placed, insertions: Insertions, tokens: Any, original: Any, width: int
-) -> Iterator[tuple[bytes | memoryview, int, dict[str, Any]]]:
-    """Give the bytes of a block with its insertions, some at a time, with their tokens and rows of the ledger."""
-    first, last = int(placing.block.starts[0]), int(placing.block.starts[-1])
-    own = ~placing.inside
-    document = placing.document + np.cumsum(own) - own
-    for begin in range(first, max(last, first + 1), BLOCK):
-        end = min(last, begin + BLOCK)
-        low = int(np.searchsorted(placing.cut, begin)) if begin > first else 0
-        high = len(placing.cut) if end == last else int(np.searchsorted(placing.cut, end))
-        text = memoryview(_exactly(tokens, (end - begin) * width))
-        original.update(text)
-        pieces = placing.pieces.part(low, high)
-        if not len(pieces):
-            yield text, end - begin, {}
-            continue
-        data = insertions.data(pieces)
-        cuts = [0, *((placing.cut[low:high] - begin) * width).tolist(), len(text)]
-        parts: list[Any] = [b""] * (2 * len(data) + 1)
-        parts[::2] = [text[a:b] for a, b in pairwise(cuts)]
-        parts[1::2] = data
-        columns = insertions.columns(pieces, data)
-        columns.update(document=document[low:high].copy(), offset=placing.offset[low:high])
-        yield b"".join(parts), end - begin + int(pieces.size.sum()), columns
+def _windows(placing: Placed) -> Iterator[tuple[int, int, int, int]]:
+    """Give the stretches of a block that are copied at a time: their tokens and pieces, from which to which."""
+    first, last, cut = int(placing.block.starts[0]), int(placing.block.starts[-1]), placing.cut
+    for begin in range(first, max(last, first + 1), WINDOW):
+        end = min(last, begin + WINDOW)
+        low = int(np.searchsorted(cut, begin)) if begin > first else 0
+        yield begin, end, low, len(cut) if end == last else int(np.searchsorted(cut, end))
 
 
-def _exactly(file: Any, count: int) -> bytes:
-    data: bytes = file.read(count)
-    while len(data) < count:
-        more = file.read(count - len(data))
+def _joined(text: memoryview, cuts: list[int], pieces: list[bytes], room: bytearray) -> memoryview:
+    """Return a text with a piece at each of these places; room: where it is put together, longer if need be."""
+    if not pieces:
+        return text
+    size = len(text) + sum(map(len, pieces))
+    view = memoryview(room if size <= len(room) else bytearray(size))
+    at = former = 0
+    for cut, piece in zip(cuts, pieces, strict=True):
+        if cut > former:
+            view[at : at + cut - former] = text[former:cut]
+            at, former = at + cut - former, cut
+        view[at : at + len(piece)] = piece
+        at += len(piece)
+    view[at:size] = text[former:]
+    return view[:size]
+
+
+def _filled(file: Any, view: memoryview) -> memoryview:
+    """Return a stretch of memory filled from a file."""
+    read = 0
+    while read < len(view):
+        more = file.readinto(view[read:])
         if not more:
             raise InputError(f"{file.name}: became shorter while it was read; leave it as it is and run again")
-        data += more
-    return data
+        read += more
+    return view
 
 
 def _index(placing: Placed) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -264,9 +273,10 @@ def take_out(path: Path, out: Path, document: Numbers, offset: Numbers, tokens: 
 def _without(file: Any, offset: Numbers, tokens: Numbers, source: Indexed) -> Iterator[bytes]:
     """Give the bytes of a file without some stretches of it."""
     width = source.dtype.itemsize
+    room = memoryview(bytearray(BLOCK * width))
     for begin in range(0, source.count, BLOCK):
         end = min(source.count, begin + BLOCK)
-        text = memoryview(_exactly(file, (end - begin) * width))
+        text = _filled(file, room[: (end - begin) * width])
         low = int(np.searchsorted(offset + tokens, begin, side="right"))
         high = int(np.searchsorted(offset, end))
         first = np.clip(offset[low:high] - begin, 0, end - begin) * width

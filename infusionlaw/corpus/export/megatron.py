@@ -98,8 +98,12 @@ class Indexed:
         return self._part("<i8", _HEAD.size + 12 * self.sequences, first, end + 1)
 
     def document(self, number: int) -> NDArray[Any]:
-        """Return the tokens of a document."""
-        return next(self.read(number, number + 1))
+        """Return the tokens of a document, read from the file."""
+        first, last = self.bounds(number, number + 1).tolist()
+        if first == last:
+            return np.empty(0, dtype=self.dtype)
+        size, at = int(self.lengths(first, last).sum()), int(self.pointers(first, first + 1)[0])
+        return np.fromfile(bin_path(self.prefix), dtype=self.dtype, count=size, offset=at)
 
     def read(self, first: int = 0, last: int | None = None) -> Iterator[NDArray[Any]]:
         """Give the tokens of documents `first` to `last` - 1, one after another, as views of the file."""

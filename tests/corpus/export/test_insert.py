@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_what_comes_out_is_counted_by_its_ledger_and_the_original_comes_back(inf
         starts = np.concatenate([new.pointers() // new.dtype.itemsize, [new.count]])[new.bounds()]
         for row in (row for row in rows if row["shard"] == shard.name):
             read = new.tokens[row["offset"] : row["offset"] + row["tokens"]]
-            assert row["sha256"] == __import__("hashlib").sha256(read.tobytes()).hexdigest()
+            assert row["sha256"] == sha256(read.tobytes()).hexdigest()
             assert starts[row["document"]] <= row["offset"] < starts[row["document"] + 1]
             if not inside:
                 assert new.document(row["document"]).tolist() == read.tolist()
@@ -101,6 +102,7 @@ def test_what_comes_out_is_counted_by_its_ledger_and_the_original_comes_back(inf
     assert hashes(tmp_path / "back") == before == hashes(tmp_path / "old")
 
     monkeypatch.setattr(insert_tokens, "BLOCK", 1000)
+    monkeypatch.setattr(insert_tokens, "WINDOW", 77)
     monkeypatch.setattr(insert_tokens, "_DOCUMENTS", 7)
     infuse_into(plan, tmp_path / "small", workers=1)
     small, large = hashes(tmp_path / "small"), hashes(tmp_path / "new")
