@@ -15,25 +15,27 @@ from glob import glob
 from itertools import accumulate
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from infusionlaw.corpus.corpus import Corpus, open_corpus
-from infusionlaw.corpus.export import insert_tokens
-from infusionlaw.corpus.export.ledger import LEDGER, PARTS, Ledger, finished, join, part_of, read_ledger, rows_of
-from infusionlaw.corpus.export.megatron import open_indexed
+from infusionlaw.corpus.export import insert_rows, insert_tokens
+from infusionlaw.corpus.export.ledger import LEDGER, PARTS, Ledger, Unit, finished, join, part_of, read_ledger, rows_of
+from infusionlaw.corpus.export.megatron import bin_path, open_indexed, prefix_of
 from infusionlaw.corpus.export.placing import Dose, Given, Insertions, Wrapping
 from infusionlaw.errors import InputError, naming
 from infusionlaw.files import read_json, remove_leftovers, write_json
 from infusionlaw.processes import cores, serve
+from infusionlaw.runs.packed import ending
 
 PLAN = "plan.json"
+TOKENS = (".bin", ".idx")
 
 
 @dataclass(frozen=True)
 class Existing:
-    """A shard that exists. path: without the ending where it is of two files; size: tokens."""
+    """A shard that exists. path: without the ending where it is of two files; size: tokens, or bytes of text."""
 
     name: str
     path: str
@@ -43,11 +45,18 @@ class Existing:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is put into a corpus that exists. given: by source, pieces and tokens; sequence: see `packing`."""
+    """What is put into a corpus that exists.
+
+    field: of the text in files of rows, "" where shards are of tokens; per_token: what of a shard's size is a token;
+    given: by source, pieces and tokens; items: by source, how many facts or documents; sequence, inside: see
+    `plan_into`.
+    """
 
     corpus: str
     corpus_id: str
     shards: tuple[Existing, ...]
+    field: str
+    per_token: float
     dtype: str
     ended: bool
     given: tuple[Given, ...]
@@ -65,7 +74,12 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Tokens of the corpus as it is."""
+        """Tokens of the corpus as it is; an estimate where it is of text."""
+        return round(self.whole / self.per_token)
+
+    @property
+    def whole(self) -> int:
+        """Size of all shards."""
         return sum(shard.size for shard in self.shards)
 
     @property
@@ -84,7 +98,7 @@ class Plan:
         return tuple(given.count / items for given, items in zip(self.given, self.items, strict=True))
 
     def begins(self) -> list[int]:
-        """Return the tokens of the corpus before each shard."""
+        """Return the size of the corpus before each shard."""
         return list(accumulate((shard.size for shard in self.shards), initial=0))[:-1]
 
     def insertions(self, corpus: Corpus | None = None) -> Insertions:
@@ -93,7 +107,7 @@ class Plan:
         if corpus.id != self.corpus_id:
             raise InputError(f"{self.corpus}: was prepared again since this insertion began; insert again elsewhere")
         return Insertions(
-            corpus, self.wrapping, self.given, self.size, seed=self.seed, domain_tokens=self.domain_tokens
+            corpus, self.wrapping, self.given, self.whole, seed=self.seed, domain_tokens=self.domain_tokens
         )
 
 
@@ -105,23 +119,23 @@ def plan_into(
     seed: int = 0,
     sequence: int = 0,
     inside: bool = False,
+    field: str = "text",
     domain_tokens: float | None = None,
 ) -> Plan:
     """Return what would be inserted; nothing is written.
 
-    into: a pattern or files; sequence: tokens of a training sequence, 0: unknown; inside: insert where the place is,
-    within a document too, and not across the end of a training sequence.
+    into: a pattern or files, .bin and .idx, or Parquet or JSON Lines with their text in `field`; sequence: tokens of a
+    training sequence, 0: unknown; inside: insert where the place is, within a document too, and not across the end of a
+    training sequence.
     """
     paths = _found(into)
     base = Path(os.path.commonpath([path.parent for path in paths]))
-    shards = [Existing(path.relative_to(base).as_posix(), str(path), *insert_tokens.measure(path)) for path in paths]
-    kinds = {open_indexed(path).dtype for path in paths}
-    if len(kinds) > 1:
-        raise InputError(f"{base}: has tokens of {' and '.join(sorted(kind.name for kind in kinds))}; insert into each")
-    ways = {insert_tokens.wrapping(path, corpus.tokenizer, inside) for path in paths}
-    if len(ways) > 1:
-        raise InputError(f"{base}: some shards have documents that end with end-of-text and some not; insert into each")
-    way = ways.pop()
+    of_rows = paths[0].suffix not in TOKENS
+    if of_rows and inside:
+        raise InputError(f"{base}: rows of text go between others; only datasets of tokens can be inserted into inside")
+    shards, per_token, way = (
+        _of_rows(paths, base, corpus, field) if of_rows else _of_tokens(paths, base, corpus, inside)
+    )
     insertions = Insertions(corpus, way, seed=seed, domain_tokens=domain_tokens)
     size = sum(shard.size for shard in shards)
     if not size:
@@ -130,9 +144,11 @@ def plan_into(
         corpus=str(corpus.folder.resolve()),
         corpus_id=corpus.id,
         shards=tuple(shards),
+        field=field if of_rows else "",
+        per_token=per_token,
         dtype=way.dtype.name,
         ended=way.ended,
-        given=insertions.dosed(dose, size),
+        given=insertions.dosed(dose, size / per_token),
         kinds=tuple(source.kind for source in insertions.sources),
         items=tuple(source.items for source in insertions.sources),
         seed=seed,
@@ -143,12 +159,49 @@ def plan_into(
 
 
 def _found(into: str | Sequence[str | Path]) -> list[Path]:
-    """The datasets that a pattern or files name, each once, sorted, without their endings."""
-    names = sorted(glob(into, recursive=True)) if isinstance(into, str) else [str(name) for name in into]
-    paths = sorted({Path(name).resolve().with_suffix("") for name in names if name.endswith((".bin", ".idx"))})
-    if not paths:
-        raise InputError(f"{into}: names no .bin and .idx files; give their pattern in quotes, such as 'data/*.bin'")
-    return paths
+    """The shards that a pattern or files name, each once, sorted; of a dataset the .bin."""
+    names = glob(into, recursive=True) if isinstance(into, str) else into
+    paths = {Path(name).resolve() for name in names if Path(name).is_file()}
+    tokens = {bin_path(path) for path in paths if path.suffix in TOKENS}
+    rows = {path for path in paths if ending(path) in insert_rows.ENDINGS}
+    if not tokens and not rows:
+        raise InputError(
+            f"{into}: names no shards; give a pattern in quotes, such as 'data/*.bin', 'data/*.parquet' or "
+            "'data/*.jsonl.zst'"
+        )
+    if tokens and rows:
+        raise InputError(
+            f"{into}: names {min(tokens).name} and {min(rows).name}; insert into one kind of file at a time"
+        )
+    return sorted(tokens or rows)
+
+
+def _of_tokens(
+    paths: Sequence[Path], base: Path, corpus: Corpus, inside: bool
+) -> tuple[list[Existing], float, Wrapping]:
+    shards = []
+    for path in paths:
+        name = prefix_of(path.relative_to(base)).as_posix()
+        shards.append(Existing(name, str(prefix_of(path)), *insert_tokens.measure(path)))
+    kinds = {open_indexed(path).dtype.name for path in paths}
+    if len(kinds) > 1:
+        raise InputError(f"{base}: has tokens of {' and '.join(sorted(kinds))}; insert into each")
+    ways = {insert_tokens.wrapping(path, corpus.tokenizer, inside) for path in paths}
+    if len(ways) > 1:
+        raise InputError(f"{base}: some shards have documents that end with end-of-text and some not; insert into each")
+    return shards, 1.0, ways.pop()
+
+
+def _of_rows(paths: Sequence[Path], base: Path, corpus: Corpus, field: str) -> tuple[list[Existing], float, Wrapping]:
+    measured = [insert_rows.measure(path, field) for path in paths]
+    shards = [
+        Existing(path.relative_to(base).as_posix(), str(path), own.rows, own.bytes)
+        for path, own in zip(paths, measured, strict=True)
+    ]
+    sample = [text for own in measured for text in own.sample]
+    tokens = sum(len(ids) + 1 for ids in corpus.tokenizer.encode(sample))
+    read = sum(len(text.encode()) for text in sample)
+    return shards, read / tokens if read else 1.0, Wrapping(corpus.tokenizer.dtype)
 
 
 def infuse_into(plan: Plan, out: Path, *, workers: int | None = None) -> Ledger:
@@ -197,15 +250,11 @@ def insert_shard(plan: Plan, number: int, out: Path, insertions: Insertions | No
     if finished(out, shard.name):
         return
     with part_of(out, shard.name) as part:
-        sums = insert_tokens.copy(
-            Path(shard.path),
-            out / shard.name,
-            insertions or plan.insertions(),
-            first,
-            part,
-            sequence=plan.sequence,
-            inside=plan.inside,
-        )
+        path, new, pieces = Path(shard.path), out / shard.name, insertions or plan.insertions()
+        if plan.field:
+            sums = insert_rows.copy(path, new, plan.field, pieces, first, part, plan.per_token)
+        else:
+            sums = insert_tokens.copy(path, new, pieces, first, part, sequence=plan.sequence, inside=plan.inside)
         write_json(_sums_of(out, shard.name), sums)
 
 
@@ -223,7 +272,8 @@ def finish(plan: Plan, out: Path) -> Ledger:
         remove_leftovers(folder)
     originals = {name: read_json(_sums_of(out, name)) for name in names}
     settings = {"plan": asdict(plan), "originals": originals}
-    return join(out, names, format="megatron", unit="tokens", dtype=plan.dtype, settings=settings)
+    form, unit = (f"rows:{plan.field}", "bytes") if plan.field else ("megatron", "tokens")
+    return join(out, names, format=form, unit=cast("Unit", unit), dtype=plan.dtype, settings=settings)
 
 
 def _together(plan: Plan, left: Iterable[int], out: Path, workers: int) -> None:
@@ -275,7 +325,11 @@ def take_out(folder: Path, out: Path) -> None:
     for shard in ledger.shards:
         document, offset, tokens = rows.pop(shard.name, (np.empty(0, dtype=np.int64),) * 3)
         with naming(shard.name):
-            sums = insert_tokens.take_out(folder / shard.name, out / shard.name, document, offset, tokens)
+            old, new, field = folder / shard.name, out / shard.name, ledger.settings["plan"]["field"]
+            if field:
+                sums = insert_rows.take_out(old, new, field, document)
+            else:
+                sums = insert_tokens.take_out(old, new, document, offset, tokens)
         for name, digest in sums.items():
             if digest != originals[shard.name][name]:
                 raise InputError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from infusionlaw.corpus.export.ledger import Part
 from infusionlaw.corpus.export.megatron import Indexed, bin_path, idx_path, open_indexed, writing
-from infusionlaw.corpus.export.placing import Insertions, Pieces, Wrapping
+from infusionlaw.corpus.export.placing import Insertions, Pieces, Wrapping, nearest
 from infusionlaw.corpus.infusion.renderings import Numbers
 from infusionlaw.corpus.tokens import Tokenizer
 from infusionlaw.errors import InputError
@@ -115,6 +115,12 @@ class Placed:
     inside: NDArray[np.bool_]
     offset: Numbers
 
+    @property
+    def number(self) -> Numbers:
+        """The number of the document that each piece is or is in, among those of the block as it comes out."""
+        own = ~self.inside
+        return self.document + np.cumsum(own) - own
+
 
 def placed(
     source: Indexed, insertions: Insertions, begin: int, sequence: int = 0, inside: bool = False
@@ -137,19 +143,11 @@ def placed(
             document = np.searchsorted(block.starts, cut, side="right") - 1
             is_inside = cut > block.starts[document]
         else:
-            document = _nearest(block.starts, pieces.place - begin)
+            document = nearest(block.starts, pieces.place - begin)
             cut, is_inside = block.starts[document], np.zeros(len(pieces), dtype=np.bool_)
         ends = np.cumsum(pieces.size)
         yield Placed(block, pieces, cut, document, is_inside, moved + cut + ends - pieces.size)
         moved += int(ends[-1]) if len(ends) else 0
-
-
-def _nearest(starts: Numbers, places: NDArray[np.floating]) -> Numbers:
-    """Return which of `starts` is nearest to each place."""
-    behind = np.clip(np.searchsorted(starts, places), 1, len(starts) - 1)
-    closer = places - starts[behind - 1] < starts[behind] - places
-    nearest: Numbers = behind - closer
-    return nearest
 
 
 def _aligned(places: NDArray[np.floating], sizes: Numbers, moved: int, sequence: int, block: _Block) -> Numbers:
@@ -185,14 +183,12 @@ def copy(
                 data = _joined(text, cuts.tolist(), pieces[low:high], room[1])
                 writer.extend(data, _NONE, _NONE)
                 part.content(data, 0, len(data) // width)
-            lengths, per_document = _index(placing)
+            lengths, per_document = index_of(placing)
             writer.extend(b"", lengths, per_document)
             part.content(b"", len(per_document), 0)
             if pieces:
-                own = ~placing.inside
-                numbers = documents + placing.document + np.cumsum(own) - own
                 columns = insertions.columns(placing.pieces, pieces)
-                part.insert({**columns, "document": numbers, "offset": placing.offset})
+                part.insert({**columns, "document": documents + placing.number, "offset": placing.offset})
             documents += len(per_document)
     part.files = [bin_path(out), idx_path(out)]
     return {bin_path(path).name: original.hexdigest(), idx_path(path).name: file_hash(idx_path(path))}
@@ -235,7 +231,7 @@ def _filled(file: Any, view: memoryview) -> memoryview:
     return view
 
 
-def _index(placing: Placed) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def index_of(placing: Placed) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the tokens of each sequence of a block with its insertions, and the sequences of each document."""
     block, sizes, own = placing.block, placing.pieces.size.astype(np.int32), ~placing.inside
     lengths = block.lengths.copy()

@@ -77,6 +77,8 @@ class Source(Protocol):
 
     def texts(self, first: int, last: int) -> list[str]: ...
 
+    def which(self, first: int, last: int) -> Numbers: ...
+
     def columns(self, first: int, last: int) -> Columns: ...
 
 
@@ -116,11 +118,14 @@ class Facts:
         found: list[str] = self._texts[self._cycle.documents(first, last)].tolist()
         return found
 
+    def which(self, first: int, last: int) -> Numbers:
+        """Return the item that each piece is of."""
+        numbers = self._cycle.documents(first, last)
+        return np.searchsorted(self._cycle.renderings.first, numbers, side="right").astype(np.int64) - 1
+
     def columns(self, first: int, last: int) -> Columns:
         """Return what the ledger says of the pieces, but where they are and what they hold."""
-        numbers = self._cycle.documents(first, last)
-        facts = np.searchsorted(self._cycle.renderings.first, numbers, side="right") - 1
-        count = last - first
+        numbers, facts, count = self._cycle.documents(first, last), self.which(first, last), last - first
         return {
             "kind": np.full(count, self.kind, dtype=object),
             "id": self._ids[facts],
@@ -151,6 +156,10 @@ class WholeDocuments:
         backend = self._corpus.tokenizer.backend
         found: list[str] = backend.decode_batch([own.tolist() for own in ids], skip_special_tokens=False)
         return found
+
+    def which(self, first: int, last: int) -> Numbers:
+        """Return the item that each piece is of."""
+        return self._cycle.named(first, last)[0]
 
     def columns(self, first: int, last: int) -> Columns:
         """Return what the ledger says of the pieces, but where they are and what they hold."""
@@ -278,6 +287,13 @@ class Insertions:
         """Return the texts of pieces."""
         return self._gathered(pieces, "texts")
 
+    def items(self, pieces: Pieces) -> Numbers:
+        """Return the item that each piece is of: its number in its source."""
+        found = np.empty(len(pieces), dtype=np.int64)
+        for which, first, last, own in self._spans(pieces):
+            found[own] = self.sources[which].which(first, last)
+        return found
+
     def columns(self, pieces: Pieces, data: Sequence[bytes]) -> Columns:
         """Return what the ledger says of pieces, but where they are. data: their bytes."""
         found: dict[str, NDArray[Any]] = {}
@@ -309,6 +325,14 @@ class Insertions:
                 numbers = pieces.number[own]
                 spans.append((which, int(numbers[0]), int(numbers[-1]) + 1, own))
         return spans
+
+
+def nearest(starts: Numbers, places: NDArray[np.floating]) -> Numbers:
+    """Return which of `starts` is nearest to each place."""
+    behind = np.clip(np.searchsorted(starts, places), 1, len(starts) - 1)
+    closer = places - starts[behind - 1] < starts[behind] - places
+    found: Numbers = behind - closer
+    return found
 
 
 def _given(source: Source, count: int) -> Given:
