@@ -405,8 +405,18 @@ def infuse(
     shard: Annotated[str, typer.Option(metavar="COUNT", help="Tokens of a shard.")] = "100M",
     workers: Annotated[int, typer.Option(metavar="COUNT", min=1, help="Processes.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would hold; write nothing.")] = False,
+    into: Annotated[str | None, typer.Option(metavar="PATTERN", help="Insert into a copy of these shards.")] = None,
+    sequence: Annotated[str | None, typer.Option(metavar="COUNT", help="Tokens of your training sequences.")] = None,
+    inside: Annotated[bool, typer.Option("--inside", help="Insert inside documents and sequences.")] = False,
 ) -> None:
     """Write a corpus at a dose, for your trainer, with a ledger of it."""
+    if into is not None:
+        if tokens is not None or prior:
+            raise InputError("--into keeps the tokens of your corpus and adds no prior facts; leave out the others")
+        dose = _optional("--share", share), _optional("--exposures", exposures)
+        length = _optional("--sequence", sequence)
+        _insert(study, into, plan, dose, length, inside, out, workers, dry_run)
+        return
     from infusionlaw.corpus.export.stream import bytes_needed, write_stream
     from infusionlaw.report.export import ledger_text, planned_text
     from infusionlaw.study.infuse import stream_of
@@ -426,6 +436,46 @@ def infuse(
     with ended_in_order():
         ledger = write_stream(stream, format, out, workers=workers, say=lambda text: typer.echo(text, err=True))
     typer.echo(f"wrote {out}: {ledger_text(ledger)}")
+
+
+def _insert(
+    study: Path,
+    into: str,
+    plan: Path | None,
+    dose: tuple[float | None, float | None],
+    sequence: float | None,
+    inside: bool,
+    out: Path,
+    workers: int,
+    dry_run: bool,
+) -> None:
+    """Insert into a corpus that exists, or say what would be inserted."""
+    from infusionlaw.corpus.corpus import open_corpus
+    from infusionlaw.corpus.export.insert import infuse_into
+    from infusionlaw.corpus.export.preview import preview_text
+    from infusionlaw.report.export import ledger_text
+    from infusionlaw.study.infuse import insertion_of
+
+    share, exposures = dose
+    found = insertion_of(study, into, plan=plan, share=share, exposures=exposures, sequence=sequence, inside=inside)
+    if dry_run:
+        typer.echo(preview_text(found, open_corpus(Path(found.corpus))))
+        return
+    with ended_in_order():
+        ledger = infuse_into(found, out, workers=workers, say=lambda text: typer.echo(text, err=True))
+    typer.echo(f"wrote {out}: {ledger_text(ledger)}")
+
+
+@app.command(epilog="Example: infusionlaw restore infused --out original")
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `infuse --into` wrote.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+) -> None:
+    """Take out of a corpus what was inserted into it, and check that the original comes back."""
+    from infusionlaw.corpus.export.insert import take_out
+
+    shards = take_out(folder, out)
+    typer.echo(f"wrote {out}: {shards:,} shards, each with the SHA-256 of the original")
 
 
 LEAST = 1000  # fewer parameters or tokens lack their unit

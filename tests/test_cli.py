@@ -41,7 +41,7 @@ def infusionlaw(*args, cwd="."):
 
 
 TABLES = ["fit", "surface", "next", "power", "predict", "report"]
-COMMANDS = ["init", "run", "status", "verify", "table", "export", "infuse", *TABLES]
+COMMANDS = ["init", "run", "status", "verify", "table", "export", "infuse", "restore", *TABLES]
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +173,7 @@ def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monk
         "report",
         "export",
         "infuse",
+        "restore",
     ):
         shown = infusionlaw(name, "--help").stdout
         assert len(shown.splitlines()) <= 24, name

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from infusionlaw.corpus.corpus import open_corpus
+from infusionlaw.corpus.export.insert import Plan, plan_into
+from infusionlaw.corpus.export.placing import Dose
 from infusionlaw.corpus.export.source import SHARD, Stream
 from infusionlaw.corpus.infusion.pacing import TILTS
 from infusionlaw.corpus.prepare import prepare
@@ -30,11 +32,8 @@ def stream_of(
     if plan is not None:
         if share is not None or exposures is not None or tokens is not None:
             raise InputError("--plan has its own dose and token count; leave out --share, --exposures and --tokens")
-        advised, target = read_plan(plan).dose, read_plan(plan).target
-        share, tokens = advised.share.value, target.tokens
-        exposures = None if share is not None else advised.exposures.value
-        if share is None and exposures is None:
-            raise InputError(f"{plan}: has no dose ({advised.reason or 'none in share or exposures'}); give --share")
+        share, exposures = _planned(plan)
+        tokens = read_plan(plan).target.tokens
     if tokens is None or (share is None) == (exposures is None):
         raise InputError("the dose is not known; give --plan, or --tokens with one of --share and --exposures")
     file, corpus = _prepared(study)
@@ -60,6 +59,34 @@ def stream_of(
         block=file.training.block,
         shard=int(shard or SHARD),
     )
+
+
+def insertion_of(
+    study: Path,
+    into: str,
+    *,
+    plan: Path | None = None,
+    share: float | None = None,
+    exposures: float | None = None,
+    sequence: float | None = None,
+    inside: bool = False,
+) -> Plan:
+    """Return what is inserted of a study's material into a corpus that exists: at the dose of a plan, or at this."""
+    if plan is not None:
+        if share is not None or exposures is not None:
+            raise InputError("--plan has its own dose; leave out --share and --exposures")
+        share, exposures = _planned(plan)
+    corpus = open_corpus(_prepared(study)[1])
+    return plan_into(corpus, into, Dose(share, exposures), sequence=int(sequence or 0), inside=inside)
+
+
+def _planned(plan: Path) -> tuple[float | None, float | None]:
+    """The dose of a plan: its share, or its exposures where it has none."""
+    advised = read_plan(plan).dose
+    share, exposures = advised.share.value, advised.exposures.value
+    if share is None and exposures is None:
+        raise InputError(f"{plan}: has no dose ({advised.reason or 'none in share or exposures'}); give --share")
+    return share, exposures if share is None else None
 
 
 def _prepared(study: Path) -> tuple[StudyFile, Path]:

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from infusionlaw.corpus.export.insert_rows import Rows
 from infusionlaw.corpus.export.ledger import Unit
 from infusionlaw.corpus.export.megatron import bin_path, dtype_for, idx_path, open_indexed, writing
 from infusionlaw.corpus.export.source import Documents
@@ -257,6 +258,11 @@ def format_named(name: str) -> Format:
         raise InputError(f'no format is named "{name}"; {nearest(name, {*KNOWN, *others})}')
     found: Format = others[name].load()()
     return found
+
+
+def reader_of(name: str) -> Callable[[Path, np.dtype[Any]], Iterator[Content]]:
+    """Return what reads the shards of a ledger's format: one of these, or files of rows that were inserted into."""
+    return Rows(name.removeprefix(Rows.mark)).read if name.startswith(Rows.mark) else format_named(name).read
 
 
 def _rows(some: Documents) -> Iterator[tuple[str, str, str, bool]]:

@@ -6,8 +6,10 @@ alone: any number of workers, on one machine or many, write the same bytes, and 
 are kept. `take_out` gives the original bytes again, and compares their SHA-256 with those of the original.
 """
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -22,14 +24,15 @@ import numpy as np
 from infusionlaw.corpus.corpus import Corpus, open_corpus
 from infusionlaw.corpus.export import insert_rows, insert_tokens
 from infusionlaw.corpus.export.ledger import LEDGER, PARTS, Ledger, Unit, finished, join, part_of, read_ledger, rows_of
-from infusionlaw.corpus.export.megatron import bin_path, open_indexed, prefix_of
+from infusionlaw.corpus.export.megatron import bin_path, idx_path, open_indexed, prefix_of
 from infusionlaw.corpus.export.placing import Dose, Given, Insertions, Wrapping
+from infusionlaw.corpus.export.stream import begin, held, room
 from infusionlaw.errors import InputError, naming
 from infusionlaw.files import read_json, remove_leftovers, write_json
-from infusionlaw.processes import cores, serve
+from infusionlaw.processes import check_guard, serve
 from infusionlaw.runs.packed import ending
 
-PLAN = "plan.json"
+ROW = 120  # bytes of a row of the ledger
 TOKENS = (".bin", ".idx")
 
 
@@ -97,6 +100,14 @@ class Plan:
         """How often each item is stated or read, by kind, on average."""
         return tuple(given.count / items for given, items in zip(self.given, self.items, strict=True))
 
+    def bytes_of(self, number: int) -> int:
+        """Return about how many bytes a shard takes with its insertions and its part of the ledger."""
+        path = Path(self.shards[number].path)
+        files = [path] if self.field else [bin_path(path), idx_path(path)]
+        size = sum(file.stat().st_size for file in files)
+        rows = sum(given.count for given in self.given) * self.shards[number].size / self.whole
+        return round(size / (1 - self.share) + 2 * ROW * rows)
+
     def begins(self) -> list[int]:
         """Return the size of the corpus before each shard."""
         return list(accumulate((shard.size for shard in self.shards), initial=0))[:-1]
@@ -119,23 +130,23 @@ def plan_into(
     seed: int = 0,
     sequence: int = 0,
     inside: bool = False,
-    field: str = "text",
+    field: str = "",
     domain_tokens: float | None = None,
 ) -> Plan:
     """Return what would be inserted; nothing is written.
 
-    into: a pattern or files, .bin and .idx, or Parquet or JSON Lines with their text in `field`; sequence: tokens of a
-    training sequence, 0: unknown; inside: insert where the place is, within a document too, and not across the end of a
-    training sequence.
+    into: a pattern or files, of .bin and .idx, Parquet or JSON Lines. sequence: tokens of a training sequence, 0: not
+    known. inside: insert where the place is, within a document too, but not across the end of a training sequence.
+    field: of the text in files of rows, "": found.
     """
     paths = _found(into)
     base = Path(os.path.commonpath([path.parent for path in paths]))
     of_rows = paths[0].suffix not in TOKENS
     if of_rows and inside:
         raise InputError(f"{base}: rows of text go between others; only datasets of tokens can be inserted into inside")
-    shards, per_token, way = (
-        _of_rows(paths, base, corpus, field) if of_rows else _of_tokens(paths, base, corpus, inside)
-    )
+    field = (field or insert_rows.field_of(paths[0])) if of_rows else ""
+    found = _of_rows(paths, base, corpus, field) if of_rows else _of_tokens(paths, base, corpus, inside)
+    shards, per_token, way = found
     insertions = Insertions(corpus, way, seed=seed, domain_tokens=domain_tokens)
     size = sum(shard.size for shard in shards)
     if not size:
@@ -144,7 +155,7 @@ def plan_into(
         corpus=str(corpus.folder.resolve()),
         corpus_id=corpus.id,
         shards=tuple(shards),
-        field=field if of_rows else "",
+        field=field,
         per_token=per_token,
         dtype=way.dtype.name,
         ended=way.ended,
@@ -204,44 +215,42 @@ def _of_rows(paths: Sequence[Path], base: Path, corpus: Corpus, field: str) -> t
     return shards, read / tokens if read else 1.0, Wrapping(corpus.tokenizer.dtype)
 
 
-def infuse_into(plan: Plan, out: Path, *, workers: int | None = None) -> Ledger:
-    """Write the corpus with its insertions into a folder, and its ledger; what is done of it is not done again."""
-    if begin(plan, out):
-        return read_ledger(out)
-    left = [number for number, shard in enumerate(plan.shards) if not finished(out, shard.name)]
-    count = min(workers or cores(), len(left))
-    if count <= 1:
-        insertions = plan.insertions() if left else None
-        for number in left:
-            insert_shard(plan, number, out, insertions)
-    else:
-        _together(plan, left, out, count)
-    return finish(plan, out)
+def infuse_into(plan: Plan, out: Path, *, workers: int = 1, say: Callable[[str], None] = lambda text: None) -> Ledger:
+    """Write the corpus with its insertions into a folder, and its ledger; what is done of it is not done again.
+
+    say: hears what room is needed. InputError where there is not the room, or the folder holds something else.
+    """
+    check_guard()
+    with held(out):
+        if prepare_folder(plan, out):
+            return read_ledger(out)
+        left = [number for number, shard in enumerate(plan.shards) if not finished(out, shard.name)]
+        if left:
+            say(room(out, sum(plan.bytes_of(number) for number in left)))
+        if min(workers, len(left)) > 1:
+            _together(plan, left, out, min(workers, len(left)))
+        elif left:
+            insertions = plan.insertions()
+            for number in left:
+                insert_shard(plan, number, out, insertions)
+        return finish(plan, out)
 
 
-def begin(plan: Plan, out: Path) -> bool:
+def prepare_folder(plan: Plan, out: Path) -> bool:
     """Make the folder ready; return whether all is there already. InputError where it holds anything else."""
-    content = {"plan": asdict(plan)}
-    if (out / LEDGER).exists():
-        if read_ledger(out).settings.get("plan") != _as_json(content["plan"]):
-            raise InputError(f"{out}: holds another corpus; give another --out, or remove it")
-        return True
-    path = out / PARTS / PLAN
-    if path.exists():
-        if read_json(path) != _as_json(content):
-            raise InputError(f"{out}: holds a part of another insertion; give another --out, or remove it")
-    elif out.exists() and any(out.iterdir()):
-        raise InputError(f"{out}: is not empty; give another --out")
-    else:
-        write_json(path, content)
-    return False
+    own = _as_json(asdict(plan))
+    if not (out / LEDGER).exists():
+        begin(out, {"plan": own})
+        return False
+    if read_ledger(out).settings.get("plan") != own:
+        raise InputError(f"{out}: holds another corpus, written with other settings; name another folder")
+    shutil.rmtree(out / PARTS, ignore_errors=True)
+    return True
 
 
 def _as_json(value: Any) -> Any:
     """What JSON makes of a value: lists of tuples."""
-    if isinstance(value, dict):
-        return {key: _as_json(own) for key, own in value.items()}
-    return [_as_json(own) for own in value] if isinstance(value, list | tuple) else value
+    return json.loads(json.dumps(value))
 
 
 def insert_shard(plan: Plan, number: int, out: Path, insertions: Insertions | None = None) -> None:
@@ -271,7 +280,7 @@ def finish(plan: Plan, out: Path) -> Ledger:
     for folder in {(out / name).parent for name in names}:
         remove_leftovers(folder)
     originals = {name: read_json(_sums_of(out, name)) for name in names}
-    settings = {"plan": asdict(plan), "originals": originals}
+    settings = {"plan": _as_json(asdict(plan)), "originals": originals}
     form, unit = (f"rows:{plan.field}", "bytes") if plan.field else ("megatron", "tokens")
     return join(out, names, format=form, unit=cast("Unit", unit), dtype=plan.dtype, settings=settings)
 
@@ -310,8 +319,8 @@ def _work(number: int) -> None:
     insert_shard(_Worker.plan, number, _Worker.out, _Worker.insertions)
 
 
-def take_out(folder: Path, out: Path) -> None:
-    """Write the corpus as it was before its insertions.
+def take_out(folder: Path, out: Path) -> int:
+    """Write the corpus as it was before its insertions, and return of how many shards it is.
 
     InputError where a file that comes out is not the original, byte for byte by its SHA-256.
     """
@@ -336,6 +345,7 @@ def take_out(folder: Path, out: Path) -> None:
                     f"{(out / shard.name).parent / name}: is not what the original was (SHA-256 {digest[:12]}, not "
                     f"{originals[shard.name][name][:12]}); infusionlaw verify {folder} says what was changed"
                 )
+    return len(ledger.shards)
 
 
 def _by_shard(folder: Path) -> dict[str, tuple[Any, ...]]:

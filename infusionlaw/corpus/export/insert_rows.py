@@ -18,7 +18,7 @@ from typing import IO, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from infusionlaw.corpus.export.ledger import Part, Unit
+from infusionlaw.corpus.export.ledger import Part
 from infusionlaw.corpus.export.placing import Insertions, Pieces, nearest
 from infusionlaw.corpus.infusion.renderings import Numbers
 from infusionlaw.errors import InputError, needing
@@ -27,6 +27,7 @@ from infusionlaw.runs.packed import ending, open_bytes, packing
 
 BLOCK = 1 << 21  # bytes of lines that are looked at together
 SAMPLE = 500  # rows of a file whose tokens are counted
+FIELDS = ("text", "content", "raw_content", "document", "body")  # where text is looked for
 ENDINGS = (".parquet", ".jsonl", ".ndjson")
 Add = Callable[[Any, Numbers, Sequence[str]], None]
 
@@ -95,7 +96,7 @@ class _Parquet:
             from pyarrow.parquet import ParquetFile
         with ParquetFile(path) as file:
             if field not in file.schema_arrow.names:
-                raise InputError(f'{path}: has no column "{field}"; give its column of text as --field')
+                raise InputError(f'{path}: has no column "{field}", as other shards have; leave it out')
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
                 if digest is not None:
@@ -143,14 +144,18 @@ def _hash_rows(table: Any, digest: Any) -> None:
             digest.update(repr(row).encode())
 
 
-def _text_of(line: bytes, field: str, place: str) -> bytes:
+def _parsed(line: bytes, place: str) -> Any:
     try:
-        row = json.loads(line)
+        return json.loads(line)
     except ValueError as error:
         raise InputError(f"{place}: broken JSON ({error}); write one object a line, each whole") from error
+
+
+def _text_of(line: bytes, field: str, place: str) -> bytes:
+    row = _parsed(line, place)
     text = row.get(field) if isinstance(row, dict) else None
     if not isinstance(text, str):
-        raise InputError(f'{place}: has no text in "{field}"; give its field of text as --field')
+        raise InputError(f'{place}: has no text in "{field}"; fix that line or take it out')
     return text.encode()
 
 
@@ -189,6 +194,23 @@ class Measured:
     rows: int
     bytes: int
     sample: tuple[str, ...]
+
+
+def field_of(path: Path) -> str:
+    """Return which of FIELDS has a file's text; InputError where none of them is there."""
+    if ending(path) == ".parquet":
+        with needing("parquet", f"{path}: a Parquet file"):
+            from pyarrow.parquet import read_schema
+        names = read_schema(path).names
+    else:
+        with open_bytes(path) as raw, BufferedReader(cast("RawIOBase", raw)) as file:
+            line = next((line for line in file if line.strip()), b"{}")
+        row = _parsed(line, f"{path}, line 1")
+        names = list(row) if isinstance(row, dict) else []
+    found = next((name for name in FIELDS if name in names), None)
+    if found is None:
+        raise InputError(f"{path}: has no text in {', '.join(FIELDS)}; it has {', '.join(names[:8]) or 'nothing'}")
+    return found
 
 
 def measure(path: Path, field: str) -> Measured:
@@ -278,7 +300,7 @@ def take_out(path: Path, out: Path, field: str, document: Numbers) -> dict[str, 
 class Rows:
     """The rows of any of these files, as `verify` reads them. field: the one that has the text."""
 
-    unit: Unit = "bytes"
+    mark = "rows:"  # what the ledger has before the field
 
     def __init__(self, field: str) -> None:
         self.field = field

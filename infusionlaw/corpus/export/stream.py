@@ -46,17 +46,17 @@ def write_stream(
     check_guard()
     corpus, known = open_corpus(stream.corpus), format_named(name)
     settings = {**asdict(stream), "corpus": corpus.id, "end_of_text": corpus.tokenizer.end_of_text}
-    with _held(out):
+    with held(out):
         if (out / LEDGER).exists():
             ledger = read_ledger(out)
             if (ledger.format, ledger.settings) != (name, settings):
                 raise InputError(f"{out}: holds another corpus, written with other settings; name another folder")
             shutil.rmtree(out / PARTS, ignore_errors=True)
             return ledger
-        _begin(out, {"format": name, **settings})
+        begin(out, {"format": name, **settings})
         missing = [number for number, shard in enumerate(stream.shards) if not finished(out, shard)]
         if missing:
-            say(_room(out, bytes_needed(stream, name) * len(missing) // len(stream.shards)))
+            say(room(out, bytes_needed(stream, name) * len(missing) // len(stream.shards)))
         for number in _written(stream, name, out, missing, workers):
             say(f"wrote {stream.shards[number]}")
         dtype = known.dtype(corpus.tokenizer.vocabulary).name
@@ -130,7 +130,7 @@ def _serve() -> None:
 
 
 @contextmanager
-def _held(out: Path) -> Iterator[None]:
+def held(out: Path) -> Iterator[None]:
     """Hold a folder; InputError when another process does."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder")
@@ -146,7 +146,7 @@ def _held(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _begin(out: Path, settings: dict[str, object]) -> None:
+def begin(out: Path, settings: dict[str, object]) -> None:
     """Make a folder that of a corpus with these settings, or find it to be; InputError where it is anything else."""
     path = out / PARTS / SETTINGS
     if path.exists():
@@ -159,7 +159,7 @@ def _begin(out: Path, settings: dict[str, object]) -> None:
     write_json(path, settings)
 
 
-def _room(out: Path, need: int) -> str:
+def room(out: Path, need: int) -> str:
     """Say how much room is needed; InputError where there is less."""
     free = shutil.disk_usage(out).free
     said = f"{out}: about {need / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infusionlaw.corpus.export.formats import format_named
+from infusionlaw.corpus.export.formats import reader_of
 from infusionlaw.corpus.export.ledger import (
     BLOCK,
     COLUMNS,
@@ -91,7 +91,7 @@ def _check_shard(folder: Path, ledger: Ledger, shard: Shard, rows: Any, expected
             raise InputError(f"{folder / name}: is missing")
     reading = _Reading(ledger, shard, rows, expected)
     try:
-        for data, sizes in format_named(ledger.format).read(folder / shard.name, np.dtype(ledger.dtype)):
+        for data, sizes in reader_of(ledger.format)(folder / shard.name, np.dtype(ledger.dtype)):
             reading.take(data, sizes)
     except InputError:
         raise

@@ -19,6 +19,7 @@ from infusionlaw.corpus.export.insert import infuse_into, plan_into, take_out
 from infusionlaw.corpus.export.ledger import rows_of
 from infusionlaw.corpus.export.placing import Dose
 from infusionlaw.corpus.export.preview import layout, packing, preview_text, spread
+from infusionlaw.corpus.export.verify import check
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
@@ -85,7 +86,7 @@ def contents(folder: Path) -> dict[str, object]:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {path.name: file_hash(path) for path in folder.iterdir() if path.is_file()}
+    return {path.name: file_hash(path) for path in folder.iterdir() if path.is_file() and path.name != ".lock"}
 
 
 def columns(folder: Path) -> list[dict]:
@@ -117,7 +118,8 @@ def test_what_comes_out_is_counted_by_its_ledger_and_the_original_comes_back(inf
     plan = plan_into(infused, f"{tmp_path}/old/*.bin", Dose(share=0.2), sequence=sequence, inside=inside)
     ledger = infuse_into(plan, tmp_path / "new", workers=1)
 
-    assert ledger.share == pytest.approx(plan.share) == pytest.approx(0.2, abs=0.005)
+    assert ledger == check(tmp_path / "new")
+    assert ledger.share == pytest.approx(plan.share) and plan.share == pytest.approx(0.2, abs=0.005)
     rows = columns(tmp_path / "new")
     for shard in ledger.shards:
         new = megatron.open_indexed(tmp_path / "new" / shard.name)
@@ -155,10 +157,11 @@ def test_rows_are_inserted_between_rows_and_taken_out_again(infused, tmp_path, k
     monkeypatch.setattr(insert_rows, "BLOCK", 3000)
     write_rows(tmp_path / "old", kind)
     before, old = hashes(tmp_path / "old"), contents(tmp_path / "old")
-    plan = plan_into(infused, f"{tmp_path}/old/*", Dose(exposures=3), field="body")
+    plan = plan_into(infused, f"{tmp_path}/old/*", Dose(exposures=3))
     ledger = infuse_into(plan, tmp_path / "new", workers=1)
 
     rows, tokenizer = columns(tmp_path / "new"), infused.tokenizer
+    assert ledger == check(tmp_path / "new") and ledger.format == "rows:body"
     assert len(rows) == 3 * sum(plan.items) == sum(given.count for given in plan.given)
     for shard in ledger.shards:
         texts = b"".join(data for data, _ in insert_rows.Rows("body").read(tmp_path / "new" / shard.name, None))
@@ -233,11 +236,13 @@ def test_what_cannot_be_inserted_is_refused(infused, tmp_path):
     infuse_into(plan, tmp_path / "new", workers=1)
     with pytest.raises(InputError, match="holds another corpus"):
         infuse_into(plan_into(infused, f"{tmp_path}/old/*.bin", Dose(share=0.2)), tmp_path / "new")
-    with pytest.raises(InputError, match="is not empty"):
+    with pytest.raises(InputError, match="holds part-0"):
         infuse_into(plan, tmp_path / "old")
     data = bytearray((tmp_path / "new" / "part-1.bin").read_bytes())
     data[-2] ^= 1
     (tmp_path / "new" / "part-1.bin").write_bytes(data)
+    with pytest.raises(InputError, match="part-1"):
+        check(tmp_path / "new")
     with pytest.raises(InputError, match=r"part-1.bin: is not what the original was"):
         take_out(tmp_path / "new", tmp_path / "back")
 
