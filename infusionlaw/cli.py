@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from infusionlaw import __version__
-from infusionlaw.errors import InputError, Question, naming, nearest, needing, visible
+from infusionlaw.errors import InputError, Question, Waiting, naming, nearest, needing, visible
 from infusionlaw.processes import ended_in_order, machine_too_small
 from infusionlaw.quantities import written_number
 
 if TYPE_CHECKING:
     from infusionlaw.lab import Lab
     from infusionlaw.law.points.find import Acquisition
+    from infusionlaw.runs.asked import AskedRun
     from infusionlaw.runs.choices import Choices
-    from infusionlaw.runs.record import RunRecord
+    from infusionlaw.runs.record import RunRecord, RunSpec
+    from infusionlaw.study.study import Study
 
+WAITS = 3  # exit status of a study that waits for results of runs trained elsewhere
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -39,6 +42,13 @@ Risk = Annotated[str, typer.Option(metavar="SHARE", help="Accepted chance that t
 Extrapolate = Annotated[
     bool, typer.Option("--extrapolate", help="Predict even beyond 30 times the sizes or tokens tried.")
 ]
+# How a table is read.
+Columns = Annotated[
+    list[str] | None, typer.Option(metavar="OURS=NAME", help="Which column is which: recall=eval/acc. Repeatable.")
+]
+Where = Annotated[list[str] | None, typer.Option(metavar="TEXT", help='Rows to read, as in "State = finished".')]
+Percent = Annotated[str | None, typer.Option(metavar="NAMES", help="Columns in percent: acc,acc_stderr.")]
+Unit = Annotated[str | None, typer.Option(metavar="TEXT", help="Unit of all losses: nats/token, bits/byte, ...")]
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 StudyFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder, as `run` made it.")]
 
@@ -96,6 +106,9 @@ def run(
     try:
         with ended_in_order(), ConsoleWatch() as watch:
             done = run_study(study, out, lab, watch)
+    except Waiting as waits:
+        typer.echo(f"\n{visible(str(waits))}")
+        raise typer.Exit(WAITS) from None
     except KeyboardInterrupt as stopped:
         typer.echo("stopped; the same command goes on where it was", err=True)
         raise typer.Exit(128 + (stopped.args or (SIGINT,))[0]) from None
@@ -183,16 +196,10 @@ def fit(
     acquisition: Annotated[
         str, typer.Option(help="Where facts count as learned. onset: recall leaves guessing; half: it is half way up.")
     ] = "onset",
-    column: Annotated[
-        list[str] | None, typer.Option(metavar="OURS=NAME", help="Which column is which: recall=eval/acc. Repeatable.")
-    ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help='Rows to read, as in "State = finished".')
-    ] = None,
-    percent: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns in percent: acc,acc_stderr.")] = None,
-    unit: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Unit of all losses: nats/token, bits/byte, ...")
-    ] = None,
+    column: Columns = None,
+    where: Where = None,
+    percent: Percent = None,
+    unit: Unit = None,
 ) -> None:
     """Find the limits of each model in a table of runs, and fit the law.
 
@@ -283,22 +290,6 @@ def surface(
             on="linear" if linear else "log",
         )
         typer.echo(surface_text(fit, len(read.loss), places))
-
-
-@app.command(name="next", epilog="Example: infusionlaw next runs.csv")
-def next_(table: Annotated[Path, typer.Argument(metavar="TABLE", help="The runs so far, as for `fit`.")]) -> None:
-    """Say which runs to add to a table next, those that save most first."""
-    from infusionlaw.law.design.next_runs import next_runs
-    from infusionlaw.law.points.find import find_points
-    from infusionlaw.report.power import next_text
-    from infusionlaw.report.verdict import borderline
-    from infusionlaw.runs.table import read_table
-
-    rows = read_table(table)
-    with naming(table):
-        typer.echo(next_text(next_runs(rows)))
-        for sentence in borderline(rows, find_points(rows)):
-            typer.echo(sentence)
 
 
 @app.command(epilog="Example: infusionlaw predict law.json --size 1.3B --tokens 26B --risk 5%")
@@ -476,6 +467,120 @@ def restore(
 
     shards = take_out(folder, out)
     typer.echo(f"wrote {out}: {shards:,} shards, each with the SHA-256 of the original")
+
+
+@app.command(epilog="Example: infusionlaw runs mine runs.csv")
+def runs(
+    folder: StudyFolder,
+    out: Annotated[
+        Path | None, typer.Argument(metavar="LIST", help="The list to write: .csv or .json. Default: shown as CSV.")
+    ] = None,
+) -> None:
+    """List the runs of a study for another trainer: shape, tokens, share, rates, batch, seed.
+
+    Of a search, those asked for so far. `tell` brings their results.
+    """
+    from infusionlaw.runs.asked import asked_csv, write_asked
+    from infusionlaw.study.study import open_folder
+
+    study = open_folder(folder)
+    listed = _asked_runs(study, [*study.fitted, *study.held_out])
+    if out is None:
+        typer.echo(asked_csv(listed), nl=False)
+        return
+    write_asked(out, listed)
+    typer.echo(f"wrote {len(listed)} runs to {out}")
+
+
+@app.command(epilog="Example: infusionlaw ask mine next.csv")
+def ask(
+    source: Annotated[Path, typer.Argument(metavar="STUDY|TABLE", help="A study's folder, or a table of runs.")],
+    out: Annotated[
+        Path | None, typer.Argument(metavar="LIST", help="Of a study: write its next runs as .csv or .json.")
+    ] = None,
+) -> None:
+    """Say which runs are worth their FLOPs next: of a study those that it lacks, of a table any.
+
+    Those of a study can be trained by any trainer; `tell` brings their results.
+    """
+    if not source.is_dir():
+        _ask_table(source, out)
+        return
+    from infusionlaw.report.proposals import proposals_text
+    from infusionlaw.runs.asked import write_asked
+    from infusionlaw.study.proposals import proposals
+    from infusionlaw.study.study import open_folder
+
+    study = open_folder(source)
+    found = proposals(study)
+    typer.echo(proposals_text(study, found))
+    if out is not None and found.runs:
+        write_asked(out, _asked_runs(study, [proposal.spec for proposal in found.runs]))
+        typer.echo(f"wrote {len(found.runs)} runs to {out}")
+
+
+def _ask_table(table: Path, out: Path | None) -> None:
+    from infusionlaw.law.design.next_runs import next_runs
+    from infusionlaw.law.points.find import find_points
+    from infusionlaw.report.power import next_text
+    from infusionlaw.report.verdict import borderline
+    from infusionlaw.runs.table import read_table
+
+    if out is not None:
+        raise InputError(f"{out}: the runs to add to a table have no settings to list; leave this name out")
+    rows = read_table(table)
+    with naming(table):
+        typer.echo(next_text(next_runs(rows)))
+        for sentence in borderline(rows, find_points(rows)):
+            typer.echo(sentence)
+
+
+@app.command(epilog="Example: infusionlaw tell mine wandb.csv --column recall=eval/med/acc")
+def tell(
+    folder: StudyFolder,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Tables, or lm-eval's results*.json or its folder.")
+    ],
+    column: Columns = None,
+    where: Where = None,
+    percent: Percent = None,
+    unit: Unit = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take other values for those told before, which are kept aside.")
+    ] = False,
+) -> None:
+    """Bring a study the results of runs that were trained elsewhere.
+
+    All are checked against what was asked before any is written.
+    """
+    from infusionlaw.report.proposals import told_text
+    from infusionlaw.runs.choices import choices
+    from infusionlaw.runs.results import read_results
+    from infusionlaw.study.study import locked, open_folder
+    from infusionlaw.study.telling import tell as take
+
+    open_folder(folder)
+    named = dict(_named_column(text) for text in column or [])
+    found = read_results(files, choices(named, where or [], _names(percent), unit))
+    with locked(folder):
+        study = open_folder(folder)
+        told = take(study, _asked_runs(study, [*study.fitted, *study.held_out]), found.results, replace)
+    for sentence in (*found.remarks, *told.remarks):
+        typer.echo(visible(sentence))
+    for complaint in told.complaints:
+        typer.echo(f"error: {visible(complaint)}", err=True)
+    if told.complaints:
+        typer.echo("nothing was written", err=True)
+        raise typer.Exit(2)
+    typer.echo(told_text(folder, told))
+
+
+def _asked_runs(study: "Study", specs: "Sequence[RunSpec]") -> "list[AskedRun]":
+    """What another trainer needs of runs of a study."""
+    with needing("lab", "this command"):
+        from infusionlaw.runners.external import asked_runs
+
+    return asked_runs(study.folder, specs, lambda spec: study.record(spec) is not None)
 
 
 LEAST = 1000  # fewer parameters or tokens lack their unit

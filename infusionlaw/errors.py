@@ -29,6 +29,10 @@ class Question(InputError):
     """What a person has yet to say, where all that they said so far can be used."""
 
 
+class Waiting(InputError):
+    """What a study waits for: nothing is wrong, and somebody else has to do something."""
+
+
 @contextmanager
 def needing(extra: str, what: str) -> Iterator[None]:
     """Say what to install where a package of an extra is imported and not there."""

@@ -33,15 +33,11 @@ from infusionlaw.study.folder import check_folder, claim
 from infusionlaw.study.journal import (
     ALREADY,
     BEGUN,
-    ROW,
-    RUN_FILES,
     plan_hashes,
-    row_hash,
     run_name,
-    target_name,
 )
 from infusionlaw.study.study import Study, folder_of, locked, write_settings
-from infusionlaw.study.verify import enter_corpus, kept, made_again
+from infusionlaw.study.verify import enter_corpus, enter_run, kept, made_again
 
 
 def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
@@ -162,20 +158,7 @@ def _enter_found(study: Study, specs: Sequence[RunSpec]) -> None:
     for spec in specs:
         record = study.record(spec)
         if record is not None and not study.gone([spec]) and study.journal.latest(run_name(spec.id)) is None:
-            _enter(study, spec, record)
-
-
-def _enter(study: Study, spec: RunSpec, record: RunRecord) -> None:
-    """Add a finished run to the journal, a held-out one with the plan that was written before it."""
-    name, made_from = run_name(spec.id), {"corpus": spec.data}
-    if spec.held_out:
-        prediction = f"predictions/{study.prediction.name}"
-        plans = study.journal.latest(prediction)
-        if plans is not None and (plan := plans.parts.get(target_name(spec.size, spec.tokens))):
-            made_from[prediction] = plan
-    files = study.journal.hashes(*(f"{name}/{file}" for file in RUN_FILES))
-    if files:  # else its row is in runs.csv
-        study.journal.add(name, files, {ROW: row_hash(record)}, made_from)
+            enter_run(study, spec, record)
 
 
 def _all_records(study: Study, specs: Sequence[RunSpec]) -> list[RunRecord]:
@@ -269,7 +252,7 @@ def _train(study: Study, specs: Sequence[RunSpec], lab: Lab, watch: Watch) -> No
     missing = study.missing(specs)
     by_id = {spec.id: spec for spec in missing}
     for record in lab.execute(study.file, study.folder, missing, watch.progress):
-        _enter(study, by_id[record.run], record)
+        enter_run(study, by_id[record.run], record)
         watch.finished(by_id[record.run], record)
     _all_records(study, specs)
 

@@ -40,8 +40,8 @@ def infusionlaw(*args, cwd="."):
     return Ran(code, out.getvalue(), err.getvalue())
 
 
-TABLES = ["fit", "surface", "next", "power", "predict", "report"]
-COMMANDS = ["init", "run", "status", "verify", "table", "export", "infuse", "restore", *TABLES]
+TABLES = ["fit", "surface", "ask", "power", "predict", "report"]
+COMMANDS = ["init", "run", "runs", "tell", "status", "verify", "table", "export", "infuse", "restore", *TABLES]
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,8 @@ def test_the_same_table_with_its_tokens_says_the_same_and_needs_them(uncounted, 
     assert lacking.returncode == 2 and "--tokens" in lacking.stderr
 
 
-def test_next_and_report_take_a_table_without_tokens(uncounted, tmp_path) -> None:
-    runs = infusionlaw("next", uncounted)
+def test_ask_and_report_take_a_table_without_tokens(uncounted, tmp_path) -> None:
+    runs = infusionlaw("ask", uncounted)
     assert runs.returncode == 0, runs.stderr
     assert all(row.split()[2] == "-" for row in runs.stdout.splitlines() if row.startswith(("collapse", "retention")))
     page = infusionlaw("report", uncounted, "--out", tmp_path / "page.html")
@@ -168,7 +168,9 @@ def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monk
         "table",
         "fit",
         "surface",
-        "next",
+        "runs",
+        "ask",
+        "tell",
         "predict",
         "report",
         "export",
@@ -312,7 +314,7 @@ def test_a_surface_is_fitted_from_sizes_and_compute(tmp_path) -> None:
 
 
 def test_next_and_power_of_a_table(table) -> None:
-    told = infusionlaw("next", table)
+    told = infusionlaw("ask", table)
     assert told.returncode == 0 and told.stdout.startswith("Runs to add, those that save most first:"), told.stderr
     told = infusionlaw("power", table)
     assert told.returncode == 0 and "two more seeds" in told.stdout, told.stderr
@@ -357,7 +359,7 @@ def test_report_can_be_written_anew(finished) -> None:
 def test_help_lists_the_commands() -> None:
     out, names = (
         infusionlaw("--help").stdout,
-        "init run power status verify table fit surface next predict report export",
+        "init run power status verify table fit surface runs ask tell predict report export",
     )
     assert all(re.search(rf"^\W*{name}\s", out, re.MULTILINE) for name in names.split())
 

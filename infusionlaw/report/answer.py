@@ -19,7 +19,7 @@ MOST_STEPS = 3
 
 def answer(law: Law, plan: Plan, comparison: Comparison | None = None, table: str = "") -> list[tuple[str, str]]:
     """Five questions with their answers in a sentence or two each. table: the file that the law was fitted to."""
-    more = [f"infusionlaw next {table} says which runs to add."] if table and not of_losses_alone(law) else []
+    more = [f"infusionlaw ask {table} says which runs to add."] if table and not of_losses_alone(law) else []
     return [
         ("What to give", _give(plan)),
         ("What to expect", _expect(plan)),

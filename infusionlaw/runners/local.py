@@ -53,10 +53,7 @@ class Lab:
 
     def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:
         """The (N, D) that each run will really have; InputError for the first one that cannot be done."""
-        corpus = open_corpus(folder / "corpus")
-        recipes = [recipe_of(spec, corpus) for spec in specs]
-        for spec, recipe in zip(specs, recipes, strict=True):
-            check_text(spec, recipe, corpus)
+        recipes = checked_recipes(folder, specs)
         check_memory(recipes)
         return [(recipe.shape.size, recipe.tokens) for recipe in recipes]
 
@@ -121,6 +118,15 @@ class Lab:
             running = [pool.submit(work, task) for task in tasks]
             for future in _as_completed(folder, running, [task[0][0].id for task in tasks], at_once):
                 yield from future.result()
+
+
+def checked_recipes(folder: Path, specs: Sequence[RunSpec]) -> list[Recipe]:
+    """Return the recipe of each run of a study's folder; InputError for the first one that cannot be trained."""
+    corpus = open_corpus(folder / "corpus")
+    recipes = [recipe_of(spec, corpus) for spec in specs]
+    for spec, recipe in zip(specs, recipes, strict=True):
+        check_text(spec, recipe, corpus)
+    return recipes
 
 
 def _measure_starts(

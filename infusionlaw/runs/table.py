@@ -11,7 +11,7 @@ import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from numbers import Integral
 from pathlib import Path
@@ -172,25 +172,30 @@ class Found:
 
 def find_columns(source: str | Path | Frame, chosen: Choices, names: Names) -> Found:
     """Read a table as a person chose, here or earlier. names: of a table of runs or of a surface."""
-    place: str | Path
+    if not isinstance(source, str | Path):
+        return columns_in("the data frame", *frame_rows(source), chosen, names)
+    content = read_rows(source)
+    if not (kept := read_choices(source)):
+        return columns_in(source, *content, chosen, names)
+    found = columns_in(source, *content, chosen.over(kept), names)
+    return replace(found, remarks=(f"columns are read as {kept_file(source)} says", *found.remarks))
+
+
+def columns_in(
+    place: str | Path, header: Sequence[str], rows: dict[int, dict[str, Any]], chosen: Choices, names: Names
+) -> Found:
+    """Find which column of rows is which, as a person chose. place: what an InputError names."""
     remarks = []
-    if isinstance(source, str | Path):
-        place, (header, rows) = source, read_rows(source)
-        if kept := read_choices(source):
-            chosen = chosen.over(kept)
-            remarks.append(f"columns are read as {kept_file(source)} says")
-    else:
-        place, (header, rows) = "the data frame", frame_rows(source)
-    header, rows = pivoted(header, rows)
+    named_columns, rows = pivoted(header, rows)
     with naming(place):
-        named = file_columns(chosen.known_to(names), header, rows)
+        named = file_columns(chosen.known_to(names), named_columns, rows)
         rows = {n: row for n, row in rows.items() if any(cell is not None for cell in row.values())}
         if not rows:
             raise InputError("the table has no rows")
-        rows = rows_where(chosen.where, header, rows)
-        found = matched(header, list(rows.values()), named, names)
+        rows = rows_where(chosen.where, named_columns, rows)
+        found = matched(named_columns, list(rows.values()), named, names)
         rows, by_end = at_their_ends(rows, found.columns)
-        rows = as_parts(chosen.percent, found.columns, header, rows)
+        rows = as_parts(chosen.percent, found.columns, named_columns, rows)
     if found.by_parts:
         remarks.append("read " + ", ".join(f'{ours} from "{found.columns[ours]}"' for ours in found.by_parts))
     if lost := _lost(rows.values(), found.columns.get("status")):

@@ -24,7 +24,15 @@ from infusionlaw.runs.table import table_hash
 NAME = "journal.jsonl"
 BEGUN, ALREADY = "begun", "finished runs already there"  # the first entry, and the part of it that counts these
 ROW = "row"  # the part of a run's entry with the hash of its row in a table
-RUN_FILES = ("spec.json", "ledger.json", "metrics.jsonl", "probes.json", "model.safetensors", "record.json")
+RUN_FILES = (
+    "spec.json",
+    "ledger.json",
+    "metrics.jsonl",
+    "probes.json",
+    "model.safetensors",
+    "told.json",
+    "record.json",
+)
 
 
 @dataclass(frozen=True)

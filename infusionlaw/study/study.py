@@ -169,11 +169,16 @@ class Study:
                 if (run / "record.json").exists():
                     self._known[run.name] = read_record(run / "record.json")
             except InputError as error:
-                aside = _free(self.folder / "put-aside" / run.name)
-                aside.parent.mkdir(exist_ok=True)
-                run.rename(aside)
+                aside = self.put_aside(run)
                 why = str(error).removesuffix(f"; {AGAIN}")
                 logging.getLogger(__name__).warning("%s; the run is put aside in %s and made again", why, aside)
+
+    def put_aside(self, run: Path) -> Path:
+        """Move the folder of a run to `put-aside`, and return where it lies now."""
+        aside = _free(self.folder / "put-aside" / run.name)
+        aside.parent.mkdir(exist_ok=True)
+        run.rename(aside)
+        return aside
 
     @property
     def of_other_data(self) -> int:

@@ -18,9 +18,20 @@ from infusionlaw.files import file_hash
 from infusionlaw.law.planning.plan import predict
 from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.law.scaling.law import read_law
-from infusionlaw.runs.record import RunSpec
+from infusionlaw.runs.record import RunRecord, RunSpec
 from infusionlaw.runs.table import read_table
-from infusionlaw.study.journal import ALREADY, BEGUN, ROW, Entry, json_hash, plan_hashes, row_hash, run_name
+from infusionlaw.study.journal import (
+    ALREADY,
+    BEGUN,
+    ROW,
+    RUN_FILES,
+    Entry,
+    json_hash,
+    plan_hashes,
+    row_hash,
+    run_name,
+    target_name,
+)
 from infusionlaw.study.study import Study
 
 BIG = (".safetensors", ".bin", "probes.json", "metrics.jsonl")  # what a cheap check leaves unread
@@ -202,6 +213,19 @@ def enter_corpus(study: Study) -> None:
             raise InputError(found.text)
     hashes = {f"corpus/{name}": stamp.sha256 for name, stamp in head.files.items()}
     study.journal.add("corpus", hashes, corpus_parts(head), head.content)
+
+
+def enter_run(study: Study, spec: RunSpec, record: RunRecord) -> None:
+    """Add a finished run to the journal, a held-out one with the plan that was written before it."""
+    name, made_from = run_name(spec.id), {"corpus": spec.data}
+    if spec.held_out:
+        prediction = f"predictions/{study.prediction.name}"
+        plans = study.journal.latest(prediction)
+        if plans is not None and (plan := plans.parts.get(target_name(spec.size, spec.tokens))):
+            made_from[prediction] = plan
+    files = study.journal.hashes(*(f"{name}/{file}" for file in RUN_FILES))
+    if files:  # else its row is in runs.csv
+        study.journal.add(name, files, {ROW: row_hash(record)}, made_from)
 
 
 def _run(study: Study, entry: Entry, spec: RunSpec | None, whole: bool) -> Iterator[Break]:
