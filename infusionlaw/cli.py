@@ -475,21 +475,32 @@ def runs(
     out: Annotated[
         Path | None, typer.Argument(metavar="LIST", help="The list to write: .csv or .json. Default: shown as CSV.")
     ] = None,
+    corpora: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="Also write their training data: tokens, megatron, parquet, ..."),
+    ] = None,
+    to: Annotated[Path, typer.Option(help="Where, in a folder a run.")] = Path("corpora"),
 ) -> None:
     """List the runs of a study for another trainer: shape, tokens, share, rates, batch, seed.
 
-    Of a search, those asked for so far. `tell` brings their results.
+    Of a search, those asked for so far. Data are written of runs without a result, in the order to train in.
     """
     from infusionlaw.runs.asked import asked_csv, write_asked
     from infusionlaw.study.study import open_folder
 
     study = open_folder(folder)
-    listed = _asked_runs(study, [*study.fitted, *study.held_out])
+    specs = [*study.fitted, *study.held_out]
+    listed = _asked_runs(study, specs)
     if out is None:
         typer.echo(asked_csv(listed), nl=False)
-        return
-    write_asked(out, listed)
-    typer.echo(f"wrote {len(listed)} runs to {out}")
+    else:
+        write_asked(out, listed)
+        typer.echo(f"wrote {len(listed)} runs to {out}")
+    if corpora is not None:
+        from infusionlaw.runners.external import write_corpora
+
+        with ended_in_order():
+            write_corpora(folder, study.missing(specs), corpora, to, lambda text: typer.echo(text, err=True))
 
 
 @app.command(epilog="Example: infusionlaw ask mine next.csv")

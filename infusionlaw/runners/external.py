@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from infusionlaw.corpus.corpus import Corpus, open_corpus
+from infusionlaw.corpus.export.stream import write_stream
 from infusionlaw.errors import InputError, Waiting
+from infusionlaw.processes import cores
 from infusionlaw.runners import local
 from infusionlaw.runs.asked import AskedRun
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.training.recipe import Shape
-from infusionlaw.training.resolve import doses_of, recipe_of
+from infusionlaw.training.resolve import doses_of, recipe_of, stream_of
 from infusionlaw.training.start import read_kept
 
 
@@ -53,6 +55,20 @@ def asked_runs(folder: Path, specs: Sequence[RunSpec], told: Callable[[RunSpec],
     """Return what another trainer needs of runs of a study's folder. told: whether a run has its result."""
     corpus = open_corpus(folder / "corpus")
     return [_asked(spec, folder, told(spec), corpus) for spec in specs]
+
+
+def write_corpora(
+    folder: Path, specs: Sequence[RunSpec], form: str, out: Path, say: Callable[[str], None] = lambda text: None
+) -> None:
+    """Write the training data of runs of a study's folder, each to a folder of its id; what is complete stays.
+
+    form: the name of a format.
+    """
+    corpus = open_corpus(folder / "corpus")
+    for spec in specs:
+        stream = stream_of(spec, recipe_of(spec, corpus), corpus)
+        write_stream(stream, form, out / spec.id, workers=cores())
+        say(f"wrote {out / spec.id}")
 
 
 def _asked(spec: RunSpec, folder: Path, told: bool, corpus: Corpus) -> AskedRun:

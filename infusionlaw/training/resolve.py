@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from infusionlaw.corpus.corpus import Corpus
+from infusionlaw.corpus.export.source import Stream
 from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.corpus.infusion.pacing import TILTS
 from infusionlaw.errors import InputError
@@ -116,20 +117,26 @@ def check_text(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> None:
             )
 
 
-def mixture_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> Mixture:
-    """Return the token stream of a run."""
+def stream_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> Stream:
+    """Return the training data of a run, as other trainers get it."""
     settings = spec.settings
     share, _ = doses_of(spec, recipe, corpus)
-    return corpus.mixture(
+    return Stream(
+        corpus.folder,
         share,
-        settings.prior_share,
+        recipe.tokens,
         spec.seed,
+        settings.prior_share,
         questions=settings.prior_questions,
         tilt=TILTS[settings.schedule],
-        tokens=recipe.tokens,
         domain_tokens=domain_tokens_of(spec, recipe, corpus),
         block=recipe.block,
     )
+
+
+def mixture_of(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> Mixture:
+    """Return the token stream of a run."""
+    return stream_of(spec, recipe, corpus).mixture(corpus)
 
 
 def stable_phase_of(spec: RunSpec, corpus: Corpus) -> str:
