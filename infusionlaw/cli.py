@@ -594,6 +594,32 @@ def _asked_runs(study: "Study", specs: "Sequence[RunSpec]") -> "list[AskedRun]":
     return asked_runs(study.folder, specs, lambda spec: study.record(spec) is not None)
 
 
+@app.command(epilog="Example: infusionlaw tasks mine --out tasks")
+def tasks(
+    folder: StudyFolder,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model with another tokenizer than the study's.")
+    ] = None,
+) -> None:
+    """Write what a study asks as tasks of lm-evaluation-harness.
+
+    One for each score of its facts and for each file of questions. Tasks are for one tokenizer.
+    """
+    from infusionlaw.corpus.corpus import open_corpus
+    from infusionlaw.corpus.tasks import reader_of, tag_of, write_tasks
+    from infusionlaw.study.study import open_folder
+
+    with needing("lab", "this command"):
+        file, corpus = open_folder(folder).file, open_corpus(folder / "corpus")
+        written = write_tasks(corpus, file.name, file.training.block, out, reader_of(model) if model else None)
+    for task in written:
+        apart = f"; {task.apart:,} may be answered differently there, see docs/how-to/harness.md" if task.apart else ""
+        typer.echo(f"{task.name}: {task.questions:,} questions, guessing gets {task.guessing:.4g} right{apart}")
+    model_args = f"pretrained={model or 'MODEL'}"
+    typer.echo(f"next: lm_eval --model hf --model_args {model_args} --include_path {out} --tasks {tag_of(file.name)}")
+
+
 LEAST = 1000  # fewer parameters or tokens lack their unit
 WRITTEN = {"--risk": "0.05 or 5%", "--share": "0.05 or 5%", "--tolerance": "0.05", "--delta": "1e-3"}  # else a count
 PARTS = ("--risk", "--share")  # may be written as 5%

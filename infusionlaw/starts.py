@@ -141,7 +141,7 @@ def _hash(stamps: tuple[tuple[str, int, int], ...]) -> str:
 def read_start(folder: Path) -> StartFolder:
     """Read a checkpoint's folder; InputError where it is none that can be trained."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; [start] needs the folder of a checkpoint, with its config.json")
+        raise InputError(f"{folder}: no such folder; name the folder of a checkpoint, with its config.json")
     if not (folder / "config.json").is_file():
         adapter = "; it is an adapter, so merge it into its model first" if _has(folder, "adapter_config.json") else ""
         fix = adapter or "; name the folder of a Hugging Face model, which save_pretrained writes"
@@ -159,9 +159,22 @@ def read_start(folder: Path) -> StartFolder:
             f"{folder}: no tensor has vocab_size = {start.vocabulary:,} rows, so its embedding is missing; save the "
             "whole model there again"
         )
-    if not start.tokenizer.is_file():
-        raise InputError(f"{folder}: has no tokenizer.json; {SAVE_TOKENIZER}")
+    _check_tokenizer(start)
     return start
+
+
+def read_tokenizer(folder: Path) -> StartFolder:
+    """Read what a folder says of a model's tokenizer; its weights need not be there."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: has no config.json; name the folder of a Hugging Face model")
+    found = StartFolder(folder, _object(folder / "config.json"), {}, ())
+    _check_tokenizer(found)
+    return found
+
+
+def _check_tokenizer(start: StartFolder) -> None:
+    if not start.tokenizer.is_file():
+        raise InputError(f"{start.folder}: has no tokenizer.json; {SAVE_TOKENIZER}")
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Tokenizer:
     def __init__(self, path: Path, end_of_text: str) -> None:
         from tokenizers import Tokenizer as Backend
 
-        self.path = path
+        self.path, self.end_text = path, end_of_text
         try:
             self.backend: Any = Backend.from_str(_without_piece(path.read_text(encoding="utf-8-sig"), end_of_text))
         except Exception as error:  # the library raises bare Exception
@@ -91,6 +91,14 @@ def one_place(rows: Sequence[tuple[list[int], int]]) -> int:
     """
     alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*(ids for ids, _ in rows), strict=False))
     return min(*(first for _, first in rows), len(list(alike)))
+
+
+def first_token(tokenizer: Path) -> int | None:
+    """Return the token that a tokenizer puts before every text; None where it puts none."""
+    from tokenizers import Tokenizer as Backend
+
+    ids: list[int] = Backend.from_file(str(tokenizer)).encode("").ids
+    return ids[0] if len(ids) == 1 else None
 
 
 def _without_piece(content: str, end_of_text: str) -> str:

@@ -18,7 +18,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infusionlaw.corpus.corpus import Corpus, probed_questions
-from infusionlaw.corpus.facts import Fact, prompt_and_answer
+from infusionlaw.corpus.corpus import Corpus
+from infusionlaw.corpus.probes import FactQuestion, asked_facts, fact_tokens
 from infusionlaw.corpus.questions import QuestionSet, tokenised
-from infusionlaw.corpus.tokens import TokenFile, Tokenizer, one_place
+from infusionlaw.corpus.tokens import TokenFile, Tokenizer
 from infusionlaw.runs.outcomes import ACCURACIES
 from infusionlaw.training.trainable import Trainable
 
@@ -166,54 +165,26 @@ class Probes:
 
 
 def build_probes(corpus: Corpus, block: int) -> Probes:
-    """Return the probes of a corpus: questions for domain, prior and unseen facts, used renderings for verbatim recall.
-
-    A prior fact is asked only the question that never states it. Verbatim recall uses the renderings in which the
-    object comes after the subject. block: the length of a training block, beyond which a question is cut.
-    """
-
-    def questions(name: str, facts: Sequence[Fact]) -> Questions:
-        templates = [
-            probed_questions(i, forms) if name == "prior" else forms
-            for i, forms in enumerate(corpus.templates[fact.relation].questions for fact in facts)
-        ]
-        return questions_about(facts, templates, corpus.options[name], corpus.tokenizer)
-
-    domain, used = corpus.facts.domain, corpus.domain_templates
-    verbatim = [tuple(t for t in texts if t.index("{subject}") < t.index("{object}")) for texts in used]
+    """Return what a corpus asks of a run. block: the length of a training block, beyond which a question is cut."""
+    asked = {name: _as_rows(questions, corpus.tokenizer) for name, questions in asked_facts(corpus).items()}
     return Probes(
-        domain=questions("domain", domain),
-        verbatim=questions_about(domain, verbatim, corpus.options["domain"], corpus.tokenizer),
-        prior=questions("prior", corpus.facts.prior),
-        unseen=questions("unseen", corpus.facts.unseen),
+        domain=asked["recall"],
+        verbatim=asked["verbatim_recall"],
+        prior=asked["retention"],
+        unseen=asked["unseen_recall"],
         files={name: questions_of(own, corpus.tokenizer, block) for name, own in corpus.questions.items()},
     )
 
 
-def questions_about(
-    facts: Sequence[Fact],
-    templates: Sequence[tuple[str, ...]],
-    options: Sequence[tuple[str, ...] | None],
-    tokenizer: Tokenizer,
-) -> Questions:
-    """Every question of every fact that has options, as token rows; all options of one are scored from one place."""
-    asked = [(i, t, o) for i, o in enumerate(options) if o is not None for t in templates[i]]
-    texts, places = [], []
-    for question, (index, template, choices) in enumerate(asked):
-        prompt, _, after = prompt_and_answer(template, facts[index])
-        texts += [(prompt, choice + after) for choice in choices]
-        places += [(question, option) for option in range(len(choices))]
-    end = tokenizer.end_of_text
-    rows = []
-    encoded = zip(places, tokenizer.encode_from(texts), strict=True)
-    for question, group in groupby(encoded, key=lambda item: item[0][0]):
-        own = list(group)
-        first = one_place([row for _, row in own])
-        rows += [Row(question, option, [end, *ids, end], first + 1) for (_, option), (ids, _) in own]
+def _as_rows(questions: Sequence[FactQuestion], tokenizer: Tokenizer) -> Questions:
     return Questions(
-        np.array([i for i, _, _ in asked], dtype=np.int64),
-        np.array([len(choices) for _, _, choices in asked], dtype=np.int64),
-        tuple(rows),
+        np.array([question.fact for question in questions], dtype=np.int64),
+        np.array([len(question.options) for question in questions], dtype=np.int64),
+        tuple(
+            Row(number, option, ids, asked.first)
+            for number, asked in enumerate(fact_tokens(questions, tokenizer))
+            for option, ids in enumerate(asked.rows)
+        ),
     )
 
 

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from infusionlaw.corpus.facts import Fact, Split
+from infusionlaw.corpus.facts import Split
 from infusionlaw.corpus.questions import Question, QuestionSet
-from infusionlaw.corpus.tokens import Tokenizer, train_tokenizer
 from infusionlaw.training.export import export
 from infusionlaw.training.loop import train
 from infusionlaw.training.model import Model
-from infusionlaw.training.probe import answer, ask, build_probes, losses, measure, questions_about, questions_of
+from infusionlaw.training.probe import answer, ask, build_probes, losses, measure, questions_of
 from infusionlaw.training.recipe import recipe_for, shape_for
 
 
@@ -103,18 +102,6 @@ def test_cloze_is_what_greedy_decoding_gives(corpus, taught, probes) -> None:
                     ids.append(int(taught.logits(torch.tensor([[ids]]))[0, 0, -1].argmax()))
             right[probes.domain.fact[row.question]] += ids == row.ids
     assert answers.cloze.tolist() == (right / 2).tolist()
-
-
-def test_all_options_of_a_question_are_scored_from_one_place(tmp_path) -> None:
-    train_tokenizer(["在日本"] * 9, 300, "<end>", tmp_path / "tokenizer.json")  # one token, with the prompt's last word
-    tokenizer = Tokenizer(tmp_path / "tokenizer.json", "<end>")
-    facts = [Fact("东京塔", "in", "日本"), Fact("奥斯陆", "in", "挪威")]
-    options = [("日本", "挪威"), ("挪威", "日本")]
-    rows = questions_about(facts, [("{subject}在{object}。",)] * 2, options, tokenizer).rows
-    told = {row.question: set() for row in rows}
-    for row in rows:
-        told[row.question].add(tokenizer.backend.decode(row.ids[1 : row.answer]))
-    assert [len(prompts) for prompts in told.values()] == [1, 1]
 
 
 def test_val_bpb_is_bits_per_byte(corpus) -> None:
