@@ -620,6 +620,26 @@ def tasks(
     typer.echo(f"next: lm_eval --model hf --model_args {model_args} --include_path {out} --tasks {tag_of(file.name)}")
 
 
+@app.command(epilog="Example: infusionlaw score model mine --run 0123456789ab --to runs.csv")
+def score(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder of a Hugging Face model.")],
+    folder: StudyFolder,
+    run: Annotated[str | None, typer.Option(metavar="ID", help="The run of the study that it is.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="TABLE", help="Add the row to this CSV table.")] = None,
+) -> None:
+    """Put the questions of a study to any model, and give its row of the table.
+
+    Without --run the row says tokens 0, as that of a start. Needs torch.
+    """
+    from infusionlaw.console import named_if_slow
+    from infusionlaw.pipeline import score_model
+    from infusionlaw.runs.table import table_text
+
+    with needing("lab", "this command"), named_if_slow(f"asking {model}"):
+        record = score_model(model, folder, run, to)
+    typer.echo(table_text([record]), nl=False) if to is None else typer.echo(f"added {record.run} to {to}")
+
+
 LEAST = 1000  # fewer parameters or tokens lack their unit
 WRITTEN = {"--risk": "0.05 or 5%", "--share": "0.05 or 5%", "--tolerance": "0.05", "--delta": "1e-3"}  # else a count
 PARTS = ("--risk", "--share")  # may be written as 5%

@@ -27,7 +27,7 @@ from infusionlaw.report.page import write_page, write_study_page
 from infusionlaw.report.start import start_text
 from infusionlaw.report.status import state_text
 from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
-from infusionlaw.runs.table import read_table, table_hash, write_table
+from infusionlaw.runs.table import append_row, check_new, read_table, table_hash, write_table
 from infusionlaw.settings import read_study_file, with_hashes
 from infusionlaw.study.folder import check_folder, claim
 from infusionlaw.study.journal import (
@@ -36,7 +36,7 @@ from infusionlaw.study.journal import (
     plan_hashes,
     run_name,
 )
-from infusionlaw.study.study import Study, folder_of, locked, write_settings
+from infusionlaw.study.study import Study, folder_of, locked, open_folder, write_settings
 from infusionlaw.study.verify import enter_corpus, enter_run, kept, made_again
 
 
@@ -294,3 +294,22 @@ def _predict(study: Study, law: Law, rows: Sequence[RunRecord], targets: Targets
 def _plan(study: Study, law: Law, size: int, tokens: int) -> Plan:
     """The plan for a model that the study file asks for, however far beyond the others it lies."""
     return predict(law, size, tokens, tolerance=study.file.law.tolerance, extrapolate=True)
+
+
+def score_model(model: Path, folder: Path, run: str | None = None, to: Path | None = None) -> RunRecord:
+    """Put the questions of a study to the model of a Hugging Face folder, and return its row of a table. Needs torch.
+
+    run: the run of the study that it is; None for a model that the study did not ask for. to: a table that the row is
+    added to.
+    """
+    from infusionlaw.corpus.corpus import open_corpus
+    from infusionlaw.runners.score import score
+
+    study = open_folder(folder)
+    spec = None if run is None else study.spec(run)
+    if to is not None:
+        check_new(to, run or model.resolve().name)
+    record = score(model, open_corpus(folder / "corpus"), study.file.training.block, spec)
+    if to is not None:
+        append_row(to, record)
+    return record

@@ -41,7 +41,8 @@ def infusionlaw(*args, cwd="."):
 
 
 TABLES = ["fit", "surface", "ask", "power", "predict", "report"]
-COMMANDS = ["init", "run", "runs", "tell", "status", "verify", "table", "export", "infuse", "restore", *TABLES]
+COMMANDS = ["init", "run", "runs", "tell", "tasks", "score", "status", "verify", "table", "export", "infuse"]
+COMMANDS += ["restore", *TABLES]
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,8 @@ def test_every_help_fits_a_screen_and_shows_an_example_that_has_its_options(monk
         "export",
         "infuse",
         "restore",
+        "tasks",
+        "score",
     ):
         shown = infusionlaw(name, "--help").stdout
         assert len(shown.splitlines()) <= 24, name
@@ -359,7 +362,7 @@ def test_report_can_be_written_anew(finished) -> None:
 def test_help_lists_the_commands() -> None:
     out, names = (
         infusionlaw("--help").stdout,
-        "init run power status verify table fit surface runs ask tell predict report export",
+        "init run power status verify table fit surface runs ask tell predict report export infuse restore tasks score",
     )
     assert all(re.search(rf"^\W*{name}\s", out, re.MULTILINE) for name in names.split())
 

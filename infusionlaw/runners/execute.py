@@ -5,7 +5,7 @@ and `record.json` last and atomically: if it is there, the run is complete.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def execute_together(
         scores: dict[str, Any] = {}
         if status == "ok":
             scores = _probed(model.alone(member), corpus, probes, recipe, run)
-        record = _record(spec, recipe, dose, corpus, status, scores | _start_scores(spec, corpus))
+        record = record_of(spec, recipe, dose, corpus, status, scores | start_scores(spec, corpus))
         write_json(run / "record.json", asdict(record))
         checkpoint.remove(run)
         yield record
@@ -89,7 +89,7 @@ def measure_start(spec: RunSpec, corpus: Corpus, probes: Probes, folder: Path) -
     keep_measured(folder, start, corpus.id, recipe.block, scores)
 
 
-def _start_scores(spec: RunSpec, corpus: Corpus) -> dict[str, float]:
+def start_scores(spec: RunSpec, corpus: Corpus) -> dict[str, float]:
     """Return the scores of the checkpoint that a run began from, as columns; none of a run from scratch."""
     start, study = spec.settings.start, corpus.folder.parent
     if start is None:
@@ -109,11 +109,11 @@ def _probed(model: Trainable, corpus: Corpus, probes: Probes, recipe: Recipe, fo
     return scores
 
 
-def _record(
+def record_of(
     spec: RunSpec, recipe: Recipe, dose: tuple[float, float], corpus: Corpus, status: Status, scores: dict[str, Any]
 ) -> RunRecord:
+    """Return the record of a run with what `measure` found."""
     share, exposures = dose
-    more = tuple((name, value) for name, value in scores.items() if _is_more(name) and value is not None)
     return RunRecord(
         run=spec.id,
         size=recipe.shape.size,
@@ -126,10 +126,17 @@ def _record(
         seed=spec.seed,
         held_out=spec.held_out,
         status=status,
-        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
-        chance=scores.get("chance"),
-        more=more,
+        **as_fields(scores),
     )
+
+
+def as_fields(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `measure` found as fields of a record."""
+    return {
+        **{key: scores.get(key) for name in SCORES for key in (name, f"{name}_se")},
+        "chance": scores.get("chance"),
+        "more": tuple((name, value) for name, value in scores.items() if _is_more(name) and value is not None),
+    }
 
 
 def _is_more(name: str) -> bool:

@@ -107,6 +107,25 @@ def write_table(path: Path, records: Sequence[RunRecord]) -> None:
     write_text(path, table_text(records))
 
 
+def append_row(path: Path, record: RunRecord) -> None:
+    """Add a run to the end of a CSV table that has the same columns, or begin one.
+
+    Raises InputError where the table has the run already, or other columns.
+    """
+    names, row = table_text([record]).split("\n", 1)
+    check_new(path, record.run)
+    content = path.read_text(encoding="utf8") if path.exists() else f"{names}\n"
+    if content.split("\n", 1)[0].strip() != names:
+        raise InputError(f"{path}: has other columns than the runs of this study; name another table")
+    write_text(path, content + ("" if content.endswith("\n") else "\n") + row)
+
+
+def check_new(path: Path, run: str) -> None:
+    """Refuse a table that holds a run already."""
+    if path.exists() and any(row.get("run") == run for row in read_rows(path)[1].values()):
+        raise InputError(f'{path}: has the run "{run}" already; take its row out first')
+
+
 def _write_parquet(path: Path, records: Sequence[RunRecord]) -> None:
     with needing("parquet", f"{path}: a Parquet file"):
         import pyarrow

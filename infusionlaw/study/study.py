@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from infusionlaw.errors import InputError
+from infusionlaw.errors import InputError, nearest
 from infusionlaw.files import path_from, read_typed, write_json
 from infusionlaw.law.dose import same_dose, x_at
 from infusionlaw.law.planning.predictions import read_predictions
@@ -114,6 +114,13 @@ class Study:
             if not any(same_dose(*x_at([dose, other], self.file.unit)) for other in places[place])
             for seed in section.seeds or self.file.design.seeds
         ]
+
+    def spec(self, run: str) -> RunSpec:
+        """Return a run by its id; InputError where the study asks for none of that name."""
+        known = {spec.id: spec for spec in [*self.opening, *self.fitted, *self.held_out]}
+        if run not in known:
+            raise InputError(f'{self.folder}: has no run "{run}"; {nearest(run, known)}')
+        return known[run]
 
     def record(self, spec: RunSpec) -> RunRecord | None:
         """Return the record of a finished run, or None; a broken record.json is an InputError that names it.

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infusionlaw.corpus.corpus import Corpus
+from infusionlaw.corpus.heldout import HeldOut, held_out
 from infusionlaw.corpus.probes import FactQuestion, asked_facts, fact_tokens
 from infusionlaw.corpus.questions import QuestionSet, tokenised
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer
@@ -155,24 +156,30 @@ class Answers:
 
 @dataclass(frozen=True)
 class Probes:
-    """All that a run is asked."""
+    """All that a run is asked, and the text that its losses are measured on."""
 
     domain: Questions
     verbatim: Questions
     prior: Questions
     unseen: Questions
+    text: HeldOut
     files: Mapping[str, FileQuestions] = field(default_factory=dict)
 
 
-def build_probes(corpus: Corpus, block: int) -> Probes:
-    """Return what a corpus asks of a run. block: the length of a training block, beyond which a question is cut."""
-    asked = {name: _as_rows(questions, corpus.tokenizer) for name, questions in asked_facts(corpus).items()}
+def build_probes(corpus: Corpus, block: int, tokenizer: Tokenizer | None = None) -> Probes:
+    """Return what a corpus asks of a run. block: the length of a training block, beyond which a question is cut.
+
+    tokenizer: of a model that has another one than the study.
+    """
+    own = tokenizer or corpus.tokenizer
+    asked = {name: _as_rows(questions, own) for name, questions in asked_facts(corpus).items()}
     return Probes(
         domain=asked["recall"],
         verbatim=asked["verbatim_recall"],
         prior=asked["retention"],
         unseen=asked["unseen_recall"],
-        files={name: questions_of(own, corpus.tokenizer, block) for name, own in corpus.questions.items()},
+        text=held_out(corpus, tokenizer),
+        files={name: questions_of(questions, own, block) for name, questions in corpus.questions.items()},
     )
 
 
@@ -271,16 +278,16 @@ def loss_of(model: Trainable, text: tuple[NDArray[np.integer], TokenFile], block
     return _mean_and_error(nats_a_token * scale)
 
 
-def losses(model: Trainable, corpus: Corpus, block: int) -> dict[str, float]:
+def losses(model: Trainable, held: HeldOut, block: int) -> dict[str, float]:
     """Return validation loss, that of each source of general text, and domain loss, with their standard errors.
 
     Validation loss over several sources is the mean by their weights.
     """
-    each = {name: loss_of(model, text, block) for name, text in corpus.validation.items()}
-    found = {"val_bpb": _weighted(list(each.values()), [corpus.weights[name] for name in each])}
+    each = {name: loss_of(model, text, block) for name, text in held.general.items()}
+    found = {"val_bpb": _weighted(list(each.values()), [held.weights[name] for name in each])}
     found |= {f"val_bpb:{name}": loss for name, loss in each.items() if name}
-    if corpus.documents is not None:
-        found["domain_loss"] = loss_of(model, corpus.documents.validation, block)
+    if held.domain is not None:
+        found["domain_loss"] = loss_of(model, held.domain, block)
     return {key: value for name, pair in found.items() for key, value in zip((name, f"{name}_se"), pair, strict=True)}
 
 
@@ -314,7 +321,7 @@ def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dic
         scores[name], scores[f"{name}_se"] = _mean_and_error(values[~np.isnan(values)])
     answered = {name: answer(model, questions) for name, questions in probes.files.items()}
     scores |= _of_files(answered, probes)
-    scores |= losses(model, corpus, block)
+    scores |= losses(model, probes.text, block)
     scores["facts"] = {name: _plain(values) for name, values in columns.items()}
     if answered:
         scores["questions"] = {

@@ -60,6 +60,17 @@ def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int, toke
     vocabulary: that of its tokenizer; tokens: what it was trained on before. InputError for a checkpoint that cannot be
     trained.
     """
+    found = checked(checkpoint, vocabulary)
+    path = start_path(study, sha256)
+    place = path_from(study, checkpoint)
+    measured = _read(path).measured if path.exists() else {}
+    start = Start(place, dict(found.config), _stamps(found), _other_shape(found), tokens, measured)
+    write_typed(path, start, Start)
+    return start
+
+
+def checked(checkpoint: Path, vocabulary: int) -> StartFolder:
+    """Read a checkpoint's folder; InputError where its model cannot be loaded, or has fewer rows than token ids."""
     found = read_start(checkpoint)
     if vocabulary > found.vocabulary:
         raise InputError(
@@ -68,13 +79,16 @@ def keep_start(study: Path, checkpoint: Path, sha256: str, vocabulary: int, toke
         )
     if shape_of(found.config) is None:
         check_config(checkpoint, found.config)
-    path = start_path(study, sha256)
-    place = path_from(study, checkpoint)
-    shape = OtherShape(found.size, found.total_size, found.width, found.layers, found.feed_width, found.vocabulary)
-    measured = _read(path).measured if path.exists() else {}
-    start = Start(place, dict(found.config), _stamps(found), shape, tokens, measured)
-    write_typed(path, start, Start)
-    return start
+    return found
+
+
+def shape_in(found: StartFolder) -> Shape | OtherShape:
+    """Return the shape of a checkpoint: our own where the architecture is ours."""
+    return shape_of(found.config) or _other_shape(found)
+
+
+def _other_shape(found: StartFolder) -> OtherShape:
+    return OtherShape(found.size, found.total_size, found.width, found.layers, found.feed_width, found.vocabulary)
 
 
 def start_path(study: Path, sha256: str) -> Path:
@@ -110,17 +124,27 @@ def started(study: Path, sha256: str, recipe: Recipe, members: int) -> Trainable
     found = read_start(Path(os.path.normpath(study / start.folder)))
     if _stamps(found) != start.files:
         raise InputError(f"{found.folder}: has changed since the study began; run the study file again")
-    if isinstance(recipe.shape, OtherShape):
+    return load_folder(found, recipe.shape, recipe.block, members, recipe.piece)
+
+
+def load_folder(
+    found: StartFolder, shape: Shape | OtherShape, block: int, members: int = 1, piece: int = 0
+) -> Trainable:
+    """Load the model of a folder: `Model` where the architecture is ours, with as many equal members as are asked for.
+
+    block: tokens that it is to read at once. InputError where it cannot read so many, or has other tensors.
+    """
+    if isinstance(shape, OtherShape):
         first = first_token(found.tokenizer)
-        if first is not None and found.longest is not None and recipe.block >= found.longest:
+        if first is not None and found.longest is not None and block >= found.longest:
             raise InputError(
                 f"{found.folder}: reads at most {found.longest:,} tokens, one of which is put before every text; lower "
                 "block in [training] below that"
             )
-        return load_pretrained(found.folder, recipe.shape, recipe.piece, first)
-    known = tensor_names(recipe.shape)
+        return load_pretrained(found.folder, shape, piece, first)
+    known = tensor_names(shape)
     refuse_others(found.folder, known - found.shapes.keys(), found.shapes.keys() - known)
-    model = Model(recipe.shape, [torch.Generator() for _ in range(members)])
+    model = Model(shape, [torch.Generator() for _ in range(members)])
     weights = dict(model.named_parameters())
     with ExitStack() as stack, torch.no_grad():
         files = [stack.enter_context(safe_open(path, framework="pt")) for path in found.files]
@@ -131,7 +155,7 @@ def started(study: Path, sha256: str, recipe: Recipe, members: int) -> Trainable
             refuse_not_finite(found.folder, {name: weight})
             return weight
 
-        for name, weight in our_weights(tensor, recipe.shape):
+        for name, weight in our_weights(tensor, shape):
             weights[name].copy_(weight.expand_as(weights[name]))
     return model
 

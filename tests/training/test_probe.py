@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from infusionlaw.corpus.facts import Split
+from infusionlaw.corpus.heldout import held_out
 from infusionlaw.corpus.questions import Question, QuestionSet
 from infusionlaw.training.export import export
 from infusionlaw.training.loop import train
@@ -108,7 +109,7 @@ def test_val_bpb_is_bits_per_byte(corpus) -> None:
     model = Model(shape_for(10_000, corpus.tokenizer.vocabulary), [torch.Generator().manual_seed(1)])
     with torch.no_grad():
         model.embedding.weight.zero_()
-    found = losses(model, corpus, 128)
+    found = losses(model, held_out(corpus), 128)
     value, error = found["val_bpb"], found["val_bpb_se"]
     tokens, header = corpus.validation[""]
     uniform = math.log2(corpus.tokenizer.vocabulary) * len(tokens) / header.text_bytes
