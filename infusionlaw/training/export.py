@@ -23,7 +23,8 @@ LLAMA_DEFAULTS = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": Fal
 def export(model: Model, tokenizer: Path, end_of_text: int, block: int, folder: Path) -> None:
     """Write `folder` so that `AutoModelForCausalLM` and `AutoTokenizer` of transformers can load it.
 
-    End-of-text is what a text begins and ends with, as in training, and what fills up the short ones of a batch.
+    End-of-text is what a text begins and ends with, as in training, and what fills up the short ones of a batch: before
+    them, so that a batch goes on as each of its texts would alone.
     """
     from tokenizers import Tokenizer
 
@@ -34,7 +35,13 @@ def export(model: Model, tokenizer: Path, end_of_text: int, block: int, folder: 
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     end = Tokenizer.from_file(str(tokenizer)).id_to_token(end_of_text)
     marks = dict.fromkeys(("bos_token", "eos_token", "pad_token"), end)
-    content = {"tokenizer_class": "PreTrainedTokenizerFast", **marks, "model_max_length": block}
+    content = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        **marks,
+        "model_max_length": block,
+        "padding_side": "left",
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
     write_json(folder / "tokenizer_config.json", content)
     write_json(folder / "generation_config.json", {f"{mark}_id": end_of_text for mark in marks})
 

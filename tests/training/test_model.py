@@ -115,10 +115,22 @@ def test_an_exported_folder_pads_and_generates_with_tokens_that_it_has(tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     assert [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id] == [end] * 3
     assert len(tokenizer) <= model.shape.vocabulary and tokenizer.model_max_length == 128
-    batch = tokenizer(["a text", "another longer text"], padding=True, return_tensors="pt")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
-    out = theirs.generate(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], max_new_tokens=5)
-    assert out.max() < model.shape.vocabulary and out.shape[1] <= batch["input_ids"].shape[1] + 5
+    texts = ["a text", "another longer text"]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    out = theirs.generate(**batch, max_new_tokens=5, do_sample=False)
+    assert out.max() < model.shape.vocabulary
+    longest = batch["input_ids"].shape[1]
+    alone = [
+        theirs.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=5, do_sample=False) for text in texts
+    ]
+    for row, one, mask in zip(out, alone, batch["attention_mask"], strict=True):
+        assert row[longest:].tolist() == one[0, int(mask.sum()) :].tolist()
+    pipe = transformers.pipeline("text-generation", model=str(tmp_path / "hf"), device="cpu")
+    said = pipe(texts, max_new_tokens=5, do_sample=False, batch_size=2, return_full_text=False)
+    assert [one[0]["generated_text"] for one in said] == tokenizer.batch_decode(
+        out[:, longest:], skip_special_tokens=True
+    )
 
 
 def test_log_probabilities_are_those_of_the_logits_whether_a_beginning_is_read_once_or_not() -> None:
