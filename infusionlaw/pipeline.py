@@ -38,6 +38,8 @@ from infusionlaw.study.journal import (
 )
 from infusionlaw.study.study import Study, folder_of, locked, open_folder, write_settings
 from infusionlaw.study.verify import enter_corpus, enter_run, kept, made_again
+from infusionlaw.trackers.tracker import check_trackers
+from infusionlaw.trackers.tracking import tracked
 
 
 def open_study(path: str | Path, folder: str | Path | None, lab: Lab) -> Study:
@@ -91,8 +93,9 @@ def _check_places(path: str | Path, specs: Sequence[RunSpec], real: Sequence[tup
 def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watch | None = None) -> Study:
     """Do all that a study file asks for, in `folder` (default: its name), going on from whatever is there."""
     watch = watch or Watch()
+    check_trackers(read_study_file(path).track.to)
     watch.stage("preparing the text")
-    with _opened(path, folder, lab) as study:
+    with _opened(path, folder, lab) as study, tracked(study, watch) as watch:
         for remark in filter(None, [start_text(study.file), *remarks(study.folder)]):
             watch.stage(remark)
         if others := study.of_other_data:

@@ -350,6 +350,15 @@ class Training(_Section):
         return name
 
 
+class Track(_Section):
+    """The trackers that show the runs' curves, by the names of entry points of the group `infusionlaw.trackers`, and
+    the project that they show them in. Neither changes a result.
+    """
+
+    to: tuple[str, ...] = ()
+    project: Annotated[str, Field(min_length=1)] = "infusionlaw"
+
+
 class Law(_Section):
     """What counts as too much validation loss (a rise in bits per byte), and draws of the bootstrap."""
 
@@ -374,6 +383,7 @@ class StudyFile(_Section):
     held_out: HeldOut | None = None
     training: Training = Training()
     law: Law = Law()
+    track: Track = Track()
     base: Annotated[Path, Field(exclude=True)] = Path()
 
     @model_validator(mode="before")
@@ -687,6 +697,9 @@ processes = 0                       # models trained at once; 0: one a core
 
 [law]
 tolerance = 0.2                     # rise of validation loss, bits per byte; a large model should lose less: 0.05
+
+# [track]                           # curves for people to watch, which change no result
+# to = ["tensorboard"]              # or "trackio", "wandb"; each needs its extra, as in pip install ".[tensorboard]"
 """
 
 

@@ -24,7 +24,7 @@ from infusionlaw.runs.outcomes import LOSSES
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.training import checkpoint
 from infusionlaw.training.export import export
-from infusionlaw.training.loop import Status, train
+from infusionlaw.training.loop import Row, Status, train
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, measure
 from infusionlaw.training.recipe import Recipe, Shape
@@ -47,7 +47,7 @@ def execute_together(
     folder: Path,
     *,
     checkpoint_every: int,
-    on_progress: Callable[[int], None] = lambda step: None,
+    on_progress: Callable[[int, Sequence[Row]], None] = lambda step, rows: None,
 ) -> Iterator[RunRecord]:
     """Train, probe and record runs that differ only in dose and seed, going on from their checkpoints if there are any.
 

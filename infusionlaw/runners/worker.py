@@ -22,6 +22,7 @@ from infusionlaw.runs.record import Progress, RunRecord, RunSpec
 if TYPE_CHECKING:
     from infusionlaw.corpus.corpus import Corpus
     from infusionlaw.runners.schedule import Task
+    from infusionlaw.training.loop import Row
     from infusionlaw.training.probe import Probes
 
 T = TypeVar("T")
@@ -125,9 +126,9 @@ def _measure_start(spec: RunSpec) -> None:
     measure_start(spec, corpus, probes, _Worker.folder)
 
 
-def _report(specs: Sequence[RunSpec], steps: int, step: int) -> None:
-    for spec in specs:
-        _Worker.queue.put(Progress(spec.id, step, steps))
+def _report(specs: Sequence[RunSpec], steps: int, step: int, rows: "Sequence[Row]") -> None:
+    for spec, row in zip(specs, rows, strict=True):
+        _Worker.queue.put(Progress(spec.id, step, steps, row))
 
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:

@@ -188,8 +188,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Progress:
-    """A run's id and how many of its steps are done."""
+    """A run's id and how many of its steps are done.
+
+    measured: the line of metrics.jsonl at that step; empty where the run has diverged. device: what it trains on, in a
+    few words, such as "node-3 cuda:1"; "" where nobody says.
+    """
 
     run: str
     step: int
     steps: int
+    measured: Mapping[str, float] = field(default_factory=dict)
+    device: str = ""

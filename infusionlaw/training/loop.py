@@ -9,9 +9,9 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -31,6 +31,7 @@ REPORT_EVERY = 25
 # A checkpoint is put off until training has gone on for so many times what the last one took, however large the model.
 WORTH_A_CHECKPOINT = 50
 Status = Literal["ok", "diverged"]
+Row = Mapping[str, float]  # a line of metrics.jsonl
 
 
 def train(
@@ -41,14 +42,15 @@ def train(
     *,
     checkpoint_every: int,
     stable: Sequence[Path] = (),
-    on_progress: Callable[[int], None] = lambda step: None,
+    on_progress: Callable[[int, Sequence[Row]], None] = lambda step, rows: None,
 ) -> list[Status]:
     """Train the members in place, from their folders' checkpoints if they have one, and return how each ended.
 
     stable: the folder of each member's stable phase. A member begins where a shorter run of the same phase began to
     decay, and leaves a checkpoint there where it begins to decay itself. checkpoint_every: steps, of which some are
     passed over where a checkpoint takes long beside them. A member is "diverged" as soon as its loss is not finite;
-    training stops early when all are.
+    training stops early when all are. on_progress: hears the steps done and the metrics of each member, empty for one
+    that has diverged.
     """
     for folder in folders:
         put_aside_damaged(folder, recipe.steps)
@@ -66,14 +68,15 @@ def train(
         losses, norms = step_on(blocks, step)
         done = step + 1
         if done % REPORT_EVERY == 0 or done == recipe.steps:
+            rows: list[Row] = [{}] * model.members
             for member, values in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
                 if not all(map(math.isfinite, values)):
                     status[member] = "diverged"
                 if status[member] == "ok":
-                    metrics[member].add(done, recipe, *values)
+                    rows[member] = metrics[member].add(done, recipe, *values)
             if "ok" not in status:
                 return status
-            on_progress(done)
+            on_progress(done, rows)
         if done % checkpoint_every == 0 and done < recipe.steps and time.perf_counter() >= next_checkpoint:
             begun = time.perf_counter()
             _leave(model, step_on.optimiser, folders, done, metrics)
@@ -125,9 +128,9 @@ class _Metrics:
         self._lines = [line for _, _, line in read_metrics(origin, start)] if start else []
         self._clock = time.perf_counter()
 
-    def add(self, step: int, recipe: Recipe, loss: float, norm: float) -> None:
+    def add(self, step: int, recipe: Recipe, loss: float, norm: float) -> Row:
         now = time.perf_counter()
-        row: dict[str, Any] = {
+        row: Row = {
             "step": step,
             "tokens": step * recipe.batch * recipe.block,
             "loss": round(loss, 5),
@@ -137,6 +140,7 @@ class _Metrics:
         }
         self._clock = now
         self._lines.append(json.dumps(row))
+        return row
 
     def flush(self, folder: Path) -> None:
         write_text(folder / "metrics.jsonl", "".join(line + "\n" for line in self._lines))

@@ -107,7 +107,7 @@ class Stop(Exception):
 def test_a_compiled_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(compiling, "LEAST_WORK", 0.0)
 
-    def stop_at(step: int) -> None:
+    def stop_at(step: int, rows: object) -> None:
         if step >= 50:
             raise Stop
 

@@ -39,6 +39,11 @@ def start(corpus, seed: int = 1, tokens: int = 60_000):
     return Model(recipe.shape, [torch.Generator().manual_seed(seed)]), recipe, corpus.mixture(0.5, 0.25, seed)
 
 
+def into(steps: list[int]):
+    """Progress of which the steps are kept."""
+    return lambda step, rows: steps.append(step)
+
+
 def weights(model: Model) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
@@ -50,7 +55,7 @@ class Stop(Exception):
 def test_training_learns_and_the_schedule_is_in_the_metrics(corpus, tmp_path) -> None:
     model, recipe, mixture = start(corpus)
     seen = []
-    assert train(model, recipe, [mixture], [tmp_path], checkpoint_every=10**9, on_progress=seen.append) == ["ok"]
+    assert train(model, recipe, [mixture], [tmp_path], checkpoint_every=10**9, on_progress=into(seen)) == ["ok"]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == recipe.steps == seen[-1]
     assert rows[-1]["tokens"] == recipe.tokens
@@ -62,7 +67,7 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_path) -> No
     model, recipe, mixture = start(corpus)
     train(model, recipe, [mixture], [tmp_path / "whole"], checkpoint_every=50)
 
-    def stop_at(step: int) -> None:
+    def stop_at(step: int, rows: object) -> None:
         if step >= 125:
             raise Stop
 
@@ -72,7 +77,7 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_bits(corpus, tmp_path) -> No
     assert json.loads((tmp_path / "cut" / "checkpoint.json").read_text())["step"] == 100
     fresh, _, fresh_mixture = start(corpus)
     steps = []
-    train(fresh, recipe, [fresh_mixture], [tmp_path / "cut"], checkpoint_every=50, on_progress=steps.append)
+    train(fresh, recipe, [fresh_mixture], [tmp_path / "cut"], checkpoint_every=50, on_progress=into(steps))
     assert steps[0] == 125
     assert all(torch.equal(a, b) for a, b in zip(weights(model).values(), weights(fresh).values(), strict=True))
 
@@ -127,7 +132,7 @@ HARMS = [zeroed, ones, Path.unlink, unreadable, of_another_run, with_head(step=5
 def stopped(corpus, tmp_path_factory):
     """Folders of two runs that stopped after the same checkpoint, and the weights that the first ends with."""
 
-    def stop_at(step: int) -> None:
+    def stop_at(step: int, rows: object) -> None:
         if step >= 75:
             raise Stop
 
@@ -150,7 +155,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_run_ends_in_the_same_bits(
     harm(folder / "checkpoint-00000060.safetensors")
     steps: list[int] = []
     model, recipe, mixture = start(corpus, tokens=20_000)
-    assert train(model, recipe, [mixture], [folder], checkpoint_every=10**9, on_progress=steps.append) == ["ok"]
+    assert train(model, recipe, [mixture], [folder], checkpoint_every=10**9, on_progress=into(steps)) == ["ok"]
     assert steps[0] == 25
     assert all(torch.equal(a, b) for a, b in zip(weights(model).values(), stopped[1].values(), strict=True))
     assert (folder / "damaged" / "checkpoint.json").exists() and not begun_step(folder)
@@ -164,7 +169,7 @@ def test_a_garbled_line_of_metrics_is_left_out_and_training_goes_on(corpus, stop
         handle.write(b'{"step": 5\nnull\n\xff\xfe\n{"step": "x", "tokens": 3}\n')
     steps: list[int] = []
     model, recipe, mixture = start(corpus, tokens=20_000)
-    assert train(model, recipe, [mixture], [folder], checkpoint_every=10**9, on_progress=steps.append) == ["ok"]
+    assert train(model, recipe, [mixture], [folder], checkpoint_every=10**9, on_progress=into(steps)) == ["ok"]
     assert steps[0] == 75
     told = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert told == [25, 50, *steps]
@@ -176,7 +181,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_a_status(corpus, tmp_path)
     with torch.no_grad():
         model.final_norm.weight[0, 0] = float("inf")
     seen = []
-    assert train(model, recipe, [mixture], [tmp_path], checkpoint_every=50, on_progress=seen.append) == ["diverged"]
+    assert train(model, recipe, [mixture], [tmp_path], checkpoint_every=50, on_progress=into(seen)) == ["diverged"]
     assert not seen
 
 
@@ -256,7 +261,7 @@ def test_checkpoints_are_put_off_while_training_has_not_paid_for_the_last(corpus
 
 
 def test_members_of_a_batch_go_on_together_or_apart_from_where_they_stopped(corpus, tmp_path) -> None:
-    def stop_at(step: int) -> None:
+    def stop_at(step: int, rows: object) -> None:
         if step >= 45:
             raise Stop
 

@@ -45,12 +45,17 @@ def execute(specs, corpus, folder, **options):
     return list(execute_together(specs, corpus, build_probes(corpus, 128), folder, checkpoint_every=100, **options))
 
 
+def into(steps: list[int]):
+    """Progress of which the steps are kept."""
+    return lambda step, rows: steps.append(step)
+
+
 def in_order(specs, corpus, folder) -> dict[str, list[int]]:
     """Do the runs as scheduled; returns the steps that each one told of."""
     told: dict[str, list[int]] = {}
     for task in schedule(specs, corpus, folder, 0.0):
         for together in task:
-            execute(together, corpus, folder, on_progress=told.setdefault(together[0].id, []).append)
+            execute(together, corpus, folder, on_progress=into(told.setdefault(together[0].id, [])))
     return told
 
 
@@ -100,7 +105,7 @@ def test_killed_on_a_decay_branch_it_goes_on_to_the_same_bytes(specs, corpus, gr
     class Killed(Exception):
         pass
 
-    def kill(step: int) -> None:
+    def kill(step: int, rows: object) -> None:
         if step >= recipe_of(specs[1], corpus).decay_start + 10:
             raise Killed
 

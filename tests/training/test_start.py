@@ -107,6 +107,11 @@ def begun(study, name: str, tokens: int = 20_000, members: int = 1, **settings):
     return specs, recipe, models_of(specs, recipe, corpus)
 
 
+def into(steps: list[int]):
+    """Progress of which the steps are kept."""
+    return lambda step, rows: steps.append(step)
+
+
 def blocks_of(corpus, count: int) -> torch.Tensor:
     """Training blocks, (count, 129)."""
     return torch.tensor(corpus.mixture(0.5, 0.25, 1).blocks(0, count, 128), dtype=torch.int64)
@@ -171,7 +176,7 @@ def test_a_run_stopped_and_resumed_ends_in_the_same_bits(name, study, tmp_path, 
     corpus, _ = study
     mixtures = [corpus.mixture(0.5, 0.25, 1)]
 
-    def stop_at(step: int) -> None:
+    def stop_at(step: int, rows: object) -> None:
         if step >= 15:
             raise Stop
 
@@ -182,7 +187,7 @@ def test_a_run_stopped_and_resumed_ends_in_the_same_bits(name, study, tmp_path, 
         train(cut, recipe, mixtures, [tmp_path / "cut"], checkpoint_every=10, on_progress=stop_at)
     _, _, again = begun(study, name, tokens=2_600)
     steps: list[int] = []
-    train(again, recipe, mixtures, [tmp_path / "cut"], checkpoint_every=10**9, on_progress=steps.append)
+    train(again, recipe, mixtures, [tmp_path / "cut"], checkpoint_every=10**9, on_progress=into(steps))
     assert steps[0] == 15
     ends = [model.weights_of(0) for model in (whole, again, begun(study, name)[2])]
     assert all(torch.equal(weight, ends[1][key]) for key, weight in ends[0].items())
