@@ -193,9 +193,10 @@ def fit(
     tolerance: Annotated[
         str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, in the table's unit.")
     ] = "0.05",
-    acquisition: Annotated[
-        str, typer.Option(help="Where facts count as learned. onset: recall leaves guessing; half: it is half way up.")
-    ] = "onset",
+    forgetting: Annotated[
+        str, typer.Option(metavar="NUMBER", help="Largest fall of retention below a start.")
+    ] = "0.05",
+    acquisition: Annotated[str, typer.Option(help="Where recall is learned: onset or half.")] = "onset",
     column: Columns = None,
     where: Where = None,
     percent: Percent = None,
@@ -215,14 +216,14 @@ def fit(
 
     named = [_named_column(text) for text in column or []]
     chosen = choices(dict(named), where or [], _names(percent), unit)
-    rise = _number("--tolerance", tolerance)
+    rise, fall = _number("--tolerance", tolerance), _number("--forgetting", forgetting)
     with _keeping(table, chosen):
         read = read_runs(table, chosen)
     rows = read.rows
     for remark in read.remarks:
         typer.echo(visible(remark))
     with naming(table), named_if_slow(f"finding points and fitting the law ({len(rows)} runs)"):
-        found, law = fit_table(rows, rise, draws=1000, acquisition=cast("Acquisition", acquisition))
+        found, law = fit_table(rows, rise, 1000, cast("Acquisition", acquisition), fall)
     if not _has_doses(rows) and all(point.x.low is point.x.value is point.x.high is None for point in found):
         raise InputError(
             f"{table}: there is no size and token count at two doses above 0 in its {len(rows)} "
@@ -641,8 +642,14 @@ def score(
 
 
 LEAST = 1000  # fewer parameters or tokens lack their unit
-WRITTEN = {"--risk": "0.05 or 5%", "--share": "0.05 or 5%", "--tolerance": "0.05", "--delta": "1e-3"}  # else a count
-PARTS = ("--risk", "--share")  # may be written as 5%
+WRITTEN = {  # else a count
+    "--risk": "0.05 or 5%",
+    "--share": "0.05 or 5%",
+    "--forgetting": "0.05 or 5%",
+    "--tolerance": "0.05",
+    "--delta": "1e-3",
+}
+PARTS = ("--risk", "--share", "--forgetting")  # may be written as 5%
 
 
 def _number(option: str, text: str, more: str = "") -> float:

@@ -14,12 +14,16 @@ from infusionlaw.runs.record import RunRecord
 
 
 def fit(
-    rows: Sequence[RunRecord], tolerance: float, draws: int, acquisition: Acquisition = "onset"
+    rows: Sequence[RunRecord],
+    tolerance: float,
+    draws: int,
+    acquisition: Acquisition = "onset",
+    forgetting: float = 0.05,
 ) -> tuple[list[Point], Law]:
     """Points and law of a table's rows; InputError when no run has a score or a loss."""
-    scored = any(row.score(outcome.name) is not None for row in rows for outcome in outcomes_with_points())
+    scored = any(row.score(outcome.name) is not None for row in rows for outcome in outcomes_with_points(rows))
     if not scored and not losses_of(rows):
         raise InputError("no run of the table has a score or a loss; every run diverged or none was measured")
     keep_memory(largest=1 << 22, free=1 << 26)
-    points = find_points(rows, tolerance=tolerance, acquisition=acquisition, draws=draws)
+    points = find_points(rows, tolerance=tolerance, forgetting=forgetting, acquisition=acquisition, draws=draws)
     return points, fit_law(rows, points, tolerance=tolerance)

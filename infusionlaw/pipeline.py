@@ -107,7 +107,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         _train_rounds(study, lab, watch)
         rows = _all_records(study, study.fitted)
         watch.stage("finding points and fitting the law")
-        points, law = fit(rows, study.file.law.tolerance, study.file.law.draws)
+        told = study.file.law
+        points, law = fit(rows, told.tolerance, told.draws, forgetting=told.forgetting)
         write_table(study.folder / "fitted.csv", rows)
         study.journal.add_file("fitted.csv")
         write_law(study.folder / "law.json", law)
@@ -124,7 +125,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
         held = _all_records(study, held_out)
         table = [*rows, *held]
         if held:
-            points = with_held_out(points, table, study.file.law.tolerance, study.file.law.draws)
+            points = with_held_out(points, table, told.tolerance, told.draws, told.forgetting)
         write_table(study.folder / "table.csv", table)
         study.journal.add_file("table.csv", "fitted.csv")
         write_points(study.folder / "points.json", points)
@@ -175,9 +176,12 @@ def _all_records(study: Study, specs: Sequence[RunSpec]) -> list[RunRecord]:
     return study.records(specs)
 
 
-def with_held_out(points: Sequence[Point], table: Sequence[RunRecord], tolerance: float, draws: int) -> list[Point]:
+def with_held_out(
+    points: Sequence[Point], table: Sequence[RunRecord], tolerance: float, draws: int, forgetting: float = 0.05
+) -> list[Point]:
     """The points of a table: those of its fitted runs, which are given, and those of its held-out ones."""
-    return in_order([*points, *find_points(table, tolerance=tolerance, draws=draws, only_held_out=True)])
+    held = find_points(table, tolerance=tolerance, forgetting=forgetting, draws=draws, only_held_out=True)
+    return in_order([*points, *held])
 
 
 def dry_run(path: str | Path, folder: str | Path | None, lab: Lab) -> list[Estimate]:

@@ -360,9 +360,13 @@ class Track(_Section):
 
 
 class Law(_Section):
-    """What counts as too much validation loss (a rise in bits per byte), and draws of the bootstrap."""
+    """What counts as too much: a rise of validation loss (bits per byte), and a fall of retention below the start.
+
+    draws: of the bootstrap.
+    """
 
     tolerance: Annotated[float, Field(gt=0)] = 0.05
+    forgetting: Annotated[Part, Field(gt=0, lt=1)] = 0.05
     draws: Annotated[int, Field(ge=50, le=100_000)] = 400
 
 
@@ -397,7 +401,7 @@ class StudyFile(_Section):
     @field_validator("questions")
     @classmethod
     def _named_as_columns(cls, questions: dict[str, QuestionFile]) -> dict[str, QuestionFile]:
-        """Names of question files become names of columns, as in accuracy:medqa and accuracy:medqa_se."""
+        """Names of question files become names of columns, as in recall:medqa and recall:medqa_se."""
         for name in questions:
             if not _NAME.fullmatch(name) or name.endswith("_se"):
                 raise ValueError(
@@ -653,7 +657,7 @@ keep_stating = false                # true: documents that state a domain fact b
 [tokenizer]
 vocabulary = 1024                   # a BPE of this size is trained; or: file = "tokenizer.json"
 
-# [questions.medqa]                 # a multiple-choice file; accuracy:medqa and answer_loss:medqa become columns
+# [questions.medqa]                 # a multiple-choice file; recall:medqa and answer_loss:medqa become columns
 # file = "medqa.jsonl"              # question, choices and answer in any usual shape; or CSV, Parquet
 # role = "domain"                   # or "general": what should not be forgotten
 # prompt = "cloze"                  # the options are scored; or "lettered": they are listed, and A, B, ... are scored
@@ -697,6 +701,7 @@ processes = 0                       # models trained at once; 0: one a core
 
 [law]
 tolerance = 0.2                     # rise of validation loss, bits per byte; a large model should lose less: 0.05
+# forgetting = 0.05                 # fall of retention below that of the [start]
 
 # [track]                           # curves for people to watch, which change no result
 # to = ["tensorboard"]              # or "trackio", "wandb"; each needs its extra, as in pip install ".[tensorboard]"

@@ -28,7 +28,6 @@ from infusionlaw.runs.outcomes import (
     kind_named,
     outcome_of,
     outcomes,
-    outcomes_with_points,
 )
 from infusionlaw.runs.record import DoseUnit
 
@@ -86,7 +85,7 @@ class LawPanel:
 
 def law_panels(law: Law, comparison: Comparison, tokens: float) -> list[LawPanel]:
     """The laws of each collapse at a token count, with the predictions that were written ahead."""
-    kinds = [kind.name for outcome in outcomes_with_points() if (kind := outcome.point("lost"))]
+    kinds = [kind.name for outcome in outcomes() if (kind := outcome.point("lost"))]
     found = [_law_panel(law, kind, comparison, tokens) for kind in kinds if kind in law.kind_names]
     return [panel for panel in found if panel.points or panel.observed]
 

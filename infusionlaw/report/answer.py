@@ -9,6 +9,7 @@ from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Plan
 from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
+from infusionlaw.report.start import change_sentences, changes_text
 from infusionlaw.report.words import dose_sentence, limit_sentence, loss_sentence, plain_count, remedy_sentences
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, kind_named
 from infusionlaw.runs.record import UNSTATED
@@ -34,12 +35,17 @@ def _give(plan: Plan) -> str:
     facts = f" and {number(target.facts)} facts" if target.facts else ""
     where = f"For {number(target.size)} parameters{stated(target.tokens, ', {} training tokens')}{facts}"
     limit = f" {limit_sentence(plan)}" if plan.dose.x.value is not None else ""
-    return f"{where}. {dose_sentence(plan)}{limit}"
+    changed = " ".join(change_sentences(plan))
+    if changed and plan.dose.x.value is not None:
+        return f"{changed} {where}: {dose_sentence(plan)}{limit}"
+    return f"{where}. {dose_sentence(plan)}{limit} {changed}".strip()
 
 
 def _expect(plan: Plan) -> str:
     if plan.dose.x.value is None:
         return "Nothing can be said without a dose."
+    if changed := changes_text(plan, of_domain=True):
+        return changed
     others = " ".join(line for loss in plan.losses if not loss.general and (line := loss_sentence(loss)))
     if plan.losses and plan.points[COLLAPSE.name].x.value is None:
         return others or "How much the domain gains is unknown: no loss on it was measured."
@@ -54,6 +60,8 @@ def _expect(plan: Plan) -> str:
 def _cost(plan: Plan) -> str:
     if plan.dose.x.value is None:
         return "Nothing can be said without a dose."
+    if changed := changes_text(plan, of_domain=False):
+        return changed
     if general := [line for loss in plan.losses if loss.general and (line := loss_sentence(loss))]:
         return " ".join(general)
     if plan.rise.value is None:

@@ -22,6 +22,7 @@ from infusionlaw.law.planning.limits import (
     ROOM_LIMIT,
     TRIED_LIMIT,
     clear,
+    forgets_from,
     limiting,
     of_losses_alone,
 )
@@ -99,6 +100,7 @@ def _kind(law: Law, kind: KindLaw) -> dict[str, Any]:
         "beyond": what.beyond,
         "change": what.change,
         "level": kind.level or 0.0,
+        "clear": None if (x := forgets_from(law, what)) is None else max(x, -99.0),
         "reason": kind.reason,
         "facts": kind.facts,
         "factsVaried": "facts" in kind.varied,

@@ -18,7 +18,7 @@ from infusionlaw.law.plot import DoseAxis, coordinate, dose_axis
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law, law_band
 from infusionlaw.report.plotdata import Mark, Panel, Series, by_tokens, spread_out
-from infusionlaw.runs.outcomes import Outcome, kind_named, outcome_of, outcomes
+from infusionlaw.runs.outcomes import Outcome, kind_named, outcome_of
 from infusionlaw.runs.record import DoseUnit
 
 Spec = dict[str, Any]
@@ -53,7 +53,7 @@ def shades(count: int) -> list[str]:
 
 def dose_response_charts(panels: Sequence[Panel]) -> list[Chart]:
     """The scores from 0 to 1 by dose: a figure a token count, a row an outcome, a colour a size."""
-    scored = [outcome for outcome in outcomes() if outcome.scale == "proportion"]
+    scored = [outcome for outcome in _outcomes(panels) if outcome.scale == "proportion"]
     return [
         _rows_by_dose(members, measured, tokens, _size_colours(panels))
         for members, tokens in _sets(panels)
@@ -63,12 +63,16 @@ def dose_response_charts(panels: Sequence[Panel]) -> list[Chart]:
 
 def loss_charts(panels: Sequence[Panel]) -> list[Chart]:
     """The losses by dose: a figure a token count, a row a loss, a colour a size."""
-    losses = panels[0].losses if panels else ()
+    losses = [outcome for outcome in _outcomes(panels) if outcome.scale != "proportion"]
     return [
         _rows_by_dose(members, measured, tokens, _size_colours(panels))
         for members, tokens in _sets(panels)
         if (measured := [o for o in losses if any(panel.scores[o.name].x for panel in members)])
     ]
+
+
+def _outcomes(panels: Sequence[Panel]) -> tuple[Outcome, ...]:
+    return panels[0].outcomes if panels else ()
 
 
 def _sets(panels: Sequence[Panel]) -> Iterator[tuple[list[Panel], str]]:
@@ -234,7 +238,7 @@ def _trade_off(panel: Panel) -> tuple[tuple[str, str], list[float], list[float],
 
     What is forgotten is the rise of a loss over dose 0, else the fall of a score that can be lost.
     """
-    known = [outcome for outcome in outcomes() if panel.scores[outcome.name].x]
+    known = [outcome for outcome in panel.outcomes if panel.scores[outcome.name].x]
     gained = next((o for o in known if o.point("learned")), None)
     lost = next((o for o in known if o.point("risen")), None)
     lost = lost or next((o for o in known if o.point("lost") and o is not gained), None)

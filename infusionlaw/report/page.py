@@ -43,6 +43,7 @@ from infusionlaw.report.material import Material, read_material
 from infusionlaw.report.outcomes import already_known, comparison_part
 from infusionlaw.report.plotdata import Panel, panels
 from infusionlaw.report.questions import guessing_texts
+from infusionlaw.report.start import change_table, measured_changes
 from infusionlaw.report.verdict import borderline, contrast, findings, verdict
 from infusionlaw.report.words import (
     alternative_lines,
@@ -181,7 +182,9 @@ def _comparison(law: Law, comparison: Comparison) -> list[Block]:
 
 
 def _scores(material: Material, drawn: Sequence[Panel]) -> list[Block]:
-    return [*_figures(dose_response_charts(drawn)), *texts([contrast(material.rows)])]
+    changed = measured_changes(drawn)
+    told = table(changed[0], changed[1:], summary="What the runs changed against their start") if changed else []
+    return [*_figures(dose_response_charts(drawn)), *texts([contrast(material.rows)]), *told]
 
 
 def _points(material: Material) -> list[Block]:
@@ -243,6 +246,7 @@ def plan_part(plan: Plan) -> list[Block]:
     ]
     return [
         *texts(plan_lines(plan)),
+        *_rows(change_table(plan)),
         *_rows(forecast_table(plan)),
         *table(head, rows, wrap=("why not",)),
         *_alternatives(plan),

@@ -20,7 +20,7 @@ from infusionlaw.law.points.curves import Curve, curves
 from infusionlaw.law.points.lines import fitted_line
 from infusionlaw.law.points.point import Kind, Point, Status
 from infusionlaw.law.scaling.law import HALF_WIDTH
-from infusionlaw.runs.outcomes import COLLAPSE, Outcome, outcomes, outcomes_with_points
+from infusionlaw.runs.outcomes import COLLAPSE, Outcome, outcomes_of, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 
 MOST_PANELS = 12
@@ -50,8 +50,8 @@ class Mark:
 class Panel:
     """All that was measured of one (N, D).
 
-    scores: each outcome's series; unseen: guessing; seeds: (x, recall) of each run; collapsing: the curve that the
-    collapse of recall is on, with that point.
+    scores: each outcome's series; starts: its value at the start of the runs, where known; unseen: guessing; seeds: (x,
+    recall) of each run; collapsing: the curve that the collapse of recall is on, with that point.
     """
 
     size: float
@@ -59,11 +59,12 @@ class Panel:
     held_out: bool
     unit: DoseUnit
     scores: dict[str, Series]
+    starts: dict[str, float]
     unseen: Series
     seeds: tuple[tuple[float, float], ...]
     collapsing: tuple[Curve, Point] | None
     marks: tuple[Mark, ...]
-    losses: tuple[Outcome, ...]
+    outcomes: tuple[Outcome, ...]
     loss_unit: str = "bits per byte"
 
     @property
@@ -88,7 +89,7 @@ Curves = dict[str, list[Curve]]  # by outcome: one a number of facts
 
 def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
     """One panel for each (N, D): the fitted sizes in order, then those held out."""
-    out, others = [], tuple(_other_losses(rows))
+    out, every = [], (*outcomes_of(rows), *_other_losses(rows))
     for held in (False, True):
         mine = [row for row in rows if row.held_out == held]
         measured, runs = _curves(mine), _by_place(mine)
@@ -97,7 +98,7 @@ def panels(rows: Sequence[RunRecord], points: Sequence[Point]) -> list[Panel]:
         unit: DoseUnit = unit_of(mine) if mine else "share"
         for place in sorted(runs):
             here = {point.kind: point for point in found.get(place, [])}
-            out.append(_panel(runs[place], measured.get(place, {}), unit, held, list(here.values()), others))
+            out.append(_panel(runs[place], measured.get(place, {}), unit, held, list(here.values()), every))
     return out
 
 
@@ -115,7 +116,7 @@ def _by_place(items: Sequence[T]) -> dict[Place, list[T]]:
 def _curves(rows: Sequence[RunRecord]) -> dict[Place, Curves]:
     """The curves of rows by size and tokens."""
     found: dict[Place, Curves] = defaultdict(lambda: defaultdict(list))
-    for outcome in outcomes_with_points() if rows else ():
+    for outcome in outcomes_with_points(rows) if rows else ():
         for curve in curves(rows, outcome):
             found[curve.size, curve.tokens][outcome.name].append(curve)
     return found
@@ -127,7 +128,7 @@ def _panel(
     unit: DoseUnit,
     held: bool,
     points: Sequence[Point],
-    others: tuple[Outcome, ...],
+    every: tuple[Outcome, ...],
 ) -> Panel:
     """The panel of the rows of one place."""
     collapse = next((point for point in points if point.kind == COLLAPSE.name), None)
@@ -141,13 +142,18 @@ def _panel(
             outcome.name: _series(measured.get(outcome.name, []))
             if outcome.points
             else _means(rows, outcome.name, unit)
-            for outcome in (*outcomes(), *others)
+            for outcome in every
+        },
+        starts={
+            outcome.name: float(np.mean(known))
+            for outcome in every
+            if (known := [value for row in rows if (value := row.start(outcome.name)) is not None])
         },
         unseen=_means(rows, "unseen_recall", unit),
         seeds=tuple(sorted((x_of(row, unit), row.recall) for row in rows if row.recall is not None)),
         collapsing=(own, collapse) if own and collapse else None,
         marks=tuple(Mark(point.kind, point.size, point.x, point.status) for point in points),
-        losses=tuple(outcome for outcome in (*outcomes(), *others) if outcome.scale != "proportion"),
+        outcomes=every,
         loss_unit=loss_unit(rows),
     )
 

@@ -6,6 +6,7 @@ from statistics import fmean
 
 from infusionlaw.corpus.questions import QuestionSet, open_questions
 from infusionlaw.law.numbers import number
+from infusionlaw.runs.outcomes import ACCURACY_OF
 from infusionlaw.runs.record import RunRecord
 
 ERRORS = 2.0  # standard errors above guessing, from which on a model has left it
@@ -76,7 +77,7 @@ def guessing_texts(folder: Path, rows: Sequence[RunRecord]) -> list[str]:
 
 
 def _guessing(name: str, own: QuestionSet, rows: Sequence[RunRecord]) -> str:
-    column, dosed = f"accuracy:{name}", own.role == "domain"
+    column, dosed = f"{ACCURACY_OF[own.role]}:{name}", own.role == "domain"
     asked = [row for row in rows if row.score(column) is not None and bool(row.share or row.exposures) == dosed]
     smallest = [row for row in asked if row.size == min(row.size for row in asked)]
     if not smallest:

@@ -22,7 +22,7 @@ from infusionlaw.law.points.point import Point
 from infusionlaw.law.scaling.law import Law
 from infusionlaw.report.plotdata import SAME_TOKENS
 from infusionlaw.report.words import alternative_lines, plan_lines
-from infusionlaw.runs.outcomes import COLLAPSE, PointKind, kind_named, outcomes_with_points
+from infusionlaw.runs.outcomes import COLLAPSE, PointKind, kind_named
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import cell
 
@@ -42,7 +42,7 @@ def verdict(law: Law, comparison: Comparison, plan: Plan) -> list[str]:
 def findings(law: Law, comparison: Comparison) -> list[str]:
     """Where scores fall, what size and tokens do to that, and what came of predictions."""
     return [
-        *(text for outcome in outcomes_with_points() if (lost := outcome.point("lost")) for text in _falls(law, lost)),
+        *(text for outcome in law.outcomes if (lost := outcome.point("lost")) for text in _falls(law, lost)),
         *(text for loss in law.losses for text in (_stays(loss), f"The law of {loss.title} is {loss.gist}.") if text),
         *_direction(law),
         *([] if of_losses_alone(law) else _outcomes(comparison)),

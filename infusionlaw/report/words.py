@@ -13,7 +13,8 @@ from infusionlaw.law.planning.remedies import MOST_TIMES, Remedy
 from infusionlaw.law.planning.rules import Carried
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law, Prediction
-from infusionlaw.runs.outcomes import COLLAPSE, Outcome, kind_named, outcome_named, outcome_of, outcomes
+from infusionlaw.report.start import change_sentences, change_table
+from infusionlaw.runs.outcomes import COLLAPSE, Outcome, kind_named, outcome_named, outcome_of
 from infusionlaw.runs.record import UNSTATED, DoseUnit
 
 
@@ -94,7 +95,7 @@ def loss_point_rows(losses: Sequence[LossLaw]) -> list[tuple[str, ...]]:
 def plan_text(plan: Plan) -> str:
     """Return a plan as text: the dose and what holds it back, tables of what to expect, and what it rests on."""
     forecasts, points = forecast_table(plan), point_table(plan)
-    tables = [aligned(rows) for rows in (forecasts, points) if len(rows) > 1]
+    tables = [aligned(rows) for rows in (change_table(plan), forecasts, points) if len(rows) > 1]
     return "\n\n".join(["\n".join(plan_lines(plan)), *tables, "\n".join(support_lines(plan))])
 
 
@@ -104,7 +105,8 @@ def plan_lines(plan: Plan) -> list[str]:
     facts = [f"{number(target.facts)} facts"] if target.facts else []
     tokens = [text] if (text := stated(target.tokens, "{} tokens")) else []
     wanted = listed([f"{number(target.size)} parameters", *tokens, *facts])
-    lines = [f"Plan for {wanted}. Status: {plan.status}. Intervals are 90 %.", dose_sentence(plan)]
+    lines = [f"Plan for {wanted}. Status: {plan.status}. Intervals are 90 %."]
+    lines += [*change_sentences(plan), dose_sentence(plan)]
     lines += [_constraint_sentence(plan), _outcome_sentence(plan), _facts_sentence(plan), *loss_lines(plan)]
     lines += alternative_lines(plan)
     return [line for line in [*lines, *remedy_sentences(plan)] if line]
@@ -220,6 +222,8 @@ def _happens(point: Prediction, unit: str) -> str:
         return "the facts are half learned at"
     if kind.change == "risen" and level:
         return f"{outcome_of(point.kind).title} has risen by {level:g} {unit} at"
+    if kind.change == "fallen" and level:
+        return f"{outcome_of(point.kind).title} has fallen by {level:g} below the start at"
     return kind.sentence or f"the {kind.title} lies at"
 
 
@@ -301,7 +305,7 @@ def _constraint_sentence(plan: Plan) -> str:
 
 def limit_sentence(plan: Plan) -> str:
     """What holds the dose back."""
-    lost = {kind.title: kind.beyond for outcome in outcomes() for kind in outcome.points if kind.change == "lost"}
+    lost = {kind.title: kind.beyond for kind in map(kind_named, plan.points) if kind.change in ("lost", "fallen")}
     if plan.binding == UNBOUND:
         return "No limit holds the dose back: more would not raise recall."
     if plan.binding == LOSS_LIMIT or any(plan.binding == answer.title for answer in plan.losses):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from dataclasses import fields
 
-from infusionlaw.runs.outcomes import ACCURACIES, LOSSES, is_loss, measure_of, outcomes
+from infusionlaw.runs.outcomes import BY_BYTE, LOSSES, is_loss, measure_of, outcomes, scale_of
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import bare
 
@@ -76,8 +76,8 @@ LOOSE = ("epochs", "k", "frequency", "repeats", "repetitions", "n_repetitions")
 WHOLE_ONLY = (*LOOSE, "mix", "ratio", "budget", "size", "parameters", "state", "status", "run", "name", "loss")
 SE_ENDINGS = ("_se", "_stderr", "_sem", "_standard_error")  # behind any name of the score
 OF_TRAINING = ("train", "training")
-# What may be said of one file of questions, or of one outcome, behind a colon: accuracy:medqa, chance:retention.
-OF_ONE = {bare(name): name for score in ACCURACIES for name in (score, f"start_{score}")} | {"chance": "chance"}
+# What else may be said of one file of questions, or of one outcome, behind a colon: chance:retention.
+OF_ONE = {bare(name): name for name in (BY_BYTE, f"start_{BY_BYTE}", "chance")}
 FILTER = re.compile(r",[\w-]+$")  # what lm-evaluation-harness adds to a score's name
 
 
@@ -100,7 +100,7 @@ def measures() -> tuple[str, ...]:
 
 def is_measured(column: str) -> bool:
     """Whether a column holds a score or a loss, of a run or of its start, or the standard error of one."""
-    return column in score_columns() or measure_of(column) in (*measures(), *ACCURACIES)
+    return column in score_columns() or measure_of(column) in (*measures(), BY_BYTE)
 
 
 def names_of(column: str) -> tuple[str, ...]:
@@ -146,12 +146,13 @@ class Names:
         return needed, {ours: names_of(ours) for ours in doses}
 
     def whole(self, name: str) -> str | None:
-        """The column that a whole name means; `val_loss:wiki` is the loss of one source, `accuracy:medqa` a score."""
+        """The column of a whole name; `val_loss:wiki` is the loss of one source, `acc:medqa` recall on a file."""
         base, colon, source = name.partition(":")
         column = self._known.get(bare(base))
         if not colon:
             return column
-        column = OF_ONE.get(bare(base)) or (column if column and is_loss(column) else None)
+        of_one = column is not None and (is_loss(column) or scale_of(measure_of(column)) is not None)
+        column = OF_ONE.get(bare(base)) or (column if of_one else None)
         return f"{column}:{source.strip()}" if column and source.strip() else None
 
     def parts(self, name: str) -> str | None:

@@ -6,17 +6,21 @@ new outcome, such as the accuracy of a multiple-choice file, is one more entry a
     OUTCOMES["medqa"] = Outcome("medqa", "MedQA accuracy", points=(PointKind("medqa", "lost", "collapse of MedQA"),))
 
 Packages add theirs by the entry point group `infusionlaw.outcomes`, each an `Outcome`.
+
+A score of one file of questions is named NAME:FILE, as in `recall:medqa` and `retention:quiz`. It is an outcome like
+NAME, with points of its own (`collapse:medqa`).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Literal
 
 from infusionlaw.errors import InputError
+from infusionlaw.runs.record import RunRecord
 
-Change = Literal["learned", "lost", "risen"]
+Change = Literal["learned", "lost", "risen", "fallen"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,9 @@ class PointKind:
     """A kind of point on the curve of an outcome.
 
     name: as in points.json. change: `learned`, where a score rises from guessing; `lost`, where it falls from its
-    plateau; `risen`, where a loss lies a tolerance above dose 0. title: the point in words. sentence: what happens at
-    the point, to be followed by a dose; below, beyond: what a dose short of the point, and one beyond it, would do.
+    plateau; `risen`, where a loss lies a tolerance above the start or dose 0; `fallen`, where a score lies a tolerance
+    below the start. title: the point in words. sentence: what happens at the point, to be followed by a dose; below,
+    beyond: what a dose short of the point, and one beyond it, would do.
     """
 
     name: str
@@ -62,9 +67,9 @@ ACQUISITION = PointKind(
     "acquisition",
     "learned",
     "acquisition of recall",
-    "the facts are learned from",
-    "the facts would not be learned",
-    "the facts would be learned",
+    "recall leaves guessing from",
+    "recall would stay at guessing",
+    "recall would leave guessing",
 )
 COLLAPSE = PointKind(
     "collapse",
@@ -78,9 +83,17 @@ RETENTION = PointKind(
     "retention",
     "lost",
     "collapse of retention",
-    "prior facts are lost beyond",
-    "prior facts would not be lost",
-    "prior facts would be lost",
+    "retention collapses beyond",
+    "retention would not collapse",
+    "retention would collapse",
+)
+FORGETTING = PointKind(
+    "forgetting",
+    "fallen",
+    "fall of retention below the start",
+    "retention has fallen below the start by the tolerance at",
+    "retention would stay within the tolerance of the start",
+    "retention would fall below the start by more than the tolerance",
 )
 TOLERANCE = PointKind(
     "tolerance",
@@ -101,7 +114,7 @@ OUTCOMES: dict[str, Outcome] = {
             questions_from_facts=True,
             colour="recall",
         ),
-        Outcome("retention", "retention", guessing="stated", points=(RETENTION,), colour="retention"),
+        Outcome("retention", "retention", guessing="stated", points=(RETENTION, FORGETTING), colour="retention"),
         Outcome("val_bpb", "validation loss", "bits per byte", points=(TOLERANCE,), colour="ink"),
         Outcome("verbatim_recall", "verbatim recall", colour="surface"),
     )
@@ -110,8 +123,8 @@ OUTCOMES: dict[str, Outcome] = {
 
 # Losses beside the one of general text. That of one source of text is NAME:SOURCE, as in val_bpb:wiki.
 LOSSES = ("domain_loss", "answer_loss")
-# Scores of one file of questions, as in accuracy:medqa: accuracy, and accuracy by likelihood per byte.
-ACCURACIES = ("accuracy", "accuracy_norm")
+ACCURACY_OF = {"domain": "recall", "general": "retention"}  # what accuracy on a file of questions is, by its role
+BY_BYTE = "accuracy_norm"  # accuracy by likelihood per byte, of one file of questions: accuracy_norm:medqa
 
 
 @cache
@@ -139,8 +152,24 @@ def outcomes() -> Iterator[Outcome]:
 
 
 def outcome_named(name: str) -> Outcome:
-    """The outcome of a column. Raises KeyError where there is none."""
-    return OUTCOMES[name] if name in OUTCOMES else _from_packages()[name]
+    """The outcome of a column, which may be one of a file of questions. Raises KeyError where there is none."""
+    whole, colon, file = name.partition(":")
+    outcome = OUTCOMES[whole] if whole in OUTCOMES else _from_packages()[whole]
+    return _of_file(outcome, file) if colon else outcome
+
+
+def _of_file(outcome: Outcome, file: str) -> Outcome:
+    """The same outcome, of one file of questions."""
+    title = f"{outcome.title} on {file}"
+
+    def own(text: str) -> str:
+        return text.replace(outcome.title, title)
+
+    kinds = (
+        PointKind(f"{kind.name}:{file}", kind.change, *map(own, (kind.title, kind.sentence, kind.below, kind.beyond)))
+        for kind in outcome.points
+    )
+    return replace(outcome, name=f"{outcome.name}:{file}", title=title, points=tuple(kinds), questions_from_facts=False)
 
 
 def scale_of(name: str) -> str | None:
@@ -149,21 +178,56 @@ def scale_of(name: str) -> str | None:
     return outcome.scale if outcome else None
 
 
-def outcomes_with_points() -> list[Outcome]:
-    """The outcomes that can have points."""
-    return [outcome for outcome in outcomes() if outcome.points]
+def outcomes_of(rows: Sequence[RunRecord]) -> list[Outcome]:
+    """The outcomes of a table: all that have a name, then the scores of single files of questions.
+
+    A file that is the only one of all, so that its score is that of all, is none.
+    """
+    measured = dict.fromkeys(name for row in rows for name, _ in row.more if not name.endswith("_se"))
+    of_files = [name for name in measured if scale_of(name.partition(":")[0]) == "proportion" and ":" in name]
+    return [*outcomes(), *(outcome_named(name) for name in of_files if not is_of_all(rows, name))]
+
+
+def is_of_all(rows: Sequence[RunRecord], column: str) -> bool:
+    """Whether a column is of the only source, or file, of all: in every row the same as the one without its name."""
+    whole, colon, _ = column.partition(":")
+    return bool(colon) and all(row.score(column) == row.score(whole) for row in rows)
+
+
+def outcomes_with_points(rows: Sequence[RunRecord]) -> list[Outcome]:
+    """The outcomes of a table that can have points."""
+    return [outcome for outcome in outcomes_of(rows) if outcome.points]
 
 
 def kinds() -> tuple[str, ...]:
-    """The names of all kinds of points, in the order in which they are shown."""
-    return tuple(kind.name for outcome in outcomes() for kind in outcome.points)
+    """The names of all kinds of points, in the order in which they are shown: those against a start last."""
+    every = [kind for outcome in outcomes() for kind in outcome.points]
+    return tuple(kind.name for kind in sorted(every, key=lambda kind: kind.change == "fallen"))
+
+
+def kinds_of(rows: Sequence[RunRecord]) -> list[str]:
+    """The kinds of points that a table can have, in order; against a start only where the table has its scores."""
+    found = [
+        kind.name
+        for outcome in outcomes_with_points(rows)
+        for kind in outcome.points
+        if kind.change != "fallen" or any(row.start(outcome.name) is not None for row in rows)
+    ]
+    return sorted(found, key=order_of)
+
+
+def order_of(kind: str) -> tuple[str, int]:
+    """What kinds of points are sorted by: those of single files of questions last."""
+    whole, _, file = kind.partition(":")
+    return file, kinds().index(whole)
 
 
 def outcome_of(kind: str) -> Outcome:
     """The outcome that has a kind of point. Raises KeyError for a kind there is none of."""
+    whole, colon, file = kind.partition(":")
     for outcome in outcomes():
-        if any(point.name == kind for point in outcome.points):
-            return outcome
+        if any(point.name == whole for point in outcome.points):
+            return _of_file(outcome, file) if colon else outcome
     raise KeyError(kind)
 
 

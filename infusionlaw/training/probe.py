@@ -30,7 +30,7 @@ from infusionlaw.corpus.heldout import HeldOut, held_out
 from infusionlaw.corpus.probes import FactQuestion, asked_facts, fact_tokens
 from infusionlaw.corpus.questions import QuestionSet, tokenised
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer
-from infusionlaw.runs.outcomes import ACCURACIES
+from infusionlaw.runs.outcomes import ACCURACY_OF, BY_BYTE
 from infusionlaw.training.trainable import Trainable
 
 _ROWS = 512  # sequences scored at a time
@@ -142,7 +142,7 @@ class FileScores:
     @property
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """The results that become columns of a table, by name."""
-        return {name: getattr(self, name) for name in (*ACCURACIES, "answer_loss")}
+        return {name: getattr(self, name) for name in ("accuracy", BY_BYTE, "answer_loss")}
 
 
 @dataclass(frozen=True)
@@ -335,21 +335,25 @@ def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dic
 def _of_files(answered: Mapping[str, FileScores], probes: Probes) -> dict[str, float]:
     """Return the scores of files of questions by column.
 
-    Where no facts are infused, recall is the accuracy over all questions of the domain, and retention that over the
-    general ones.
+    Accuracy on a file of the domain is recall of that file, and on a general file retention of it. Where no facts are
+    infused, recall and retention are those over all files.
     """
     scores: dict[str, float] = {}
     for name, own in answered.items():
+        accuracy = f"{ACCURACY_OF[probes.files[name].role]}:{name}"
+        scores[f"chance:{accuracy}"] = float(np.mean(1 / probes.files[name].asked.options))
         for score, values in own.columns.items():
-            scores[f"{score}:{name}"], scores[f"{score}:{name}_se"] = _mean_and_error(values)
+            column = accuracy if score == "accuracy" else f"{score}:{name}"
+            scores[column], scores[f"{column}_se"] = _mean_and_error(values)
     roles = {role: [name for name in answered if probes.files[name].role == role] for role in ("domain", "general")}
     if names := roles["domain"]:
         each = [(scores[f"answer_loss:{name}"], scores[f"answer_loss:{name}_se"]) for name in names]
         scores["answer_loss"], scores["answer_loss_se"] = _weighted(each, [1.0] * len(each))
     if len(probes.domain.options):
         return scores
-    for score, role, chance in (("recall", "domain", "chance"), ("retention", "general", "chance:retention")):
+    for role, score in ACCURACY_OF.items():
         if names := roles[role]:
+            chance = "chance" if score == "recall" else f"chance:{score}"
             values = np.concatenate([answered[name].accuracy for name in names])
             scores[score], scores[f"{score}_se"] = _mean_and_error(values)
             options = np.concatenate([probes.files[name].asked.options for name in names])

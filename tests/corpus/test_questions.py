@@ -241,7 +241,7 @@ def test_the_smallest_model_is_judged_against_guessing(tmp_path) -> None:
     write_questions(tmp_path / "corpus", {"mine": read})
     sizes = ((10_000, 0.0, 0.1), (10_000, 0.3, 0.56), (10_000, 0.6, 0.58), (20_000, 0.3, 0.9))
     rows = [
-        RunRecord(size, 1e6, share, more=(("accuracy:mine", accuracy), ("accuracy:mine_se", 0.05)))
+        RunRecord(size, 1e6, share, more=(("recall:mine", accuracy), ("recall:mine_se", 0.05)))
         for size, share, accuracy in sizes
     ]
     assert guessing_texts(tmp_path, []) == []

@@ -164,7 +164,7 @@ def test_both_answers_are_told_far_beyond_the_fitted_tokens() -> None:
     dose = plan.alternatives[0].dose
     assert bracket(ours.exposures, count) in lines[0]
     assert "Hubble's rule" in lines[1] and "tokens^0.93" in lines[1] and bracket(hubble.exposures, count) in lines[1]
-    assert plan.alternatives[0].meaning == "the facts would not be learned" and plan.alternatives[0].meaning in lines[1]
+    assert plan.alternatives[0].meaning == "recall would stay at guessing" and plan.alternatives[0].meaning in lines[1]
     assert "1.9 orders of magnitude" in lines[2]
     assert bracket(dose.share, share) in lines[3] and bracket(dose.exposures, count) in lines[3]
     assert "Bordt's rule" in lines[4] and "tokens^0.44" in lines[4] and bracket(bordt.exposures, count) in lines[4]

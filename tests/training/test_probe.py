@@ -173,13 +173,14 @@ def test_files_of_questions_are_recall_and_retention_where_no_facts_are_infused(
         questions=files,
     )
     scores = measure(ignorant, bare, build_probes(bare, 128), 128)
-    assert scores["recall"] == scores["accuracy:legs"] and scores["recall_se"] == scores["accuracy:legs_se"]
+    assert scores["recall"] == scores["recall:legs"] and scores["recall_se"] == scores["recall:legs_se"]
     assert scores["chance"] == pytest.approx((1 / 3 + 1 / 2 + 1 / 4) / 3)
-    assert scores["retention"] == scores["accuracy:cats"] and scores["chance:retention"] == pytest.approx(1 / 3)
-    assert scores["accuracy:cats_se"] is None and scores["verbatim_recall"] is None
+    assert scores["retention"] == scores["retention:cats"] and scores["chance:retention"] == pytest.approx(1 / 3)
+    assert scores["retention:cats_se"] is None and scores["verbatim_recall"] is None
     assert scores["answer_loss"] == scores["answer_loss:legs"] > 0
     both = measure(ignorant, replace(corpus, questions=files), build_probes(replace(corpus, questions=files), 128), 128)
-    assert both["accuracy:legs"] == scores["accuracy:legs"] and both["chance"] == 1 / 8
+    assert both["recall:legs"] == scores["recall:legs"] and both["chance"] == 1 / 8
+    assert both["chance:recall:legs"] == scores["chance"] and both["chance:retention:cats"] == pytest.approx(1 / 3)
 
 
 def test_a_sample_of_questions_is_scored_as_they_are_among_all(corpus, ignorant) -> None:

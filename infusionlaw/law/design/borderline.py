@@ -62,8 +62,8 @@ def close_points(rows: Sequence[RunRecord], points: Sequence[Point], most: int =
     Only curves whose verdict is close, or on which nothing was ever learned, are looked at again, `most` an outcome.
     """
     found: list[Close] = []
-    for outcome in outcomes_with_points():
-        rises = {kind.name: kind.change == "learned" for kind in outcome.points if kind.change != "risen"}
+    for outcome in outcomes_with_points(rows):
+        rises = {kind.name: kind.change == "learned" for kind in outcome.points if kind.change in ("learned", "lost")}
         own = [point for point in points if point.kind in rises and not point.held_out]
         mine = [point for point in own if _may_be_close(point, rises[point.kind])]
         curves = _curves(rows, outcome) if mine else {}
@@ -92,7 +92,7 @@ def vague_points(rows: Sequence[RunRecord], points: Sequence[Point], most: int =
     """The falls that were found and hardly placed, `most` an outcome, in the order of the points, which are those of
     the rows."""
     found: list[Vague] = []
-    for outcome in outcomes_with_points():
+    for outcome in outcomes_with_points(rows):
         if lost := outcome.point("lost"):
             mine = [p for p in points if p.kind == lost.name and not p.held_out and _is_vague(p)]
             curves = _curves(rows, outcome) if mine else {}

@@ -48,7 +48,7 @@ def next_runs(rows: Sequence[RunRecord]) -> list[NextRun]:
     What was never learned gets none.
     """
     found = []
-    for outcome in outcomes_with_points():
+    for outcome in outcomes_with_points(rows):
         if lost := outcome.point("lost"):
             for curve, pool in with_pools(tuple(rows), outcome):
                 if len(curve.x) > 1 and not curve.held_out:

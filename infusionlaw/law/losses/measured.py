@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from infusionlaw.law.covariates import distinct
 from infusionlaw.law.dose import Array
 from infusionlaw.runs.outcomes import LOSSES as OTHERS
+from infusionlaw.runs.outcomes import is_of_all
 from infusionlaw.runs.record import RunRecord
 
 Since = Literal["the start", "dose 0", ""]
 GENERAL = "val_bpb"
 LOSSES = (GENERAL, *OTHERS)
-TITLES = {GENERAL: "validation loss", "domain_loss": "domain loss", "answer_loss": "loss on answers"}
+TITLES = {GENERAL: "validation loss", "domain_loss": "domain loss", "answer_loss": "answer loss"}
 BITS = "bits per byte"
 
 
@@ -33,15 +34,9 @@ def losses_of(rows: Sequence[RunRecord]) -> list[str]:
     """The losses that some run has, validation loss first."""
     names = dict.fromkeys(name for row in rows for name, _ in row.more if not name.endswith("_se"))
     found = [name for name in names if name.partition(":")[0] in LOSSES and name != GENERAL]
-    found = [name for name in found if not _is_of_all(rows, name)]
+    found = [name for name in found if not is_of_all(rows, name)]
     found = [GENERAL] * any(row.val_bpb is not None for row in rows) + found
     return sorted(found, key=lambda name: LOSSES.index(name.partition(":")[0]))
-
-
-def _is_of_all(rows: Sequence[RunRecord], loss: str) -> bool:
-    """Whether a loss is of the only source of all that the loss without its name is of: the same in every row."""
-    whole, colon, _ = loss.partition(":")
-    return bool(colon) and all(row.score(loss) == row.score(whole) for row in rows)
 
 
 def loss_unit(rows: Sequence[RunRecord]) -> str:

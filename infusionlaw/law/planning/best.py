@@ -51,7 +51,7 @@ def advise(at: AtTarget) -> Advice:
     limit, learnable = tightest(found), bool(law.of(ACQUISITION.name).forms)
     if at.target.tolerance is None and of_losses_alone(law):
         return Advice("no limit", Interval(), "", Interval(), found)
-    told = learnable or law.of(COLLAPSE.name).forms or any(each.of_loss for each in found)
+    told = learnable or law.of(COLLAPSE.name).forms or any(each.of_tolerance for each in found)
     if limit.x == np.inf or not told:
         return Advice("no law", Interval(), "", Interval(), found)
     if not learnable and limit.x <= LEAST_X:

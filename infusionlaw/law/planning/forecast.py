@@ -10,12 +10,12 @@ run at dose 0 with the rise of a dose (`Cost`). All are drawn independently. Whe
 said of doses beyond those that every curve was cleared of one up to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit
 
-from infusionlaw.law.dose import Array, Interval, log_odds, share_of
+from infusionlaw.law.dose import Array, Interval, Scale, log_odds, share_of
 from infusionlaw.law.losses.law import LARGEST_SHARE
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.limits import clear
@@ -24,7 +24,7 @@ from infusionlaw.law.points.point import Kind
 from infusionlaw.law.scores.cost import COST_DRAWS as COST_DRAWS
 from infusionlaw.law.scores.plateaus import Plateaus, widths
 from infusionlaw.law.uncertainty import expected, interval_of
-from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, Outcome, outcomes_with_points
+from infusionlaw.runs.outcomes import ACQUISITION, OUTCOMES, Outcome
 from infusionlaw.runs.record import DoseUnit
 
 FORECAST_DRAWS = 4000
@@ -37,6 +37,7 @@ class Forecast:
     """What to expect at a dose, given in both units where they are known: each outcome's interval, by its name.
 
     An outcome of which nothing can be said has an interval without a value. facts: the dose where it is their number.
+    changes: of outcomes and losses against the start that runs begin from, by name.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Forecast:
     exposures: float | None
     scores: dict[str, Interval]
     facts: float | None = None
+    changes: dict[str, Interval] = field(default_factory=dict)
 
     def in_unit(self, unit: DoseUnit) -> float | None:
         """The dose in a unit; None where that is not known."""
@@ -75,35 +77,60 @@ def _times(at: AtTarget, x: float, factor: float) -> float:
 
 def forecast(at: AtTarget, x: float, name: str = "") -> Forecast:
     """What to expect at a dose x; -inf is none."""
-    scores = {outcome.name: _expected(at, x, outcome) for outcome in outcomes_with_points()}
+    scores = {outcome.name: _expected(at, x, outcome) for outcome in at.law.outcomes}
     share, exposures, facts = (told(Interval(x)).value for told in (at.scale.share, at.scale.exposures, at.scale.facts))
-    return Forecast(name, share, exposures, scores, facts)
+    return Forecast(name, share, exposures, scores, facts, _since_start(at, x))
+
+
+def _since_start(at: AtTarget, x: float) -> dict[str, Interval]:
+    """How much each outcome and loss changes against the start at a dose; those of which nothing is known left out."""
+    law, target = at.law, at.target
+    dose = float(Scale(law.unit).dose(at.text_of(x)))
+    losses = {loss.loss: loss for loss in law.losses if loss.since == "the start" and loss.surfaces}
+    found = {
+        name: interval_of(drawn)
+        for name, changes in law.changes.items()
+        if name not in losses and len(drawn := changes.draws(dose, target.size, target.tokens, FORECAST_DRAWS, 10))
+    }
+    shares = {name: interval_of(loss.change(target.size, target.tokens, dose)[:, 0]) for name, loss in losses.items()}
+    return found | shares
 
 
 def _expected(at: AtTarget, x: float, outcome: Outcome) -> Interval:
     if outcome.point("learned"):
-        return recall_at(at, x)
+        return recall_at(at, x, outcome)
     if lost := outcome.point("lost"):
         return _kept_at(at, x, outcome.name, lost.name)
     return _loss_at(at, x)
 
 
-def recall_at(at: AtTarget, x: float) -> Interval:
-    """Recall at a dose: expected, and the 90 % interval of the model's own; all None without plateaus."""
-    if at.recall is None:
+def recall_at(at: AtTarget, x: float, outcome: Outcome = OUTCOMES["recall"]) -> Interval:
+    """What is learned from a dose: expected, and the 90 % interval of the model's own; all None without plateaus."""
+    learned, lost = outcome.point("learned"), outcome.point("lost")
+    plateaus = at.law.plateaus.get(lost.name) if lost else None
+    if plateaus is None or learned is None or lost is None:
         return Interval()
-    own = np.random.default_rng(7).normal(0, OTHER_FACTS, FORECAST_DRAWS)
-    return _score(at, x, at.recall, COLLAPSE.name, np.clip(at.recall.guessing + own, 0, 1))
+    zero = _zero_at(at, outcome.name)
+    if zero is None:
+        own = np.random.default_rng(7).normal(0, OTHER_FACTS, FORECAST_DRAWS)
+        zero = np.clip(plateaus.guessing + own, 0, 1)
+    return _score(at, x, plateaus, lost.name, zero, learned.name)
 
 
 def _kept_at(at: AtTarget, x: float, name: str, kind: Kind) -> Interval:
     """A score that is known before the dose, and can be lost."""
-    line = at.law.zero_dose.scores.get(name) if at.law.zero_dose else None
-    plateaus = at.law.plateaus.get(kind)
-    if plateaus is None or line is None:
+    plateaus, zero = at.law.plateaus.get(kind), _zero_at(at, name)
+    if plateaus is None or zero is None:
         return Interval()
-    zero = np.asarray(expit(line.draws(at.target.size, at.target.tokens, FORECAST_DRAWS, 8)))
     return _score(at, x, plateaus, kind, zero)
+
+
+def _zero_at(at: AtTarget, name: str) -> Array | None:
+    """Draws of a score at dose 0; None where it was not measured, or is what guessing gives."""
+    line = at.law.zero_dose.scores.get(name) if at.law.zero_dose else None
+    if line is None:
+        return None
+    return np.asarray(expit(line.draws(at.target.size, at.target.tokens, FORECAST_DRAWS, 8)))
 
 
 def _loss_at(at: AtTarget, x: float) -> Interval:
@@ -116,18 +143,20 @@ def _loss_at(at: AtTarget, x: float) -> Interval:
     return interval_of(zero + rise)
 
 
-def _score(at: AtTarget, x: float, plateaus: Plateaus, kind: Kind, zero: Array) -> Interval:
+def _score(
+    at: AtTarget, x: float, plateaus: Plateaus, kind: Kind, zero: Array, learned_at: Kind = ACQUISITION.name
+) -> Interval:
     """A share of right answers at x; all None where it hangs on an acquisition or a collapse that has no law."""
     law, target = at.law, at.target
     if x == -np.inf:
         return expected(zero)
     taught = law.unit == "facts"  # each is stated equally often, however many they are
-    unknown = not taught and not law.of(ACQUISITION.name).forms
+    unknown = not taught and not law.of(learned_at).forms
     if unknown or (not law.of(kind).forms and at.text_of(x) > clear(law, kind)):
         return Interval()
     rng = np.random.default_rng(3)
-    rise = at.recall.rise if at.recall else plateaus.rise
-    learned = 1.0 if taught else _past(x, at.draws(ACQUISITION.name), widths(rise, 4, FORECAST_DRAWS), rng)
+    rise = at.recall.rise if at.recall and learned_at == ACQUISITION.name else plateaus.rise
+    learned = 1.0 if taught else _past(x, at.draws(learned_at), widths(rise, 4, FORECAST_DRAWS), rng)
     left = 1 - _past(x, at.draws(kind), widths(plateaus.fall, 5, FORECAST_DRAWS), rng)
     plateau = plateaus.plateau(target.size, target.tokens, FORECAST_DRAWS, np.random.default_rng(2))
     floor = np.clip(

@@ -17,7 +17,7 @@ from infusionlaw.law.losses.measured import GENERAL
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.points.point import Kind, Point
 from infusionlaw.law.scaling.law import Law
-from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, outcomes_with_points
+from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE, PointKind, kind_named
 
 LEAST_X = -6.0  # where a tolerance allows no share at all
 LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT = (
@@ -32,15 +32,15 @@ NO_COST = "the table has no validation loss at dose 0 and at three doses above i
 class Limit:
     """The largest dose x that one constraint allows, and draws of it less their median.
 
-    A constraint that cannot be checked allows any dose: x is inf, and reason says why. of_loss: whether it is the
-    tolerance of a loss.
+    A constraint that cannot be checked allows any dose: x is inf, and reason says why. of_tolerance: whether it is the
+    tolerance of a loss, or of a score against the start.
     """
 
     name: str
     x: float
     shifts: Array
     reason: str = ""
-    of_loss: bool = False
+    of_tolerance: bool = False
 
 
 def limits(at: AtTarget) -> tuple[Limit, ...]:
@@ -49,8 +49,7 @@ def limits(at: AtTarget) -> tuple[Limit, ...]:
     Without a law of collapse, no dose beyond those tried is allowed, nor one beyond what any curve was cleared of a
     collapse up to.
     """
-    lost = [kind for outcome in outcomes_with_points() if (kind := outcome.point("lost"))]
-    found = [_beyond(at, kind) for kind in lost if kind.name in at.law.kind_names]
+    found = [_beyond(at, kind) for kind in map(kind_named, at.law.kind_names) if kind.change in ("lost", "fallen")]
     if at.target.tolerance is not None:
         losses = limiting(at.law)
         found += [_loss(at, law, at.target.tolerance) for law in losses] or [_cost(at, at.target.tolerance)]
@@ -83,10 +82,20 @@ def _cleared(point: Point, first: float) -> float:
 
 
 def _beyond(at: AtTarget, kind: PointKind) -> Limit:
-    x = at.draws(kind.name)
-    if not len(x):
-        return Limit(kind.title, np.inf, np.zeros(1), at.law.of(kind.name).reason)
-    return Limit(kind.title, float(np.quantile(x, at.target.risk)), x - np.median(x))
+    x, fallen = at.draws(kind.name), kind.change == "fallen"
+    if len(x):
+        return Limit(kind.title, float(np.quantile(x, at.target.risk)), x - np.median(x), of_tolerance=fallen)
+    if (least := forgets_from(at.law, kind)) is not None:
+        return Limit(kind.title, least - at.text_of(0.0), np.zeros(1), of_tolerance=True)
+    return Limit(kind.title, np.inf, np.zeros(1), at.law.of(kind.name).reason)
+
+
+def forgets_from(law: Law, kind: PointKind) -> float | None:
+    """The largest x that all curves are within the tolerance of their start up to, where some are not up to the largest
+    dose and no law says where; else None. -inf where one never is."""
+    own = law.of(kind.name)
+    forgets = any(point.status in ("found", "before the grid") for point in own.points if point.in_law)
+    return clear(law, kind.name) if kind.change == "fallen" and not own.forms and forgets else None
 
 
 def _cost(at: AtTarget, tolerance: float) -> Limit:
@@ -95,7 +104,7 @@ def _cost(at: AtTarget, tolerance: float) -> Limit:
         return Limit(LOSS_LIMIT, np.inf, np.zeros(1), NO_COST)
     x = cost.dose_of(tolerance, target.size, target.tokens)
     allowed = cost.allowed(tolerance, target.size, target.tokens)
-    return Limit(LOSS_LIMIT, allowed - at.text_of(0.0), x - np.median(x), of_loss=True)
+    return Limit(LOSS_LIMIT, allowed - at.text_of(0.0), x - np.median(x), of_tolerance=True)
 
 
 def limiting(law: Law) -> list[LossLaw]:
@@ -110,7 +119,7 @@ def _loss(at: AtTarget, law: LossLaw, tolerance: float) -> Limit:
         return Limit(name, np.inf, np.zeros(1), law.reason or NO_REFERENCE)
     x = np.clip(law.allowed(tolerance, target.size, target.tokens), LEAST_X, log_odds(LARGEST_SHARE))
     middle = float(np.median(x))
-    return Limit(name, middle, x - middle, of_loss=True)
+    return Limit(name, middle, x - middle, of_tolerance=True)
 
 
 def of_losses_alone(law: Law) -> bool:

@@ -473,8 +473,10 @@ def _outside_doses(law: Law, plan: Plan) -> str:
 
 
 def _no_recall(law: Law, plan: Plan) -> str:
+    if "recall" in law.changes:
+        return ""
     if not law.of(ACQUISITION.name).forms:
-        return f"whether the dose is enough to teach the facts is not known: {plan.points[ACQUISITION.name].reason}"
+        return f"whether recall leaves guessing at the dose is not known: {plan.points[ACQUISITION.name].reason}"
     return (
         "" if COLLAPSE.name in law.plateaus else "how high recall gets is not known: the law has no plateau of recall"
     )
@@ -484,6 +486,8 @@ def _unknown_exposures(law: Law, plan: Plan) -> str:
     if plan.dose.exposures.value is not None and plan.dose.share.value is not None:
         return ""
     known = (("facts", plan.target.facts), ("tokens_per_fact", law.tokens_per_fact))
+    if law.unit == "share" and not any(value for _, value in known):
+        return ""  # nobody counts facts
     other = "exposures are" if law.unit == "share" else "the share is"
     return f"{other} unknown, because {' and '.join(name for name, value in known if not value)} are not given"
 

@@ -80,6 +80,12 @@ class Curve:
     held_out: bool = False
 
     @property
+    def kinds(self) -> list[PointKind]:
+        """The kinds of points that it can have: against a start only where it has one."""
+        lacking = {"learned": self.learned is None, "fallen": self.start is None}
+        return [kind for kind in self.outcome.points if not lacking.get(kind.change)]
+
+    @property
     def learned(self) -> PointKind | None:
         """The point where it is learned from the dose; a larger number of facts teaches nothing by itself."""
         return None if self.scale.unit == "facts" else self.outcome.point("learned")
@@ -232,6 +238,8 @@ def _guessing(rows: Sequence[RunRecord], outcome: Outcome) -> tuple[float, float
         return None if outcome.guessing is None else (outcome.guessing, CHANCE_SD)
     if own := [value for row in rows if _finite(value := row.score(f"chance:{outcome.name}")) and value is not None]:
         return float(np.mean(own)), CHANCE_SD
+    if ":" in outcome.name:
+        return None
     unseen = [row.unseen_recall for row in rows if row.unseen_recall is not None and _finite(row.unseen_recall)]
     if unseen:
         return float(np.mean(unseen)), float(np.hypot(np.std(unseen) / np.sqrt(len(unseen)), OTHER_FACTS))

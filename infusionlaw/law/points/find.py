@@ -1,4 +1,4 @@
-"""From curves to points: acquisition, collapse of recall and of retention, tolerance of validation loss.
+"""From curves to points: acquisition, collapse of recall and of retention, tolerance of validation loss, forgetting.
 
 Where recall or retention rises or falls is the posterior over all shapes that explain the curve (`detect`), with what
 the other curves of its table say of noise, form, width and levels (`pooling`). A rise or a fall is found where the
@@ -8,7 +8,7 @@ is `before the grid`, most above the largest `not reached`, two places apart `am
 Guessing that nobody stated is unknown, not zero: a score that is high at every dose was learned before the smallest,
 and one that is low at every dose cannot be told from guessing.
 
-Validation loss only rises: `tolerance` has its own detector.
+Validation loss only rises, and a score that is held against a start only falls: `tolerance` has their detector.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,16 @@ from infusionlaw.law.points.pooling import Pool, pooled
 from infusionlaw.law.points.shapes import Detector
 from infusionlaw.law.points.tolerance import rise_of_loss
 from infusionlaw.law.uncertainty import perturbed
-from infusionlaw.runs.outcomes import TOLERANCE, Change, Outcome, kind_named, kinds, outcome_of, outcomes_with_points
+from infusionlaw.runs.outcomes import (
+    TOLERANCE,
+    Change,
+    Outcome,
+    PointKind,
+    kind_named,
+    order_of,
+    outcome_of,
+    outcomes_with_points,
+)
 from infusionlaw.runs.record import RunRecord
 
 Acquisition = Literal["onset", "half"]
@@ -53,6 +62,7 @@ def find_points(
     rows: Sequence[RunRecord],
     *,
     tolerance: float = 0.05,
+    forgetting: float = 0.05,
     detector: Detector = "all",
     acquisition: Acquisition = "onset",
     draws: int = 1000,
@@ -61,11 +71,12 @@ def find_points(
 ) -> Points:
     """All points of a table, by kind, size, token count and facts; a kind whose score was not measured has none.
 
-    tolerance: rise of validation loss over the start, or else over dose 0, in the table's unit; detector: the shapes
-    recall and retention are fitted with; acquisition: where on the rise of recall its point is taken, where recall
-    leaves guessing (`onset`) or `half` way up to the plateau; draws: bootstrap draws of validation loss; only_held_out:
-    leave out the points of runs that are not held out, which are those of the table without the held-out runs. The same
-    scores give the same answer, whatever size they belong to. Sizes, or token counts, within 1 % are one. Raises
+    tolerance: rise of validation loss over the start, or else over dose 0, in the table's unit; forgetting: fall of
+    retention below the start, where the table has it; detector: the shapes recall and retention are fitted with;
+    acquisition: where on the rise of recall its point is taken, where recall leaves guessing (`onset`) or `half` way up
+    to the plateau; draws: bootstrap draws of validation loss; only_held_out: leave out the points of runs that are not
+    held out, which are those of the table without the held-out runs. The same scores give the same answer, whatever
+    size they belong to. Sizes, or token counts, within 1 % are one. Raises
     InputError when the rows share no unit, or for an option that is none of these.
     """
     for name, value, known in (("detector", detector, Detector), ("acquisition", acquisition, Acquisition)):
@@ -75,16 +86,20 @@ def find_points(
         raise InputError(
             f"the tolerance is {tolerance:g}, which must be a rise of validation loss above 0, bits per byte"
         )
+    if not 0 < forgetting < 1:
+        raise InputError(f"the fall of a score that counts as forgetting is {forgetting:g}, which must lie in 0 to 1")
     found: list[Point] = []
-    levels: dict[Change, float] = {"learned": 0.5 if acquisition == "half" else 0.0, "risen": tolerance}
-    for outcome in outcomes_with_points():
-        if outcome.point("risen"):
-            every = [curve for curve in curves(rows, outcome) if curve.held_out or not only_held_out]
-            found += [_tolerance(curve, tolerance, draws, seed) for curve in every]
-            continue
-        for curve, pool in with_pools(tuple(rows), outcome, detector):
+    levels: dict[Change, float] = {"learned": 0.5 if acquisition == "half" else 0.0}
+    most: dict[Change, float] = {"risen": tolerance, "fallen": forgetting}
+    levels |= most
+    for outcome in outcomes_with_points(rows):
+        shapes = outcome.point("learned") or outcome.point("lost")
+        pairs = with_pools(tuple(rows), outcome, detector) if shapes else [(c, None) for c in curves(rows, outcome)]
+        for curve, pool in pairs:
             if curve.held_out or not only_held_out:
-                found += _points(curve, pool, acquisition)
+                found += _points(curve, pool, acquisition) if pool else []
+                held = [kind for kind in curve.kinds if kind.change in most]
+                found += [_passing(curve, kind, most[kind.change], draws, seed) for kind in held]
     return Points(in_order([replace(point, level=levels.get(kind_named(point.kind).change)) for point in found]))
 
 
@@ -93,7 +108,8 @@ def loss_points(
 ) -> list[Point]:
     """The tolerance points, by size and token count, of any loss that rises with the dose, such as one source's."""
     outcome = replace(outcome_of(TOLERANCE.name), name=loss, title=title)
-    return [replace(_tolerance(curve, tolerance, draws, seed), level=tolerance) for curve in curves(rows, outcome)]
+    found = [_passing(curve, TOLERANCE, tolerance, draws, seed) for curve in curves(rows, outcome)]
+    return [replace(point, level=tolerance) for point in found]
 
 
 @lru_cache(maxsize=16)
@@ -118,14 +134,13 @@ def pools_of(every: Sequence[Curve], detector: Detector = "all") -> list[Pool]:
 
 def in_order(points: Sequence[Point]) -> list[Point]:
     """Points by kind, size, token count and facts, those of held-out runs last."""
-    order = kinds()
-    return sorted(points, key=lambda p: (order.index(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
+    return sorted(points, key=lambda p: (order_of(p.kind), p.size, p.tokens, p.facts or 0, p.held_out))
 
 
 def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     """The points of a curve of an outcome from 0 to 1."""
     if len(curve.x) < 2:
-        return _too_few(curve)
+        return [_too_few(curve, kind) for kind in curve.kinds if kind.change in ("learned", "lost")]
     learned, lost = curve.learned, curve.outcome.point("lost")
     data = pool.seen_by(observed(curve))
     rough = sketches(data, pool)
@@ -143,15 +158,11 @@ def _points(curve: Curve, pool: Pool, acquisition: Acquisition) -> list[Point]:
     return [rise, *([_fall(curve, lost.name, data, rough)] if lost else [])]
 
 
-def _too_few(curve: Curve) -> list[Point]:
-    """Points of a curve with fewer than two doses: nothing can be located."""
+def _too_few(curve: Curve, kind: PointKind) -> Point:
+    """The point of a curve with fewer than two doses: nothing can be located."""
     bare = curve.left_out and not len(curve.x) and not curve.zero
     few = f"there is nothing but {curve.left_out}" if bare else "fewer than two doses above 0 were measured"
-    return [
-        _nothing(curve, kind.name, "ambiguous", f"{few}, so nothing can be located")
-        for kind in curve.outcome.points
-        if kind.change != "learned" or curve.learned
-    ]
+    return _nothing(curve, kind.name, "ambiguous", f"{few}, so nothing can be located")
 
 
 def observed(curve: Curve) -> Observed:
@@ -227,17 +238,22 @@ def _at_guessing(curve: Curve) -> str:
     return NOTHING_TO_LOSE.format(curve.outcome.title) if level < curve.guessing[0] + 2 * sd else ""
 
 
-def _tolerance(curve: Curve, tolerance: float, draws: int, seed: int) -> Point:
+def _passing(curve: Curve, kind: PointKind, tolerance: float, draws: int, seed: int) -> Point:
+    """Where a loss has risen by a tolerance, or a score has fallen by it, which is the rise of its negative."""
     if len(curve.x) < 2:
-        return _too_few(curve)[0]
+        return _too_few(curve, kind)
     rng = np.random.default_rng(seed)
     zero = [curve.zero] if curve.zero else []
     mean = np.concatenate([[z.mean for z in zero], curve.mean])
     sd = np.concatenate([[z.sd for z in zero], curve.sd])
-    place = rise_of_loss(curve.x, perturbed(mean, sd, curve.dof, draws, rng), sd**-2, tolerance, curve.start)
-    since = "the start" if curve.start is not None else "dose 0" if zero else "the smallest dose"
-    since = f"{curve.outcome.title} rises by {tolerance:g} {curve.loss_unit} over {since}"
-    return _decided(curve, TOLERANCE.name, place, f"{since} already at the smallest dose", since)
+    rises = kind.change == "risen"
+    sign, start = 1 if rises else -1, curve.start
+    seen = sign * perturbed(mean, sd, curve.dof, draws, rng)
+    place = rise_of_loss(curve.x, seen, sd**-2, tolerance, None if start is None else sign * start)
+    since = "the start" if start is not None else "dose 0" if zero else "the smallest dose"
+    how = f"rises by {tolerance:g} {curve.loss_unit} over" if rises else f"falls by {tolerance:g} below"
+    text = f"{curve.outcome.title} {how} {since}"
+    return _decided(curve, kind.name, place, f"{text} already at the smallest dose", text)
 
 
 def _decided(curve: Curve, kind: Kind, place: Likelihood, before: str, what: str = "", *, caveat: str = "") -> Point:

@@ -9,7 +9,7 @@ from infusionlaw.law.numbers import ends, listed, tokens_range
 from infusionlaw.law.plot import Panel, Spot, by_size
 from infusionlaw.law.points.point import Point, read_points, write_points
 from infusionlaw.runs.frames import frame_of
-from infusionlaw.runs.outcomes import kind_named, kinds
+from infusionlaw.runs.outcomes import kind_named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +30,11 @@ class Points(list[Point]):
         """Read points.json; InputError when it is none."""
         return cls(read_points(path))
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of points that there are, in order."""
+        return list(dict.fromkeys(point.kind for point in self))
+
     def save(self, path: str | Path) -> None:
         """Write points.json."""
         write_points(path, self)
@@ -43,7 +48,7 @@ class Points(list[Point]):
         """Draw the points against size, a panel a kind; triangles are bounds. Returns a matplotlib figure."""
         panels = [
             Panel(kind_named(kind).title, [Spot(p.size, p.tokens, p.dose) for p in self if p.kind == kind])
-            for kind in kinds()
+            for kind in self.kinds
         ]
         return by_size(panels, self[0].unit if self else "share")
 
@@ -52,7 +57,7 @@ class Points(list[Point]):
             return "<no points>"
         sizes, tokens = ends([p.size for p in self]), tokens_range([p.tokens for p in self])
         lines = [f"<{len(self)} points: {sizes} parameters{tokens}"]
-        for kind in kinds():
+        for kind in self.kinds:
             found = Counter(point.status for point in self if point.kind == kind)
             told = listed([f"{times} {status}" for status, times in found.most_common()])
             lines += [f" {kind}: {told}"] if told else []

@@ -1,4 +1,6 @@
-"""The tolerance point: where validation loss has risen by a stated amount over the start, or else over dose 0.
+"""Points of a tolerance: where validation loss has risen by a stated amount over the start, or else over dose 0.
+
+Where a score has fallen so far below the start is found alike, from its negative.
 
 Validation loss does not fall with the dose. Its means are made monotone (isotonic regression) and joined by a monotone
 cubic, which follows the bend that straight lines would cut. The point is where the line passes the loss of the start

@@ -26,9 +26,10 @@ from infusionlaw.law.scaling.misfit import MISFIT_LEVEL, Term, misfit
 from infusionlaw.law.scaling.posterior import BAD, Evidence, Posterior, posterior
 from infusionlaw.law.scores.cost import fit_cost
 from infusionlaw.law.scores.plateaus import Plateaus, fit_plateaus
+from infusionlaw.law.scores.since_start import fit_changes
 from infusionlaw.law.scores.zero_dose import fit_zero_dose
 from infusionlaw.law.uncertainty import interval_of
-from infusionlaw.runs.outcomes import Outcome, kinds, outcomes, outcomes_with_points
+from infusionlaw.runs.outcomes import Outcome, kinds_of, order_of, outcomes_of, outcomes_with_points
 from infusionlaw.runs.record import DoseUnit, RunRecord
 from infusionlaw.runs.table import table_hash
 
@@ -80,7 +81,8 @@ def fit_law(
     return Law(
         unit=unit,
         kinds=tuple(
-            _fit_kind(kind, [p for p in mine if p.kind == kind], unit, forms, counts, draws, seed) for kind in kinds()
+            _fit_kind(kind, [p for p in mine if p.kind == kind], unit, forms, counts, draws, seed)
+            for kind in kinds_of(used)
         ),
         sizes=tuple(sorted({row.size for row in used})),
         token_counts=tuple(sorted({row.tokens for row in used})),
@@ -94,12 +96,13 @@ def fit_law(
         notes=notes,
         losses=fit_losses(used, tolerance=tolerance, seed=seed) if _asks_for_losses(used) else (),
         loss_unit=loss_unit(used),
+        changes=fit_changes(used),
     )
 
 
 def _asks_for_losses(rows: Sequence[RunRecord]) -> bool:
     """Whether a table has more to say of losses than what a dose costs its scores (`scores.cost`)."""
-    scores = [outcome.name for outcome in outcomes() if outcome.scale == "proportion"]
+    scores = [outcome.name for outcome in outcomes_of(rows) if outcome.scale == "proportion"]
     scored = any(row.score(name) is not None for row in rows for name in scores)
     more = any(name != GENERAL for name in losses_of(rows)) or any(row.start(GENERAL) is not None for row in rows)
     return all(row.share is not None for row in rows) and (more or not scored)
@@ -120,7 +123,7 @@ def _place_of(point: Point, counts: dict[SizeAndTokens, float]) -> SizeAndTokens
 def _plateaus(points: Sequence[Point], rows: Sequence[RunRecord]) -> dict[Kind, Plateaus]:
     """The plateaus that each outcome falls from, by the kind of point where it does."""
     found = {}
-    for outcome in outcomes_with_points():
+    for outcome in outcomes_with_points(rows):
         if lost := outcome.point("lost"):
             guessing = outcome.guessing if isinstance(outcome.guessing, float) else _guessing(rows, outcome)
             if fitted := fit_plateaus(points, guessing, lost.name):
@@ -132,9 +135,9 @@ def _guessing(rows: Sequence[RunRecord], outcome: Outcome) -> float:
     """The level that a score starts from: what is stated of it alone, else recall of unseen facts, else chance, else
     recall at dose 0, else none."""
     own = [row.score(f"chance:{outcome.name}") for row in rows]
-    scores = (own, [row.unseen_recall for row in rows], [row.chance for row in rows])
-    at_zero = [row.recall for row in rows if not dose_of(row)]
-    for values in (*scores, at_zero):
+    scores = [own, [row.unseen_recall for row in rows], [row.chance for row in rows]]
+    scores.append([row.recall for row in rows if not dose_of(row)])
+    for values in scores[:1] if ":" in outcome.name else scores:
         known = [value for value in values if value is not None]
         if known:
             return float(np.mean(known))
@@ -169,7 +172,8 @@ def _fit_kind(
     at = places(unit, [p.size for p in used], [p.tokens for p in used], facts, lengths)
     weight = np.array([counts[found] for p in used if (found := _place_of(p, counts))])
     data = Evidence.of(at, _alike(usable), weight)
-    rng = np.random.default_rng([seed, kinds().index(kind)])
+    file, order = order_of(kind)
+    rng = np.random.default_rng([seed, order, *file.encode()])
     fits = [posterior(form, data, rng) for form in candidates(at, names)]
     if not fits:
         return KindLaw(kind, "not fitted", "no form asked for can be told from a simpler one by these points", (), kept)

@@ -29,11 +29,12 @@ from infusionlaw.law.scaling.forms import EXPONENT, Places, known_forms, places
 from infusionlaw.law.scaling.ladder import Ladder, along_text, flag_off, ladder_of
 from infusionlaw.law.scores.cost import Cost
 from infusionlaw.law.scores.plateaus import Plateaus
+from infusionlaw.law.scores.since_start import Changes
 from infusionlaw.law.scores.zero_dose import ZeroDose
 from infusionlaw.law.uncertainty import interval_of
 from infusionlaw.recognise import refuse_others
 from infusionlaw.runs.frames import frame_of
-from infusionlaw.runs.outcomes import kind_named
+from infusionlaw.runs.outcomes import Outcome, kind_named, outcome_of
 from infusionlaw.runs.record import DoseUnit
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class Law:
 
     plateaus: of outcomes, by the kind of point where they fall; cost: the rise of validation loss; zero_dose: scores
     and validation loss at dose 0. notes: remarks on the table, such as copies that were left out. losses: the laws of
-    losses over size, tokens and share; loss_unit: the unit of every loss here.
+    losses over size, tokens and share; loss_unit: the unit of every loss here. changes: of outcomes against the start.
     """
 
     unit: DoseUnit
@@ -218,6 +219,7 @@ class Law:
     notes: tuple[str, ...] = ()
     losses: tuple[LossLaw, ...] = ()
     loss_unit: str = "bits per byte"
+    changes: dict[str, Changes] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path) -> "Law":
@@ -271,6 +273,11 @@ class Law:
     def kind_names(self) -> tuple[Kind, ...]:
         """The kinds of points that there are laws of, fitted or not."""
         return tuple(law.kind for law in self.kinds)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes that have these kinds of points."""
+        return list({outcome.name: outcome for outcome in map(outcome_of, self.kind_names)}.values())
 
     def moves(self, kind: Kind) -> bool:
         """Whether a published rule moves this kind of point, in place of the law; see `LawUnderRule`."""

@@ -28,7 +28,7 @@ from infusionlaw.runs.record import DoseUnit, RunRecord
 
 
 @dataclass(frozen=True)
-class _Prior:
+class Prior:
     """Deviation of the intercept; mean and deviation of both slopes; scatter between places, and what it counts for."""
 
     intercept: float
@@ -38,7 +38,7 @@ class _Prior:
     dof: float = 4.0
 
 
-SCORE_PRIOR, LOSS_PRIOR = _Prior(5.0, 0.0, 2.0, 0.4), _Prior(5.0, -0.2, 0.3, 0.02)
+SCORE_PRIOR, LOSS_PRIOR = Prior(5.0, 0.0, 2.0, 0.4), Prior(5.0, -0.2, 0.3, 0.02)
 LOWEST_SCORE, HIGHEST_SCORE = 0.02, 0.98  # how near to 0 and 1 a score is taken to be
 SIZES, BUDGETS = 4, 3  # how many of them show a floor
 Triple = tuple[float, float, float]
@@ -84,17 +84,19 @@ class ZeroDose:
 def fit_zero_dose(rows: Sequence[RunRecord], unit: DoseUnit) -> ZeroDose:
     """Fit both to a table's runs of dose 0, each place the mean of its seeds; a loss of 0 or less is left out.
 
-    Scores are those of the outcomes that are known before the dose: they can be lost, and are not learned from it.
+    Scores are those of the outcomes that are known before the dose: they can be lost, and are not learned from it, or a
+    start has them already.
     """
     zero = [row for row in rows if x_of(row, unit) == -np.inf]
     losses = _by_place(zero, measured_loss)
     loss = _Places.of(losses, lambda y: float(np.log(y)))
     scores = {}
-    for outcome in outcomes_with_points():
-        if outcome.point("lost") and not outcome.point("learned"):
+    for outcome in outcomes_with_points(rows):
+        begun = any(row.start(outcome.name) is not None for row in zero)
+        if outcome.point("lost") and (begun or not outcome.point("learned")):
             measured = _by_place(zero, lambda row, name=outcome.name: row.score(name))  # type: ignore[misc]
             if at := _Places.of(measured, lambda y: float(logit(np.clip(y, LOWEST_SCORE, HIGHEST_SCORE)))):
-                scores[outcome.name] = _line(at, SCORE_PRIOR)
+                scores[outcome.name] = fit_line(at.size, at.tokens, at.y, SCORE_PRIOR)
     return ZeroDose(scores, _loss(loss) if loss else None, fit_shift([*losses.values()]) if losses else None)
 
 
@@ -113,7 +115,7 @@ def _by_place(rows: Sequence[RunRecord], score: Callable[[RunRecord], float | No
 def _loss(at: "_Places") -> Line | LossFloor:
     if at.show_floors:
         return fit_loss_floor(at.size, at.tokens, np.exp(at.y), LOSS_PRIOR.scatter, LOSS_PRIOR.dof)
-    return _line(at, LOSS_PRIOR)
+    return fit_line(at.size, at.tokens, at.y, LOSS_PRIOR)
 
 
 def measured_loss(row: RunRecord) -> float | None:
@@ -138,28 +140,25 @@ class _Places:
         return cls(size, tokens, np.array([transform(float(np.mean(values))) for values in by_place.values()]))
 
     @property
-    def centre(self) -> tuple[float, float]:
-        return geometric_mean(self.size), geometric_mean(self.tokens)
-
-    @property
     def show_floors(self) -> bool:
         return distinct(self.size) >= SIZES and distinct(self.tokens) >= BUDGETS
 
 
-def _line(at: _Places, prior: _Prior) -> Line:
-    size0, tokens0 = at.centre
-    design = log_rows(at.size, at.tokens, size0, tokens0)
+def fit_line(size: Array, tokens: Array, y: Array, prior: Prior) -> Line:
+    """Fit a line to what was measured at sizes and token counts, each (n,)."""
+    size0, tokens0 = geometric_mean(size), geometric_mean(tokens)
+    design = log_rows(size, tokens, size0, tokens0)
     start = np.array([0.0, prior.slope, prior.slope])
     known = np.diag((prior.scatter / np.array([prior.intercept, prior.slope_sd, prior.slope_sd])) ** 2)
     covariance = np.linalg.inv(design.T @ design + known)
-    mean = covariance @ (design.T @ at.y + known @ start)
-    left, moved = at.y - design @ mean, mean - start
-    scale, dof = _scale(left @ left + moved @ known @ moved, len(at.y), prior)
+    mean = covariance @ (design.T @ y + known @ start)
+    left, moved = y - design @ mean, mean - start
+    scale, dof = _scale(left @ left + moved @ known @ moved, len(y), prior)
     a, b, c = (_row(values) for values in covariance)
     return Line(size0, tokens0, _row(mean), (a, b, c), scale, dof)
 
 
-def _scale(squares: float, places: int, prior: _Prior) -> tuple[float, float]:
+def _scale(squares: float, places: int, prior: Prior) -> tuple[float, float]:
     """Scale and dof of the scatter between places, given the misfit's sum of squares."""
     dof = prior.dof + places
     return round(float(np.sqrt((prior.dof * prior.scatter**2 + squares) / dof)), 9), dof

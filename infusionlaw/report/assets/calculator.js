@@ -195,11 +195,11 @@ const calculator = (() => {
   function limitsOf(at) {
     const { law, target } = at, found = [], none = Float64Array.of(0);
     const shifted = (ascending) => ascending.map((x) => x - between(ascending, 0.5));
-    for (const kind of law.kinds.filter((each) => each.change === "lost")) {
-      const draws = at.ascending[kind.name];
-      found.push(draws.length
-        ? { name: kind.title, beyond: kind.beyond, x: between(draws, target.risk), shifts: shifted(draws), reason: "" }
-        : { name: kind.title, beyond: kind.beyond, x: Infinity, shifts: none, reason: kind.reason });
+    for (const kind of law.kinds.filter((each) => ["lost", "fallen"].includes(each.change))) {
+      const draws = at.ascending[kind.name], { title: name, beyond } = kind, ofLoss = kind.change === "fallen";
+      if (draws.length) found.push({ name, beyond, x: between(draws, target.risk), shifts: shifted(draws), reason: "", ofLoss });
+      else if (kind.clear !== null) found.push({ name, beyond, x: kind.clear - at.textOf(0), shifts: none, reason: "", ofLoss });
+      else found.push({ name, beyond, x: Infinity, shifts: none, reason: kind.reason });
     }
     if (target.tolerance !== null) {
       const name = law.names.loss;
