@@ -12,7 +12,7 @@ from typing import Any
 
 from infusionlaw.errors import InputError
 from infusionlaw.quantities import written_number
-from infusionlaw.runs.outcomes import BY_BYTE, is_loss, measure_of, scale_of
+from infusionlaw.runs.outcomes import ACCURACIES, is_loss, measure_of, scale_of
 from infusionlaw.runs.tabular import bare
 
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none")
@@ -32,7 +32,7 @@ FINISHED = ("finished", "isfinished", "completed", "iscompleted", "complete", "d
 _COUNTS = {"size", "tokens", "facts", "total_size", "exposures", "domain_tokens", "step"}
 _POSITIVE = {"size", "tokens", "facts", "tokens_per_fact", "total_size"}
 _NAMES = {"run", "name", "curve", "loss_unit"}
-_UNIT_INTERVAL = {"share", "loss_share", "cloze", "unseen_recall", "chance", BY_BYTE}
+_UNIT_INTERVAL = {"share", "loss_share", "cloze", "unseen_recall", "chance", *ACCURACIES}
 LARGEST = 1e20
 # Fewer parameters or tokens than this are millions or billions without their sign.
 LEAST = 1000

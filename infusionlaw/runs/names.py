@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from dataclasses import fields
 
-from infusionlaw.runs.outcomes import BY_BYTE, LOSSES, is_loss, measure_of, outcomes, scale_of
+from infusionlaw.runs.outcomes import ACCURACIES, LOSSES, is_loss, measure_of, outcomes, scale_of
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import bare
 
@@ -77,7 +77,7 @@ WHOLE_ONLY = (*LOOSE, "mix", "ratio", "budget", "size", "parameters", "state", "
 SE_ENDINGS = ("_se", "_stderr", "_sem", "_standard_error")  # behind any name of the score
 OF_TRAINING = ("train", "training")
 # What else may be said of one file of questions, or of one outcome, behind a colon: chance:retention.
-OF_ONE = {bare(name): name for name in (BY_BYTE, f"start_{BY_BYTE}", "chance")}
+OF_ONE = {bare(name): name for score in ACCURACIES for name in (score, f"start_{score}")} | {"chance": "chance"}
 FILTER = re.compile(r",[\w-]+$")  # what lm-evaluation-harness adds to a score's name
 
 
@@ -100,7 +100,7 @@ def measures() -> tuple[str, ...]:
 
 def is_measured(column: str) -> bool:
     """Whether a column holds a score or a loss, of a run or of its start, or the standard error of one."""
-    return column in score_columns() or measure_of(column) in (*measures(), BY_BYTE)
+    return column in score_columns() or measure_of(column) in (*measures(), *ACCURACIES)
 
 
 def names_of(column: str) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ class Names:
         return needed, {ours: names_of(ours) for ours in doses}
 
     def whole(self, name: str) -> str | None:
-        """The column of a whole name; `val_loss:wiki` is the loss of one source, `acc:medqa` recall on a file."""
+        """The column of a whole name; `val_loss:wiki` is the loss of one source, `recall:medqa` a score on a file."""
         base, colon, source = name.partition(":")
         column = self._known.get(bare(base))
         if not colon:

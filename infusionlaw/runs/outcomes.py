@@ -124,7 +124,10 @@ OUTCOMES: dict[str, Outcome] = {
 # Losses beside the one of general text. That of one source of text is NAME:SOURCE, as in val_bpb:wiki.
 LOSSES = ("domain_loss", "answer_loss")
 ACCURACY_OF = {"domain": "recall", "general": "retention"}  # what accuracy on a file of questions is, by its role
-BY_BYTE = "accuracy_norm"  # accuracy by likelihood per byte, of one file of questions: accuracy_norm:medqa
+# Other scores of one file of questions, which have no points: accuracy of a role that nobody states, as in
+# accuracy:medqa, and accuracy by likelihood per byte.
+BY_BYTE = "accuracy_norm"
+ACCURACIES = ("accuracy", BY_BYTE)
 
 
 @cache

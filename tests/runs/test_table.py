@@ -72,7 +72,7 @@ def test_a_table_comes_back_as_it_was_and_equal_rows_give_equal_bytes(tmp_path) 
 def test_scores_of_files_and_guessing_of_one_outcome_come_back(tmp_path) -> None:
     scores = (
         ("recall:medqa", 0.31),
-        ("accuracy_norm:med-qa", 0.3),
+        ("accuracy:med-qa", 0.3),
         ("answer_loss:medqa", 1.5),
         ("chance:retention", 0.5),
     )
@@ -83,10 +83,8 @@ def test_scores_of_files_and_guessing_of_one_outcome_come_back(tmp_path) -> None
     assert sorted(first.more) == sorted(more[:-1]) and first.loss_unit is None
     assert table_text(read) == table_text(rows)
     assert (first.chance_of("recall"), first.chance_of("retention")) == (0.25, 0.5)
-    text = (tmp_path / "runs.csv").read_text()
-    assert "recall:medqa" in refusal(tmp_path, text.replace("0.31", "31"))
-    (tmp_path / "runs.csv").write_text(text.replace("recall:medqa", "accuracy:medqa"))
-    assert read_table(tmp_path / "runs.csv") == read
+    text = (tmp_path / "runs.csv").read_text().replace("0.31", "31")
+    assert "recall:medqa" in refusal(tmp_path, text)
 
 
 def test_a_table_named_parquet_is_parquet_and_other_kinds_are_refused(tmp_path) -> None:
