@@ -125,19 +125,11 @@ def _name(spec: RunSpec) -> str:
 
 
 def _scores(record: RunRecord) -> str:
-    if record.status != "ok" or record.recall is None:
-        return record.status
-    parts = [
-        f"{name} {value:.2f}"
-        for name, value in (
-            ("recall", record.recall),
-            ("verbatim", record.verbatim_recall),
-            ("retention", record.retention),
-        )
-        if value is not None
-    ]
-    loss = [] if record.val_bpb is None else [f"validation loss {record.val_bpb:.3f}"]
-    return "  ".join([*parts, *loss])
+    scores = ("recall", record.recall), ("verbatim", record.verbatim_recall), ("retention", record.retention)
+    losses = ("validation loss", record.val_bpb), ("domain loss", record.score("domain_loss"))
+    parts = [f"{name} {value:.2f}" for name, value in scores if value is not None]
+    parts += [f"{name} {value:.3f}" for name, value in losses if value is not None]
+    return "  ".join(parts) if parts and record.status == "ok" else record.status
 
 
 def estimate_table(estimates: Iterable[Estimate]) -> Table:

@@ -100,8 +100,8 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
             watch.stage(remark)
         if others := study.of_other_data:
             watch.stage(
-                f"finished runs of another corpus, which are left as they are: {others} (facts, text or tokeniser have "
-                "changed since; put those back to go on with these runs)"
+                f"finished runs of another corpus, which are left as they are: {others} (its files or "
+                "tokenizer have changed since; put those back to go on with these runs)"
             )
         _check_chain(study, watch)
         _train_rounds(study, lab, watch)

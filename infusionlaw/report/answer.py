@@ -94,7 +94,8 @@ def next_steps(law: Law, plan: Plan) -> list[str]:
 
 def _steps(law: Law, plan: Plan) -> Iterator[str]:
     yield from remedy_sentences(plan)
-    for kind in (ACQUISITION.name, COLLAPSE.name):
+    known = () if "recall" in law.changes else (ACQUISITION.name,)  # a start knows some of it before any dose
+    for kind in (*known, COLLAPSE.name):
         if kind in law.kind_names and not law.of(kind).forms:
             yield from _more_doses(law, law.of(kind).points, kind)
     for what, tried in (("size", law.sizes), ("token count", law.token_counts)):

@@ -54,19 +54,27 @@ def cannot_calculate(law: Law) -> str:
     return ""
 
 
+def counts_facts(law: Law) -> bool:
+    """Whether the table of a law says how many facts were infused."""
+    return law.facts is not None or any(kind.facts is not None for kind in law.kinds)
+
+
 def calculator_data(law: Law) -> dict[str, Any]:
     """Everything that `calculator.plan` reads of a law."""
     plateaus = law.plateaus.get(COLLAPSE.name)
     learned = law.of(ACQUISITION.name)
     return {
         "unit": law.unit,
-        "words": {name: getattr(DOSE_WORDS[law.unit], name) for name in ("given", "axis")},
+        "words": {
+            "given": DOSE_WORDS[law.unit].given if counts_facts(law) else DOSE_WORDS[law.unit].said,
+            "axis": DOSE_WORDS[law.unit].axis,
+        },
         "sizes": list(law.sizes),
         "tokenCounts": list(law.token_counts),
         "tokensStated": law.token_counts != (UNSTATED,),
         "facts": law.facts,
         "tokensPerFact": law.tokens_per_fact,
-        "factsKnown": law.facts is not None or any(kind.facts is not None for kind in law.kinds),
+        "factsKnown": counts_facts(law),
         "factsVaried": any("facts" in kind.varied for kind in law.kinds),
         "clear": _clear(law),
         "acquisition": ACQUISITION.name,

@@ -145,6 +145,8 @@ def corpus_part(folder: Path) -> list[Block]:
         *(f"{text}." for text in remarks(folder)),
         _example(folder),
     ]
+    if not any(counts.get(f"{part}_facts") for part in PARTS):
+        counts = {name: value for name, value in counts.items() if value}  # what only facts have is none
     return [*texts(told), *table(("count", ""), _flat(counts), wrap=("count",))]
 
 

@@ -29,7 +29,7 @@ from infusionlaw.law.planning.plan import Dose, Plan
 from infusionlaw.law.scaling.law import Law, Prediction
 from infusionlaw.report.answer import answer
 from infusionlaw.report.blocks import Answer, Block, Download, Figure, Heading, Listing, Text, environment, table, texts
-from infusionlaw.report.calculator import calculator_data, cannot_calculate
+from infusionlaw.report.calculator import calculator_data, cannot_calculate, counts_facts
 from infusionlaw.report.charts import (
     Chart,
     dose_response_charts,
@@ -107,6 +107,8 @@ def page(material: Material, warnings: Sequence[str] = ()) -> str:
         .render(
             title=material.title,
             alone=of_losses_alone(law),
+            starts=bool(law.changes),
+            facts=law.unit == "facts" or any(row.facts for row in material.rows) or counts_facts(law),
             since={loss.since for loss in law.losses},
             hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
             scripts=[_markup(script) for script in scripts],
@@ -293,10 +295,11 @@ def _ledger(material: Material) -> list[Block]:
             groups[row.tokens, dose].append(_totals_of(read_ledger(path)))
     if not groups:
         return [Text("The ledgers of the runs are not in this folder.")]
-    rows = [(number(tokens), dose, *_summed(group)) for (tokens, dose), group in groups.items()]
-    rows.append(("all", "", *_summed([one for group in groups.values() for one in group])))
-    sources = [f"{field.name} tokens" for field in fields(Tokens)]
-    return table(("tokens", "dose", "runs", "exposures", *sources), rows)
+    every = [one for group in groups.values() for one in group]
+    read = [field.name for field in fields(Tokens) if any(getattr(one.tokens, field.name) for one in every)]
+    rows = [(number(tokens), dose, *_summed(group, read)) for (tokens, dose), group in groups.items()]
+    rows.append(("all", "", *_summed(every, read)))
+    return table(("tokens", "dose", "runs", "exposures", *(f"{name} tokens" for name in read)), rows)
 
 
 @dataclass(frozen=True)
@@ -314,9 +317,10 @@ def _totals_of(ledger: RunLedger) -> _Totals:
     return _Totals(min(exposures, default=0), max(exposures, default=0), ledger.tokens)
 
 
-def _summed(runs: Sequence[_Totals]) -> list[str]:
+def _summed(runs: Sequence[_Totals], sources: Sequence[str]) -> list[str]:
+    """Runs, exposures, and tokens of these sources."""
     low, high = min(run.low for run in runs), max(run.high for run in runs)
-    sums = [f"{sum(getattr(run.tokens, field.name) for run in runs):,}" for field in fields(Tokens)]
+    sums = [f"{sum(getattr(run.tokens, name) for run in runs):,}" for name in sources]
     return [str(len(runs)), f"{low:,}" if low == high else f"{low:,} to {high:,}", *sums]
 
 

@@ -57,7 +57,7 @@ def power_text(power: Power) -> str:
     rows = [header, *(_cells(place, power) for place in power.places)]
     lines = [
         "Power, by simulation: if recall collapsed at a dose, in how many curves would that be found, how precisely?",
-        "It is assumed that models of these sizes learn the facts at these token counts.",
+        "It is assumed that models of these sizes learn the domain at these token counts.",
         aligned(rows),
         f"Where nothing collapses, a collapse is claimed in {_of(power.claimed, power)}.",
     ]

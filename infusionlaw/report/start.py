@@ -46,7 +46,7 @@ def change_sentences(plan: Plan) -> list[str]:
     if advised is None or not advised.changes:
         return [alone.format(_both_sides(without))] if without and without.changes else []
     unit = next(unit for unit in plan.units if advised.in_unit(unit) is not None)
-    dose = DOSE_WORDS[unit].given.format(DOSE_WORDS[unit].show(advised.in_unit(unit) or 0.0))
+    dose = DOSE_WORDS[unit].said.format(DOSE_WORDS[unit].show(advised.in_unit(unit) or 0.0))
     said = [f"Give {dose}: against the checkpoint that training starts from, {_both_sides(advised)}."]
     if without is not None and without.changes:
         said.append(alone.format(_both_sides(without)))

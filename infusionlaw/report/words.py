@@ -184,7 +184,9 @@ def dose_sentence(plan: Plan) -> str:
         return f"No dose works: {advised.reason}."
     if advised.x.value is None:
         return f"No dose can be advised: {advised.reason}."
-    known = [(advised.in_unit(unit), DOSE_WORDS[unit].given, DOSE_WORDS[unit].show) for unit in plan.units]
+    words = [DOSE_WORDS[unit] for unit in plan.units]
+    given = [own.given if plan.target.facts else own.said for own in words]
+    known = [(advised.in_unit(unit), text, own.show) for unit, text, own in zip(plan.units, given, words, strict=True)]
     known.append((advised.tokens, "{} infused tokens", number))
     units = [words.format(_advised(dose, show)) for dose, words, show in known if dose.value is not None]
     most = "at most " if plan.in_facts else ""
