@@ -183,7 +183,7 @@ def tokenising(repeats: int) -> None:
 
         print("the other steps of preparing, once each:")
         print(f"reading python-docs {reading:.2f} s")
-        print(f"training the tokeniser {training:.2f} s, split and contamination check {timed(checked)[1]:.2f} s")
+        print(f"training the tokenizer {training:.2f} s, split and contamination check {timed(checked)[1]:.2f} s")
 
 
 def _beside_tokenizers(texts: list[str], tokenizer: Tokenizer, folder: Path, repeats: int) -> None:

@@ -222,7 +222,7 @@ class Start(_Section):
 
 
 class TokenizerSettings(_Section):
-    """A BPE tokeniser trained to `vocabulary` entries, or an existing tokenizer.json and its end-of-text token."""
+    """A BPE tokenizer trained to `vocabulary` entries, or an existing tokenizer.json and its end-of-text token."""
 
     vocabulary: Annotated[int, BeforeValidator(_count), Field(ge=260, le=300_000)] = 1024
     file: str | None = None

@@ -53,7 +53,7 @@ class Corpus:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The study's tokeniser."""
+        """The study's tokenizer."""
         return Tokenizer(self.folder / "tokenizer.json", self.end_of_text)
 
     @cached_property

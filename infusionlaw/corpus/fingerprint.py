@@ -62,7 +62,7 @@ def _uses_atlas(study: StudyFile) -> bool:
 
 
 def _small_files(study: StudyFile) -> list[Path]:
-    """Files of facts, templates and the tokeniser; InputError when one is not there."""
+    """Files of facts, templates and the tokenizer; InputError when one is not there."""
     names: list[str | Path] = []
     if _uses_atlas(study):
         from infusionlaw.corpus.atlas import TEMPLATES  # it needs packages that other studies do without

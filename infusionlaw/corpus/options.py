@@ -41,7 +41,7 @@ def check_options(
 ) -> None:
     """Refuse options that are equal for a model: a right answer could never win over a wrong one of the same tokens.
 
-    Answers are compared by themselves and where they stand in a question: some tokenisers tell them apart in one of the
+    Answers are compared by themselves and where they stand in a question: some tokenizers tell them apart in one of the
     two only.
     """
     asked = {(fact.relation, own[0]) for fact, own in zip(facts, options, strict=True) if own is not None}
@@ -56,13 +56,13 @@ def check_options(
         if not ids:
             raise InputError(
                 f'{tokenizer.path.name} gives the answer "{answer}" of the relation "{relation}" no tokens, so no '
-                "model can learn it; use another tokeniser, or take it out"
+                "model can learn it; use another tokenizer, or take it out"
             )
         other = seen.setdefault((relation, text, tuple(ids)), answer)
         if folded(other) != folded(answer):
             raise InputError(
                 f'{tokenizer.path.name} gives two answers of the relation "{relation}", "{other}" and "{answer}", '
-                "the same tokens, so no model can tell them apart; use another tokeniser, or take one of them out"
+                "the same tokens, so no model can tell them apart; use another tokenizer, or take one of them out"
             )
 
 

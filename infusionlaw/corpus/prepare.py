@@ -39,7 +39,7 @@ from infusionlaw.settings import QuestionFile, StudyFile
 
 _STATING = "states a domain fact of "
 TOLD = 5  # subjects of such facts that are counted one by one
-_SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokeniser is trained on
+_SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 20_000, 2_000  # what the tokenizer is trained on
 
 
 def prepare(study: StudyFile, folder: Path) -> Corpus:
@@ -118,7 +118,7 @@ def prepare(study: StudyFile, folder: Path) -> Corpus:
 def _prepare_tokenizer(
     study: StudyFile, folder: Path, facts: Iterable[Fact], templates: Mapping[str, Templates]
 ) -> Tokenizer:
-    """The tokeniser, trained or copied."""
+    """The tokenizer, trained or copied."""
     sentences = [fill(text, fact) for fact in facts for text in templates[fact.relation].statements]
     if study.tokenizer.file is None:
         texts = chain(_sample(_documents(study)), sentences)

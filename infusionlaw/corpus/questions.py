@@ -150,12 +150,12 @@ def check_tokens(own: QuestionSet, asked: Sequence[Asked], file: Path, tokenizer
             if not scored:
                 raise InputError(
                     f'{place}: {tokenizer.path.name} gives the option "{answer}" no tokens of its own, so it cannot be '
-                    "scored; use another tokeniser, or take the question out"
+                    "scored; use another tokenizer, or take the question out"
                 )
             if scored in seen:
                 raise InputError(
                     f'{place}: {tokenizer.path.name} gives the options "{seen[scored]}" and "{answer}" the same '
-                    "tokens, so no model can tell them apart; use another tokeniser, or take the question out"
+                    "tokens, so no model can tell them apart; use another tokenizer, or take the question out"
                 )
             seen[scored] = answer
 

@@ -1,4 +1,4 @@
-"""The tokeniser and token files: text to numbers, and numbers on disk that are mapped rather than read.
+"""The tokenizer and token files: text to numbers, and numbers on disk that are mapped rather than read.
 
 `tokenise.py` writes the files.
 """
@@ -21,7 +21,7 @@ _NEVER = -1e5  # log-probability of a piece that no text is split into
 
 
 class Tokenizer:
-    """A `tokenizers` tokeniser with its end-of-text token; text is text, and equal texts have equal tokens.
+    """A `tokenizers` tokenizer with its end-of-text token; text is text, and equal texts have equal tokens.
 
     vocabulary: its largest id and one, special tokens included, for ids may have gaps.
     """

@@ -205,7 +205,7 @@ def export_run(run: Path, out: Path) -> None:
     spec, corpus = read_spec(run / "spec.json"), open_corpus(run.parent.parent / "corpus")
     if spec.data != corpus.id:
         raise InputError(
-            f"{run}: was trained on corpus {spec.data}, and {corpus.folder} is {corpus.id} now, with another tokeniser "
+            f"{run}: was trained on corpus {spec.data}, and {corpus.folder} is {corpus.id} now, with another tokenizer "
             "perhaps; put back the facts, text and settings that it was trained on and run the study file again"
         )
     recipe = recipe_of(spec, corpus)

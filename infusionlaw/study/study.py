@@ -189,7 +189,7 @@ class Study:
 
     @property
     def of_other_data(self) -> int:
-        """How many finished runs of the folder are of another corpus: facts, text or tokeniser have changed."""
+        """How many finished runs of the folder are of another corpus: facts, text or tokenizer have changed."""
         done = (path.parent for path in self.folder.glob("runs/*/record.json"))
         return sum(read_spec(run / "spec.json").data != self.data for run in done if (run / "spec.json").exists())
 

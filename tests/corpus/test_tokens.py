@@ -1,4 +1,4 @@
-"""The tokeniser."""
+"""The tokenizer."""
 
 import json
 import pickle
