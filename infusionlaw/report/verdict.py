@@ -43,7 +43,12 @@ def findings(law: Law, comparison: Comparison) -> list[str]:
     """Where scores fall, what size and tokens do to that, and what came of predictions."""
     return [
         *(text for outcome in law.outcomes if (lost := outcome.point("lost")) for text in _falls(law, lost)),
-        *(text for loss in law.losses for text in (_stays(loss), f"The law of {loss.title} is {loss.gist}.") if text),
+        *(
+            text
+            for loss in law.losses
+            for text in (_stays(loss), _turns(loss), f"The law of {loss.title} is {loss.gist}.")
+            if text
+        ),
         *_direction(law),
         *([] if of_losses_alone(law) else _outcomes(comparison)),
     ]
@@ -95,6 +100,11 @@ def _stays(law: LossLaw) -> str:
     beyond = len(law.points) - len(known)
     others = f"; at {beyond} of {len(law.points)} the doses tried do not locate it" if beyond else ""
     return f"{title} stays within {level:g} {law.unit} of {law.since} up to a share of {most}{others}."
+
+
+def _turns(law: LossLaw) -> str:
+    """Where a loss of domain text is lowest; "" where more of the domain always helps it."""
+    return f"{law.title[0].upper()}{law.title[1:]} {law.turn}." if law.turn else ""
 
 
 def contrast(rows: Sequence[RunRecord]) -> str:

@@ -79,7 +79,12 @@ def law_text(law: Law) -> str:
 
 def loss_remarks(loss: LossLaw) -> list[str]:
     """What to mind of the law of a loss, a sentence each without its full stop."""
-    return [*loss.notes, *(f"{fit.surface.name}: {fit.remark}" for fit in loss.surfaces if fit.weight and fit.remark)]
+    turn = [f"{loss.title} {loss.turn}"] if loss.turn else []
+    return [
+        *turn,
+        *loss.notes,
+        *(f"{fit.surface.name}: {fit.remark}" for fit in loss.surfaces if fit.weight and fit.remark),
+    ]
 
 
 def loss_point_rows(losses: Sequence[LossLaw]) -> list[tuple[str, ...]]:

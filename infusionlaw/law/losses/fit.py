@@ -32,6 +32,7 @@ from infusionlaw.runs.record import RunRecord
 DELTA = 0.01  # relative residuals beyond this count in proportion, not squared
 PUBLISHED = {"alpha": 0.34, "beta": 0.28}  # 2203.15556
 MOVES = 0.3  # as of the cost of a dose (`scores.cost`)
+SURE = 4  # standard deviations of a run, beyond which a loss has risen again
 DRAWS, JUDGED, NEGLIGIBLE, LEAST_PLACES = 300, 1000, 0.01, 3
 
 
@@ -70,7 +71,7 @@ def _law(data: Measured, unit: str, points: Sequence[Point], seed: int) -> LossL
         return replace(law, reason=f"{_units(data)} runs are too few for any surface of {law.title}; add shares")
     weight = _weights([_held_out(fit, data) for fit in fits], data, seed)
     surfaces = tuple(_kept(fit, data, float(w), seed) for fit, w in zip(fits, weight, strict=True))
-    return replace(law, surfaces=surfaces, notes=(*_notes(data), *notes))
+    return replace(law, surfaces=surfaces, notes=(*_notes(data), *notes), turn=_turn(data))
 
 
 def _told(data: Measured) -> list[Surface]:
@@ -180,3 +181,24 @@ def _notes(data: Measured) -> tuple[str, ...]:
         for word, count in (("size", data.sizes), ("token count", data.token_counts))
         if count == 1
     )
+
+
+def _turn(data: Measured) -> str:
+    """Say where a loss of domain text is lowest, where it rises again at every size and token count; "" elsewhere."""
+    if data.displaced:
+        return ""
+    lowest, rises = [], []
+    for shares, means in data.by_share():
+        lowest.append(float(shares[means.argmin()]))
+        rises.append(float(means[-1] - means.min()))
+    if not min(rises) > SURE * data.noise:
+        return ""
+    return (
+        f"is lowest at {_between(lowest, 'a share of ', 'shares of ')} and higher by {_between(rises)} at the largest "
+        "share, where the same text is read too often"
+    )
+
+
+def _between(values: Sequence[float], one: str = "", several: str = "") -> str:
+    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    return f"{one}{low}" if low == high else f"{several}{low} to {high}"

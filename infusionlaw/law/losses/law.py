@@ -90,7 +90,8 @@ class LossLaw:
 
     displaced: whether domain text takes the place of the text that the loss is of; since: what a change is counted
     from, "" where the table has neither a start nor dose 0; base: the loss of an average start; points: the largest
-    share within the tolerance at each size and token count; notes: a sentence each without its full stop.
+    share within the tolerance at each size and token count; notes: a sentence each without its full stop; turn: where
+    a loss of domain text is lowest, as the end of a sentence, where it rises again beyond.
     """
 
     loss: str
@@ -105,6 +106,7 @@ class LossLaw:
     points: tuple[Point, ...] = ()
     reason: str = ""
     notes: tuple[str, ...] = ()
+    turn: str = ""
 
     @property
     def title(self) -> str:

@@ -21,6 +21,7 @@ from infusionlaw.runs.record import RunRecord
 GENERAL = {"E": 1.9, "A": 0.0, "B": 0.0, "K": 0.5, "alpha": 0.3, "beta": 0.3, "t": 3.5, "p": -0.1, "s": 0.2}
 DOMAIN = {"E": 1.1, "A": 0.0, "B": 0.0, "K": 0.6, "alpha": 0.3, "beta": 0.3, "g": 0.3, "p": -0.05, "s": 0.0}
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
+U_SHAPED, FALLING = (3.0, 1.7, 2.0, 2.4, 3.3), (3.0, 2.0, 1.9, 1.8, 1.7)
 
 
 def start(size: float) -> float:
@@ -170,3 +171,22 @@ def test_errors_are_no_losses_and_a_loss_of_one_source_is_not_counted_twice() ->
         "answer_loss:med",
         "answer_loss:law",
     ]
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_a_domain_loss_that_rises_again_is_no_general_one_and_where_it_is_lowest_is_said(repeated: bool) -> None:
+    rows = [
+        replace(row, share=share, seed=seed, more=(("domain_loss", loss + 0.01 * (-1) ** seed),))
+        for row in table(sizes=(5e7, 1e8, 2e8), tokens=(1e9,))[:: len(SHARES)]
+        for share, loss in zip(
+            (0.0, 0.1, 0.3, 0.6, 0.9), U_SHAPED if repeated else FALLING, strict=False
+        )
+        for seed in (1, 2)
+    ]
+    found = next(law for law in fit_losses(rows) if law.loss == "domain_loss")
+    assert not found.displaced and not found.points
+    assert found.turn == (
+        "is lowest at a share of 0.1 and higher by 1.6 at the largest share, where the same text is read too often"
+        if repeated
+        else ""
+    )
