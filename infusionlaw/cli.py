@@ -135,6 +135,9 @@ def power(
     file = read_study_file(study)
     if file.design.design == "search":
         typer.echo(search_text(file))
+    if not file.facts.source:
+        typer.echo(NO_POWER)
+        return
     typer.echo(power_text(study_power(file)))
 
 
@@ -641,6 +644,10 @@ def score(
     typer.echo(table_text([record]), nl=False) if to is None else typer.echo(f"added {record.run} to {to}")
 
 
+NO_POWER = (
+    "The design is not simulated: how models of these sizes learn from documents is not known. Look at the "
+    "first finished runs (`infusionlaw status`), and then at what more would tell (`infusionlaw power runs.csv`)."
+)
 LEAST = 1000  # fewer parameters or tokens lack their unit
 WRITTEN = {  # else a count
     "--risk": "0.05 or 5%",
@@ -762,7 +769,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
             f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
         )
     if not file.facts.source:
-        return  # how questions are learned, which a simulation would need, is not known
+        typer.echo(NO_POWER)
+        return
     typer.echo("simulating the design to tell its power", err=True)
     typer.echo(power_text(study_power(file, estimates)))
 

@@ -133,34 +133,26 @@ def _scores(record: RunRecord) -> str:
 
 
 def estimate_table(estimates: Iterable[Estimate]) -> Table:
-    """The dry run: what each run holds and takes."""
+    """The dry run: what the runs of each size, token count and dose hold, and what each of them takes."""
     table = Table(box=None, header_style="bold")
-    for name in (
-        "run",
-        "parameters",
-        "tokens",
-        "share",
-        "exposures",
-        "seed",
-        "passes",
-        "steps",
-        "memory",
-        "minutes",
-        "",
-    ):
+    names = ("parameters", "tokens", "share", "exposures", "runs", "passes", "steps", "memory", "minutes each", "")
+    for name in names:
         table.add_column(name, justify="right")
+    groups: dict[tuple[object, ...], list[Estimate]] = {}
     for run in estimates:
+        groups.setdefault((run.size, run.tokens, run.share, run.held_out), []).append(run)
+    for runs in groups.values():
+        run = runs[0]
         table.add_row(
-            run.run,
             f"{run.size:,} + {run.total_size - run.size:,}",
             f"{run.tokens:,}",
             f"{run.share:.3g}",
             f"{run.exposures:,.1f}",
-            str(run.seed),
+            f"{len(runs)}",
             f"{run.passes:.2f}" if run.passes < 10 else f"{run.passes:,.0f}",
             f"{run.steps:,}",
             _mib(run.memory),
-            f"{run.seconds / 60:.2f}",
+            f"{sum(each.seconds for each in runs) / len(runs) / 60:.2f}",
             "held out" if run.held_out else "",
         )
     return table

@@ -142,7 +142,7 @@ def _calibrate(spec: RunSpec) -> tuple[float, float]:
     recipe = recipe_of(spec, corpus)
     take_idle_cores(recipe)
     model = models_of([spec], recipe, corpus).to(best_device())
-    step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0)])
+    step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0, block=recipe.block)])
     begun = time.perf_counter()
     measure(model, corpus, replace(probes, files={}), recipe.block)
     seconds = time.perf_counter() - begun

@@ -178,9 +178,7 @@ def test_a_domain_loss_that_rises_again_is_no_general_one_and_where_it_is_lowest
     rows = [
         replace(row, share=share, seed=seed, more=(("domain_loss", loss + 0.01 * (-1) ** seed),))
         for row in table(sizes=(5e7, 1e8, 2e8), tokens=(1e9,))[:: len(SHARES)]
-        for share, loss in zip(
-            (0.0, 0.1, 0.3, 0.6, 0.9), U_SHAPED if repeated else FALLING, strict=False
-        )
+        for share, loss in zip((0.0, 0.1, 0.3, 0.6, 0.9), U_SHAPED if repeated else FALLING, strict=False)
         for seed in (1, 2)
     ]
     found = next(law for law in fit_losses(rows) if law.loss == "domain_loss")
