@@ -18,6 +18,7 @@ from infusionlaw.law.planning.best import KNOT_DRAWS, PLATEAU_DRAWS, REPEATS
 from infusionlaw.law.planning.forecast import FORECAST_DRAWS
 from infusionlaw.law.planning.limits import (
     LOSS_LIMIT,
+    LOWEST,
     NO_COST,
     ROOM_LIMIT,
     TRIED_LIMIT,
@@ -25,6 +26,7 @@ from infusionlaw.law.planning.limits import (
     forgets_from,
     limiting,
     of_losses_alone,
+    rises_again,
 )
 from infusionlaw.law.points.curves import OTHER_FACTS
 from infusionlaw.law.scaling.forms import BUILT_IN
@@ -79,7 +81,7 @@ def calculator_data(law: Law) -> dict[str, Any]:
         "clear": _clear(law),
         "acquisition": ACQUISITION.name,
         "collapse": COLLAPSE.name,
-        "names": {"loss": LOSS_LIMIT, "room": ROOM_LIMIT, "tried": TRIED_LIMIT, "noCost": NO_COST},
+        "names": {"loss": LOSS_LIMIT, "room": ROOM_LIMIT, "tried": TRIED_LIMIT, "lowest": LOWEST, "noCost": NO_COST},
         "scatter": _few(SCATTER_QUANTILES, 9),
         "kinds": [_kind(law, kind) for kind in law.kinds],
         "plateaus": _plateaus(plateaus) if plateaus else None,
@@ -142,6 +144,7 @@ def _loss(law: Law, loss: LossLaw) -> dict[str, Any]:
         "displaced": loss.displaced,
         "since": loss.since,
         "base": loss.base,
+        "lowest": loss.lowest if rises_again(law, loss) else None,
         "leastShare": loss.shares[0],
         "largestShare": loss.shares[1],
         "reason": loss.reason or ("" if loss.since else NO_REFERENCE),
@@ -174,7 +177,7 @@ def _draws(law: Law, falls: bool, learned: KindLaw) -> dict[str, Any]:
         "guessing": np.random.default_rng(7).normal(0, OTHER_FACTS, FORECAST_DRAWS),
         "level": _normal(6, _count(learned) if learned.level else 0),
     }
-    seeds = range(len(law.kinds) + 5)  # one a limit, and one for acquisition
+    seeds = range(len(law.kinds) + len(law.losses) + 5)  # one a limit, and one for acquisition
     repeats = [np.random.default_rng(seed).permutation(REPEATS).tolist() for seed in seeds]
     return {name: _few(values) for name, values in normal.items()} | orders | {"repeats": repeats}
 

@@ -7,7 +7,7 @@ from infusionlaw.law.losses.law import LossAnswer, LossLaw
 from infusionlaw.law.losses.measured import GENERAL
 from infusionlaw.law.numbers import DOSE_WORDS, aligned, bracket, count, listed, number, share, stated
 from infusionlaw.law.planning.forecast import Forecast
-from infusionlaw.law.planning.limits import LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT
+from infusionlaw.law.planning.limits import LOSS_LIMIT, LOWEST, ROOM_LIMIT, TRIED_LIMIT
 from infusionlaw.law.planning.plan import UNBOUND, Alternative, Dose, Plan
 from infusionlaw.law.planning.remedies import MOST_TIMES, Remedy
 from infusionlaw.law.planning.rules import Carried
@@ -318,6 +318,8 @@ def limit_sentence(plan: Plan) -> str:
     if plan.binding == LOSS_LIMIT or any(plan.binding == answer.title for answer in plan.losses):
         most = f"{plan.target.tolerance:g} {plan.loss_unit}"
         return f"Limit: {plan.binding} would rise by more than {most} beyond this dose."
+    if plan.binding.startswith(LOWEST):
+        return f"Limit: {plan.binding.removeprefix(LOWEST)} would rise again beyond this dose."
     if plan.binding == ROOM_LIMIT:
         return "Limit: the training tokens have no room for a larger dose."
     if plan.binding == TRIED_LIMIT:

@@ -82,6 +82,16 @@ def law_of_losses() -> Law:
     return fit(runs_of_losses(), 0.05, 60)[1]
 
 
+def law_of_repetition() -> Law:
+    """The same, where domain text that is read too often no longer helps."""
+    law = law_of_losses()
+    lowest = 0.1 * law.token_counts[0]
+    return replace(
+        law,
+        losses=tuple(each if each.displaced else replace(each, turn="is low", lowest=lowest) for each in law.losses),
+    )
+
+
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Callable[..., Path]:
     """Open the page of a law, and of rows, at a width and in a colour scheme."""
@@ -149,14 +159,14 @@ def assert_same(found: Mapping[str, Any], plan: Plan) -> None:
 UNITS = ("share", "exposures", "facts")
 
 
-@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_facts, law_of_losses])
+@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_facts, law_of_losses, law_of_repetition])
 def test_the_calculator_says_what_predict_says(
     browser: Any, opened: Callable[..., Path], law: Callable[[], Law]
 ) -> None:
     check(browser, opened, law(), 6)
 
 
-@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_facts, law_of_losses])
+@pytest.mark.parametrize("law", [law_of_shares, law_of_exposures, law_of_facts, law_of_losses, law_of_repetition])
 def test_the_calculator_says_what_predict_says_at_two_hundred_targets(
     browser: Any, opened: Callable[..., Path], law: Callable[[], Law]
 ) -> None:

@@ -10,6 +10,7 @@ surface's weight is how often it predicts them best when the left-out places are
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def _law(data: Measured, unit: str, points: Sequence[Point], seed: int) -> LossL
         return replace(law, reason=f"{_units(data)} runs are too few for any surface of {law.title}; add shares")
     weight = _weights([_held_out(fit, data) for fit in fits], data, seed)
     surfaces = tuple(_kept(fit, data, float(w), seed) for fit, w in zip(fits, weight, strict=True))
-    return replace(law, surfaces=surfaces, notes=(*_notes(data), *notes), turn=_turn(data))
+    return replace(law, surfaces=surfaces, notes=(*_notes(data), *notes), **_turn(data))
 
 
 def _told(data: Measured) -> list[Surface]:
@@ -183,20 +184,22 @@ def _notes(data: Measured) -> tuple[str, ...]:
     )
 
 
-def _turn(data: Measured) -> str:
-    """Say where a loss of domain text is lowest, where it rises again at every size and token count; "" elsewhere."""
+def _turn(data: Measured) -> dict[str, Any]:
+    """Return `turn` and `lowest` of a loss of domain text that rises again at every size and token count."""
     if data.displaced:
-        return ""
+        return {}
     lowest, rises = [], []
     for shares, means in data.by_share():
         lowest.append(float(shares[means.argmin()]))
         rises.append(float(means[-1] - means.min()))
     if not min(rises) > SURE * data.noise:
-        return ""
-    return (
+        return {}
+    tokens = [float(data.tokens[data.places == place][0]) for place in range(len(lowest))]
+    said = (
         f"is lowest at {_between(lowest, 'a share of ', 'shares of ')} and higher by {_between(rises)} at the largest "
         "share, where the same text is read too often"
     )
+    return {"turn": said, "lowest": max(share * count for share, count in zip(lowest, tokens, strict=True))}
 
 
 def _between(values: Sequence[float], one: str = "", several: str = "") -> str:

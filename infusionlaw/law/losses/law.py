@@ -91,7 +91,8 @@ class LossLaw:
     displaced: whether domain text takes the place of the text that the loss is of; since: what a change is counted
     from, "" where the table has neither a start nor dose 0; base: the loss of an average start; points: the largest
     share within the tolerance at each size and token count; notes: a sentence each without its full stop; turn: where
-    a loss of domain text is lowest, as the end of a sentence, where it rises again beyond.
+    a loss of domain text is lowest, as the end of a sentence, where it rises again beyond; lowest: the most infused
+    tokens at which it is.
     """
 
     loss: str
@@ -107,6 +108,7 @@ class LossLaw:
     reason: str = ""
     notes: tuple[str, ...] = ()
     turn: str = ""
+    lowest: float | None = None
 
     @property
     def title(self) -> str:

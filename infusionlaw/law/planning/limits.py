@@ -25,6 +25,7 @@ LOSS_LIMIT, ROOM_LIMIT, TRIED_LIMIT = (
     "room in the training tokens",
     "largest dose seen without collapse",
 )
+LOWEST = "lowest "  # before the title of a loss of domain text that rises again
 NO_COST = "the table has no validation loss at dose 0 and at three doses above it"
 
 
@@ -53,6 +54,7 @@ def limits(at: AtTarget) -> tuple[Limit, ...]:
     if at.target.tolerance is not None:
         losses = limiting(at.law)
         found += [_loss(at, law, at.target.tolerance) for law in losses] or [_cost(at, at.target.tolerance)]
+    found += [_lowest(at, loss) for loss in at.law.losses if rises_again(at.law, loss)]
     per_share = at.scale.per_share
     if at.law.unit == "exposures" and per_share:  # a share ends by itself
         found.append(Limit(ROOM_LIMIT, float(np.log10(LARGEST_SHARE * per_share)), np.zeros(1)))
@@ -105,6 +107,17 @@ def _cost(at: AtTarget, tolerance: float) -> Limit:
     x = cost.dose_of(tolerance, target.size, target.tokens)
     allowed = cost.allowed(tolerance, target.size, target.tokens)
     return Limit(LOSS_LIMIT, allowed - at.text_of(0.0), x - np.median(x), of_tolerance=True)
+
+
+def rises_again(law: Law, loss: LossLaw) -> bool:
+    """Whether a loss of domain text bounds the dose: it rises again, and no law of acquisition says what is learned."""
+    return loss.lowest is not None and not law.of(ACQUISITION.name).forms
+
+
+def _lowest(at: AtTarget, loss: LossLaw) -> Limit:
+    """The most of the domain at which its loss was lowest: as many tokens of it, so that it is read as often."""
+    share = min((loss.lowest or 0.0) / at.target.tokens, LARGEST_SHARE)
+    return Limit(f"{LOWEST}{loss.title}", float(log_odds(share)), np.zeros(1))
 
 
 def limiting(law: Law) -> list[LossLaw]:

@@ -218,6 +218,10 @@ const calculator = (() => {
         found.push({ name, x, shifts: shifted(sorted(at.cost.doseOf(target.tolerance))), reason: "", ofLoss: true });
       }
     }
+    for (const loss of at.losses.filter((each) => each.lowest !== null)) {
+      const x = logOdds(Math.min(loss.lowest / target.tokens, LARGEST_SHARE));
+      found.push({ name: law.names.lowest + loss.title, beyond: `${loss.title} would rise again`, x, shifts: none, reason: "" });
+    }
     const { perShare } = at.scale;
     if (law.unit === "exposures" && perShare) {
       found.push({ name: law.names.room, x: log10(LARGEST_SHARE * perShare), shifts: none, reason: "" });

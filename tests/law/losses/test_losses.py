@@ -188,3 +188,7 @@ def test_a_domain_loss_that_rises_again_is_no_general_one_and_where_it_is_lowest
         if repeated
         else ""
     )
+    # The target reads the domain as often as the runs did at their best share.
+    twice = predict(fit(rows, 1.0, 50)[1], 4e8, 2e9, tolerance=1.0)
+    binds = "Limit: domain loss would rise again beyond this dose." in plan_text(twice)
+    assert binds == repeated and (not repeated or twice.dose.share.value == pytest.approx(0.05))
