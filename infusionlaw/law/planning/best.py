@@ -21,7 +21,16 @@ import numpy as np
 from infusionlaw.law.dose import LEVEL, Array, Interval
 from infusionlaw.law.planning.at_target import AtTarget
 from infusionlaw.law.planning.forecast import recall_at
-from infusionlaw.law.planning.limits import LEAST_X, TRIED_LIMIT, Limit, limits, of_losses_alone, tightest, works
+from infusionlaw.law.planning.limits import (
+    LEAST_X,
+    LOWEST,
+    TRIED_LIMIT,
+    Limit,
+    limits,
+    of_losses_alone,
+    tightest,
+    works,
+)
 from infusionlaw.law.scores.plateaus import widths
 from infusionlaw.runs.outcomes import ACQUISITION, COLLAPSE
 
@@ -80,8 +89,9 @@ def _highest(at: AtTarget, found: tuple[Limit, ...]) -> Advice:
 
 
 def _bounded(x: Interval, limit: Limit) -> Interval:
-    """The dose without an interval where it is merely the largest one known to be clear: no repeat says how far off."""
-    return Interval(x.value) if limit.name == TRIED_LIMIT and x.value == limit.x else x
+    """The dose without an interval where it is merely one that was tried: no repeat says how far off the limit is."""
+    tried = limit.name == TRIED_LIMIT or limit.name.startswith(LOWEST)
+    return Interval(x.value) if tried and x.value == limit.x else x
 
 
 def _repeats(found: Sequence[Limit]) -> dict[str, Array]:

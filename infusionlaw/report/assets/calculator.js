@@ -246,7 +246,8 @@ const calculator = (() => {
     const repeats = found.map((each, seed) => picked(sorted(each.shifts), seed));
     const tightest = Float64Array.from({ length: count },
       (_, k) => Math.min(...found.map((each, i) => each.x + repeats[i][k])));
-    const bounded = (x) => (limit.name === law.names.tried && x.value === limit.x ? { ...NOTHING, value: x.value } : x);
+    const tried = limit.name === law.names.tried || limit.name.startsWith(law.names.lowest);
+    const bounded = (x) => (tried && x.value === limit.x ? { ...NOTHING, value: x.value } : x);
     const ends = (values) => { const all = sorted(values); return { low: between(all, ENDS[0]), high: between(all, ENDS[1]) }; };
     if (!learnable) {
       const recall = law.unit === "facts" ? recallAt(at, limit.x) : NOTHING;
