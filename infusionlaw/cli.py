@@ -196,10 +196,8 @@ def fit(
     tolerance: Annotated[
         str, typer.Option(metavar="NUMBER", help="Largest rise of validation loss, in the table's unit.")
     ] = "0.05",
-    forgetting: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Largest fall of retention below a start.")
-    ] = "0.05",
-    acquisition: Annotated[str, typer.Option(help="Where recall is learned: onset or half.")] = "onset",
+    forgetting: Annotated[str, typer.Option(metavar="NUMBER", help="Fall of retention below a start.")] = "0.05",
+    acquisition: Annotated[str, typer.Option(help="Where on recall's rise: onset, half.")] = "onset",
     column: Columns = None,
     where: Where = None,
     percent: Percent = None,

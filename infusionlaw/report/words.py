@@ -226,7 +226,7 @@ def _happens(point: Prediction, unit: str) -> str:
     """What happens at a point, to be followed by a dose: "recall collapses beyond"."""
     kind, level = kind_named(point.kind), point.level
     if kind.change == "learned" and level == 0.5:
-        return "the facts are half learned at"
+        return f"{outcome_of(point.kind).title} is half way up at"
     if kind.change == "risen" and level:
         return f"{outcome_of(point.kind).title} has risen by {level:g} {unit} at"
     if kind.change == "fallen" and level:

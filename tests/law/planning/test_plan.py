@@ -81,7 +81,7 @@ def test_the_interval_is_how_the_dose_would_move_with_the_collapse() -> None:
     assert x_of(plan) == pytest.approx(c05, abs=2e-3)
     assert (plan.dose.x.low, plan.dose.x.high) == pytest.approx((c05 - (c50 - c05), c05 + (c95 - c50)), abs=0.01)
     assert plan.recall == Interval()
-    assert any("enough to teach the facts is not known" in note for note in plan.notes)
+    assert any("recall leaves guessing at the dose is not known" in note for note in plan.notes)
 
 
 def brute_recall(law: Law, x: np.ndarray) -> np.ndarray:
@@ -458,7 +458,7 @@ def test_far_in_tokens_a_plan_gives_both_answers_and_keeps_the_laws_own_dose() -
     assert hubble.point.law == plan.points["acquisition"]
     # by the rule the advised dose lies far below acquisition, so recall stays near guessing
     assert hubble.point.x.value is not None and x_of(plan) < hubble.point.x.value - 0.3
-    assert hubble.meaning == "the facts would not be learned"
+    assert hubble.meaning == "recall would stay at guessing"
     assert hubble.recall.value is not None and plan.recall.value is not None
     assert hubble.recall.value < 0.5 < plan.recall.value
     ruled = plan_for(under_rule(CONSTANT_EXPOSURES, HUBBLE), **far)
