@@ -100,13 +100,22 @@ def general_tokens(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> float:
 
 
 def check_text(spec: RunSpec, recipe: Recipe, corpus: Corpus) -> None:
-    """InputError where a source of general text is shorter than a block, or would be read beyond its most_passes."""
-    for name, tokens in corpus.text.items():
-        if len(tokens) < recipe.block:
-            of = f' of the source "{name}"' if name else " of general text"
+    """InputError where a text is shorter than a block, or general text would be read beyond its most_passes."""
+
+    def named(name: str, what: str) -> str:
+        return f'{what} of the source "{name}"' if name else f"{what} of general text"
+
+    texts = [(named(name, "tokens"), len(tokens), "") for name, tokens in corpus.text.items()]
+    held = [(named(name, "validation tokens"), text[0], "[text]") for name, text in corpus.validation.items()]
+    if documents := corpus.documents:
+        texts.append(("tokens of domain documents", len(documents.tokens), ""))
+        held.append(("held-out tokens of domain documents", documents.validation[0], "[domain]"))
+    texts += [(what, len(tokens), f", raise validation in {section}") for what, tokens, section in held]
+    for what, length, more in texts:
+        if length < recipe.block + bool(more):  # a block that a loss is measured on is followed by one token more
             raise InputError(
-                f"{corpus.folder}: {len(tokens):,} tokens{of} are fewer than a block of {recipe.block:,}; give more "
-                "text, or lower block in [training]"
+                f"{corpus.folder}: {length:,} {what} are fewer than a block of {recipe.block:,}; give more "
+                f"text{more}, or lower block in [training]"
             )
     passes = corpus.passes(general_tokens(spec, recipe, corpus))
     for name, most in corpus.most_passes.items():
