@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from infusionlaw.corpus import task_scores
 from infusionlaw.corpus.corpus import Corpus
 from infusionlaw.corpus.probes import FactQuestion, asked_facts, fact_tokens
 from infusionlaw.corpus.questions import Asked, QuestionSet, tokenised
-from infusionlaw.corpus.tokens import Tokenizer, first_token, one_place
+from infusionlaw.corpus.tokens import Tokenizer, one_place
 from infusionlaw.files import write_text
 from infusionlaw.starts import read_tokenizer
 
@@ -49,6 +50,11 @@ class Reader:
 
     tokenizer: Tokenizer
     longest: int | None = None
+
+    @cached_property
+    def harness(self) -> "_Harness":
+        """How the harness makes tokens with its tokenizer."""
+        return _Harness(self.tokenizer)
 
 
 def reader_of(model: Path) -> Reader:
@@ -198,11 +204,9 @@ def _lines(
     Where it cannot be had there, all options are scored from an earlier token, before which they are alike: the answer
     is the same. exact: log-likelihoods matter too, so such a question counts as apart.
     """
-    tokenizer, harness = reader.tokenizer, _Harness(reader.tokenizer)
-    doubled = first_token(tokenizer.path) == tokenizer.end_of_text  # which the harness does not put before another
-    begin, before = (tokenizer.end_text * 2, [tokenizer.end_of_text]) if doubled else (tokenizer.end_text, [])
+    harness, before = reader.harness, reader.harness.before
     for (prompt, continuations), tokens in zip(texts, asked, strict=True):
-        whole = begin + prompt
+        whole = harness.begin + prompt
         found = [harness.encode(whole + text) for text in continuations]
         rows = [before + row for row in tokens.rows]
         same = [ids[-len(row) :] for (ids, _), row in zip(found, rows, strict=True)] == rows
@@ -216,7 +220,11 @@ def _lines(
 
 
 class _Harness:
-    """How the harness makes tokens: as `AutoTokenizer` does, which finds special tokens in a text."""
+    """How the harness makes tokens: as `AutoTokenizer` does, which finds special tokens in a text.
+
+    begin: what a text begins with, so that a model reads end-of-text before the question. before: tokens of it before
+    that. Where the tokenizer puts end-of-text before every text, the harness does not put it before another one.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         from tokenizers import Tokenizer as Backend
@@ -225,6 +233,8 @@ class _Harness:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.add_special_tokens([tokenizer.end_text])
+        self.before = [tokenizer.end_of_text] if self._backend.encode("").ids == [tokenizer.end_of_text] else []
+        self.begin = tokenizer.end_text * (1 + len(self.before))
 
     def encode(self, text: str) -> tuple[list[int], list[int]]:
         """Return the tokens of a text and where each begins, without what is put before every text."""

@@ -93,14 +93,6 @@ def one_place(rows: Sequence[tuple[list[int], int]]) -> int:
     return min(*(first for _, first in rows), len(list(alike)))
 
 
-def first_token(tokenizer: Path) -> int | None:
-    """Return the token that a tokenizer puts before every text; None where it puts none."""
-    from tokenizers import Tokenizer as Backend
-
-    ids: list[int] = Backend.from_file(str(tokenizer)).encode("").ids
-    return ids[0] if len(ids) == 1 else None
-
-
 def _without_piece(content: str, end_of_text: str) -> str:
     """A tokenizer.json whose Unigram model does not find the end of text in a document that spells it."""
     if '"Unigram"' not in content:

@@ -133,6 +133,14 @@ def check_config(folder: Path, config: Mapping[str, Any]) -> None:
         )
 
 
+def first_token(tokenizer: Path) -> int | None:
+    """Return the token that a tokenizer puts before every text; None where it puts none."""
+    from tokenizers import Tokenizer
+
+    ids: list[int] = Tokenizer.from_file(str(tokenizer)).encode("").ids
+    return ids[0] if len(ids) == 1 else None
+
+
 def load_pretrained(folder: Path, shape: OtherShape, piece: int = 0, first: int | None = None) -> Pretrained:
     """Load a checkpoint's folder in fp32. Only safetensors are opened, and no code of the folder is run.
 

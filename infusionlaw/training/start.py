@@ -18,13 +18,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from infusionlaw.corpus.tokens import first_token
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, path_from, read_typed, write_json, write_typed
 from infusionlaw.starts import INDEX, WHOLE, StartFolder, read_start
 from infusionlaw.training.export import our_weights, shape_of, tensor_names
 from infusionlaw.training.model import Model
-from infusionlaw.training.pretrained import check_config, load_pretrained, refuse_not_finite, refuse_others
+from infusionlaw.training.pretrained import check_config, first_token, load_pretrained, refuse_not_finite, refuse_others
 from infusionlaw.training.recipe import OtherShape, Recipe, Shape
 from infusionlaw.training.trainable import Trainable
 
