@@ -11,6 +11,7 @@ shard is complete, so that workers need not talk to each other; `join` makes one
 
 import shutil
 import zlib
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -93,10 +94,10 @@ class Sums:
     def __init__(self) -> None:
         self.bytes = 0
         self._left = b""
-        self._found: list[int] = []
+        self._found = array("I")
 
     @property
-    def whole(self) -> list[int]:
+    def whole(self) -> "array[int]":
         """Those of whole blocks so far."""
         return self._found
 
@@ -114,7 +115,7 @@ class Sums:
             self._found.append(zlib.crc32(self._left))
             view = view[missing:]
         whole = len(view) - len(view) % BLOCK
-        self._found += [zlib.crc32(view[at : at + BLOCK]) for at in range(0, whole, BLOCK)]
+        self._found.extend([zlib.crc32(view[at : at + BLOCK]) for at in range(0, whole, BLOCK)])
         self._left = bytes(view[whole:])
 
     def all(self) -> NDArray[np.uint32]:
