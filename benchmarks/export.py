@@ -5,9 +5,14 @@
   the disk and the hash are what is left to gain. Then the peak memory of a fresh process that inserts into a dataset of
   so many bytes (a sparse one, whose tokens are all 0; what comes out takes the room).
 
+- spread: a figure of how much the exposures of an item in a tenth of training deviate from a tenth of all, by how often
+  it is given, for four orders in which trainers read a corpus of 20 M tokens in 16 shards; beside it what chance alone
+  would give
+
 Documents of the corpus have 2 to 1,200 tokens; 1,000 facts and 2,000 documents of 20 to 400 tokens are inserted. Linux
 only. On one core: taskset -c 0.
 
+    python -m benchmarks.export spread [--figure docs/results/insertion-spread.png]
     python -m benchmarks.export insert [--tokens 500M] [--memory 20B] [--folder FOLDER]
 """
 
@@ -30,12 +35,14 @@ from infusionlaw.corpus.docstrings import docstrings
 from infusionlaw.corpus.export.insert import infuse_into, plan_into
 from infusionlaw.corpus.export.megatron import idx_path, writing
 from infusionlaw.corpus.export.placing import Dose
+from infusionlaw.corpus.export.preview import ORDERS, layout, spread
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.quantities import written_number
 from infusionlaw.settings import read_study_file
 
 SHARES = (0.01, 0.1)
 KINDS = ("uint16", "int32")
+EXPOSURES = (10, 20, 50, 100, 200)
 MEAN = 600  # tokens of a document of the corpus
 TEMPLATES = """
 [number]
@@ -134,6 +141,39 @@ def insert(folder: Path, tokens: int, memory: int) -> None:
         print(f"\npeak memory of inserting into {memory / 1e9:g} GB: {int(peak.stdout) / 1e6:.0f} MB")
 
 
+def spread_figure(folder: Path, figure: Path) -> None:
+    """Draw the figure and print what it shows."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    corpus, rows = material(folder), []
+    for number in range(16):
+        write_dataset(folder / "spread" / f"shard-{number:02}", 1_250_000, "uint16", corpus.tokenizer.end_of_text)
+    for exposures in EXPOSURES:
+        plan = plan_into(corpus, str(folder / "spread" / "*.bin"), Dose(exposures=exposures))
+        found = layout(plan, corpus)
+        rows.append([spread(found, order).deviation for order in ORDERS])
+    chance = [(0.9 * 10 / exposures) ** 0.5 for exposures in EXPOSURES]
+    print(
+        table(
+            ["exposures", *ORDERS, "chance"],
+            [
+                [str(exposures), *(f"{value:.1%}" for value in [*own, by_chance])]
+                for exposures, own, by_chance in zip(EXPOSURES, rows, chance, strict=True)
+            ],
+        )
+    )
+    axes = pyplot.figure(figsize=(6, 4), layout="constrained").gca()
+    for order, values, mark in zip(ORDERS, zip(*rows, strict=True), "osx^", strict=True):
+        axes.plot(EXPOSURES, [100 * value for value in values], mark, label=f"{ORDERS[order]}")
+    axes.plot(EXPOSURES, [100 * value for value in chance], color="grey", lw=1, label="chance: √(9 / exposures)")
+    axes.set(xscale="log", xlabel="exposures of an item", ylabel="deviation in a tenth of training, %", ylim=(-5, None))
+    axes.legend(frameon=False)
+    axes.figure.savefig(figure, dpi=120)
+
+
 def timed(command: Sequence[str]) -> tuple[float, float]:
     """Return the seconds that a command took, and those of the processor."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -152,16 +192,20 @@ def peak(folder: Path) -> None:
 def main() -> None:
     """Print what is asked for."""
     parser = argparse.ArgumentParser(description="Speed and memory of writing a corpus.")
-    parser.add_argument("what", choices=("insert", "peak"))
+    parser.add_argument("what", choices=("spread", "insert", "peak"))
     parser.add_argument("--tokens", default="500M", help="of the datasets whose speed is measured")
     parser.add_argument("--memory", default="20B", help="bytes of the dataset whose memory is measured; 0: none")
     parser.add_argument("--folder", type=Path, help="where files are written; default: a temporary folder")
+    parser.add_argument("--figure", type=Path, default=Path("docs/results/insertion-spread.png"))
     asked = parser.parse_args()
     if asked.what == "peak":
         peak(asked.folder)
         return
     tokens, memory = (written_number(text, count=True) for text in (asked.tokens, asked.memory))
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        if asked.what == "spread":
+            spread_figure(Path(folder), asked.figure)
+            return
         insert(Path(folder), int(tokens or 0), int(memory or 0))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from glob import glob
 from itertools import accumulate
 from multiprocessing import get_context
@@ -229,10 +230,9 @@ def infuse_into(plan: Plan, out: Path, *, workers: int = 1, say: Callable[[str],
             say(room(out, sum(plan.bytes_of(number) for number in left)))
         if min(workers, len(left)) > 1:
             _together(plan, left, out, min(workers, len(left)))
-        elif left:
-            insertions = plan.insertions()
+        else:
             for number in left:
-                insert_shard(plan, number, out, insertions)
+                insert_shard(plan, number, out)
         return finish(plan, out)
 
 
@@ -253,13 +253,35 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def insert_shard(plan: Plan, number: int, out: Path, insertions: Insertions | None = None) -> None:
-    """Write one shard and its part of the ledger: any machine can write any shard."""
+@dataclass(frozen=True)
+class Step:
+    """The work of one of many tasks, on one machine or many, as datatrove's executors and others call it.
+
+    Every task writes its shards of the plan, those that are not there. The folder has been made ready before by
+    `prepare_folder`, and `finish` is called once all tasks are done.
+    """
+
+    plan: Plan
+    out: Path
+
+    def __call__(self, data: object = None, rank: int = 0, world_size: int = 1) -> None:
+        """Do task `rank` of `world_size`."""
+        for number in range(rank, len(self.plan.shards), world_size):
+            insert_shard(self.plan, number, self.out)
+
+
+@lru_cache(maxsize=1)
+def _opened(plan: Plan) -> Insertions:
+    return plan.insertions()
+
+
+def insert_shard(plan: Plan, number: int, out: Path) -> None:
+    """Write one shard and its part of the ledger, if they are not there: any machine can write any shard."""
     shard, first = plan.shards[number], plan.begins()[number]
     if finished(out, shard.name):
         return
     with part_of(out, shard.name) as part:
-        path, new, pieces = Path(shard.path), out / shard.name, insertions or plan.insertions()
+        path, new, pieces = Path(shard.path), out / shard.name, _opened(plan)
         if plan.field:
             sums = insert_rows.copy(path, new, plan.field, pieces, first, part, plan.per_token)
         else:
@@ -287,8 +309,8 @@ def finish(plan: Plan, out: Path) -> Ledger:
 
 def _together(plan: Plan, left: Iterable[int], out: Path, workers: int) -> None:
     try:
-        with ProcessPoolExecutor(workers, get_context("spawn"), _start, (plan, out)) as pool:
-            running = [pool.submit(_work, number) for number in left]
+        with ProcessPoolExecutor(workers, get_context("spawn"), serve) as pool:
+            running = [pool.submit(insert_shard, plan, number, out) for number in left]
             try:
                 for done in as_completed(running):
                     done.result()
@@ -300,23 +322,6 @@ def _together(plan: Plan, left: Iterable[int], out: Path, workers: int) -> None:
             f"{out}: a process that inserted was killed (out of memory?); run the same command again, "
             "finished shards are kept"
         ) from error
-
-
-class _Worker:
-    """What a process keeps between shards."""
-
-    plan: Plan
-    out: Path
-    insertions: Insertions
-
-
-def _start(plan: Plan, out: Path) -> None:
-    serve()
-    _Worker.plan, _Worker.out, _Worker.insertions = plan, out, plan.insertions()
-
-
-def _work(number: int) -> None:
-    insert_shard(_Worker.plan, number, _Worker.out, _Worker.insertions)
 
 
 def take_out(folder: Path, out: Path) -> int:
