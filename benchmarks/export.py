@@ -165,13 +165,14 @@ def spread_figure(folder: Path, figure: Path) -> None:
             ],
         )
     )
-    axes = pyplot.figure(figsize=(6, 4), layout="constrained").gca()
+    drawing = pyplot.figure(figsize=(6, 4), layout="constrained")
+    axes = drawing.gca()
     for order, values, mark in zip(ORDERS, zip(*rows, strict=True), "osx^", strict=True):
-        axes.plot(EXPOSURES, [100 * value for value in values], mark, label=f"{ORDERS[order]}")
+        axes.plot(EXPOSURES, [100 * value for value in values], mark, label=ORDERS[order])
     axes.plot(EXPOSURES, [100 * value for value in chance], color="grey", lw=1, label="chance: √(9 / exposures)")
     axes.set(xscale="log", xlabel="exposures of an item", ylabel="deviation in a tenth of training, %", ylim=(-5, None))
     axes.legend(frameon=False)
-    axes.figure.savefig(figure, dpi=120)
+    drawing.savefig(figure, dpi=120)
 
 
 def timed(command: Sequence[str]) -> tuple[float, float]:

@@ -151,7 +151,7 @@ def plan_into(
     insertions = Insertions(corpus, way, seed=seed, domain_tokens=domain_tokens)
     size = sum(shard.size for shard in shards)
     if not size:
-        raise InputError(f"{base}: holds no tokens; give a corpus that has some")
+        raise InputError(f"{base}: holds no text; give a corpus that has some")
     return Plan(
         corpus=str(corpus.folder.resolve()),
         corpus_id=corpus.id,
@@ -198,7 +198,9 @@ def _of_tokens(
     kinds = {open_indexed(path).dtype.name for path in paths}
     if len(kinds) > 1:
         raise InputError(f"{base}: has tokens of {' and '.join(sorted(kinds))}; insert into each")
-    ways = {insert_tokens.wrapping(path, corpus.tokenizer, inside) for path in paths}
+    ways = {way for path in paths if (way := insert_tokens.wrapping(path, corpus.tokenizer, inside)) is not None}
+    if not ways:
+        raise InputError(f"{base}: holds no tokens; give a corpus that has some")
     if len(ways) > 1:
         raise InputError(f"{base}: some shards have documents that end with end-of-text and some not; insert into each")
     return shards, 1.0, ways.pop()

@@ -34,17 +34,27 @@ def measure(path: Path) -> tuple[int, int]:
     source = open_indexed(path)
     if source.modes:
         raise InputError(f"{idx_path(path)}: has images beside text; only text can be infused")
+    if source.dtype.kind not in "iu":
+        raise InputError(f"{idx_path(path)}: holds {source.dtype.name}, which are no tokens; give a corpus of tokens")
     return source.documents, source.count
 
 
-def wrapping(path: Path, tokenizer: Tokenizer, enclosed: bool) -> Wrapping:
-    """Return how a piece has to stand in a dataset, by what its documents end with.
+def wrapping(path: Path, tokenizer: Tokenizer, enclosed: bool) -> Wrapping | None:
+    """Return how a piece has to stand in a dataset, by what its documents end with; None where it has no tokens.
 
     InputError where they hold or end with tokens that are not those of the tokeniser.
     """
     source = open_indexed(path)
     numbers = np.unique(np.linspace(0, max(0, source.documents - 1), _SAMPLE).astype(np.int64))
-    read = [own for number in numbers.tolist() if len(own := source.document(number))] if source.documents else []
+    numbers = numbers if source.documents else numbers[:0]
+    read = [own for number in numbers.tolist() if len(own := source.document(number))]
+    if not read:
+        return None
+    if tokenizer.vocabulary - 1 > np.iinfo(source.dtype).max:
+        raise InputError(
+            f"{bin_path(path)}: has tokens of {source.dtype.name}, which cannot hold the {tokenizer.vocabulary:,} of "
+            f"{tokenizer.path}; prepare the study with the tokenizer of this corpus"
+        )
     largest = max((int(own[-BLOCK:].max()) for own in read), default=0)
     if largest >= tokenizer.vocabulary:
         raise InputError(
@@ -52,9 +62,11 @@ def wrapping(path: Path, tokenizer: Tokenizer, enclosed: bool) -> Wrapping:
             "prepare the study with the tokenizer of this corpus"
         )
     last = {int(own[-1]) for own in read}
-    if len(last) == 1 and len(read) > 20 and tokenizer.end_of_text not in last:
+    end = min(last)
+    elsewhere = any((own[:-1] == end).any() for own in read)  # so it is a token like others
+    if len(last) == 1 and len(read) > 20 and end != tokenizer.end_of_text and not elsewhere:
         raise InputError(
-            f"{bin_path(path)}: its documents end with token {last.pop():,}, and the end of text of {tokenizer.path} "
+            f"{bin_path(path)}: its documents end with token {end:,}, and the end of text of {tokenizer.path} "
             f"is {tokenizer.end_of_text:,}; prepare the study with the tokenizer of this corpus"
         )
     ended = last == {tokenizer.end_of_text}
@@ -247,12 +259,12 @@ def index_of(placing: Placed) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 def take_out(path: Path, out: Path, document: Numbers, offset: Numbers, tokens: Numbers) -> dict[str, str]:
     """Write a shard without the insertions at these places; return the SHA-256 of the files that come out."""
     source, digest = open_indexed(path), hashlib.sha256()
+    if len(document) and (document.max() >= source.documents or (offset + tokens).max() > source.count):
+        raise InputError(f"{bin_path(path)}: is shorter than its ledger says; run infusionlaw verify")
     lengths, bounds = source.lengths(), source.bounds()
     begins = np.cumsum(lengths, dtype=np.int64) - lengths
     starts = np.concatenate([begins, [source.count]])[bounds]
     own = starts[document + 1] - starts[document] == tokens
-    if (offset + tokens > source.count).any():
-        raise InputError(f"{bin_path(path)}: is shorter than its ledger says; run infusionlaw verify")
     np.subtract.at(lengths, np.searchsorted(begins, offset[~own], side="right") - 1, tokens[~own].astype(np.int32))
     gone = np.zeros(source.documents, dtype=np.bool_)
     gone[document[own]] = True

@@ -47,7 +47,7 @@ def write_corpus(folder: Path, end: int, dtype: str = "uint16", *, sequences: in
     for shard, count in enumerate((300, 20, 150)):
         with megatron.writing(folder / f"part-{shard}", np.dtype(dtype)) as writer:
             for number in range(count):
-                parts = [rng.integers(1, 500, size=rng.integers(1, 200)) for _ in range(sequences)]
+                parts = [rng.integers(4, 500, size=rng.integers(1, 200)) for _ in range(sequences)]
                 parts = [np.append(part, end) if end >= 0 else part for part in parts]
                 if empty and number % 40 == 3:
                     parts = [part[:0] for part in parts]
