@@ -65,6 +65,11 @@ documents = "notes.jsonl"
 validation = 0.1
 [tokenizer]
 vocabulary = 2048
+[design]
+sizes = ["10k"]
+tokens = ["20k"]
+shares = [0.5]
+seeds = [1]
 """
 
 
