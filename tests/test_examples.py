@@ -1,18 +1,24 @@
 """The folders of examples can be used as they are."""
 
+import csv
+import runpy
 import shutil
+from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from infusionlaw.corpus.readers import load_knowledge
 from infusionlaw.errors import InputError
 from infusionlaw.law.losses.measured import losses_of
+from infusionlaw.runs.record import RunSpec
 from infusionlaw.runs.table import read_table
 from infusionlaw.settings import read_study_file
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 OWN_FACTS = EXAMPLES / "own-facts"
+EXTERNAL = EXAMPLES / "external-trainer"
 
 
 def test_the_table_of_losses_is_read_as_it_is_once_its_unit_is_said() -> None:
@@ -49,3 +55,20 @@ def test_the_study_of_the_example_runs_to_its_report(material: Path, tmp_path: P
     (folder / "study.toml").write_text(study.replace("300_000", "6_000"), encoding="utf8")
     done = run_study(folder / "study.toml", tmp_path / "out", Lab())
     assert len(done.table) == 15 and (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_example_of_another_trainer_gives_it_our_batches_and_our_shape(corpus, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from infusionlaw.runners.external import asked_runs, write_corpora
+    from infusionlaw.runs.asked import asked_csv
+    from infusionlaw.training.resolve import mixture_of, recipe_of
+
+    assert read_study_file(EXTERNAL / "study.toml").training.runner == "external"
+    spec = RunSpec(14_000, 30_000, 0.3, "share", 1, corpus.id)
+    write_corpora(corpus.folder.parent, [spec], "tokens", tmp_path)
+    (row,) = csv.DictReader(StringIO(asked_csv(asked_runs(corpus.folder.parent, [spec], lambda spec: False))))
+    script = runpy.run_path(str(EXTERNAL / "train.py"))
+    blocks = script["Blocks"](tmp_path / spec.id, int(row["sequence"]), int(row["steps"]) * int(row["batch"]))
+    ours = mixture_of(spec, recipe_of(spec, corpus), corpus).blocks(0, len(blocks), int(row["sequence"]))
+    assert (np.stack([blocks[number]["labels"].numpy() for number in range(len(blocks))]) == ours).all()
+    assert script["model_of"](row, 0).config.num_hidden_layers == int(row["layers"])  # it counts its parameters itself

@@ -32,7 +32,8 @@ def proposals_text(study: Study, found: Proposals) -> str:
         reasons = ", ".join(f"{count} {why}" for why, count in whys.items())
         lines.append(
             f"Not worth their {sum(each.flops for each in found.left):.2g} FLOPs now: {len(found.left)} more runs of "
-            f"the grid ({reasons})."
+            f"the grid ({reasons}). `run` waits for them all the same; to fit without them: infusionlaw table "
+            f"{study.folder} runs.csv, then infusionlaw fit runs.csv"
         )
     return "\n".join(lines)
 

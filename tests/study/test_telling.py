@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infusionlaw.corpus.corpus import open_corpus
 from infusionlaw.errors import InputError, Waiting
 from infusionlaw.law.design.simulate import World, simulate
 from infusionlaw.pipeline import run_study
 from infusionlaw.report.status import status_text
-from infusionlaw.runners.external import Lab, asked_runs
+from infusionlaw.runners.external import Lab, asked_runs, write_corpora
 from infusionlaw.runs.asked import AskedRun, asked_csv
 from infusionlaw.runs.choices import choices
 from infusionlaw.runs.results import read_results
@@ -21,6 +22,7 @@ from infusionlaw.study.proposals import HELD_OUT, OPENS, TELLS, proposals
 from infusionlaw.study.study import Study, open_folder
 from infusionlaw.study.telling import Told, tell
 from infusionlaw.study.verify import first_break
+from infusionlaw.training.resolve import mixture_of, recipe_of
 
 DOSES = "[0.3, 0.6, 0.8, 0.9]"
 
@@ -225,8 +227,41 @@ def test_results_of_the_evaluation_harness_and_of_a_tracker_are_joined(folder) -
         read_results([folder.parent / "harness", tracker], choices({"recall": "eval/other"}))
 
 
+def test_tasks_whose_metrics_have_our_names_need_no_option(folder) -> None:
+    run = asked(open_folder(folder))[0]
+    scores = {
+        "small_recall": {"recall,none": 0.5, "recall_stderr,none": 0.1, "chance,none": 0.125},
+        "small_retention": {"retention,none": 0.75, "retention_stderr,none": 0.2, "chance:retention,none": 0.25},
+    }
+    path = folder.parent / run.run / "results_2026.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"results": scores, "model_name": "a/b"}))  # the path names the run
+    study = open_folder(folder)
+    assert tell(study, asked(study), read_results([path.parent], choices()).results).new == [run.run]
+    (record,) = open_folder(folder).table
+    assert (record.recall, record.recall_se, record.chance) == (0.5, 0.1, 0.125)
+    assert (record.retention, record.retention_se, record.chance_of("retention")) == (0.75, 0.2, 0.25)
+
+
 def test_scalars_of_tensorboard_count_by_their_last_step(folder) -> None:
     run = asked(open_folder(folder))[0]
     rows = [{"run": run.run, "step": step, "tag": "eval/acc", "value": step / 100} for step in (10, 50)]
     told(folder, *rows)
     assert open_folder(folder).table[0].recall == 0.5
+
+
+def test_the_data_of_a_run_are_what_our_own_trainer_would_read_and_written_once(folder, tmp_path) -> None:
+    study = open_folder(folder)
+    specs = [spec for spec in study.fitted if spec.dose in (0.0, 0.6)][:3:2]
+    write_corpora(folder, specs, "tokens", tmp_path / "corpora")
+    corpus = open_corpus(folder / "corpus")
+    for spec in specs:
+        run = next(run for run in asked(study) if run.run == spec.id)
+        path = tmp_path / "corpora" / spec.id / "train-00000.bin"
+        tokens = np.fromfile(path, dtype="<u2", offset=1024)
+        ours = mixture_of(spec, recipe_of(spec, corpus), corpus).blocks(0, run.steps * run.batch, run.sequence)
+        theirs = [tokens[first : first + run.sequence + 1] for first in range(0, run.tokens, run.sequence)]
+        assert np.array_equal(ours, theirs)
+    before = path.stat().st_mtime_ns
+    write_corpora(folder, specs, "tokens", tmp_path / "corpora")
+    assert path.stat().st_mtime_ns == before
