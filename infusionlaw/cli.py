@@ -86,6 +86,7 @@ def run(
     runner: Annotated[
         str | None, typer.Option(help="Who trains the models. Default: [training] runner of the study file.")
     ] = None,
+    lines: Annotated[bool, typer.Option("--json", help="Say what happens in lines of JSON.")] = False,
 ) -> None:
     """Train and analyse all that a study file asks for.
 
@@ -96,18 +97,25 @@ def run(
     from infusionlaw.settings import read_study_file
 
     lab = _lab(runner or read_study_file(study).training.runner)
+    if dry_run and lines:
+        raise InputError("--json says what happens while a study runs, and --dry-run runs none; leave one of them out")
     if dry_run:
         _dry_run(study, out, lab)
         return
-    from infusionlaw.console import ConsoleWatch
+    from infusionlaw.console import ConsoleWatch, JsonWatch
     from infusionlaw.pipeline import run_study
     from infusionlaw.report.page import verdict_text
 
     try:
-        with ended_in_order(), ConsoleWatch() as watch:
-            done = run_study(study, out, lab, watch)
+        with ended_in_order():
+            if lines:
+                done = run_study(study, out, lab, told := JsonWatch())
+                told.event("done", answer=verdict_text(done.folder), report=str(done.folder / "report.html"))
+                return
+            with ConsoleWatch() as watch:
+                done = run_study(study, out, lab, watch)
     except Waiting as waits:
-        typer.echo(f"\n{visible(str(waits))}")
+        typer.echo(f"\n{visible(str(waits))}", err=lines)
         raise typer.Exit(WAITS) from None
     except KeyboardInterrupt as stopped:
         typer.echo("stopped; the same command goes on where it was", err=True)

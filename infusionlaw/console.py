@@ -1,15 +1,25 @@
-"""What a person sees while a study runs: a bar for each model in training, one for the study, a line a finished run."""
+"""What a person sees while a study runs: a line for each device, one for the study, a line a finished run.
 
+A program sees lines of JSON instead.
+"""
+
+import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Timer
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Lock, Timer
+from time import monotonic
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -25,13 +35,17 @@ from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
 from infusionlaw.runs.record import Progress as Steps
 
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
+SPEED_OVER = 600.0  # seconds that the speed, and so the time left, is taken over
 PATIENCE = 5.0  # seconds that pass before something that takes long is named
 
 
 class ConsoleWatch(Watch):
-    """Draws progress with time left, for each run and for the study; plain lines where there is no terminal."""
+    """Draws a line a device and one for the study, with the time left; plain lines where there is no terminal.
 
-    def __init__(self, console: Console | None = None) -> None:
+    every: seconds between the lines that say how far the study is where there is no terminal.
+    """
+
+    def __init__(self, console: Console | None = None, every: float = 60.0) -> None:
         self.console = console or Console()
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -42,11 +56,15 @@ class ConsoleWatch(Watch):
             TimeRemainingColumn(),
             TextColumn("left"),
         )
-        self._bars = Progress(*columns, console=self.console, transient=True)
-        self._specs: dict[str, RunSpec] = {}
-        self._tasks: dict[str, TaskID] = {}
+        self._bars = Progress(*columns, console=self.console, transient=True, speed_estimate_period=SPEED_OVER)
+        self._specs: dict[str, RunSpec] = {}  # of the runs to come and in training
+        self._parts: dict[str, float] = {}  # done of each run
+        self._where: dict[str, str] = {}  # the device of each run in training
+        self._devices: dict[str, _Device] = {}
         self._study: TaskID | None = None
         self._done = self._asked = 0
+        self._every, self._begun, self._said = every, 0.0, 0.0
+        self._lock = Lock()  # progress comes from another thread
 
     def __enter__(self) -> "ConsoleWatch":
         self._bars.start()
@@ -63,32 +81,133 @@ class ConsoleWatch(Watch):
 
     def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
         """Start the study's bar, or lengthen it by what has been added."""
+        with self._lock:
+            self._runs(specs, missing)
+
+    def progress(self, progress: Steps) -> None:
+        """Move the line of the run's device and the study's."""
+        with self._lock:
+            if progress.run in self._specs:  # the last steps of a run may be told of after its end
+                self._progress(self._specs[progress.run], progress)
+
+    def finished(self, spec: RunSpec, record: RunRecord) -> None:
+        """Take the run from its device's line and say what came out."""
+        with self._lock:
+            self._done += 1
+            self._specs.pop(spec.id, None)
+            self._leave(spec)
+            self._advance(spec, 1.0)
+            self._name_study()
+            line = f"{self._done:4}/{self._asked}  {_name(spec)}  {_scores(record)}"
+            self.console.print(Text(line), soft_wrap=True)
+
+    def _runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
         self._specs = {spec.id: spec for spec in missing}
         self._asked, self._done = len(specs), len(specs) - len(missing)
         left = sum(_work(spec) for spec in missing) or 1
         if self._study is None:
-            self._study = self._bars.add_task("the study", total=left)
+            self._study = self._bars.add_task("", total=left)
+            self._begun = self._said = monotonic()
         else:
-            done = next(task.completed for task in self._bars.tasks if task.id == self._study)
-            self._bars.update(self._study, total=done + left)
+            self._bars.update(self._study, total=self._task(self._study).completed + left)
+        self._name_study()
+
+    def _progress(self, spec: RunSpec, progress: Steps) -> None:
+        device = progress.device or spec.id
+        if self._where.get(spec.id) != device:
+            self._leave(spec)
+            self._enter(spec, device)
+        self._bars.update(self._devices[device].line, completed=progress.step, total=progress.steps)
+        self._advance(spec, progress.step / progress.steps)
+        if not self.console.is_terminal and monotonic() >= self._said + self._every:
+            self._say_how_far()
+
+    def _advance(self, spec: RunSpec, part: float) -> None:
+        """Move the study's line on to a part of a run."""
+        before, self._parts[spec.id] = self._parts.get(spec.id, 0.0), part
+        if self._study is not None:
+            self._bars.advance(self._study, _work(spec) * (part - before))
+
+    def _enter(self, spec: RunSpec, name: str) -> None:
+        """Put a run on a device."""
+        self._where[spec.id] = name
+        if name not in self._devices:
+            self._devices[name] = _Device("" if name == spec.id else name, self._bars.add_task("", total=None))
+            self._name_study()
+        self._devices[name].specs[spec.id] = spec
+        self._name_device(self._devices[name])
+
+    def _leave(self, spec: RunSpec) -> None:
+        """Take a run from its device, and the line of the device away if nothing is left on it."""
+        name = self._where.pop(spec.id, None)
+        if name is None:
+            return
+        device = self._devices[name]
+        del device.specs[spec.id]
+        if device.specs:
+            self._name_device(device)
+        else:
+            self._bars.remove_task(self._devices.pop(name).line)
+
+    def _name_device(self, device: "_Device") -> None:
+        first, count = next(iter(device.specs.values())), len(device.specs)
+        text = _name(first) if count == 1 else f"{number(first.size):>5}  {number(first.tokens)} tokens  {count} runs"
+        self._bars.update(device.line, description=visible(f"{device.name}  {text}" if device.name else text))
+
+    def _name_study(self) -> None:
+        if self._study is not None:
+            named = sum(bool(device.name) for device in self._devices.values())
+            on = f" on {named} devices" if named > 1 else ""
+            self._bars.update(self._study, description=f"the study: {self._done} of {self._asked} runs{on}")
+
+    def _task(self, task: TaskID) -> Task:
+        return next(each for each in self._bars.tasks if each.id == task)
+
+    def _say_how_far(self) -> None:
+        """Print the study's line."""
+        self._said = monotonic()
+        if self._study is not None and (task := self._task(self._study)).total:
+            part = task.completed / task.total
+            left = (self._said - self._begun) * (1 - part) / part if part else 0
+            until = f", about {timedelta(seconds=round(left))} left" if part else ""
+            self.console.print(f"{task.description}, {part * 100:.0f} % of the work{until}", soft_wrap=True)
+
+
+@dataclass
+class _Device:
+    """The line of a device, and the runs that it trains. name: "" where nobody says."""
+
+    name: str
+    line: TaskID
+    specs: dict[str, RunSpec] = field(default_factory=dict)
+
+
+class JsonWatch(Watch):
+    """Prints a line of JSON for all that happens, for programs to read."""
+
+    def stage(self, text: str) -> None:
+        """`text`."""
+        self.event("stage", text=text)
+
+    def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
+        """How many runs are asked for, and the ids of those missing."""
+        self.event("runs", asked=len(specs), missing=[spec.id for spec in missing])
 
     def progress(self, progress: Steps) -> None:
-        """Move the run's bar and the study's."""
-        spec = self._specs[progress.run]
-        if progress.run not in self._tasks:
-            self._tasks[progress.run] = self._bars.add_task(_name(spec), total=progress.steps)
-        task = self._tasks[progress.run]
-        before = next(t.completed for t in self._bars.tasks if t.id == task)
-        self._bars.update(task, completed=progress.step)
-        if self._study is not None:
-            self._bars.advance(self._study, _work(spec) * (progress.step - before) / progress.steps)
+        """Steps, device and what was measured."""
+        self.event("progress", **asdict(progress))
 
     def finished(self, spec: RunSpec, record: RunRecord) -> None:
-        """Drop the run's bar and say what came out."""
-        self._done += 1
-        if spec.id in self._tasks:
-            self._bars.remove_task(self._tasks.pop(spec.id))
-        self.console.print(Text(f"{self._done:4}/{self._asked}  {_name(spec)}  {_scores(record)}"), soft_wrap=True)
+        """The record, without what was not measured."""
+        values = {**asdict(record), **dict(record.more)}
+        del values["more"]
+        self.event("finished", **{name: value for name, value in values.items() if value is not None})
+
+    def event(self, name: str, **values: Any) -> None:
+        """Print a line with the time, the name of what happened, and its values."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        sys.stdout.write(json.dumps({"time": time, "event": name, **values}) + "\n")  # one call: threads may print
+        sys.stdout.flush()
 
 
 @contextmanager

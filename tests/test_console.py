@@ -1,5 +1,6 @@
 """What a person sees: plain lines where there is no terminal, a table for the dry run."""
 
+import json
 import time
 from contextlib import suppress
 from io import StringIO
@@ -9,10 +10,10 @@ import pytest
 from fakelab import Died, FakeLab, small_study
 from rich.console import Console
 
-from infusionlaw.console import ConsoleWatch, estimate_table, named_if_slow
+from infusionlaw.console import ConsoleWatch, JsonWatch, estimate_table, named_if_slow
 from infusionlaw.files import read_json, write_json
 from infusionlaw.pipeline import dry_run, run_study
-from infusionlaw.runs.record import RunRecord, RunSpec
+from infusionlaw.runs.record import Progress, RunRecord, RunSpec
 
 
 def shown(study: Path, lab: FakeLab) -> str:
@@ -114,3 +115,68 @@ def test_an_error_in_what_takes_long_ends_the_line() -> None:
     length = len(out.getvalue())
     time.sleep(0.3)
     assert len(out.getvalue()) == length
+
+
+def of_four() -> list[RunSpec]:
+    return [RunSpec(14_000, 1_500_000, 0.5, "share", seed, "corpus") for seed in range(4)]
+
+
+def test_a_device_has_one_line_for_all_that_it_trains() -> None:
+    out, specs = StringIO(), of_four()
+
+    def drawn() -> list[str]:
+        """The last picture of the lines."""
+        time.sleep(0.4)
+        return [line.strip() for line in out.getvalue().split("the study: ")[-1].splitlines()]
+
+    console = Console(file=out, width=200, force_terminal=True, color_system=None)
+    with ConsoleWatch(console) as watch:
+        watch.runs(specs, specs)
+        for spec, device in zip(specs, ("a GPU 0", "a GPU 0", "b GPU 0", "b GPU 1"), strict=True):
+            watch.progress(Progress(spec.id, 30, 100, device=device))
+        study, *lines = drawn()
+        assert study.startswith("0 of 4 runs on 3 devices") and " 30 %" in study
+        assert [line.split("━")[0].split() for line in lines[:3]] == [
+            ["a", "GPU", "0", "14k", "1.5M", "tokens", "2", "runs"],
+            ["b", "GPU", "0", "14k", "1.5M", "tokens", "share", "0.5", "seed", "2"],
+            ["b", "GPU", "1", "14k", "1.5M", "tokens", "share", "0.5", "seed", "3"],
+        ]
+        watch.progress(Progress(specs[3].id, 60, 100, device="a GPU 0"))  # its own machine was lost
+        watch.finished(specs[2], RunRecord(size=14e3, tokens=1.5e6, share=0.5, recall=0.25))
+        watch.progress(Progress(specs[2].id, 100, 100, device="b GPU 0"))  # told of after its end
+        study, *lines = drawn()
+        assert study.startswith("1 of 4 runs") and " 55 %" in study  # .3, .3, 1 and .6
+        assert "3 runs" in lines[0] and not any("GPU" in line for line in lines[1:])
+
+
+def test_without_a_terminal_a_line_says_how_far_the_study_is_now_and_then() -> None:
+    out, specs = StringIO(), of_four()
+    with ConsoleWatch(Console(file=out, width=200), every=0) as watch:
+        watch.runs(specs, specs)
+        watch.progress(Progress(specs[0].id, 50, 100))
+        time.sleep(0.01)
+        watch.progress(Progress(specs[1].id, 50, 100))
+    lines = list(filter(None, out.getvalue().splitlines()))
+    assert [line.rsplit(", about", 1)[0] for line in lines] == [
+        f"the study: 0 of 4 runs, {part} % of the work" for part in (12, 25)
+    ]
+    assert all(line.endswith(" left") for line in lines)
+    out = StringIO()
+    with ConsoleWatch(Console(file=out, width=200)) as watch:
+        watch.runs(specs, specs)
+        watch.progress(Progress(specs[0].id, 50, 100))
+    assert not out.getvalue().strip()
+
+
+def test_programs_are_told_in_lines_of_json(tmp_path, capsys) -> None:
+    study = small_study(tmp_path / "mine.toml")
+    run_study(study, tmp_path / "out", FakeLab(), JsonWatch())
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    events = [line["event"] for line in told]
+    assert events.count("finished") == events.count("progress") == 30
+    first = next(line for line in told if line["event"] == "runs")
+    assert first["asked"] == len(first["missing"]) == 30
+    finished = [line for line in told if line["event"] == "finished"]
+    assert {line["run"] for line in finished} == set(first["missing"])
+    assert all(0 <= line["recall"] <= 1 and line["status"] == "ok" for line in finished)
+    assert [line["text"] for line in told if line["event"] == "stage"][-1] == "writing the report"

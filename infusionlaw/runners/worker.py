@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from infusionlaw.errors import InputError
@@ -128,7 +129,16 @@ def _measure_start(spec: RunSpec) -> None:
 
 def _report(specs: Sequence[RunSpec], steps: int, step: int, rows: "Sequence[Row]") -> None:
     for spec, row in zip(specs, rows, strict=True):
-        _Worker.queue.put(Progress(spec.id, step, steps, row))
+        _Worker.queue.put(Progress(spec.id, step, steps, row, _device()))
+
+
+@cache
+def _device() -> str:
+    """Name what this process trains on: the machine, and its GPU or this process."""
+    from infusionlaw.runners.execute import best_device
+
+    gpu = f"GPU {os.environ.get('CUDA_VISIBLE_DEVICES') or 0}"
+    return f"{gethostname()} {gpu if best_device().type == 'cuda' else f'process {os.getpid()}'}"
 
 
 def _calibrate(spec: RunSpec) -> tuple[float, float]:

@@ -46,7 +46,12 @@ class Tracking(Watch):
     def __init__(self, study: Study, watch: Watch) -> None:
         check_guard()
         self._study, self._watch = study, watch
-        self._channels = [_Channel(name, study) for name in dict.fromkeys(study.file.track.to)]
+        self._channels: list[_Channel] = []
+        for name in dict.fromkeys(study.file.track.to):
+            try:
+                self._channels.append(_Channel(name, study))
+            except (OSError, RuntimeError) as error:  # no room for a process, or for a file
+                watch.stage(f"the tracker {name} cannot be started, and training goes on: {error}")
 
     def stage(self, text: str) -> None:
         """Pass it on."""
@@ -97,7 +102,7 @@ class Tracking(Watch):
     def _hear(self) -> None:
         for channel in self._channels:
             if said := channel.failure():
-                self._watch.stage(f"the tracker {channel.name} failed, and training goes on without it: {said}")
+                self._watch.stage(f"the tracker {channel.name} failed, and training goes on: {said}")
 
 
 class _Channel:
@@ -146,7 +151,7 @@ class _Channel:
         """Put a message into the queue if it has room."""
         with self._lock:  # points come from another thread than ends
             self.offered += not isinstance(message, list)
-        with suppress(Full):
+        with suppress(Full, OSError, RuntimeError):  # the first one starts a thread
             self._queue.put_nowait(message)
 
     def failure(self) -> str:
@@ -163,7 +168,7 @@ class _Channel:
     def over(self) -> bool:
         """Say that nothing more comes, as soon as there is room to say it; whether all was taken and it has ended."""
         if not self._closed:
-            with suppress(Full):
+            with suppress(Full, OSError, RuntimeError):
                 self._queue.put_nowait(None)
                 self._closed = True
         return not self._process.is_alive()

@@ -1,12 +1,15 @@
 """What goes wrong in a training process, or in starting one, is one sentence that names the run; nothing is left."""
 
 import errno
+import json
 import os
 import signal
 import sys
 import threading
 from itertools import count
 from multiprocessing import active_children
+from queue import SimpleQueue
+from socket import gethostname
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +20,7 @@ from infusionlaw.runners import local, worker
 from infusionlaw.runners.local import Lab
 from infusionlaw.settings import read_study_file
 from infusionlaw.study.design import grid
+from infusionlaw.training.probe import build_probes
 
 
 @pytest.fixture
@@ -119,3 +123,16 @@ def test_without_shared_memory_nothing_is_prepared(study, tmp_path, monkeypatch)
     with pytest.raises(InputError, match=r"/dev/shm, .*Read-only file system"):
         Lab().prepare(study.file, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_progress_carries_the_metrics_of_its_step_and_names_the_machine(study, corpus, tmp_path, monkeypatch) -> None:
+    told, spec = SimpleQueue(), study.runs[0]
+    monkeypatch.setattr(worker, "_material", lambda block: (corpus, build_probes(corpus, block)))
+    monkeypatch.setattr(worker._Worker, "folder", tmp_path, raising=False)
+    monkeypatch.setattr(worker._Worker, "queue", told, raising=False)
+    worker.execute(((spec,),), 10**9)
+    progress = [told.get() for _ in range(told.qsize())]
+    lines = (tmp_path / "runs" / spec.id / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) > 5 and [dict(each.measured) for each in progress] == list(map(json.loads, lines))
+    assert [each.step for each in progress] == [json.loads(line)["step"] for line in lines]
+    assert all(each.run == spec.id and gethostname() in each.device for each in progress)

@@ -199,19 +199,20 @@ def bad_trackers(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_tracker_that_fails_or_hangs_slows_nothing_and_is_said_once(bad_trackers, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tracking, "AT_THE_END", 4.0)
+    monkeypatch.setattr(tracking, "AT_THE_END", 1.0)
     monkeypatch.setattr(tracking, "WAITING", 100)
     study, ear = a_study(tmp_path, "fails", "hangs"), Ear()
     (spec,) = specs = study.opening[:1]
-    begun = time.perf_counter()
+    begun = time.monotonic()
     with tracking.tracked(study, ear) as watch:
         watch.runs(specs, specs)
-        before = time.perf_counter()
         for step in range(2000):
             watch.progress(Progress(spec.id, step, 2001, row(step)))
-        assert time.perf_counter() - before < 5
+        while not ear.said and time.monotonic() < begun + 60:
+            time.sleep(0.1)
+            watch.progress(Progress(spec.id, 1, STEPS))
         train(study, spec, watch, [STEPS])
-    assert time.perf_counter() - begun < 15
+    assert time.monotonic() < begun + 100  # the tracker that hangs does so for a thousand seconds
     assert not multiprocessing.active_children()
     failed, *lost = ear.said
     assert "the tracker fails failed" in failed and "no way to the server" in failed
@@ -224,6 +225,8 @@ def test_a_tracker_that_fails_or_hangs_slows_nothing_and_is_said_once(bad_tracke
 
 def test_results_are_the_same_bytes_with_a_tracker_that_fails(bad_trackers, tmp_path) -> None:
     studies = [small_study(tmp_path / name / "mine.toml") for name in ("with", "without")]
+    for study in studies:
+        study.write_text(study.read_text().replace("[law]", "[law]\ndraws = 50"))
     studies[0].write_text(studies[0].read_text() + '[track]\nto = ["fails"]\n')
     done = [run_study(study, study.parent / "out", FakeLab()) for study in studies]
     results = ("fitted.csv", "table.csv", "law.json", "plan.json", "points.json")
