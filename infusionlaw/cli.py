@@ -476,7 +476,7 @@ def restore(
     from infusionlaw.corpus.export.insert import take_out
 
     shards = take_out(folder, out)
-    typer.echo(f"wrote {out}: {shards:,} shards, each with the SHA-256 of the original")
+    typer.echo(f"wrote {out}: {shards:,} shard{'s' if shards > 1 else ''}, with the SHA-256 of the original")
 
 
 @app.command(epilog="Example: infusionlaw runs mine runs.csv")

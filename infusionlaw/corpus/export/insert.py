@@ -241,6 +241,7 @@ def infuse_into(plan: Plan, out: Path, *, workers: int = 1, say: Callable[[str],
 def prepare_folder(plan: Plan, out: Path) -> bool:
     """Make the folder ready; return whether all is there already. InputError where it holds anything else."""
     own = _as_json(asdict(plan))
+    out.mkdir(parents=True, exist_ok=True)
     if not (out / LEDGER).exists():
         begin(out, {"plan": own})
         return False
@@ -255,7 +256,7 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
     """The work of one of many tasks, on one machine or many, as datatrove's executors and others call it.
 
@@ -265,6 +266,9 @@ class Step:
 
     plan: Plan
     out: Path
+
+    def __repr__(self) -> str:
+        return f"insertion into {len(self.plan.shards):,} shards, to {self.out}"
 
     def __call__(self, data: object = None, rank: int = 0, world_size: int = 1) -> None:
         """Do task `rank` of `world_size`."""
