@@ -71,7 +71,9 @@ class Tracking(Watch):
         self._watch.progress(progress)
         tokens = progress.measured.get("tokens")
         if tokens is not None and progress.step < progress.steps:
-            self._offer(Point(progress.run, int(tokens), curve(progress.measured)))
+            for channel in self._channels:
+                channel.offer(Point(progress.run, int(tokens), curve(progress.measured)))
+        self._hear()
 
     def finished(self, spec: RunSpec, record: RunRecord) -> None:
         """Send the outcomes of a run."""
@@ -93,11 +95,6 @@ class Tracking(Watch):
             if channel.lost:
                 lost, offered = f"{channel.lost:,}", f"{channel.offered:,}"
                 self._watch.stage(f"the tracker {channel.name} did not take {lost} of {offered} points{channel.advice}")
-
-    def _offer(self, message: Message) -> None:
-        for channel in self._channels:
-            channel.offer(message)
-        self._hear()
 
     def _hear(self) -> None:
         for channel in self._channels:
