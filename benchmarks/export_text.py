@@ -49,6 +49,10 @@ documents = ["domain.jsonl"]
 [tokenizer]
 file = "tokenizer.json"
 end_of_text = "{END}"
+[design]
+sizes = ["14k"]
+tokens = ["200k"]
+shares = [0.1]
 """
 
 

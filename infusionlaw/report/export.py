@@ -47,6 +47,6 @@ def planned_text(stream: Stream, need: int) -> str:
         [
             f"{number(stream.tokens)} tokens in {shards}: {listed(parts)}.",
             *exposures,
-            f"It takes about {need / 1e6:,.0f} MB, ledger included.",
+            f"It takes about {need / 1e6:,.1f} MB, ledger included.",
         ]
     )

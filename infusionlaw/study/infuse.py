@@ -92,6 +92,8 @@ def _planned(plan: Path) -> tuple[float | None, float | None]:
 def _prepared(study: Path) -> tuple[StudyFile, Path]:
     """The settings of a study and its prepared corpus."""
     if study.is_dir():
+        if (study / "corpus" / "corpus.json").exists() and not (study / "study.json").exists():
+            raise InputError(f"{study}: holds a corpus that `infuse` prepared; give the study file again")
         file, folder = open_folder(study).file, study
         if not (folder / "corpus" / "corpus.json").exists():
             raise InputError(f"{folder}: has no corpus; give the study file instead, which prepares it again")

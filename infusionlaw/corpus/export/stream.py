@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -44,23 +45,58 @@ def write_stream(
     something else.
     """
     check_guard()
-    corpus, known = open_corpus(stream.corpus), format_named(name)
-    settings = {**asdict(stream), "corpus": corpus.id, "end_of_text": corpus.tokenizer.end_of_text}
     with held(out):
-        if (out / LEDGER).exists():
-            ledger = read_ledger(out)
-            if (ledger.format, ledger.settings) != (name, settings):
-                raise InputError(f"{out}: holds another corpus, written with other settings; name another folder")
-            shutil.rmtree(out / PARTS, ignore_errors=True)
-            return ledger
-        begin(out, {"format": name, **settings})
-        missing = [number for number, shard in enumerate(stream.shards) if not finished(out, shard)]
-        if missing:
+        if missing := begin_stream(stream, name, out):
             say(room(out, bytes_needed(stream, name) * len(missing) // len(stream.shards)))
         for number in _written(stream, name, out, missing, workers):
             say(f"wrote {stream.shards[number]}")
-        dtype = known.dtype(corpus.tokenizer.vocabulary).name
-        return join(out, stream.shards, format=name, unit=known.unit, dtype=dtype, settings=settings)
+        return finish_stream(stream, name, out)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The work of one of many tasks, on one machine or many, as datatrove's executors call it.
+
+    `begin_stream` comes before the first, and `finish_stream` after the last.
+    """
+
+    stream: Stream
+    format: str
+    out: Path
+
+    def __call__(self, data: object = None, rank: int = 0, world_size: int = 1) -> None:
+        """Do task `rank` of `world_size`: write its shards that are not there."""
+        for number in range(rank, len(self.stream.shards), world_size):
+            if not finished(self.out, self.stream.shards[number]):
+                write_shard(self.stream, self.format, self.out, number)
+
+
+def begin_stream(stream: Stream, name: str, out: Path) -> list[int]:
+    """Make a folder that of a stream and return the shards that are missing; InputError where it is another's."""
+    settings = _settings(stream)
+    if (out / LEDGER).exists():
+        ledger = read_ledger(out)
+        if (ledger.format, ledger.settings) != (name, settings):
+            raise InputError(f"{out}: holds another corpus, written with other settings; name another folder")
+        shutil.rmtree(out / PARTS, ignore_errors=True)
+        return []
+    format_named(name)
+    begin(out, {"format": name, **settings})
+    return [number for number, shard in enumerate(stream.shards) if not finished(out, shard)]
+
+
+def finish_stream(stream: Stream, name: str, out: Path) -> Ledger:
+    """Join the ledgers of all shards, once all are there."""
+    if (out / LEDGER).exists():
+        return read_ledger(out)
+    form = format_named(name)
+    dtype = form.dtype(open_corpus(stream.corpus).tokenizer.vocabulary).name
+    return join(out, stream.shards, format=name, unit=form.unit, dtype=dtype, settings=_settings(stream))
+
+
+def _settings(stream: Stream) -> dict[str, Any]:
+    corpus = open_corpus(stream.corpus)
+    return {**asdict(stream), "corpus": corpus.id, "end_of_text": corpus.tokenizer.end_of_text}
 
 
 def bytes_needed(stream: Stream, name: str) -> int:

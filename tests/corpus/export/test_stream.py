@@ -18,7 +18,7 @@ from infusionlaw.corpus.export.formats import format_named
 from infusionlaw.corpus.export.ledger import read_ledger
 from infusionlaw.corpus.export.megatron import open_indexed
 from infusionlaw.corpus.export.source import Stream
-from infusionlaw.corpus.export.stream import bytes_needed, write_stream
+from infusionlaw.corpus.export.stream import Step, begin_stream, bytes_needed, finish_stream, write_stream
 from infusionlaw.corpus.export.verify import check
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
@@ -153,7 +153,8 @@ def test_a_changed_byte_is_found_and_named(written, name, tmp_path) -> None:
     out = tmp_path / "copy"
     shutil.copytree(written(name), out)
     assert check(out) == read_ledger(out)
-    path = max((path for path in out.rglob("train-00001*") if path.is_file()), key=lambda path: path.stat().st_size)
+    files = [path for path in out.rglob("*") if path.is_file() and "train-00001" in path.as_posix()]
+    path = max(files, key=lambda path: path.stat().st_size)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -175,6 +176,31 @@ def test_a_changed_token_is_named_by_document_and_offset(written, tmp_path) -> N
 def test_several_processes_write_the_same_bytes_as_one(folder, written, tmp_path) -> None:
     write_stream(stream(folder), "jsonl", tmp_path, workers=2)
     assert content(tmp_path) == content(written("jsonl"))
+
+
+def test_tasks_of_other_executors_write_the_same_bytes(folder, written, tmp_path) -> None:
+    step = Step(stream(folder), "megatron", tmp_path)
+    assert begin_stream(stream(folder), "megatron", tmp_path) == [0, 1, 2]
+    for rank in (1, 0, 1):  # one task is done again
+        step(None, rank=rank, world_size=2)
+    finish_stream(stream(folder), "megatron", tmp_path)
+    assert content(tmp_path) == content(written("megatron"))
+
+
+def test_others_read_what_was_written(folder, written) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = [
+        row for path in sorted(written("parquet").glob("train-*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
+    for name, kind, ending in (("parquet", "parquet", "parquet"), ("jsonl", "json", "jsonl.zst")):
+        files = sorted(map(str, written(name).glob(f"train-*.{ending}")))
+        found = datasets.load_dataset(kind, data_files=files, split="train", streaming=True)
+        assert [{key: row[key] for key in rows[0]} for row in found] == rows
+    files = sorted(map(str, written("arrow").glob("train-*.arrow")))
+    found = datasets.load_dataset("arrow", data_files=files, split="train", streaming=True)
+    ids = [row["input_ids"] for row in found]
+    shards = [open_indexed(written("megatron") / shard.name) for shard in read_ledger(written("megatron")).shards]
+    assert ids == [own.tolist() for shard in shards for own in shard.read()]
 
 
 def test_after_a_kill_the_rest_is_written_and_the_bytes_are_the_same(folder, written, tmp_path) -> None:
