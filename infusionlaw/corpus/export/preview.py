@@ -194,7 +194,8 @@ def preview_text(plan: Plan, corpus: Corpus, *, sequence: int = 2048) -> str:
         for kind, given, exposures in zip(plan.kinds, plan.given, plan.exposures, strict=True)
     )
     lines = [
-        f"into {len(plan.shards):,} shard{'s' if len(plan.shards) > 1 else ''} of {plan.size:,} {plan.dtype} tokens, documents end with {end}",
+        f"into {len(plan.shards):,} shard{'s' if plan.shards[1:] else ''} of {plan.size:,} {plan.dtype} tokens, "
+        f"documents end with {end}",
         f"insert {gained}: {plan.tokens:,} tokens, {plan.share:.4%} of {plan.size + plan.tokens:,}",
         f"at most {found.moved:,} tokens from an even place; the first:",
     ]
