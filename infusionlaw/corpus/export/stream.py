@@ -184,6 +184,7 @@ def held(out: Path) -> Iterator[None]:
 
 def begin(out: Path, settings: dict[str, object]) -> None:
     """Make a folder that of a corpus with these settings, or find it to be; InputError where it is anything else."""
+    out.mkdir(parents=True, exist_ok=True)
     path = out / PARTS / SETTINGS
     if path.exists():
         if read_json(path) != settings:

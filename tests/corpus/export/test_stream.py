@@ -179,12 +179,13 @@ def test_several_processes_write_the_same_bytes_as_one(folder, written, tmp_path
 
 
 def test_tasks_of_other_executors_write_the_same_bytes(folder, written, tmp_path) -> None:
-    step = Step(stream(folder), "megatron", tmp_path)
-    assert begin_stream(stream(folder), "megatron", tmp_path) == [0, 1, 2]
+    out = tmp_path / "new"
+    step = Step(stream(folder), "megatron", out)
+    assert begin_stream(stream(folder), "megatron", out) == [0, 1, 2]
     for rank in (1, 0, 1):  # one task is done again
         step(None, rank=rank, world_size=2)
-    finish_stream(stream(folder), "megatron", tmp_path)
-    assert content(tmp_path) == content(written("megatron"))
+    finish_stream(stream(folder), "megatron", out)
+    assert content(out) == content(written("megatron"))
 
 
 def test_others_read_what_was_written(folder, written) -> None:
