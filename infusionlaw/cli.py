@@ -400,10 +400,12 @@ def infuse(
     share: Annotated[str | None, typer.Option(metavar="SHARE", help="Infused tokens / tokens.")] = None,
     exposures: Annotated[str | None, typer.Option(metavar="COUNT", help="How often each fact or document.")] = None,
     tokens: Annotated[str | None, typer.Option(metavar="COUNT", help="Training tokens.")] = None,
-    format: Annotated[str, typer.Option(metavar="NAME", help="megatron, tokens, jsonl, mds, arrow.")] = "parquet",
+    format: Annotated[
+        str | None, typer.Option(metavar="NAME", help="parquet, megatron, tokens, jsonl, mds, arrow.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("infused"),
     prior: Annotated[bool, typer.Option("--prior", help="State the study's prior facts too, as its runs do.")] = False,
-    shard: Annotated[str, typer.Option(metavar="COUNT", help="Tokens of a shard.")] = "100M",
+    shard: Annotated[str | None, typer.Option(metavar="COUNT", help="Tokens of a shard. Default: 100M.")] = None,
     workers: Annotated[int, typer.Option(metavar="COUNT", min=1, help="Processes.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would hold; write nothing.")] = False,
     into: Annotated[str | None, typer.Option(metavar="PATTERN", help="Insert into a copy of these shards.")] = None,
@@ -412,8 +414,11 @@ def infuse(
 ) -> None:
     """Write a corpus at a dose, for your trainer, with a ledger of it."""
     if into is not None:
-        if tokens is not None or prior:
-            raise InputError("--into keeps the tokens of your corpus and adds no prior facts; leave out the others")
+        if tokens or format or shard or prior:
+            raise InputError(
+                "--into keeps the text, the format and the shards of your corpus; leave out --tokens, --format, "
+                "--shard and --prior"
+            )
         dose = _optional("--share", share), _optional("--exposures", exposures)
         length = _optional("--sequence", sequence)
         _insert(study, into, plan, dose, length, inside, out, workers, dry_run)
@@ -422,6 +427,7 @@ def infuse(
     from infusionlaw.report.export import ledger_text, planned_text
     from infusionlaw.study.infuse import stream_of
 
+    form = format or "parquet"
     stream = stream_of(
         study,
         plan=plan,
@@ -429,13 +435,13 @@ def infuse(
         exposures=_optional("--exposures", exposures),
         tokens=_optional("--tokens", tokens),
         prior=prior,
-        shard=_number("--shard", shard),
+        shard=_number("--shard", shard or "100M"),
     )
     if dry_run:
-        typer.echo(planned_text(stream, bytes_needed(stream, format)))
+        typer.echo(planned_text(stream, bytes_needed(stream, form)))
         return
     with ended_in_order():
-        ledger = write_stream(stream, format, out, workers=workers, say=lambda text: typer.echo(text, err=True))
+        ledger = write_stream(stream, form, out, workers=workers, say=lambda text: typer.echo(text, err=True))
     typer.echo(f"wrote {out}: {ledger_text(ledger)}")
 
 

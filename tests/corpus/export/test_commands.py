@@ -31,6 +31,8 @@ def test_a_corpus_is_written_checked_inserted_into_and_comes_back(material, tmp_
     before = contents(old)
     planned = ran("infuse", study, "--into", f"{old}/*.bin", "--exposures", "2", "--sequence", "128", "--dry-run")
     assert "exposures" in planned and not new.exists()
+    refused = ran("infuse", study, "--into", f"{old}/*.bin", "--exposures", "2", "--format", "tokens")
+    assert "leave out --tokens, --format" in refused
     ran("infuse", study, "--into", f"{old}/*.bin", "--exposures", "2", "--out", new)
     assert "holds" in ran("verify", new) and contents(old) == before
     ran("restore", new, "--out", tmp_path / "back")
