@@ -1,9 +1,12 @@
 """What a corpus holds that is written, or would be, in words."""
 
-from infusionlaw.corpus.corpus import open_corpus
+from typing import TYPE_CHECKING
+
 from infusionlaw.corpus.export.ledger import Kind, KindCount, Ledger
-from infusionlaw.corpus.export.source import Stream
 from infusionlaw.law.numbers import count, listed, number
+
+if TYPE_CHECKING:
+    from infusionlaw.corpus.export.source import Stream
 
 ITEMS: dict[Kind, str] = {"fact": "facts", "document": "documents", "prior": "prior facts"}
 
@@ -26,8 +29,10 @@ def _kind_text(kind: Kind, own: KindCount) -> str:
     )
 
 
-def planned_text(stream: Stream, need: int) -> str:
+def planned_text(stream: "Stream", need: int) -> str:
     """Say what a stream would hold and how many bytes it would take."""
+    from infusionlaw.corpus.corpus import open_corpus
+
     corpus = open_corpus(stream.corpus)
     found = stream.mixture(corpus).ledger(stream.tokens)
     parts = [f"a share of {found.share:.4g} infused ({number(found.domain_tokens)} tokens)"]

@@ -1,18 +1,17 @@
 """From a study and a dose to the stream that is written: `infusionlaw infuse`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from infusionlaw.corpus.corpus import open_corpus
-from infusionlaw.corpus.export.insert import Plan, plan_into
-from infusionlaw.corpus.export.placing import Dose
-from infusionlaw.corpus.export.source import SHARD, Stream
-from infusionlaw.corpus.infusion.pacing import TILTS
-from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
 from infusionlaw.law.planning.plan import read_plan
 from infusionlaw.settings import StudyFile, read_study_file, with_hashes
 from infusionlaw.study.folder import check_folder, claim
 from infusionlaw.study.study import folder_of, locked, open_folder
+
+if TYPE_CHECKING:
+    from infusionlaw.corpus.export.insert import Plan
+    from infusionlaw.corpus.export.source import Stream
 
 
 def stream_of(
@@ -24,11 +23,15 @@ def stream_of(
     tokens: float | None = None,
     prior: bool = False,
     shard: float | None = None,
-) -> Stream:
+) -> "Stream":
     """Return the stream of a study's material at a dose: that of a plan, or a share or exposures of a token count.
 
     study: its folder, or a study file, whose text is then prepared. prior: state its prior facts too.
     """
+    from infusionlaw.corpus.corpus import open_corpus
+    from infusionlaw.corpus.export.source import SHARD, Stream
+    from infusionlaw.corpus.infusion.pacing import TILTS
+
     if plan is not None:
         if share is not None or exposures is not None or tokens is not None:
             raise InputError("--plan has its own dose and token count; leave out --share, --exposures and --tokens")
@@ -70,8 +73,12 @@ def insertion_of(
     exposures: float | None = None,
     sequence: float | None = None,
     inside: bool = False,
-) -> Plan:
+) -> "Plan":
     """Return what is inserted of a study's material into a corpus that exists: at the dose of a plan, or at this."""
+    from infusionlaw.corpus.corpus import open_corpus
+    from infusionlaw.corpus.export.insert import plan_into
+    from infusionlaw.corpus.export.placing import Dose
+
     if plan is not None:
         if share is not None or exposures is not None:
             raise InputError("--plan has its own dose; leave out --share and --exposures")
@@ -98,6 +105,8 @@ def _prepared(study: Path) -> tuple[StudyFile, Path]:
         if not (folder / "corpus" / "corpus.json").exists():
             raise InputError(f"{folder}: has no corpus; give the study file instead, which prepares it again")
         return file, folder / "corpus"
+    from infusionlaw.corpus.prepare import prepare
+
     file = with_hashes(read_study_file(study))
     folder = folder_of(file, None)
     check_folder(folder, study)
