@@ -59,6 +59,26 @@ class Tracker(Protocol):
         """Nothing more will come; runs that are still open go on another time."""
 
 
+class ByHandle:
+    """The part of a tracker whose package has an object for each run, with `log` and `finish`; `start` adds it."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Any] = {}
+
+    def log(self, run: str, tokens: int, values: Mapping[str, float]) -> None:
+        """Hand on a point."""
+        self._runs[run].log(dict(values), step=tokens)
+
+    def end(self, run: str) -> None:
+        """Finish the run, which waits for its points to be stored or sent."""
+        self._runs.pop(run).finish()
+
+    def close(self) -> None:
+        """Finish all runs; one that is not complete goes on under its name the next time."""
+        for run in list(self._runs):
+            self.end(run)
+
+
 def tracked_run(file: StudyFile, folder: Path, spec: RunSpec) -> TrackedRun:
     """Return a run of a study as trackers show it."""
     content = asdict(spec)

@@ -6,6 +6,7 @@ A change of a loss is counted from the checkpoint that the run began from, where
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -93,12 +94,12 @@ class Measured:
         """The losses as they would be from one common start, (n,): only changes tell of a share."""
         return self.loss - self.start + self.base if self.since == "the start" else self.loss
 
-    @property
+    @cached_property
     def places(self) -> NDArray[np.intp]:
         """The number of the size and token count of each run, (n,)."""
         return np.asarray(np.unique(np.stack([self.size, self.tokens]), axis=1, return_inverse=True)[1].ravel())
 
-    @property
+    @cached_property
     def displaced(self) -> bool:
         """Whether domain text takes the place of the text that this loss is of: the loss is higher at large shares.
 
