@@ -12,6 +12,7 @@ from infusionlaw.corpus.export.stream import write_stream
 from infusionlaw.errors import InputError, Waiting
 from infusionlaw.processes import cores
 from infusionlaw.runners import local
+from infusionlaw.runners.lab import checked_recipes
 from infusionlaw.runs.asked import AskedRun
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
@@ -25,7 +26,7 @@ class Lab(local.Lab):
 
     def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:
         """The (N, D) that each run will really have; InputError for the first one that cannot be done."""
-        return [(recipe.shape.size, recipe.tokens) for recipe in local.checked_recipes(folder, specs)]
+        return [(recipe.shape.size, recipe.tokens) for recipe in checked_recipes(folder, specs)]
 
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         """InputError: how long another trainer takes is not known here."""

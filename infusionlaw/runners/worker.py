@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_text
 from infusionlaw.processes import machine_too_small, serve
-from infusionlaw.runs.record import Progress, RunRecord, RunSpec
+from infusionlaw.runs.record import Progress, RunRecord, RunSpec, read_record
 
 if TYPE_CHECKING:
     from infusionlaw.corpus.corpus import Corpus
@@ -38,18 +38,31 @@ class _Worker:
     queue: Any
 
 
-def start(folder: Path, queue: Any, code: Path | None) -> None:
-    """Begin to serve. code: the folder for compiled code."""
-    _Worker.folder, _Worker.queue = folder, queue
+def start(folder: Path, queue: Any, code: Path | None, devices: Any) -> None:
+    """Begin to serve. code: the folder for compiled code; devices: a queue of GPUs, or of empty names."""
+    if device := devices.get():
+        os.environ["CUDA_VISIBLE_DEVICES"] = device  # before torch looks
     if code is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code)
+    serve_folder(folder, queue)
     serve()
 
 
+def serve_folder(folder: Path, queue: Any) -> None:
+    """Take work on a study's folder from now on. queue: where progress goes."""
+    _Worker.folder, _Worker.queue = folder, queue
+    _material.cache_clear()
+
+
 def execute(task: "Task", checkpoint_every: int) -> list[RunRecord]:
-    """Do the runs of a task and return their records."""
+    """Do the runs of a task and return their records. Finished ones, of a worker that was lost since, are kept."""
     done: list[RunRecord] = []
-    for specs in task:
+    for batch in task:
+        records = {spec: _Worker.folder / "runs" / spec.id / "record.json" for spec in batch}
+        done += [read_record(path) for path in records.values() if path.exists()]
+        specs = [spec for spec, path in records.items() if not path.exists()]
+        if not specs:
+            continue
         place = _Worker.folder / "runs" / specs[0].id
         done += _in_a_sentence(partial(_execute, specs, checkpoint_every), place, f"run {specs[0].id}")
         (place / ERROR).unlink(missing_ok=True)

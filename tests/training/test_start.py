@@ -16,7 +16,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
 from infusionlaw.pipeline import run_study
 from infusionlaw.runners.execute import execute_together, export_run, measure_start
-from infusionlaw.runners.local import Lab, check_memory, fitting
+from infusionlaw.runners.local import Lab
 from infusionlaw.runs.record import RunSettings, RunSpec
 from infusionlaw.runs.table import read_table, write_table
 from infusionlaw.settings import read_study_file, with_hashes
@@ -251,14 +251,15 @@ def test_rows_are_read_behind_the_token_that_a_tokenizer_puts_before_every_text(
 def test_runs_share_the_memory_of_the_machine_and_one_that_does_not_fit_is_refused(study, monkeypatch) -> None:
     _, recipe, _ = begun(study, "llama")
     assert sum(recipe.memory_parts.values()) == recipe.memory > 16 * recipe.shape.total_size
-    monkeypatch.setattr("infusionlaw.runners.local.best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("infusionlaw.runners.local.cores", lambda: 8)
     for there, at_once in ((10**9, 4), (3 * 10**8, 1), (recipe.memory, 1)):
         monkeypatch.setattr("infusionlaw.runners.local.memory", lambda there=there: there)
-        check_memory([recipe])
-        assert fitting([recipe]) == at_once
+        Lab().check_memory([recipe])
+        assert Lab().machine([recipe]).at_once([recipe], None) == at_once
     monkeypatch.setattr("infusionlaw.runners.local.memory", lambda: recipe.memory - 1)
     with pytest.raises(InputError, match=r"parameters holds .* GB \(weights .*, gradients .*, moments .*, activations"):
-        check_memory([recipe])
+        Lab().check_memory([recipe])
 
 
 def test_a_batch_of_our_own_models_begins_from_one_checkpoint(study) -> None:

@@ -1,0 +1,231 @@
+"""Prepare a study's corpus, estimate its runs and execute them, on whatever workers a runner opens.
+
+A runner is a `Lab` with two methods of its own: `machine` says what trains, and `workers` opens it. Runs that differ
+only in dose and seed train together on a GPU, as many as fit into its free memory; on the CPU every model trains alone.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from infusionlaw.corpus.corpus import Corpus, open_corpus
+from infusionlaw.corpus.prepare import prepare
+from infusionlaw.errors import InputError
+from infusionlaw.processes import room_for
+from infusionlaw.runners.schedule import Task, schedule, starts
+from infusionlaw.runners.worker import ERROR, calibrate, execute, measure_start
+from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
+from infusionlaw.settings import StudyFile
+from infusionlaw.training.checkpoint import put_aside_damaged
+from infusionlaw.training.compile import worth_compiling
+from infusionlaw.training.recipe import Recipe
+from infusionlaw.training.resolve import check_text, doses_of, general_tokens, recipe_of, stable_phase_of
+from infusionlaw.training.start import FOLDER as STARTS
+from infusionlaw.training.start import keep_start, measured
+
+T = TypeVar("T")
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trains: `count` workers, each a GPU or a core.
+
+    memory: bytes that the models of one worker may hold, or of all together where they share it; room: bytes that a
+    batch of models may take, 0 where each trains alone.
+    """
+
+    gpu: bool
+    count: int
+    memory: int
+    shared: bool = False
+    room: float = 0.0
+
+    @property
+    def device(self) -> torch.device:
+        """The kind of device."""
+        return torch.device("cuda" if self.gpu else "cpu")
+
+    def at_once(self, recipes: Sequence[Recipe], asked: int | None) -> int:
+        """Return how many workers can serve at once. asked: by the study file."""
+        fit = room_for(max((each.memory for each in recipes), default=0), self.memory) if self.shared else self.count
+        return min(asked or self.count, fit, self.count if self.gpu else fit)
+
+
+class Workers(Protocol):
+    """Open workers that serve a study's folder."""
+
+    def submit(self, work: Callable[..., T], *args: Any, places: Sequence[str] = ()) -> "Future[T]":
+        """Have a worker do a function of `runners.worker`.
+
+        places: the folders below the study's that the work goes on from and writes.
+        """
+        ...
+
+
+class Lab(ABC):
+    """Prepares, estimates and executes runs; what a study is handed."""
+
+    @abstractmethod
+    def machine(self, recipes: Sequence[Recipe]) -> Machine:
+        """Return what these runs would train on."""
+
+    @abstractmethod
+    def workers(
+        self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
+    ) -> AbstractContextManager[Workers]:
+        """Open `count` workers of a study's folder for these runs; leaving early stops them, their checkpoints stay."""
+
+    def prepare(self, study: StudyFile, folder: Path) -> str:
+        """The id of the study's corpus, prepared under `folder`/corpus or found there."""
+        corpus = prepare(study, folder / "corpus")
+        tokens = study.start.tokens if study.start else None
+        for checkpoint in study.starts:
+            place = study.base / checkpoint.checkpoint
+            keep_start(folder, place, checkpoint.sha256 or "", corpus.tokenizer.vocabulary, tokens)
+        return corpus.id
+
+    def check(self, folder: Path, specs: Sequence[RunSpec]) -> list[tuple[int, int]]:
+        """The (N, D) that each run will really have; InputError for the first one that cannot be done."""
+        recipes = checked_recipes(folder, specs)
+        self.check_memory(recipes)
+        return [(recipe.shape.size, recipe.tokens) for recipe in recipes]
+
+    def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
+        """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
+        corpus = open_corpus(folder / "corpus")
+        recipes = [recipe_of(spec, corpus) for spec in specs]
+        machine = self.machine(recipes)
+        at_once = machine.at_once(recipes, study.training.processes)
+        alike = [
+            (spec.settings.start, recipe.shape, recipe.batch, worth_compiling(recipe, machine.device))
+            for spec, recipe in zip(specs, recipes, strict=True)
+        ]
+        one_each = dict(zip(alike, specs, strict=True))  # runs that share a stable phase have one step
+        seconds: dict[Any, tuple[float, float]] = {}
+        with self.workers(folder, at_once, recipes) as pool:
+            timed = {pool.submit(calibrate, spec): kind for kind, spec in one_each.items()}
+            for future in _as_completed(folder, timed, [spec.id for spec in one_each.values()], at_once):
+                seconds[timed[future]] = future.result()
+        (folder / ERROR).unlink(missing_ok=True)
+        out = []
+        for spec, recipe, kind, begin in zip(specs, recipes, alike, starts(specs, corpus), strict=True):
+            share, exposures = doses_of(spec, recipe, corpus)
+            step, probing = seconds[kind]
+            out.append(
+                Estimate(
+                    run=spec.id,
+                    size=recipe.shape.size,
+                    total_size=recipe.shape.total_size,
+                    tokens=recipe.tokens,
+                    share=share,
+                    exposures=exposures,
+                    seed=spec.seed,
+                    held_out=spec.held_out,
+                    steps=recipe.steps,
+                    memory=recipe.memory,
+                    memory_parts=recipe.memory_parts,
+                    seconds=step * (recipe.steps - begin) + probing,
+                    processes=at_once,
+                    passes=max(corpus.passes(general_tokens(spec, recipe, corpus)).values()),
+                )
+            )
+        return out
+
+    def execute(
+        self,
+        study: StudyFile,
+        folder: Path,
+        specs: Sequence[RunSpec],
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> Iterator[RunRecord]:
+        """Do the runs, the longest first, and yield each record as it is written under `folder`/runs."""
+        if not specs:
+            return
+        corpus = open_corpus(folder / "corpus")
+        _put_aside_damaged(specs, corpus, folder)
+        recipes = [recipe_of(spec, corpus) for spec in specs]
+        machine = self.machine(recipes)
+        tasks = schedule(specs, corpus, folder, machine.room)
+        at_once = min(len(tasks), machine.at_once(recipes, study.training.processes))
+        with self.workers(folder, at_once, recipes, on_progress) as pool:
+            _measure_starts(pool, specs, corpus, folder, at_once)
+            every = study.training.checkpoint_every
+            running = [pool.submit(execute, task, every, places=_places(task, corpus)) for task in tasks]
+            for future in _as_completed(folder, running, [task[0][0].id for task in tasks], at_once):
+                yield from future.result()
+
+    def check_memory(self, recipes: Sequence[Recipe]) -> None:
+        """InputError where a run holds more than a worker has."""
+        largest = max(recipes, key=lambda recipe: recipe.memory, default=None)
+        if largest is None:
+            return
+        there = self.machine([largest]).memory
+        if largest.memory <= there:
+            return
+        parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in largest.memory_parts.items())
+        raise InputError(
+            f"a run of {largest.shape.size:,} parameters holds {largest.memory / 1e9:.1f} GB ({parts}), and there "
+            f"are {there / 1e9:.1f} GB; take a smaller model, a shorter block or a larger machine"
+        )
+
+
+def checked_recipes(folder: Path, specs: Sequence[RunSpec]) -> list[Recipe]:
+    """Return the recipe of each run of a study's folder; InputError for the first one that cannot be trained."""
+    corpus = open_corpus(folder / "corpus")
+    recipes = [recipe_of(spec, corpus) for spec in specs]
+    for spec, recipe in zip(specs, recipes, strict=True):
+        check_text(spec, recipe, corpus)
+    return recipes
+
+
+def _measure_starts(pool: Workers, specs: Sequence[RunSpec], corpus: Corpus, folder: Path, at_once: int) -> None:
+    """Measure the checkpoints that runs begin from, before any training; what was measured before is kept."""
+    one_each = {spec.settings.start: spec for spec in specs}
+    new = [
+        spec
+        for start, spec in one_each.items()
+        if start and measured(folder, start, corpus.id, spec.settings.block) is None
+    ]
+    for future in _as_completed(
+        folder, [pool.submit(measure_start, spec, places=(STARTS,)) for spec in new], [s.id for s in new], at_once
+    ):
+        future.result()
+
+
+def _as_completed(folder: Path, running: Iterable[Future[T]], runs: Sequence[str], at_once: int) -> Iterator[Future[T]]:
+    """Yield what is done, of work on some runs; InputError with those in hand where a process was killed."""
+    in_order = list(running)
+    for future in as_completed(in_order):
+        if not isinstance(future.exception(), BrokenProcessPool):
+            yield future
+            continue
+        killed = (isinstance(each.exception(), BrokenProcessPool) for each in in_order)  # first come, first served
+        in_hand = [run for run, broken in zip(runs, killed, strict=True) if broken][:at_once]
+        raise InputError(
+            f"{folder}: a training process was killed from outside (out of memory?) at work on run "
+            f"{' or '.join(in_hand)}; run the same command again to go on, with fewer [training] processes if memory "
+            "was short"
+        ) from future.exception()
+
+
+def _places(task: Task, corpus: Corpus) -> list[str]:
+    """Return the folders that a task goes on from and writes: of its runs and of their stable phases."""
+    specs = [spec for batch in task for spec in batch]
+    phases = sorted({stable_phase_of(spec, corpus) for spec in specs} - {""})
+    return [*(f"runs/{spec.id}" for spec in specs), *(f"stable/{phase}" for phase in phases)]
+
+
+def _put_aside_damaged(specs: Sequence[RunSpec], corpus: Corpus, folder: Path) -> None:
+    """Put aside the checkpoints that do not hold, before runs that go on from one step are put in one batch."""
+    for spec in specs:
+        put_aside_damaged(folder / "runs" / spec.id, recipe_of(spec, corpus).steps)
+    for phase in sorted({stable_phase_of(spec, corpus) for spec in specs} - {""}):
+        put_aside_damaged(folder / "stable" / phase)

@@ -1,0 +1,444 @@
+"""Run a study on a Ray cluster: a laptop, machines, Kubernetes or Slurm alike.
+
+One actor a GPU, or a core without. An actor works in the study's own folder where its machine sees it, and in a folder
+of its own elsewhere. The main process asks every actor each second what is new: that carries progress and checkpoints,
+and shows that the actor is alive. So a lost worker or machine costs the steps since its last checkpoint, and its task
+goes to another.
+"""
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
+
+import ray
+from filelock import FileLock
+from ray.exceptions import RayActorError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import atomic_path
+from infusionlaw.processes import PROCESS
+from infusionlaw.runners import lab
+from infusionlaw.runners.lab import Machine, OnProgress
+from infusionlaw.runs.record import Progress
+from infusionlaw.training.recipe import Recipe
+
+T = TypeVar("T")
+ASK, SILENT = 1.0, 120.0  # seconds between two questions to an actor, and without an answer until it is given up
+TRIES = 3  # times that a task may lose its worker
+CHUNK = 1 << 26  # bytes of the corpus that are carried at a time
+QUIET = {"include_dashboard": False}
+HEADS = ("checkpoint.json", "record.json")  # written after the files that they speak of
+
+
+class Lab(lab.Lab):
+    """Trains on a Ray cluster: that of `address`, or of RAY_ADDRESS, or one that is started here."""
+
+    def __init__(self, address: str | None = None) -> None:
+        self._address = address
+
+    def machine(self, recipes: Sequence[Recipe]) -> Machine:
+        """Return the GPUs of the cluster, or its cores where there are none, with the memory of the smallest."""
+        nodes = [(node["NodeID"], node["Resources"]) for node in self._nodes()]
+        with_gpus = [(node, there) for node, there in nodes if there.get("GPU", 0) >= 1]
+        if not with_gpus:
+            least = min((int(there.get("memory", 0)) for _, there in nodes if there.get("CPU")), default=0)
+            count = int(sum(there.get("CPU", 0) for _, there in nodes))
+            if not count:
+                raise InputError("the Ray cluster has no machine with a core or a GPU; start its workers and run again")
+            return Machine(False, count, least)
+        looked = ray.remote(_gpu_memory)
+        found = ray.get([looked.options(num_gpus=1, **_on(node)).remote() for node, _ in with_gpus])
+        count = int(sum(there["GPU"] for _, there in with_gpus))
+        return Machine(True, count, min(there for _, there in found), room=0.8 * min(free for free, _ in found))
+
+    @contextmanager
+    def workers(
+        self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
+    ) -> Iterator["_Cluster"]:
+        """Open actors; leaving early stops them, and their checkpoints stay."""
+        gpu = self.machine(recipes).gpu
+        held = max((recipe.memory for recipe in recipes), default=0) + PROCESS
+        needs = {"num_cpus": 1, "num_gpus": 1} if gpu else {"num_cpus": 1, "memory": held}
+        cluster = _Cluster(folder.resolve(), count, needs, on_progress)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        if not ray.is_initialized():
+            known = self._address or os.environ.get("RAY_ADDRESS")
+            more = {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}} if known else QUIET
+            try:
+                ray.init(known or "local", log_to_driver=False, logging_level=logging.ERROR, **more)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise InputError(f"no Ray cluster answers at {known or 'this machine'}: {error}") from error
+        return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _gpu_memory() -> tuple[int, int]:
+    """Return the bytes of a GPU that are free, and all."""
+    import torch
+
+    free, there = torch.cuda.mem_get_info()
+    return int(free), int(there)
+
+
+def _on(node: str) -> dict[str, Any]:
+    """Return the options that put a task on a machine."""
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+
+
+class _Bundle(NamedTuple):
+    """A folder below the study's as it is at one moment: the names of its files, and the bytes of those to write."""
+
+    place: str
+    names: list[str]
+    files: dict[str, bytes]
+
+
+def _bundle(folder: Path, place: str, known: Mapping[str, tuple[int, int]] | None = None) -> _Bundle | None:
+    """Read a place whole, but for files of the size and time that are known; None where it is written meanwhile."""
+    there = _stamps(folder / place)
+    try:
+        new = [name for name, stamp in there.items() if known is None or known.get(name) != stamp]
+        files = {name: (folder / place / name).read_bytes() for name in new}
+    except FileNotFoundError:
+        return None
+    same = all(_stamps(folder / place).get(head) == there.get(head) for head in HEADS)
+    return _Bundle(place, list(there), files) if same else None
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of the files of a folder."""
+    found = {}
+    for path in folder.glob("[!.]*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                stat = path.stat()
+                found[path.name] = (stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def _write(folder: Path, bundle: _Bundle) -> None:
+    """Write what a bundle holds, heads last, then remove the checkpoints that it has no more."""
+    into = folder / bundle.place
+    for name in sorted(bundle.files, key=lambda name: HEADS.index(name) if name in HEADS else -1):
+        with atomic_path(into / name) as part:
+            part.write_bytes(bundle.files[name])
+    if bundle.names:
+        for path in into.glob("checkpoint*"):
+            if path.name not in bundle.names:
+                path.unlink(missing_ok=True)
+
+
+class _Answer(NamedTuple):
+    """What an actor has made of a task. failed: why it could not; elsewhere: whether another machine may."""
+
+    value: Any
+    bundles: list[_Bundle]
+    failed: str = ""
+    elsewhere: bool = False
+
+
+class _Actor:
+    """A worker of a study on some machine of the cluster."""
+
+    def __init__(self, folder: str, mark: str) -> None:
+        self._study, self._queue = Path(folder), SimpleQueue[Progress]()
+        self._shared = (self._study / mark).exists()
+        self._folder = self._study if self._shared else _own_folder()
+        self._known: dict[str, dict[str, tuple[int, int]]] = {}
+        self._places: Sequence[str] = ()
+
+    def where(self) -> tuple[str, bool]:
+        """Return the name of the machine, and whether it sees the study's folder."""
+        return socket.gethostname(), self._shared
+
+    def open(self, corpus: dict[str, list[Any]]) -> None:
+        """Take the corpus, and serve. corpus: references to the parts of each file; none where the folder is seen."""
+        from infusionlaw.runners.worker import serve_folder
+
+        if corpus:
+            (self._folder / "corpus").symlink_to(_corpus_here(corpus))
+        serve_folder(self._folder, self._queue)
+
+    def do(self, work: Callable[..., Any], args: Sequence[Any], places: Sequence[str], given: list[_Bundle]) -> _Answer:
+        """Do a function of `runners.worker`, going on from what is given."""
+        value, failed, elsewhere = None, "", False
+        for bundle in given:
+            _write(self._folder, bundle)
+        self._known = {bundle.place: _stamps(self._folder / bundle.place) for bundle in given}
+        self._places = () if self._shared else places
+        try:
+            value = work(*args)
+        except InputError as error:
+            failed = str(error).replace(str(self._folder), str(self._study))
+            elsewhere = isinstance(error.__cause__ or error.__context__, OSError | MemoryError)
+        places, self._places = self._places, ()
+        bundles = self._new(places)
+        for place in places:
+            shutil.rmtree(self._folder / place, ignore_errors=True)
+        return _Answer(value, bundles, failed, elsewhere)
+
+    @ray.method(concurrency_group="news")  # type: ignore[untyped-decorator]
+    def news(self) -> tuple[list[Progress], list[_Bundle]]:
+        """Return the progress since the last time, and the checkpoints and finished runs."""
+        progress = []
+        with suppress(Empty):
+            while True:
+                progress.append(self._queue.get_nowait())
+        return progress, self._new(self._places)
+
+    def _new(self, places: Sequence[str]) -> list[_Bundle]:
+        """Return the places whose heads have changed."""
+        found = []
+        for place in places:
+            now, known = _stamps(self._folder / place), self._known.get(place, {})
+            if any(now.get(head) != known.get(head) for head in HEADS):
+                bundle = _bundle(self._folder, place, known)
+                if bundle is not None:
+                    self._known[place] = now
+                    found.append(bundle)
+        return found
+
+
+def _root() -> Path:
+    return Path(tempfile.gettempdir()) / f"infusionlaw-ray-{os.getuid()}"
+
+
+def _own_folder() -> Path:
+    """Make a folder that is this process's own; `_sweep` removes it once the process is gone."""
+    folder = _root() / f"{os.getpid()}-{uuid4().hex[:8]}"
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+def _corpus_here(corpus: dict[str, list[Any]]) -> Path:
+    """Write the corpus to this machine, once for all actors on it."""
+    name = next(iter(corpus.values()))[0].hex()  # the reference is the same in every actor of one study
+    place = _root() / f"corpus-{name}"
+    with FileLock(_root() / "corpus.lock"):
+        for file, parts in corpus.items():
+            if not (place / file).exists():
+                with atomic_path(place / file) as path, path.open("wb") as handle:
+                    for part in parts:
+                        handle.write(ray.get(part))
+    return place
+
+
+def _sweep() -> None:
+    """Remove the folders of actors that are gone from this machine, and corpora that no actor has."""
+    root = _root()
+    if not root.exists():
+        return
+    with FileLock(root / "corpus.lock"):
+        folders = [path for path in root.iterdir() if path.is_dir()]
+        own = [path for path in folders if not path.name.startswith("corpus-")]
+        for path in own:
+            if not _alive(int(path.name.partition("-")[0])):
+                shutil.rmtree(path, ignore_errors=True)
+        used = {path.resolve() for path in root.glob("*/corpus")}
+        for path in folders:
+            if path not in own and path not in used:
+                shutil.rmtree(path, ignore_errors=True)
+    if not any(path.is_dir() for path in root.iterdir()):
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@dataclass
+class _Job:
+    work: Callable[..., Any]
+    args: Sequence[Any]
+    places: Sequence[str]
+    future: Future[Any]
+    losses: int = 0
+
+
+class _Slot:
+    """An actor and what it is at: `doing` is the reference that ends its opening or its task."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor, self.host, self.shared = actor, "", False
+        self.where: Any = actor.where.remote()
+        self.doing: Any = None
+        self.job: _Job | None = None
+        self.news: Any = None
+        self.heard = self.asked = 0.0
+
+
+class _Cluster:
+    """Actors that serve a study's folder, looked after by a thread of the main process."""
+
+    def __init__(self, folder: Path, count: int, needs: dict[str, Any], on_progress: OnProgress) -> None:
+        self._folder, self._count, self._on_progress = folder, count, on_progress
+        self._mark = folder / f".{uuid4().hex}.seen"
+        self._leave_mark()
+        kind = ray.remote(concurrency_groups={"news": 1})(_Actor)
+        self._kind = kind.options(max_restarts=0, **needs)
+        self._corpus: dict[str, list[Any]] = {}
+        self._jobs: deque[_Job] = deque()
+        self._slots: list[_Slot] = []
+        self._failed: Exception | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[..., T], *args: Any, places: Sequence[str] = ()) -> "Future[T]":
+        """Have an actor do a function of `runners.worker`."""
+        future: Future[T] = Future()
+        self._jobs.append(_Job(work, args, places, future))
+        if self._failed:
+            future.set_exception(self._failed)
+        return future
+
+    def _leave_mark(self) -> None:
+        """Leave a file by which an actor sees whether its machine has the study's folder."""
+        self._mark.touch()
+
+    def close(self) -> None:
+        """Stop all actors and remove what they have on their machines."""
+        self._over.set()
+        self._thread.join()
+        for slot in self._slots:
+            ray.kill(slot.actor)
+        self._mark.unlink(missing_ok=True)
+        swept = ray.remote(_sweep)
+        with suppress(ray.exceptions.RayError, ConnectionError):
+            nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+            time.sleep(0.2 if self._slots else 0)  # until they are gone
+            ray.wait(
+                [swept.options(num_cpus=0, **_on(node)).remote() for node in nodes], num_returns=len(nodes), timeout=30
+            )
+
+    def _serve(self) -> None:
+        try:
+            while not self._over.is_set():
+                self._turn()
+        except Exception as error:  # the thread's own end must not leave anybody waiting
+            self._failed = error
+            jobs = [*self._jobs, *(slot.job for slot in self._slots if slot.job)]
+            for job in jobs:
+                if not job.future.done():
+                    job.future.set_exception(error)
+
+    def _turn(self) -> None:
+        """Give work to those who have none, and hear whoever has something to say."""
+        busy = sum(slot.job is not None for slot in self._slots)
+        while len(self._slots) < min(self._count, len(self._jobs) + busy):
+            self._slots.append(_Slot(self._kind.remote(str(self._folder), self._mark.name)))
+        for slot in list(self._slots):
+            self._next(slot)
+        refs = {ref: slot for slot in self._slots for ref in (slot.where, slot.doing, slot.news) if ref is not None}
+        if not refs:
+            time.sleep(0.05)
+            return
+        ready, _ = ray.wait(list(refs), num_returns=1, timeout=0.2)
+        for ref in ready:
+            slot = refs[ref]
+            if slot in self._slots:
+                try:
+                    self._hear(slot, ref, ray.get(ref))
+                except RayActorError:
+                    self._lose(slot)
+        for slot in list(self._slots):
+            if slot.host and time.monotonic() - slot.heard > SILENT:
+                self._lose(slot)
+
+    def _next(self, slot: _Slot) -> None:
+        """Ask an actor for news when it is time, and give it a task when it has none."""
+        now = time.monotonic()
+        if slot.host and slot.news is None and now - slot.asked > ASK:
+            slot.news, slot.asked = slot.actor.news.remote(), now
+        if slot.host and slot.doing is None and self._jobs:
+            slot.job = job = self._jobs.popleft()
+            given = [] if slot.shared else [each for place in job.places if (each := _bundle(self._folder, place))]
+            slot.doing = slot.actor.do.remote(job.work, job.args, job.places, given)
+
+    def _hear(self, slot: _Slot, ref: Any, said: Any) -> None:
+        slot.heard = time.monotonic()
+        if ref == slot.where:
+            slot.where = None
+            slot.host, slot.shared = said
+            slot.doing = slot.actor.open.remote({} if slot.shared else self._carried())
+        elif ref == slot.news:
+            slot.news = None
+            progress, bundles = said
+            self._keep(bundles)
+            for each in progress:
+                self._on_progress(each)
+        elif slot.job is None:
+            slot.doing = None
+        else:
+            job, slot.job, slot.doing = slot.job, None, None
+            self._keep(said.bundles)
+            if said.failed and said.elsewhere and job.losses + 1 < TRIES:
+                slot.job = job
+                self._lose(slot)
+            elif said.failed:
+                job.future.set_exception(InputError(said.failed))
+            else:
+                job.future.set_result(said.value)
+
+    def _keep(self, bundles: Sequence[_Bundle]) -> None:
+        for bundle in bundles:
+            _write(self._folder, bundle)
+
+    def _lose(self, slot: _Slot) -> None:
+        """Give the task of an actor that is gone, or silent for too long, to another."""
+        self._slots.remove(slot)
+        ray.kill(slot.actor)
+        job = slot.job
+        if job is None:
+            return
+        job.losses += 1
+        if job.losses < TRIES:
+            self._jobs.appendleft(job)
+            return
+        at = ", ".join(place for place in job.places if place.startswith("runs/")) or job.work.__name__
+        job.future.set_exception(
+            InputError(
+                f"{self._folder}: {at} lost its worker {TRIES} times, the last on {slot.host} (out of memory?); "
+                "run the same command again to go on"
+            )
+        )
+
+    def _carried(self) -> dict[str, list[Any]]:
+        """Return references to the parts of the corpus's files, put into Ray's store when first needed."""
+        if (self._folder / "starts").exists():
+            raise InputError(
+                f"{self._folder}: a study that begins from checkpoints needs a folder that all machines of the "
+                "cluster see; name one with --out"
+            )
+        if not self._corpus:
+            for path in sorted((self._folder / "corpus").iterdir()):
+                if path.is_file():
+                    with path.open("rb") as handle:
+                        parts = iter(partial(handle.read, CHUNK), b"")
+                        self._corpus[path.name] = [ray.put(part) for part in parts] or [ray.put(b"")]
+        return self._corpus
