@@ -284,7 +284,7 @@ class _Slot:
     """An actor and what it is at: `doing` is the reference that ends its opening or its task."""
 
     def __init__(self, actor: Any) -> None:
-        self.actor, self.host, self.shared = actor, "", False
+        self.actor, self.host, self.shared, self.open = actor, "", False, False
         self.where: Any = actor.where.remote()
         self.doing: Any = None
         self.job: _Job | None = None
@@ -305,6 +305,7 @@ class _Cluster:
         self._jobs: deque[_Job] = deque()
         self._slots: list[_Slot] = []
         self._failed: Exception | None = None
+        self._unopened = 0  # actors in a row that were lost before they were open
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -364,7 +365,8 @@ class _Cluster:
             if slot in self._slots:
                 try:
                     self._hear(slot, ref, ray.get(ref))
-                except RayActorError:
+                except RayActorError as error:
+                    self._count_unopened(slot, error)
                     self._lose(slot)
         for slot in list(self._slots):
             if slot.host and time.monotonic() - slot.heard > SILENT:
@@ -393,7 +395,7 @@ class _Cluster:
             for each in progress:
                 self._on_progress(each)
         elif slot.job is None:
-            slot.doing = None
+            slot.doing, slot.open = None, True
         else:
             job, slot.job, slot.doing = slot.job, None, None
             self._keep(said.bundles)
@@ -404,6 +406,16 @@ class _Cluster:
                 job.future.set_exception(InputError(said.failed))
             else:
                 job.future.set_result(said.value)
+
+    def _count_unopened(self, slot: _Slot, error: RayActorError) -> None:
+        """InputError where actors end before they are open, again and again."""
+        self._unopened = 0 if slot.open else self._unopened + 1
+        if self._unopened >= TRIES:
+            why = str(error).strip().splitlines()[-1]
+            raise InputError(
+                f"actors do not start on the Ray cluster ({why}); install infusionlaw on its machines, "
+                'with pip install ".[lab]"'
+            ) from error
 
     def _keep(self, bundles: Sequence[_Bundle]) -> None:
         for bundle in bundles:
