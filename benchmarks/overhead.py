@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{given.folder} exists already; name a new folder, a study done in part tells nothing")
     began = time.time()
     study = run_study(given.study, given.folder, Lab(), Stages())
-    wall, spans, at_once = time.time() - began, runs(given.folder), study.file.training.processes or cores()
+    wall, spans, at_once = time.time() - began, runs(given.folder), study.file.run.devices or cores()
     busy, over = sum(end - start for start, end in spans), wall - covered(spans)
     print(f"\n{len(spans)} runs in {wall:.0f} s; overhead {over:.0f} s, {over / wall:.1%};")
     print(f"{at_once} processes trained or probed for {busy / at_once / wall:.1%} of it.")

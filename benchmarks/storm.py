@@ -58,8 +58,9 @@ source = "text.jsonl"
 vocabulary = 512
 [law]
 draws = 100
+[run]
+devices = {processes}
 [training]
-processes = {processes}
 checkpoint_every = 20
 [design]
 """

@@ -83,20 +83,22 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the doses and the time of each run; train nothing.")
     ] = False,
-    runner: Annotated[
-        str | None, typer.Option(help="Who trains the models. Default: [training] runner of the study file.")
+    on: Annotated[
+        str | None, typer.Option(metavar="RUNNER", help="local, ray or external. Default: [run] on of the study file.")
     ] = None,
+    address: Annotated[str | None, typer.Option(help="Where the Ray cluster is reached, as auto.")] = None,
     lines: Annotated[bool, typer.Option("--json", help="Say what happens in lines of JSON.")] = False,
 ) -> None:
     """Train and analyse all that a study file asks for.
 
     Train, fit, predict, train the held-out models, compare, report.
 
-    After a stop, the same command goes on where it was. The runner "local" needs torch.
+    After a stop, the same command goes on where it was. "local" and "ray" need torch.
     """
     from infusionlaw.settings import read_study_file
 
-    lab = _lab(runner or read_study_file(study).training.runner)
+    asked = read_study_file(study).run
+    lab = _lab(on or asked.on, address or asked.address)
     if dry_run and lines:
         raise InputError("--json says what happens while a study runs, and --dry-run runs none; leave one of them out")
     if dry_run:
@@ -787,14 +789,14 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     typer.echo(power_text(study_power(file, estimates)))
 
 
-def _lab(name: str) -> "Lab":
-    """A lab by the name of its entry point, imported only when a command needs it."""
+def _lab(name: str, address: str) -> "Lab":
+    """A lab by the name of its entry point, imported only when a command needs it, which is given an address if any."""
     runners = {entry.name: entry for entry in entry_points(group="infusionlaw.runners")}
     if name not in runners:
         known = nearest(name, runners) if runners else "none is; install infusionlaw again, with pip install ."
         raise InputError(f'no runner is named "{name}"; {known}')
-    with needing("lab", "this command"):
-        lab: Lab = runners[name].load()()
+    with needing("ray" if name == "ray" else "lab", "this command"):
+        lab: Lab = runners[name].load()(*[address] if address else [])
     return lab
 
 

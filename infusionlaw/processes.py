@@ -21,9 +21,9 @@ PROCESS = 200_000_000  # bytes that a training process takes beside its model
 NO_THREAD = "can't start new thread"  # as Python says it
 TOO_MANY = (
     "no more threads or processes may be started; close other programs, raise the limit (ulimit -u) or set fewer "
-    "[training] processes, and run the same command again"
+    "[run] devices, and run the same command again"
 )
-NO_MEMORY = "memory was too short; set fewer [training] processes or smaller sizes and run the same command again"
+NO_MEMORY = "memory was too short; set fewer [run] devices or smaller sizes and run the same command again"
 _NO_MEMORY_WORDS = ("allocate memory", "out of memory", "not enough memory", "alloc_cpu", "failed to map segment")
 
 

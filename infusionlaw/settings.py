@@ -323,11 +323,9 @@ class HeldOut(_Section):
 
 
 class Training(_Section):
-    """The recipe by name, block length, factors on the recipe, checkpoints, and how many models train at once (0: one
-    a core).
+    """The recipe by name, block length, factors on the recipe, and checkpoints.
 
-    checkpoint_every: steps; a checkpoint that would take more than a fiftieth of the time is put off. runner: who
-    trains the models, by the name of an entry point of the group `infusionlaw.runners`.
+    checkpoint_every: steps; a checkpoint that would take more than a fiftieth of the time is put off.
     """
 
     recipe: Literal["2026-11"] = "2026-11"
@@ -336,8 +334,6 @@ class Training(_Section):
     batch_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.1
     checkpoint_every: PositiveInt = 500
-    processes: Annotated[int, Field(ge=0, le=1024)] = 0
-    runner: str = "local"
 
     @field_validator("recipe", mode="before")
     @classmethod
@@ -348,6 +344,18 @@ class Training(_Section):
                 "live on as tables, which `infusionlaw fit` reads)"
             )
         return name
+
+
+class Run(_Section):
+    """Who trains the models, by the name of an entry point of the group `infusionlaw.runners`, where it is reached, and
+    on how many devices: GPUs, or cores where there are none. None of it changes a result.
+
+    devices: 0 for all that the runner finds.
+    """
+
+    on: str = "local"
+    address: str = ""
+    devices: Annotated[int, Field(ge=0, le=65_536)] = 0
 
 
 class Track(_Section):
@@ -387,6 +395,7 @@ class StudyFile(_Section):
     held_out: HeldOut | None = None
     training: Training = Training()
     law: Law = Law()
+    run: Run = Run()
     track: Track = Track()
     base: Annotated[Path, Field(exclude=True)] = Path()
 
@@ -697,7 +706,10 @@ advised = false                     # true: also at the advised dose, at a quart
 [training]
 recipe = "2026-11"                  # the rules for shapes, rates and batches, by name
 block = 128                         # tokens a block
-processes = 0                       # models trained at once; 0: one a core
+
+[run]
+on = "local"                        # or "ray": a cluster; "external": your own trainer
+devices = 0                         # GPUs, or cores where there are none; 0: all
 
 [law]
 tolerance = 0.2                     # rise of validation loss, bits per byte; a large model should lose less: 0.05

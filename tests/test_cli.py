@@ -206,12 +206,12 @@ def test_a_runner_is_found_by_its_name(tmp_path, monkeypatch) -> None:
     def run(*more):
         return infusionlaw("run", study, "--out", tmp_path / "out", *more)
 
-    unknown = run("--runner", "fakes")
+    unknown = run("--on", "fakes")
     assert unknown.returncode == 2 and 'no runner is named "fakes"; did you mean "fake"?' in unknown.stderr
-    lacking = run("--runner", "broken")
+    lacking = run("--on", "broken")
     assert lacking.returncode == 2 and "this command needs no_such_package" in lacking.stderr
     assert lacking.stderr.count("\n") == 1
-    study.write_text(study.read_text() + '[training]\nrunner = "fake"\n')
+    study.write_text(study.read_text() + '[run]\non = "fake"\n')
     assert run().returncode == 0
     assert len(list((tmp_path / "out" / "runs").iterdir())) == 3
 

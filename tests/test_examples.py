@@ -63,7 +63,7 @@ def test_the_example_of_another_trainer_gives_it_our_batches_and_our_shape(corpu
     from infusionlaw.runs.asked import asked_csv
     from infusionlaw.training.resolve import mixture_of, recipe_of
 
-    assert read_study_file(EXTERNAL / "study.toml").training.runner == "external"
+    assert read_study_file(EXTERNAL / "study.toml").run.on == "external"
     spec = RunSpec(14_000, 30_000, 0.3, "share", 1, corpus.id)
     write_corpora(corpus.folder.parent, [spec], "tokens", tmp_path)
     (row,) = csv.DictReader(StringIO(asked_csv(asked_runs(corpus.folder.parent, [spec], lambda spec: False))))

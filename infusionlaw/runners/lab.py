@@ -71,7 +71,14 @@ class Workers(Protocol):
 
 
 class Lab(ABC):
-    """Prepares, estimates and executes runs; what a study is handed."""
+    """Prepares, estimates and executes runs; what a study is handed.
+
+    address: where it is reached; none has one but a cluster.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        if address:
+            raise InputError(f'only a cluster has an address; leave "{address}" out, or take --on ray')
 
     @abstractmethod
     def machine(self, recipes: Sequence[Recipe]) -> Machine:
@@ -103,7 +110,7 @@ class Lab(ABC):
         corpus = open_corpus(folder / "corpus")
         recipes = [recipe_of(spec, corpus) for spec in specs]
         machine = self.machine(recipes)
-        at_once = machine.at_once(recipes, study.training.processes)
+        at_once = machine.at_once(recipes, study.run.devices)
         alike = [
             (spec.settings.start, recipe.shape, recipe.batch, worth_compiling(recipe, machine.device))
             for spec, recipe in zip(specs, recipes, strict=True)
@@ -154,7 +161,7 @@ class Lab(ABC):
         recipes = [recipe_of(spec, corpus) for spec in specs]
         machine = self.machine(recipes)
         tasks = schedule(specs, corpus, folder, machine.room)
-        at_once = min(len(tasks), machine.at_once(recipes, study.training.processes))
+        at_once = min(len(tasks), machine.at_once(recipes, study.run.devices))
         with self.workers(folder, at_once, recipes, on_progress) as pool:
             _measure_starts(pool, specs, corpus, folder, at_once)
             every = study.training.checkpoint_every
@@ -211,7 +218,7 @@ def _as_completed(folder: Path, running: Iterable[Future[T]], runs: Sequence[str
         in_hand = [run for run, broken in zip(runs, killed, strict=True) if broken][:at_once]
         raise InputError(
             f"{folder}: a training process was killed from outside (out of memory?) at work on run "
-            f"{' or '.join(in_hand)}; run the same command again to go on, with fewer [training] processes if memory "
+            f"{' or '.join(in_hand)}; run the same command again to go on, with fewer [run] devices if memory "
             "was short"
         ) from future.exception()
 

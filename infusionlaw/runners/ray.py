@@ -48,7 +48,7 @@ HEADS = ("checkpoint.json", "record.json")  # written after the files that they 
 class Lab(lab.Lab):
     """Trains on a Ray cluster: that of `address`, or of RAY_ADDRESS, or one that is started here."""
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str = "") -> None:
         self._address = address
 
     def machine(self, recipes: Sequence[Recipe]) -> Machine:
