@@ -16,9 +16,9 @@ import pytest
 
 from infusionlaw import cli
 from infusionlaw.errors import InputError
-from infusionlaw.runners import local, worker
+from infusionlaw.runners import lab, worker
 from infusionlaw.runners.local import Lab
-from infusionlaw.settings import read_study_file
+from infusionlaw.settings import Run, read_study_file
 from infusionlaw.study.design import grid
 from infusionlaw.training.probe import build_probes
 
@@ -33,7 +33,7 @@ def study(material, corpus):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), r"memory was too short; set fewer \[training\] processes"),
+        (MemoryError(), r"memory was too short; set fewer \[run\] devices"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory was too short"),
         (RuntimeError("can't start new thread"), "no more threads or processes may be started"),
         (OSError(errno.EIO, "Input/output error"), "Input/output error; fix that"),
@@ -65,19 +65,19 @@ def open_corpus(study):
     return open_corpus(study.folder / "corpus")
 
 
-def kill_myself(work, **options) -> None:
+def kill_myself(*work) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_process_names_the_run_that_it_was_at(study, monkeypatch) -> None:
-    monkeypatch.setattr(local, "processes", lambda file: 1)
+    file = study.file.model_copy(update={"run": Run(devices=1)})
     for name in ("execute", "calibrate"):
-        monkeypatch.setattr(local, name, kill_myself)
+        monkeypatch.setattr(lab, name, kill_myself)
     spec = study.runs[0]
     with pytest.raises(InputError, match=rf"was killed from outside .* at work on run {spec.id};"):
-        list(Lab().execute(study.file, study.folder, [spec]))
+        list(Lab().execute(file, study.folder, [spec]))
     with pytest.raises(InputError, match=rf"was killed from outside .* at work on run {spec.id};"):
-        Lab().estimate(study.file, study.folder, [spec])
+        Lab().estimate(file, study.folder, [spec])
 
 
 @pytest.mark.parametrize("started", [0, 1])
