@@ -1,11 +1,15 @@
-"""Stop small studies by signals at random moments, go on with the same command, and compare with an undisturbed study.
+"""Stop small studies at random moments, go on with the same command, and compare with an undisturbed study.
 
 A grid, token counts that share a stable phase, and a search run once undisturbed. Then each runs once for every signal,
 stopped at random moments, which hit each target in turn: the main process, its process group, and one worker. At the
 end the files must be the undisturbed ones: the same names, and the same bytes of everything that holds no time. The
 study must verify, and no process, lock, half-written or temporary file may be left. Needs Linux.
 
-    python -m benchmarks.storm FOLDER [--seed 1] [--repeats 1]
+With --on ray the studies run on a cluster of three nodes on this machine, two of which do not see the studies' folder
+and which is whole again after each kill. In random order and at random moments, 30 workers and nodes and 10 main
+processes are killed. The undisturbed study is that of this machine alone, and no run may be told of twice.
+
+    python -m benchmarks.storm FOLDER [--seed 1] [--repeats 1] [--on ray]
 """
 
 import argparse
@@ -20,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,8 +34,12 @@ from infusionlaw.errors import InputError
 from infusionlaw.study.study import is_held, open_folder
 from infusionlaw.study.verify import first_break
 
+if TYPE_CHECKING:
+    from benchmarks.clusters import Nodes
+
 SIGNALS = ("KILL", "TERM", "INT", "HUP", "STOP")  # after STOP comes TERM, to the main process or its group
 TARGETS = ("process", "group", "worker")
+ON_CLUSTER = {"worker": 5, "node": 5, "process": 4}  # kills of each study
 SAME = ("*.csv", "points.json", "law.json", "plan.json", "runs/*/*.safetensors", "runs/*/*.json")
 PATIENCE = 600.0  # seconds within which a process that was hit must end or finish the study
 EARLY = 0.6  # of an undisturbed study's time: a kill comes no later, or those that go on would be done before the next
@@ -129,12 +138,12 @@ def temporary(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.tmp")
 
 
-def begin(study: Path, folder: Path) -> subprocess.Popen[bytes]:
+def begin(study: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
     """Start a study in a session of its own; temporary files and what it says go beside its folder."""
     temporary(folder).mkdir(parents=True, exist_ok=True)
     with said(folder).open("ab") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "infusionlaw", "run", str(study), "--out", str(folder)],
+            [sys.executable, "-m", "infusionlaw", "run", str(study), "--out", str(folder), *more],
             stdout=out,
             stderr=out,
             env={**os.environ, "TMPDIR": str(temporary(folder))},
@@ -186,6 +195,15 @@ def hit(main: subprocess.Popen[bytes], name: str, target: str, rng: np.random.Ge
     return True
 
 
+def weather_here(place: Path, design: str, seconds: float, repeats: int, rng: np.random.Generator) -> Iterator[Storm]:
+    """Yield a study for every signal, once it has been stopped and has ended."""
+    for name in SIGNALS:
+        folder = place / f"{study_file(place, design).stem}-{name}"
+        storm = Storm(folder, design, name, dict.fromkeys(TARGETS, 0), [])
+        weather(storm, study_file(place, design), seconds, repeats, rng)
+        yield storm
+
+
 def weather(storm: Storm, study: Path, seconds: float, repeats: int, rng: np.random.Generator) -> None:
     """Run a study, stopped at random moments within `seconds`, until each target is hit, and then to its end."""
     for target in rng.permutation(TARGETS * repeats):
@@ -201,6 +219,64 @@ def weather(storm: Storm, study: Path, seconds: float, repeats: int, rng: np.ran
     main = begin(study, storm.folder)
     if end(storm, main):
         storm.faults.append(f"status {main.returncode} at the end")
+
+
+def weather_on(nodes: "Nodes", place: Path, design: str, seconds: float, rng: np.random.Generator) -> Iterator[Storm]:
+    """Run a study on a cluster again and again, until each target is hit so often; yield each that ended."""
+    study, on = study_file(place, design), ("--on", "ray", "--address", nodes.address, "--json")
+    targets = rng.permutation([target for target, kills in ON_CLUSTER.items() for _ in range(kills)]).tolist()
+    while targets:
+        folder = place / f"{study.stem}-ray-{len(targets)}"
+        storm = Storm(folder, design, "KILL", dict.fromkeys(ON_CLUSTER, 0), [])
+        main = begin(study, folder, *on)
+        while main.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                main.wait(rng.uniform(0, EARLY * seconds) if targets else PATIENCE)
+                break
+            if not targets:
+                storm.faults.append("it did not end")
+                main.kill()
+            elif _strike(main, nodes, targets[-1], rng):
+                storm.kills[targets.pop()] += 1
+                if main.poll() is not None:
+                    main = begin(study, folder, *on)
+        if end(storm, main):
+            storm.faults.append(f"status {main.returncode} at the end")
+        storm.faults += _left_on(nodes, folder)
+        yield storm
+
+
+def _strike(main: subprocess.Popen[bytes], nodes: "Nodes", target: str, rng: np.random.Generator) -> bool:
+    """Kill a target, and return whether there was one; a node is replaced."""
+    if target == "process":
+        main.kill()
+        main.wait()
+    elif target == "node":
+        nodes.kill(int(rng.integers(nodes.count)))
+        nodes.add()
+    else:
+        workers = nodes.actors()
+        if not workers:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(int(rng.choice(workers)), signal.SIGKILL)
+    return True
+
+
+def _left_on(nodes: "Nodes", folder: Path) -> Iterator[str]:
+    """Say what is left on the nodes of a study that has ended, and which runs were told of twice."""
+    from infusionlaw.runners.ray import root
+
+    deadline = time.monotonic() + GONE
+    while nodes.actors() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if left := nodes.actors():
+        yield f"{len(left)} workers left"
+    if root().exists():
+        yield f"{root()} is left"
+    events = [json.loads(row) for row in said(folder).read_text(encoding="utf8").splitlines() if row.startswith("{")]
+    runs = [event["run"] for event in events if event["event"] == "finished"]
+    yield from (f"run {run} done {runs.count(run)} times" for run in sorted(set(runs)) if runs.count(run) > 1)
 
 
 def end(storm: Storm, main: subprocess.Popen[bytes]) -> int:
@@ -252,6 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="a new folder, which keeps the studies")
     parser.add_argument("--seed", type=int, default=1, help="of the moments and the order of targets")
     parser.add_argument("--repeats", type=int, default=1, help="rounds of targets for every design and signal")
+    parser.add_argument("--on", choices=["local", "ray"], default="local")
     given = parser.parse_args(arguments)
     if given.folder.exists():
         parser.error(f"{given.folder} exists already; name a new folder")
@@ -260,22 +337,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_material(place)
     print(head(HEADINGS), flush=True)
     rng, sound = np.random.default_rng(given.seed), True
+    nodes = _cluster(place) if given.on == "ray" else None
     for design in DESIGNS:
         whole = Storm(place / f"{study_file(place, design).stem}-undisturbed", design, "none", {}, [])
         begun = time.monotonic()
         if end(whole, begin(study_file(place, design), whole.folder)):
             parser.error(f"{whole.folder}: the undisturbed study fails; see {said(whole.folder)}")
         seconds = time.monotonic() - begun
-        for name in SIGNALS:
-            folder = place / f"{study_file(place, design).stem}-{name}"
-            storm = Storm(folder, design, name, dict.fromkeys(TARGETS, 0), [])
-            weather(storm, study_file(place, design), seconds, given.repeats, rng)
+        if nodes is None:
+            storms = weather_here(place, design, seconds, given.repeats, rng)
+        else:
+            storms = weather_on(nodes, place, design, seconds, rng)
+        for storm in storms:
             equal = "yes" if judge(storm, whole.folder) else "no"
             sound = sound and not storm.faults
             for target, kills in storm.kills.items():
-                row = [design, name, target, str(kills), equal, "; ".join(storm.faults) or "–"]
+                row = [design, storm.signal, target, str(kills), equal, "; ".join(storm.faults) or "–"]
                 print(line(row), flush=True)
+    if nodes is not None:
+        nodes.close()
     sys.exit(not sound)
+
+
+def _cluster(place: Path) -> "Nodes":
+    """Start the cluster, of whose nodes only the head sees the studies."""
+    from benchmarks.clusters import Nodes
+
+    nodes = Nodes(3, hidden=place)
+    nodes.wait()
+    return nodes
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ goes to another.
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -34,14 +35,19 @@ from infusionlaw.files import atomic_path
 from infusionlaw.processes import PROCESS
 from infusionlaw.runners import lab
 from infusionlaw.runners.lab import Machine, OnProgress
+from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import Progress
 from infusionlaw.training.recipe import Recipe
 
 T = TypeVar("T")
 ASK, SILENT = 1.0, 120.0  # seconds between two questions to an actor, and without an answer until it is given up
+JOINS = 10.0  # seconds within which a cluster must answer
 TRIES = 3  # times that a task may lose its worker
 CHUNK = 1 << 26  # bytes of the corpus that are carried at a time
 QUIET = {"include_dashboard": False}
+MARK = ".seen"  # how the file ends by which an actor sees whether its machine has the study's folder
+logger = logging.getLogger(__name__)
+_joined: dict[str, str] = {}  # the address of the cluster that this process joined here, if it did
 HEADS = ("checkpoint.json", "record.json")  # written after the files that they speak of
 
 
@@ -81,14 +87,33 @@ class Lab(lab.Lab):
             cluster.close()
 
     def _nodes(self) -> list[dict[str, Any]]:
-        if not ray.is_initialized():
-            known = self._address or os.environ.get("RAY_ADDRESS")
-            more = {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}} if known else QUIET
-            try:
-                ray.init(known or "local", log_to_driver=False, logging_level=logging.ERROR, **more)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise InputError(f"no Ray cluster answers at {known or 'this machine'}: {error}") from error
+        _join(self._address or os.environ.get("RAY_ADDRESS") or "local")
         return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _join(address: str) -> None:
+    """Join a cluster, or start one here; InputError where none answers."""
+    if ray.is_initialized() and _joined.get("address", address) == address:
+        return
+    ray.shutdown()
+    more = QUIET if address == "local" else {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}
+    terminated = signal.getsignal(signal.SIGTERM)
+    try:
+        _check_port(address)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **more)
+    except (OSError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"no Ray cluster answers at {address}: {why}; start one, or give its --address") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminated)  # Ray puts its own in place
+    _joined["address"] = address
+
+
+def _check_port(address: str) -> None:
+    """OSError where nobody listens at a host and port: Ray would wait for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), JOINS).close()
 
 
 def _gpu_memory() -> tuple[int, int]:
@@ -162,7 +187,7 @@ class _Actor:
     def __init__(self, folder: str, mark: str) -> None:
         self._study, self._queue = Path(folder), SimpleQueue[Progress]()
         self._shared = (self._study / mark).exists()
-        self._folder = self._study if self._shared else _own_folder()
+        self._folder = self._study
         self._known: dict[str, dict[str, tuple[int, int]]] = {}
         self._places: Sequence[str] = ()
 
@@ -170,26 +195,35 @@ class _Actor:
         """Return the name of the machine, and whether it sees the study's folder."""
         return socket.gethostname(), self._shared
 
-    def open(self, corpus: dict[str, list[Any]]) -> None:
-        """Take the corpus, and serve. corpus: references to the parts of each file; none where the folder is seen."""
+    def open(self, corpus: dict[str, list[Any]]) -> str:
+        """Take the corpus, and serve; return why it cannot.
+
+        corpus: references to the parts of each file; none where the folder is seen.
+        """
         from infusionlaw.runners.worker import serve_folder
 
-        if corpus:
-            (self._folder / "corpus").symlink_to(_corpus_here(corpus))
+        try:
+            if corpus:
+                self._folder = _own_folder()
+                (self._folder / "corpus").symlink_to(_corpus_here(corpus))
+        except (InputError, OSError) as error:
+            return str(error)
         serve_folder(self._folder, self._queue)
+        return ""
 
     def do(self, work: Callable[..., Any], args: Sequence[Any], places: Sequence[str], given: list[_Bundle]) -> _Answer:
         """Do a function of `runners.worker`, going on from what is given."""
         value, failed, elsewhere = None, "", False
-        for bundle in given:
-            _write(self._folder, bundle)
-        self._known = {bundle.place: _stamps(self._folder / bundle.place) for bundle in given}
-        self._places = () if self._shared else places
         try:
+            for bundle in given:
+                _write(self._folder, bundle)
+            self._known = {bundle.place: _stamps(self._folder / bundle.place) for bundle in given}
+            self._places = () if self._shared else places
             value = work(*args)
-        except InputError as error:
+        except (InputError, OSError) as error:
             failed = str(error).replace(str(self._folder), str(self._study))
-            elsewhere = isinstance(error.__cause__ or error.__context__, OSError | MemoryError)
+            cause = error.__cause__ or error.__context__ or error
+            elsewhere = isinstance(cause, OSError | MemoryError)
         places, self._places = self._places, ()
         bundles = self._new(places)
         for place in places:
@@ -218,13 +252,14 @@ class _Actor:
         return found
 
 
-def _root() -> Path:
+def root() -> Path:
+    """Return where actors work that do not see the study's folder."""
     return Path(tempfile.gettempdir()) / f"infusionlaw-ray-{os.getuid()}"
 
 
 def _own_folder() -> Path:
     """Make a folder that is this process's own; `_sweep` removes it once the process is gone."""
-    folder = _root() / f"{os.getpid()}-{uuid4().hex[:8]}"
+    folder = root() / f"{os.getpid()}-{uuid4().hex[:8]}"
     folder.mkdir(parents=True, mode=0o700)
     return folder
 
@@ -232,8 +267,8 @@ def _own_folder() -> Path:
 def _corpus_here(corpus: dict[str, list[Any]]) -> Path:
     """Write the corpus to this machine, once for all actors on it."""
     name = next(iter(corpus.values()))[0].hex()  # the reference is the same in every actor of one study
-    place = _root() / f"corpus-{name}"
-    with FileLock(_root() / "corpus.lock"):
+    place = root() / f"corpus-{name}"
+    with FileLock(root() / "corpus.lock"):
         for file, parts in corpus.items():
             if not (place / file).exists():
                 with atomic_path(place / file) as path, path.open("wb") as handle:
@@ -244,21 +279,21 @@ def _corpus_here(corpus: dict[str, list[Any]]) -> Path:
 
 def _sweep() -> None:
     """Remove the folders of actors that are gone from this machine, and corpora that no actor has."""
-    root = _root()
-    if not root.exists():
+    place = root()
+    if not place.exists():
         return
-    with FileLock(root / "corpus.lock"):
-        folders = [path for path in root.iterdir() if path.is_dir()]
+    with FileLock(place / "corpus.lock"):
+        folders = [path for path in place.iterdir() if path.is_dir()]
         own = [path for path in folders if not path.name.startswith("corpus-")]
         for path in own:
             if not _alive(int(path.name.partition("-")[0])):
                 shutil.rmtree(path, ignore_errors=True)
-        used = {path.resolve() for path in root.glob("*/corpus")}
+        used = {path.resolve() for path in place.glob("*/corpus")}
         for path in folders:
             if path not in own and path not in used:
                 shutil.rmtree(path, ignore_errors=True)
-    if not any(path.is_dir() for path in root.iterdir()):
-        shutil.rmtree(root, ignore_errors=True)
+    if not any(path.is_dir() for path in place.iterdir()):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _alive(process: int) -> bool:
@@ -277,7 +312,15 @@ class _Job:
     args: Sequence[Any]
     places: Sequence[str]
     future: Future[Any]
-    losses: int = 0
+    losses: int = 0  # of its workers, since it came to the steps of its checkpoints
+    steps: int = 0
+
+    def count_loss(self, folder: Path) -> None:
+        """Count that its worker is lost; a task that came further since the last time has a new count."""
+        steps = sum(begun_step(folder / place) for place in self.places)
+        steps += sum((folder / place / "record.json").exists() for place in self.places)
+        self.losses = 1 if steps > self.steps else self.losses + 1
+        self.steps = steps
 
 
 class _Slot:
@@ -297,8 +340,10 @@ class _Cluster:
 
     def __init__(self, folder: Path, count: int, needs: dict[str, Any], on_progress: OnProgress) -> None:
         self._folder, self._count, self._on_progress = folder, count, on_progress
-        self._mark = folder / f".{uuid4().hex}.seen"
-        self._leave_mark()
+        for left in folder.glob(f".*{MARK}"):  # by a driver that was killed
+            left.unlink()
+        self._mark = folder / f".{uuid4().hex}{MARK}"
+        self._mark.touch()
         kind = ray.remote(concurrency_groups={"news": 1})(_Actor)
         self._kind = kind.options(max_restarts=0, **needs)
         self._corpus: dict[str, list[Any]] = {}
@@ -317,10 +362,6 @@ class _Cluster:
         if self._failed:
             future.set_exception(self._failed)
         return future
-
-    def _leave_mark(self) -> None:
-        """Leave a file by which an actor sees whether its machine has the study's folder."""
-        self._mark.touch()
 
     def close(self) -> None:
         """Stop all actors and remove what they have on their machines."""
@@ -394,18 +435,28 @@ class _Cluster:
             self._keep(bundles)
             for each in progress:
                 self._on_progress(each)
+        elif slot.job is None and said:
+            if self._count == 1:
+                raise InputError(f"{slot.host}: {said}")
+            self._leave_out(slot, said)
         elif slot.job is None:
             slot.doing, slot.open = None, True
         else:
             job, slot.job, slot.doing = slot.job, None, None
             self._keep(said.bundles)
-            if said.failed and said.elsewhere and job.losses + 1 < TRIES:
+            if said.failed and said.elsewhere and self._count > 1:
                 slot.job = job
-                self._lose(slot)
+                self._leave_out(slot, said.failed)
             elif said.failed:
                 job.future.set_exception(InputError(said.failed))
             else:
                 job.future.set_result(said.value)
+
+    def _leave_out(self, slot: _Slot, why: str) -> None:
+        """Go on without a worker whose machine cannot do its work: its disk is full, its memory too small."""
+        self._count -= 1
+        logger.warning("goes on without a worker on %s: %s", slot.host, why)
+        self._lose(slot)
 
     def _count_unopened(self, slot: _Slot, error: RayActorError) -> None:
         """InputError where actors end before they are open, again and again."""
@@ -428,7 +479,7 @@ class _Cluster:
         job = slot.job
         if job is None:
             return
-        job.losses += 1
+        job.count_loss(self._folder)
         if job.losses < TRIES:
             self._jobs.appendleft(job)
             return
