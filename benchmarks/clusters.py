@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
@@ -21,7 +22,7 @@ JOINS = 180.0  # seconds within which a node must have joined
 
 
 class Nodes:
-    """A cluster, as `contextlib.closing` takes it: a head and `count` - 1 other nodes of one core each, from which `hidden` is hidden if given."""
+    """A head and `count` - 1 other nodes of one core each, from which `hidden` is hidden if given; close it."""
 
     def __init__(self, count: int, hidden: Path | None = None) -> None:
         self._hidden = hidden
@@ -45,8 +46,7 @@ class Nodes:
         covered += [f"mount -t tmpfs -o size=64k none {shlex.quote(str(full))}"] if full else []
         if covered:
             command = ["unshare", "-Urm", "sh", "-c", " && ".join([*covered, f"exec {shlex.join(command)}"])]
-        none = subprocess.DEVNULL
-        self._nodes.append(subprocess.Popen(command, stdout=none, stderr=none, stdin=none, start_new_session=True))
+        self._nodes.append(_started(command))
 
     def wait(self) -> None:
         """Wait until all nodes have joined."""
@@ -55,6 +55,9 @@ class Nodes:
         while sum(node["Alive"] for node in ray.nodes()) <= len(self._nodes):
             if time.monotonic() > deadline:
                 raise TimeoutError("a node of the Ray cluster did not join")
+            for number, node in enumerate(self._nodes):
+                if node.poll() is not None:  # Ray gives up where a machine is busy
+                    self._nodes[number] = _started(node.args)
             time.sleep(0.1)
         ray.shutdown()
 
@@ -78,6 +81,11 @@ class Nodes:
         raylets = [raylet for node in self._nodes for raylet in _raylets(node.pid)]
         raylets += [process.process.pid for process in self._cluster.head_node.all_processes["raylet"]]
         return [pid for raylet in raylets for pid in _children(raylet, "ray::_Actor")]
+
+
+def _started(command: Any) -> subprocess.Popen[bytes]:
+    none = subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=none, stderr=none, stdin=none, start_new_session=True)
 
 
 def _raylets(session: int) -> list[int]:
