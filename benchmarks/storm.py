@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ SIGNALS = ("KILL", "TERM", "INT", "HUP", "STOP")  # after STOP comes TERM, to th
 TARGETS = ("process", "group", "worker")
 ON_CLUSTER = {"worker": 5, "node": 5, "process": 4}  # kills of each study
 SAME = ("*.csv", "points.json", "law.json", "plan.json", "runs/*/*.safetensors", "runs/*/*.json")
+MOST = 8  # faults that are named
 PATIENCE = 600.0  # seconds within which a process that was hit must end or finish the study
 EARLY = 0.6  # of an undisturbed study's time: a kill comes no later, or those that go on would be done before the next
 GONE = 20.0  # seconds within which its workers must
@@ -225,25 +227,25 @@ def weather_on(nodes: "Nodes", place: Path, design: str, seconds: float, rng: np
     """Run a study on a cluster again and again, until each target is hit so often; yield each that ended."""
     study, on = study_file(place, design), ("--on", "ray", "--address", nodes.address, "--json")
     targets = rng.permutation([target for target, kills in ON_CLUSTER.items() for _ in range(kills)]).tolist()
-    while targets:
-        folder = place / f"{study.stem}-ray-{len(targets)}"
+    for number in count():
+        folder = place / f"{study.stem}-ray-{number}"
         storm = Storm(folder, design, "KILL", dict.fromkeys(ON_CLUSTER, 0), [])
-        main = begin(study, folder, *on)
-        while main.poll() is None:
+        main, pause = begin(study, folder, *on), rng.uniform(0, EARLY * seconds)
+        while targets:
             with suppress(subprocess.TimeoutExpired):
-                main.wait(rng.uniform(0, EARLY * seconds) if targets else PATIENCE)
+                main.wait(pause)
                 break
-            if not targets:
-                storm.faults.append("it did not end")
-                main.kill()
-            elif _strike(main, nodes, targets[-1], rng):
+            pause = 0.1  # until there is a worker
+            if _strike(main, nodes, targets[-1], rng):
                 storm.kills[targets.pop()] += 1
-                if main.poll() is not None:
-                    main = begin(study, folder, *on)
+                main = main if main.poll() is None else begin(study, folder, *on)
+                pause = rng.uniform(0, EARLY * seconds)
         if end(storm, main):
             storm.faults.append(f"status {main.returncode} at the end")
         storm.faults += _left_on(nodes, folder)
         yield storm
+        if storm.faults or not targets:
+            return
 
 
 def _strike(main: subprocess.Popen[bytes], nodes: "Nodes", target: str, rng: np.random.Generator) -> bool:
@@ -352,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             equal = "yes" if judge(storm, whole.folder) else "no"
             sound = sound and not storm.faults
             for target, kills in storm.kills.items():
-                row = [design, storm.signal, target, str(kills), equal, "; ".join(storm.faults) or "–"]
+                row = [design, storm.signal, target, str(kills), equal, "; ".join(storm.faults[:MOST]) or "–"]
                 print(line(row), flush=True)
     if nodes is not None:
         nodes.close()
