@@ -2,11 +2,12 @@
 
 import ctypes
 import os
+import platform
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import ceil
 from multiprocessing import current_process, parent_process
 from pathlib import Path
@@ -150,6 +151,15 @@ def serve() -> None:
             os._exit(1)
     else:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def processor() -> str:
+    """Return what this machine's processor is called."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 @contextmanager

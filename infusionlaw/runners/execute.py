@@ -7,6 +7,7 @@ and `record.json` last and atomically: if it is there, the run is complete.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from infusionlaw.corpus.facts import Fact
 from infusionlaw.corpus.infusion.mixture import Ledger, Mixture
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
+from infusionlaw.processes import processor
 from infusionlaw.runs.names import is_measured
 from infusionlaw.runs.outcomes import LOSSES
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
@@ -33,6 +35,14 @@ from infusionlaw.training.start import export_started, keep_measured, measured, 
 from infusionlaw.training.trainable import Trainable
 
 SCORES = ("recall", "cloze", "margin", "verbatim_recall", "retention", "unseen_recall", "val_bpb")
+
+
+@cache
+def device_name() -> str:
+    """Return the kind of processor that trains here, as its maker names it."""
+    if best_device().type == "cuda":
+        return torch.cuda.get_device_name()
+    return processor()
 
 
 def best_device() -> torch.device:
@@ -126,6 +136,7 @@ def record_of(
         seed=spec.seed,
         held_out=spec.held_out,
         status=status,
+        trained_on=device_name(),
         **as_fields(scores),
     )
 

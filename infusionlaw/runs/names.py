@@ -12,7 +12,7 @@ from infusionlaw.runs.outcomes import ACCURACIES, LOSSES, is_loss, measure_of, o
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.tabular import bare
 
-FIELDS = tuple(field.name for field in fields(RunRecord) if field.name != "more")
+FIELDS = tuple(field.name for field in fields(RunRecord) if field.name not in ("more", "trained_on"))
 # Other names that a column may have. Case, spaces, hyphens and underscores do not matter.
 ALIASES: dict[str, tuple[str, ...]] = {
     "size": (

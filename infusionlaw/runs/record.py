@@ -94,7 +94,8 @@ class RunRecord:
     0..1; margin: nats; val_bpb: validation loss, in loss_unit. None means not measured (a diverged or unfinished run
     has no scores). loss_unit: of all losses; None is bits per byte. curve: the training run that rows of this name are
     checkpoints of; they are not independent. more: scores and errors of other outcomes and losses (`domain_loss`,
-    `val_bpb:wiki`), and of the start (`start_val_bpb`).
+    `val_bpb:wiki`), and of the start (`start_val_bpb`). trained_on: the kind of processor that trained it,
+    which tables leave out.
     """
 
     size: float
@@ -126,6 +127,7 @@ class RunRecord:
     loss_unit: str | None = None
     curve: str | None = None
     more: tuple[tuple[str, float], ...] = ()
+    trained_on: str = field(default="", compare=False)
 
     def score(self, name: str) -> float | None:
         """The measured value of an outcome; None where it was not measured."""

@@ -5,6 +5,7 @@ time are as they were. The whole check reads every byte, and the sources too.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,11 +54,22 @@ class Break:
 def doubts(study: Study) -> list[str]:
     """Return what cheap checks find that a reader of a study's results must hear, a sentence each."""
     broken = first_break(study)
-    return (
-        [f"This study does not hold: {broken}."]
-        if broken
-        else [f"About the order of things: {late}." for late in [begun_late(study)] if late]
-    )
+    if broken:
+        return [f"This study does not hold: {broken}."]
+    late, kinds = begun_late(study), _kinds_of_device(study)
+    said = [f"About the order of things: {late}."] if late else []
+    if len(kinds) > 1:
+        counts = ", ".join(f"{name}: {number:,}" for name, number in kinds.most_common())
+        said.append(
+            f"Runs were trained on different kinds of processors ({counts}), which round differently: one run can have "
+            "other scores on each."
+        )
+    return said
+
+
+def _kinds_of_device(study: Study) -> Counter[str]:
+    records = (study.record(spec) for spec in (*study.fitted, *study.held_out))
+    return Counter(record.trained_on for record in records if record is not None and record.trained_on)
 
 
 def first_break(study: Study, whole: bool = False) -> str:

@@ -1,5 +1,6 @@
 """What is edited in a finished study afterwards is seen, and the first file that does not hold is named."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -248,3 +249,16 @@ def test_a_study_in_another_place_still_holds(folder) -> None:
     moved = folder.rename(folder.parent / "elsewhere")
     assert broken(moved) == ""
     assert json.loads((moved / "study.json").read_text(encoding="utf8"))["base"] == ".."
+
+
+def test_runs_of_different_processors_are_remarked(tmp_path) -> None:
+    class Mixed(FakeLab):
+        def execute(self, study, folder, specs, on_progress):
+            for number, record in enumerate(super().execute(study, folder, specs, on_progress)):
+                record = dataclasses.replace(record, trained_on="EPYC" if number % 2 else "Xeon")
+                write_json(folder / "runs" / record.run / "record.json", dataclasses.asdict(record))
+                yield record
+
+    done = run_study(small_study(tmp_path / "small.toml"), tmp_path / "out", Mixed())
+    assert "different kinds of processors (Xeon: " in status_text(done.folder)
+    assert "different kinds of processors" in (done.folder / "report.html").read_text(encoding="utf8")
