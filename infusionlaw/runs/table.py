@@ -17,6 +17,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from infusionlaw.errors import InputError, naming, needing
 from infusionlaw.files import atomic_path, write_text
 from infusionlaw.quantities import written_number
@@ -108,16 +110,18 @@ def write_table(path: Path, records: Sequence[RunRecord]) -> None:
 
 
 def append_row(path: Path, record: RunRecord) -> None:
-    """Add a run to the end of a CSV table that has the same columns, or begin one.
+    """Add a run to the end of a CSV table that has the same columns, or begin one; many processes may do so at once.
 
     Raises InputError where the table has the run already, or other columns.
     """
     names, row = table_text([record]).split("\n", 1)
-    check_new(path, record.run)
-    content = path.read_text(encoding="utf8") if path.exists() else f"{names}\n"
-    if content.split("\n", 1)[0].strip() != names:
-        raise InputError(f"{path}: has other columns than the runs of this study; name another table")
-    write_text(path, content + ("" if content.endswith("\n") else "\n") + row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        check_new(path, record.run)
+        content = path.read_text(encoding="utf8") if path.exists() else f"{names}\n"
+        if content.split("\n", 1)[0].strip() != names:
+            raise InputError(f"{path}: has other columns than the runs of this study; name another table")
+        write_text(path, content + ("" if content.endswith("\n") else "\n") + row)
 
 
 def check_new(path: Path, run: str) -> None:

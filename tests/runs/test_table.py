@@ -2,9 +2,12 @@
 
 import math
 import re
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.runs.names import ALIASES, FIELDS, HELPERS, SE_ENDINGS, UNITLESS, names_of, score_columns
 from infusionlaw.runs.outcomes import LOSSES
 from infusionlaw.runs.record import RunRecord
-from infusionlaw.runs.table import read_table, table_hash, table_text, write_table
+from infusionlaw.runs.table import append_row, read_table, table_hash, table_text, write_table
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "table.md"
 ROW = RunRecord(size=14_000, tokens=1_500_000, share=0.1 + 0.2, recall=1 / 3, recall_se=0.04, seed=1, run="r1")
@@ -458,3 +461,14 @@ def test_runs_that_a_tracker_says_did_not_finish_have_no_scores_and_may_be_begun
         rows = [f"1e6,1e9,.{i},1,0.5,{state}\n" for i, state in enumerate(states.split(), start=1)]
         path.write_text(f"size,tokens,share,seed,recall,{column}\n{''.join(rows)}")
         assert [(row.status, row.recall) for row in read_table(path)] == [("ok", 0.5), lost]
+
+
+def append_rows(table: Path, seeds: range) -> None:
+    for seed in seeds:
+        append_row(table, replace(ROW, seed=seed, run=str(seed)))
+
+
+def test_two_processes_that_add_rows_to_one_table_lose_none(tmp_path) -> None:
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        list(pool.map(partial(append_rows, tmp_path / "runs.csv"), [range(30), range(30, 60)]))
+    assert sorted(row.seed for row in read_table(tmp_path / "runs.csv")) == [*range(60)]
