@@ -13,10 +13,16 @@ ITEMS: dict[Kind, str] = {"fact": "facts", "document": "documents", "prior": "pr
 
 def ledger_text(ledger: Ledger) -> str:
     """Say what a corpus holds, by its ledger."""
+    about = "about " if ledger.tokens_error else ""
     head = (
-        f"{ledger.tokens:,} tokens in {ledger.documents:,} documents and {len(ledger.shards):,} "
-        f"shard{'s' if len(ledger.shards) > 1 else ''}, a share of {ledger.share:.4g} infused"
+        f"{about}{ledger.tokens:,} tokens in {ledger.documents:,} documents and {len(ledger.shards):,} "
+        f"shard{'s' if len(ledger.shards) > 1 else ''}, a share of {about}{ledger.share:.4g} infused"
     )
+    if ledger.tokens_error:
+        head += (
+            f"\nthe share is exactly {ledger.share_of_bytes:.6g} by bytes; all tokens, and so the share by tokens, are "
+            f"estimated from a sample of your rows, with a standard error of {ledger.tokens_error:.1%}"
+        )
     return "\n".join([head, *(_kind_text(kind, own) for kind, own in ledger.kinds.items())])
 
 

@@ -34,6 +34,8 @@ from infusionlaw.processes import check_guard, serve
 from infusionlaw.runs.packed import ending
 
 ROW = 120  # bytes of a row of the ledger
+STRETCHES, LEAST_STRETCHES = 2048, 64  # of text whose tokens are counted, of all files and of one
+CUTS = 0.001  # by how much of the tokens an estimate may be wrong because stretches end within a word
 TOKENS = (".bin", ".idx")
 
 
@@ -52,8 +54,8 @@ class Plan:
     """What is put into a corpus that exists.
 
     field: of the text in files of rows, "" where shards are of tokens; per_token: what of a shard's size is a token;
-    given: by source, pieces and tokens; items: by source, how many facts or documents; sequence, inside: see
-    `plan_into`.
+    error: standard error of the tokens that the corpus has / these tokens, 0 where they are not an estimate; given:
+    by source, pieces and tokens; items: by source, how many facts or documents; sequence, inside: see `plan_into`.
     """
 
     corpus: str
@@ -61,6 +63,7 @@ class Plan:
     shards: tuple[Existing, ...]
     field: str
     per_token: float
+    error: float
     dtype: str
     ended: bool
     given: tuple[Given, ...]
@@ -147,7 +150,7 @@ def plan_into(
         raise InputError(f"{base}: rows of text go between others; only datasets of tokens can be inserted into inside")
     field = (field or insert_rows.field_of(paths[0])) if of_rows else ""
     found = _of_rows(paths, base, corpus, field) if of_rows else _of_tokens(paths, base, corpus, inside)
-    shards, per_token, way = found
+    shards, per_token, error, way = found
     insertions = Insertions(corpus, way, seed=seed, domain_tokens=domain_tokens)
     size = sum(shard.size for shard in shards)
     if not size:
@@ -158,6 +161,7 @@ def plan_into(
         shards=tuple(shards),
         field=field,
         per_token=per_token,
+        error=error,
         dtype=way.dtype.name,
         ended=way.ended,
         given=insertions.dosed(dose, size / per_token),
@@ -190,7 +194,7 @@ def _found(into: str | Sequence[str | Path]) -> list[Path]:
 
 def _of_tokens(
     paths: Sequence[Path], base: Path, corpus: Corpus, inside: bool
-) -> tuple[list[Existing], float, Wrapping]:
+) -> tuple[list[Existing], float, float, Wrapping]:
     shards = []
     for path in paths:
         name = prefix_of(path.relative_to(base)).as_posix()
@@ -203,19 +207,22 @@ def _of_tokens(
         raise InputError(f"{base}: holds no tokens; give a corpus that has some")
     if len(ways) > 1:
         raise InputError(f"{base}: some shards have documents that end with end-of-text and some not; insert into each")
-    return shards, 1.0, ways.pop()
+    return shards, 1.0, 0.0, ways.pop()
 
 
-def _of_rows(paths: Sequence[Path], base: Path, corpus: Corpus, field: str) -> tuple[list[Existing], float, Wrapping]:
-    measured = [insert_rows.measure(path, field) for path in paths]
+def _of_rows(
+    paths: Sequence[Path], base: Path, corpus: Corpus, field: str
+) -> tuple[list[Existing], float, float, Wrapping]:
+    most = max(LEAST_STRETCHES, STRETCHES // len(paths))
+    measured = [insert_rows.measure(path, field, most) for path in paths]
     shards = [
         Existing(path.relative_to(base).as_posix(), str(path), own.rows, own.bytes)
         for path, own in zip(paths, measured, strict=True)
     ]
-    sample = [text for own in measured for text in own.sample]
-    tokens = sum(len(ids) + 1 for ids in corpus.tokenizer.encode(sample))
-    read = sum(len(text.encode()) for text in sample)
-    return shards, read / tokens if read else 1.0, Wrapping(corpus.tokenizer.dtype)
+    tokens, errors = np.array([own.tokens(corpus.tokenizer.encode) for own in measured]).T
+    size, total = sum(shard.size for shard in shards), float(tokens.sum())
+    error = max(CUTS, float(np.sqrt(np.sum(errors**2))) / total) if total else 0.0
+    return shards, size / total if size else 1.0, error, Wrapping(corpus.tokenizer.dtype)
 
 
 def infuse_into(plan: Plan, out: Path, *, workers: int = 1, say: Callable[[str], None] = lambda text: None) -> Ledger:
@@ -310,7 +317,8 @@ def finish(plan: Plan, out: Path) -> Ledger:
     originals = {name: read_json(_sums_of(out, name)) for name in names}
     settings = {"plan": _as_json(asdict(plan)), "originals": originals}
     form, unit = (f"rows:{plan.field}", "bytes") if plan.field else ("megatron", "tokens")
-    return join(out, names, format=form, unit=cast("Unit", unit), dtype=plan.dtype, settings=settings)
+    error = plan.error * plan.size / (plan.size + plan.tokens)
+    return join(out, names, format=form, unit=cast("Unit", unit), dtype=plan.dtype, settings=settings, error=error)
 
 
 def _together(plan: Plan, left: Iterable[int], out: Path, workers: int) -> None:

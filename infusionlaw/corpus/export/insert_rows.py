@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
@@ -26,7 +27,7 @@ from infusionlaw.files import atomic_path
 from infusionlaw.runs.packed import ending, open_bytes, packing
 
 BLOCK = 1 << 21  # bytes of lines that are looked at together
-SAMPLE = 500  # rows of a file whose tokens are counted
+STRETCH = 2048  # bytes of text that are a stretch; of every so manieth the tokens are counted
 FIELDS = ("text", "content", "raw_content", "document", "body")  # where text is looked for
 ENDINGS = (".parquet", ".jsonl", ".ndjson")
 Add = Callable[[Any, Numbers, Sequence[str]], None]
@@ -189,11 +190,23 @@ def form_of(path: Path) -> _Form:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows of a file, bytes of their texts, and some of the texts."""
+    """Rows of a file, bytes of their texts, and stretches of these at even distances, each cut where rows begin."""
 
     rows: int
     bytes: int
-    sample: tuple[str, ...]
+    sample: tuple[tuple[str, ...], ...]
+
+    def tokens(self, encode: Callable[[list[str]], Sequence[Sequence[int]]]) -> tuple[float, float]:
+        """Estimate the tokens of the rows, each with an end, and the standard error; both from the stretches."""
+        if not self.sample:
+            return self.rows, 0.0
+        found = [sum(map(len, encode(list(texts)))) for texts in self.sample]
+        sizes = [sum(len(text.encode()) for text in texts) for texts in self.sample]
+        rate = sum(found) / sum(sizes)
+        rest = np.array(found) - rate * np.array(sizes)
+        error = np.sqrt(np.sum(rest**2) * len(found) / max(1, len(found) - 1)) / sum(sizes)
+        left_out = max(0.0, 1 - sum(sizes) / self.bytes)
+        return self.rows + rate * self.bytes, float(error * self.bytes * np.sqrt(left_out))
 
 
 def field_of(path: Path) -> str:
@@ -213,16 +226,30 @@ def field_of(path: Path) -> str:
     return found
 
 
-def measure(path: Path, field: str) -> Measured:
-    """Read a file once and say how long it is; the sample is of rows at even distances, at most SAMPLE."""
+def measure(path: Path, field: str, most: int) -> Measured:
+    """Read a file once and say how long it is. most: stretches to keep, of which at least half are found in a long one.
+
+    Stretches are at even distances in the text, not in the rows: a few long rows may have most of it.
+    """
     rows = size = 0
-    every, sample = 1, list[bytes]()
+    every, sample = 1, dict[int, list[bytes]]()
     for _, texts in form_of(path).blocks(path, field):
-        sample += texts[-rows % every :: every]
-        rows, size = rows + len(texts), size + sum(map(len, texts))
-        while len(sample) > SAMPLE:
-            every, sample = 2 * every, sample[::2]
-    return Measured(rows, size, tuple(text.decode() for text in sample))
+        starts = size + np.cumsum([0, *map(len, texts)])
+        data, end = b"".join(texts), int(starts[-1])
+        number = -(-(size // STRETCH) // every) * every
+        while number * STRETCH < end:
+            low, high = max(number * STRETCH, size), min((number + 1) * STRETCH, end)
+            if low < high:
+                inner = starts[np.searchsorted(starts, low, "right") : np.searchsorted(starts, high)].tolist()
+                pieces = [data[a - size : b - size] for a, b in pairwise([low, *inner, high])]
+                sample.setdefault(number, []).extend(pieces)
+            if len(sample) > most:
+                every *= 2
+                sample = {kept: own for kept, own in sample.items() if kept % every == 0}
+            number = (number // every + 1) * every
+        rows, size = rows + len(texts), end
+    texts_of = (tuple(piece.decode(errors="ignore") for piece in own) for own in sample.values())
+    return Measured(rows, size, tuple(texts_of))
 
 
 @dataclass(frozen=True)

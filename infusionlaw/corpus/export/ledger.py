@@ -63,10 +63,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class KindCount:
-    """The insertions of a kind: their tokens, how many different items, and how often each of these was completed."""
+    """The insertions of a kind: tokens, bytes, how many different items, how often each of these was completed."""
 
     insertions: int
     tokens: int
+    bytes: int
     items: int
     least_exposures: int
     most_exposures: int
@@ -75,14 +76,20 @@ class KindCount:
 
 @dataclass(frozen=True)
 class Ledger:
-    """ledger.json. share: tokens of facts and documents / tokens; settings: what the corpus was written with."""
+    """ledger.json. settings: what the corpus was written with.
+
+    tokens_error: standard error of tokens / tokens, 0 where all were counted; share: tokens of facts and documents /
+    tokens; share_of_bytes: their bytes / bytes of content, which is always exact.
+    """
 
     format: str
     unit: Unit
     dtype: str
     tokens: int
+    tokens_error: float
     documents: int
     share: float
+    share_of_bytes: float
     kinds: dict[Kind, KindCount]
     settings: dict[str, Any]
     shards: tuple[Shard, ...]
@@ -187,9 +194,16 @@ def finished(folder: Path, shard: str) -> bool:
 
 
 def join(
-    folder: Path, shards: Sequence[str], *, format: str, unit: Unit, dtype: str, settings: Mapping[str, Any]
+    folder: Path,
+    shards: Sequence[str],
+    *,
+    format: str,
+    unit: Unit,
+    dtype: str,
+    settings: Mapping[str, Any],
+    error: float = 0.0,
 ) -> Ledger:
-    """Make one ledger of the parts of all shards, in their order, and remove the parts."""
+    """Make one ledger of the parts of all shards, in their order, and remove the parts. error: see `Ledger`."""
     found = [_read_part(folder / PARTS / f"{shard}.json") for shard in shards]
     counts = Counts()
     with atomic_path(folder / ROWS) as path, _writer(path) as writer:
@@ -201,9 +215,18 @@ def join(
     with atomic_path(folder / SUMS) as path, path.open("wb") as handle:
         np.save(handle, np.concatenate([np.empty(0, np.uint32), *sums]))
     tokens, kinds = sum(shard.tokens for shard in found), counts.by_kind()
-    documents = sum(shard.documents for shard in found)
     ledger = Ledger(
-        format, unit, dtype, tokens, documents, share_of(kinds, tokens), kinds, dict(settings), tuple(found)
+        format=format,
+        unit=unit,
+        dtype=dtype,
+        tokens=tokens,
+        tokens_error=error,
+        documents=sum(shard.documents for shard in found),
+        share=share_of(kinds, tokens),
+        share_of_bytes=share_of_bytes(kinds, found),
+        kinds=kinds,
+        settings=dict(settings),
+        shards=tuple(found),
     )
     write_typed(folder / LEDGER, ledger, Ledger)
     shutil.rmtree(folder / PARTS)
@@ -228,8 +251,13 @@ def share_of(kinds: Mapping[Kind, KindCount], tokens: int) -> float:
     return sum(kinds[kind].tokens for kind in kinds if kind in INFUSED) / max(1, tokens)
 
 
+def share_of_bytes(kinds: Mapping[Kind, KindCount], shards: Sequence[Shard]) -> float:
+    """Return infused bytes / bytes of content."""
+    return sum(kinds[kind].bytes for kind in kinds if kind in INFUSED) / max(1, sum(shard.bytes for shard in shards))
+
+
 class Counts:
-    """Insertions, tokens and exposures by kind, table by table."""
+    """Insertions, tokens, bytes and exposures by kind, table by table."""
 
     def __init__(self) -> None:
         self._totals: defaultdict[Kind, Counter[str]] = defaultdict(Counter)
@@ -237,9 +265,13 @@ class Counts:
 
     def add(self, table: Any) -> None:
         """Count the rows of a table."""
-        grouped = table.group_by(["kind", "id"]).aggregate([("tokens", "sum"), ("tokens", "count"), ("ends", "sum")])
+        grouped = table.group_by(["kind", "id"]).aggregate(
+            [("tokens", "sum"), ("bytes", "sum"), ("tokens", "count"), ("ends", "sum")]
+        )
         for row in grouped.to_pylist():
-            self._totals[row["kind"]].update(insertions=row["tokens_count"], tokens=row["tokens_sum"])
+            self._totals[row["kind"]].update(
+                insertions=row["tokens_count"], tokens=row["tokens_sum"], bytes=row["bytes_sum"]
+            )
             self._ended[row["kind"]][row["id"]] += row["ends_sum"] or 0
 
     def by_kind(self) -> dict[Kind, KindCount]:

@@ -193,10 +193,13 @@ def preview_text(plan: Plan, corpus: Corpus, *, sequence: int = 2048) -> str:
         f"{given.count:,} {kind}s, {exposures:,.4g} exposures each"
         for kind, given, exposures in zip(plan.kinds, plan.given, plan.exposures, strict=True)
     )
+    into, about = f"into {len(plan.shards):,} shard{'s' if plan.shards[1:] else ''} of", "about " if plan.error else ""
     lines = [
-        f"into {len(plan.shards):,} shard{'s' if plan.shards[1:] else ''} of {plan.size:,} {plan.dtype} tokens, "
-        f"documents end with {end}",
-        f"insert {gained}: {plan.tokens:,} tokens, {plan.share:.4%} of {plan.size + plan.tokens:,}",
+        f"{into} about {plan.size:,} tokens, an end-of-text for each row included; estimated from a sample, standard "
+        f"error {plan.error:.1%}"
+        if plan.error
+        else f"{into} {plan.size:,} {plan.dtype} tokens, documents end with {end}",
+        f"insert {gained}: {plan.tokens:,} tokens, {about}{plan.share:.4%} of {plan.size + plan.tokens:,}",
         f"at most {found.moved:,} tokens from an even place; the first:",
     ]
     begins = np.cumsum(found.shards) - found.shards

@@ -26,6 +26,7 @@ from infusionlaw.corpus.export.ledger import (
     read_ledger,
     rows_of,
     share_of,
+    share_of_bytes,
 )
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
@@ -47,11 +48,12 @@ def check(folder: Path) -> Ledger:
         before += blocks
     tokens, documents = (sum(getattr(shard, name) for shard in ledger.shards) for name in ("tokens", "documents"))
     kinds = counts.by_kind()
-    if (tokens, documents, kinds, share_of(kinds, tokens)) != (
+    if (tokens, documents, kinds, share_of(kinds, tokens), share_of_bytes(kinds, ledger.shards)) != (
         ledger.tokens,
         ledger.documents,
         ledger.kinds,
         ledger.share,
+        ledger.share_of_bytes,
     ):
         raise InputError(f"{folder / LEDGER}: its counts are not those of its shards and of {ROWS}")
     return ledger

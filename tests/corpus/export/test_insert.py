@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infusionlaw.corpus.export import insert_rows, insert_tokens, megatron
+from infusionlaw.corpus.export import insert, insert_rows, insert_tokens, megatron
 from infusionlaw.corpus.export.insert import infuse_into, plan_into, take_out
 from infusionlaw.corpus.export.ledger import rows_of
 from infusionlaw.corpus.export.placing import Dose
@@ -23,6 +23,7 @@ from infusionlaw.corpus.export.verify import check
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
+from infusionlaw.report.export import ledger_text
 from infusionlaw.runs.packed import open_bytes
 from infusionlaw.settings import read_study_file
 
@@ -150,6 +151,21 @@ def test_what_comes_out_is_counted_by_its_ledger_and_the_original_comes_back(inf
     assert {name: own for name, own in small.items() if name.startswith("part")} == {
         name: own for name, own in large.items() if name.startswith("part")
     }
+
+
+def test_tokens_of_rows_are_estimated_well_where_a_few_long_rows_have_most_of_the_text(infused, tmp_path, monkeypatch):
+    monkeypatch.setattr(insert, "STRETCHES", 200)
+    short, long = ["Plain words of a note." for _ in range(3000)], ["x = {1: [2, 3]}\n" * 1000 for _ in range(20)]
+    mixed = [(short + long)[number] for number in np.random.default_rng(0).permutation(3020)]
+    for name, texts in (("a", mixed), ("b", short)):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    exact = sum(len(ids) + 1 for ids in infused.tokenizer.encode(mixed + short))
+    plan = plan_into(infused, str(tmp_path / "*.jsonl"), Dose(share=0.02))
+    assert abs(plan.size / exact - 1) < 0.01 and 0.005 < plan.error < 0.03
+    ledger = infuse_into(plan, tmp_path / "new")
+    inserted, size = sum(row["bytes"] for row in columns(tmp_path / "new")), sum(shard.bytes for shard in ledger.shards)
+    assert ledger.share_of_bytes == inserted / size and size == plan.whole + inserted
+    assert 0 < ledger.tokens_error < plan.error and "estimated" in ledger_text(ledger)
 
 
 @pytest.mark.parametrize("kind", [".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst"])
