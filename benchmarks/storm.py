@@ -230,7 +230,7 @@ def weather_on(nodes: "Nodes", place: Path, design: str, seconds: float, rng: np
     for number in count():
         folder = place / f"{study.stem}-ray-{number}"
         storm = Storm(folder, design, "KILL", dict.fromkeys(ON_CLUSTER, 0), [])
-        main, pause = begin(study, folder, *on), rng.uniform(0, EARLY * seconds)
+        main, pause = begin(study, folder, *on), rng.uniform(0, seconds / 4)
         while targets:
             with suppress(subprocess.TimeoutExpired):
                 main.wait(pause)
@@ -239,7 +239,7 @@ def weather_on(nodes: "Nodes", place: Path, design: str, seconds: float, rng: np
             if _strike(main, nodes, targets[-1], rng):
                 storm.kills[targets.pop()] += 1
                 main = main if main.poll() is None else begin(study, folder, *on)
-                pause = rng.uniform(0, EARLY * seconds)
+                pause = rng.uniform(0, seconds / 4)
         if end(storm, main):
             storm.faults.append(f"status {main.returncode} at the end")
         storm.faults += _left_on(nodes, folder)
