@@ -24,7 +24,18 @@ import numpy as np
 
 from infusionlaw.corpus.corpus import Corpus, open_corpus
 from infusionlaw.corpus.export import insert_rows, insert_tokens
-from infusionlaw.corpus.export.ledger import LEDGER, PARTS, Ledger, Unit, finished, join, part_of, read_ledger, rows_of
+from infusionlaw.corpus.export.ledger import (
+    LEDGER,
+    PARTS,
+    Ledger,
+    Unit,
+    check_finished,
+    finished,
+    join,
+    part_of,
+    read_ledger,
+    rows_of,
+)
 from infusionlaw.corpus.export.megatron import bin_path, idx_path, open_indexed, prefix_of
 from infusionlaw.corpus.export.placing import Dose, Given, Insertions, Wrapping
 from infusionlaw.corpus.export.stream import begin, held, room
@@ -309,9 +320,7 @@ def _sums_of(out: Path, shard: str) -> Path:
 def finish(plan: Plan, out: Path) -> Ledger:
     """Join what the shards say into one ledger, once all are written."""
     names = [shard.name for shard in plan.shards]
-    for name in names:
-        if not finished(out, name):
-            raise InputError(f"{out / name}: is not written yet; run the same command again")
+    check_finished(out, names)
     for folder in {(out / name).parent for name in names}:
         remove_leftovers(folder)
     originals = {name: read_json(_sums_of(out, name)) for name in names}

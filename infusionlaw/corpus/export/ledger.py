@@ -13,7 +13,7 @@ import shutil
 import zlib
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -193,6 +193,13 @@ def finished(folder: Path, shard: str) -> bool:
     return path.exists() and all((folder / name).exists() for name in _read_part(path).files)
 
 
+def check_finished(folder: Path, shards: Iterable[str]) -> None:
+    """Raise InputError with the first shard that is not written yet."""
+    for shard in shards:
+        if not finished(folder, shard):
+            raise InputError(f"{folder / shard}: is not written yet; run the same command again")
+
+
 def join(
     folder: Path,
     shards: Sequence[str],
@@ -204,6 +211,7 @@ def join(
     error: float = 0.0,
 ) -> Ledger:
     """Make one ledger of the parts of all shards, in their order, and remove the parts. error: see `Ledger`."""
+    check_finished(folder, shards)
     found = [_read_part(folder / PARTS / f"{shard}.json") for shard in shards]
     counts = Counts()
     with atomic_path(folder / ROWS) as path, _writer(path) as writer:

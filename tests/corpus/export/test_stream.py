@@ -182,7 +182,10 @@ def test_tasks_of_other_executors_write_the_same_bytes(folder, written, tmp_path
     out = tmp_path / "new"
     step = Step(stream(folder), "megatron", out)
     assert begin_stream(stream(folder), "megatron", out) == [0, 1, 2]
-    for rank in (1, 0, 1):  # one task is done again
+    step(None, rank=1, world_size=2)
+    with pytest.raises(InputError, match="train-00000: is not written yet"):
+        finish_stream(stream(folder), "megatron", out)
+    for rank in (0, 1):  # one task is done again
         step(None, rank=rank, world_size=2)
     finish_stream(stream(folder), "megatron", out)
     assert content(out) == content(written("megatron"))
