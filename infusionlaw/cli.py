@@ -767,8 +767,9 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     typer.echo("preparing the text, then timing a few steps of each size", err=True)
     estimates = dry_run(study, out, lab)
     Console(width=140).print(estimate_table(estimates))
-    file, minutes = read_study_file(study), sum(run.seconds for run in estimates) / 60 / estimates[0].processes
-    typer.echo(f"{len(estimates)} runs, {estimates[0].processes} at once: about {minutes:.1f} minutes of training")
+    file, minutes = read_study_file(study), sum(run.seconds / run.processes for run in estimates) / 60
+    at_once = max(run.processes for run in estimates)
+    typer.echo(f"{len(estimates)} runs, {at_once} at once: about {minutes:.1f} minutes of training")
     typer.echo("Parameters: without the embedding + embedding. Passes: how often the run reads the general text.")
     folder = folder_of(file, out)
     documents = documents_text(folder), repetition_text(file, folder, estimates)

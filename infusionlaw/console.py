@@ -283,7 +283,8 @@ def memory_text(estimates: Iterable[Estimate]) -> str:
     if not largest.memory_parts:
         return ""
     parts = ", ".join(f"{name} {_mib(size)}" for name, size in largest.memory_parts.items())
-    return f"The largest run takes {_mib(largest.memory)} of memory: {parts}"
+    where = f" on each of {largest.gpus} GPUs, which train it together" if largest.gpus > 1 else ""
+    return f"The largest run takes {_mib(largest.memory)} of memory{where}: {parts}"
 
 
 def _mib(size: float) -> str:

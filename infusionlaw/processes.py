@@ -146,10 +146,7 @@ def serve() -> None:
     parent = parent_process()
     if parent is None:
         return
-    if sys.platform == "linux" and ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL) == 0:
-        if os.getppid() != parent.pid:  # it has ended before
-            os._exit(1)
-    else:
+    if not end_with(parent.pid):
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
@@ -160,6 +157,15 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def end_with(parent: int | None) -> bool:
+    """Have the kernel end this process with the one that started it; False where it cannot, elsewhere than on Linux."""
+    if sys.platform != "linux" or ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL):
+        return False
+    if os.getppid() != parent:  # it has ended before
+        os._exit(1)
+    return True
 
 
 @contextmanager

@@ -47,8 +47,8 @@ def most_minutes(file: StudyFile, estimates: Sequence[Estimate]) -> float:
     """Minutes of a search whose every curve takes the most runs, by the estimates of a dry run; held-out runs too."""
     fitted, held = ([run for run in estimates if run.held_out is is_held] for is_held in (False, True))
     share = most_runs(file) * len({(run.size, run.tokens) for run in fitted}) / len(fitted)
-    seconds = share * sum(run.seconds for run in fitted) + sum(run.seconds for run in held)
-    return seconds / 60 / estimates[0].processes
+    seconds = (sum(run.seconds / run.processes for run in runs) for runs in (fitted, held))
+    return (share * next(seconds) + next(seconds)) / 60
 
 
 def power_text(power: Power) -> str:

@@ -26,11 +26,13 @@ from infusionlaw.runs.outcomes import LOSSES
 from infusionlaw.runs.record import RunRecord, RunSpec, read_spec
 from infusionlaw.training import checkpoint
 from infusionlaw.training.export import export
+from infusionlaw.training.group import leads
 from infusionlaw.training.loop import Row, Status, train
 from infusionlaw.training.model import Model
 from infusionlaw.training.probe import Probes, measure
 from infusionlaw.training.recipe import Recipe, Shape
 from infusionlaw.training.resolve import doses_of, mixture_of, models_of, recipe_of, stable_phase_of
+from infusionlaw.training.sharded import placed
 from infusionlaw.training.start import export_started, keep_measured, measured, read_kept
 from infusionlaw.training.trainable import Trainable
 
@@ -74,10 +76,10 @@ def execute_together(
     recipe = recipe_of(specs[0], corpus)
     doses = [doses_of(spec, recipe, corpus) for spec in specs]
     mixtures = [mixture_of(spec, recipe, corpus) for spec in specs]
-    for spec, mixture, run in zip(specs, mixtures, folders, strict=True):
+    for spec, mixture, run in zip(specs, mixtures, folders, strict=True) if leads() else ():
         write_json(run / "spec.json", asdict(spec))
         write_json(run / "ledger.json", ledger_json(mixture, recipe.tokens, corpus, spec.settings.prior_questions))
-    model = models_of(specs, recipe, corpus).to(best_device())
+    model = placed(models_of(specs, recipe, corpus), best_device())
     ends = train(
         model, recipe, mixtures, folders, stable=stable, checkpoint_every=checkpoint_every, on_progress=on_progress
     )
@@ -86,8 +88,9 @@ def execute_together(
         if status == "ok":
             scores = _probed(model.alone(member), corpus, probes, recipe, run)
         record = record_of(spec, recipe, dose, corpus, status, scores | start_scores(spec, corpus))
-        write_json(run / "record.json", asdict(record))
-        checkpoint.remove(run)
+        if leads():
+            write_json(run / "record.json", asdict(record))
+            checkpoint.remove(run)
         yield record
 
 
@@ -95,8 +98,10 @@ def measure_start(spec: RunSpec, corpus: Corpus, probes: Probes, folder: Path) -
     """Measure the checkpoint that a run begins from, and keep its scores in the study's folder."""
     recipe, start = recipe_of(spec, corpus), spec.settings.start
     assert start is not None
-    scores = measure(models_of([spec], recipe, corpus).to(best_device()), corpus, probes, recipe.block)
-    keep_measured(folder, start, corpus.id, recipe.block, scores)
+    model = placed(models_of([spec], recipe, corpus), best_device())
+    scores = measure(model, corpus, probes, recipe.block)
+    if leads():
+        keep_measured(folder, start, corpus.id, recipe.block, scores)
 
 
 def start_scores(spec: RunSpec, corpus: Corpus) -> dict[str, float]:
@@ -113,9 +118,11 @@ def start_scores(spec: RunSpec, corpus: Corpus) -> dict[str, float]:
 def _probed(model: Trainable, corpus: Corpus, probes: Probes, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Measure one model, write the scores beside its weights and return them."""
     scores = measure(model, corpus, probes, recipe.block)
-    write_json(folder / "probes.json", scores)
-    with atomic_path(folder / "model.safetensors") as part:
-        save_file({name: weight.cpu() for name, weight in model.weights_of(0).items()}, part)
+    weights = {name: weight.cpu() for name, weight in model.weights_of(0).items()}
+    if leads():
+        write_json(folder / "probes.json", scores)
+        with atomic_path(folder / "model.safetensors") as part:
+            save_file(weights, part)
     return scores
 
 

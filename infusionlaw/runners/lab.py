@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
@@ -20,7 +20,8 @@ from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
 from infusionlaw.processes import room_for
 from infusionlaw.runners.schedule import Task, schedule, starts
-from infusionlaw.runners.worker import ERROR, calibrate, execute, measure_start
+from infusionlaw.runners.together import ERROR
+from infusionlaw.runners.worker import calibrate, execute, measure_start
 from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.training.checkpoint import put_aside_damaged
@@ -39,7 +40,7 @@ class Machine:
     """What trains: `count` workers, each a GPU or a core.
 
     memory: bytes that the models of one worker may hold, or of all together where they share it; room: bytes that a
-    batch of models may take, 0 where each trains alone.
+    batch of models may take, 0 where each trains alone; together: GPUs of one host, which can train one run together.
     """
 
     gpu: bool
@@ -47,6 +48,7 @@ class Machine:
     memory: int
     shared: bool = False
     room: float = 0.0
+    together: int = 1
 
     @property
     def device(self) -> torch.device:
@@ -57,6 +59,34 @@ class Machine:
         """Return how many workers can serve at once. asked: by the study file."""
         fit = room_for(max((each.memory for each in recipes), default=0), self.memory) if self.shared else self.count
         return min(asked or self.count, fit, self.count if self.gpu else fit)
+
+    def gpus_for(self, recipe: Recipe, asked: int | None = None) -> int:
+        """Return how many GPUs train a run: one, or those of a host where one cannot hold it.
+
+        Of these a power of two, into which the weights of our own shapes can be divided. asked: by the study file.
+        """
+        most = min(asked or self.together, self.together)
+        return 1 if recipe.memory <= self.memory else 1 << (most.bit_length() - 1)
+
+    def parts(self, specs: Sequence[RunSpec], recipes: Sequence[Recipe], asked: int | None) -> list["Part"]:
+        """Return the runs that a worker of one GPU or core can train, and those that take several."""
+        needs = [self.gpus_for(recipe, asked) for recipe in recipes]
+        found = []
+        for gpus in sorted(set(needs)):
+            chosen = [number for number, need in enumerate(needs) if need == gpus]
+            own = [recipes[number] for number in chosen]
+            at_once = self.at_once(own, asked) if gpus == 1 else 1
+            found.append(Part([specs[number] for number in chosen], own, gpus, at_once))
+        return found
+
+
+class Part(NamedTuple):
+    """Runs that workers of `gpus` GPUs train (one also where it is a core), and how many of them at once."""
+
+    specs: list[RunSpec]
+    recipes: list[Recipe]
+    gpus: int
+    at_once: int
 
 
 class Workers(Protocol):
@@ -88,7 +118,11 @@ class Lab(ABC):
     def workers(
         self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
     ) -> AbstractContextManager[Workers]:
-        """Open `count` workers of a study's folder for these runs; leaving early stops them, their checkpoints stay."""
+        """Open workers of a study's folder for these runs on `count` GPUs or cores.
+
+        One worker each, but one on all of them where one GPU cannot hold such a run (`Machine.gpus_for`). Leaving early
+        stops the workers; their checkpoints stay.
+        """
 
     def prepare(self, study: StudyFile, folder: Path) -> str:
         """The id of the study's corpus, prepared under `folder`/corpus or found there."""
@@ -109,25 +143,26 @@ class Lab(ABC):
         """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
         corpus = open_corpus(folder / "corpus")
         recipes = [recipe_of(spec, corpus) for spec in specs]
-        machine = self.machine(recipes)
-        at_once = machine.at_once(recipes, study.run.devices)
-        alike = [
-            (spec.settings.start, recipe.shape, recipe.batch, worth_compiling(recipe, machine.device))
-            for spec, recipe in zip(specs, recipes, strict=True)
-        ]
-        one_each = dict(zip(alike, specs, strict=True))  # runs that share a stable phase have one step
-        seconds: dict[Any, tuple[float, float]] = {}
-        with self.workers(folder, at_once, recipes) as pool:
-            timed = {pool.submit(calibrate, spec): kind for kind, spec in one_each.items()}
-            for future in _as_completed(folder, timed, [spec.id for spec in one_each.values()], at_once):
-                seconds[timed[future]] = future.result()
-        (folder / ERROR).unlink(missing_ok=True)
-        out = []
-        for spec, recipe, kind, begin in zip(specs, recipes, alike, starts(specs, corpus), strict=True):
-            share, exposures = doses_of(spec, recipe, corpus)
-            step, probing = seconds[kind]
-            out.append(
-                Estimate(
+        machine, asked = self.machine(recipes), study.run.devices
+        _check_memory(machine, recipes, asked)
+        begins = dict(zip((spec.id for spec in specs), starts(specs, corpus), strict=True))
+        found: dict[str, Estimate] = {}
+        for part in machine.parts(specs, recipes, asked):
+            alike = [
+                (spec.settings.start, recipe.shape, recipe.batch, worth_compiling(recipe, machine.device))
+                for spec, recipe in zip(part.specs, part.recipes, strict=True)
+            ]
+            one_each = dict(zip(alike, part.specs, strict=True))  # runs that share a stable phase have one step
+            seconds: dict[Any, tuple[float, float]] = {}
+            with self.workers(folder, part.gpus * part.at_once, part.recipes) as pool:
+                timed = {pool.submit(calibrate, spec): kind for kind, spec in one_each.items()}
+                for future in _as_completed(folder, timed, [spec.id for spec in one_each.values()], part.at_once):
+                    seconds[timed[future]] = future.result()
+            for spec, recipe, kind in zip(part.specs, part.recipes, alike, strict=True):
+                share, exposures = doses_of(spec, recipe, corpus)
+                step, probing = seconds[kind]
+                memory_parts = recipe.memory_of(part.gpus)
+                found[spec.id] = Estimate(
                     run=spec.id,
                     size=recipe.shape.size,
                     total_size=recipe.shape.total_size,
@@ -137,14 +172,15 @@ class Lab(ABC):
                     seed=spec.seed,
                     held_out=spec.held_out,
                     steps=recipe.steps,
-                    memory=recipe.memory,
-                    memory_parts=recipe.memory_parts,
-                    seconds=step * (recipe.steps - begin) + probing,
-                    processes=at_once,
+                    memory=sum(memory_parts.values()),
+                    memory_parts=memory_parts,
+                    seconds=step * (recipe.steps - begins[spec.id]) + probing,
+                    processes=part.at_once,
                     passes=max(corpus.passes(general_tokens(spec, recipe, corpus)).values()),
+                    gpus=part.gpus,
                 )
-            )
-        return out
+        (folder / ERROR).unlink(missing_ok=True)
+        return [found[spec.id] for spec in specs]
 
     def execute(
         self,
@@ -153,35 +189,45 @@ class Lab(ABC):
         specs: Sequence[RunSpec],
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> Iterator[RunRecord]:
-        """Do the runs, the longest first, and yield each record as it is written under `folder`/runs."""
+        """Do the runs and yield each record as it is written under `folder`/runs.
+
+        The longest come first, but those that take several GPUs each come last.
+        """
         if not specs:
             return
         corpus = open_corpus(folder / "corpus")
         _put_aside_damaged(specs, corpus, folder)
         recipes = [recipe_of(spec, corpus) for spec in specs]
         machine = self.machine(recipes)
-        tasks = schedule(specs, corpus, folder, machine.room)
-        at_once = min(len(tasks), machine.at_once(recipes, study.run.devices))
-        with self.workers(folder, at_once, recipes, on_progress) as pool:
-            _measure_starts(pool, specs, corpus, folder, at_once)
-            every = study.training.checkpoint_every
-            running = [pool.submit(execute, task, every, places=_places(task, corpus)) for task in tasks]
-            for future in _as_completed(folder, running, [task[0][0].id for task in tasks], at_once):
-                yield from future.result()
+        _check_memory(machine, recipes, study.run.devices)
+        for part in machine.parts(specs, recipes, study.run.devices):
+            tasks = schedule(part.specs, corpus, folder, machine.room)
+            at_once = min(len(tasks), part.at_once)
+            with self.workers(folder, part.gpus * at_once, part.recipes, on_progress) as pool:
+                _measure_starts(pool, part.specs, corpus, folder, at_once)
+                every = study.training.checkpoint_every
+                running = [pool.submit(execute, task, every, places=_places(task, corpus)) for task in tasks]
+                for future in _as_completed(folder, running, [task[0][0].id for task in tasks], at_once):
+                    yield from future.result()
 
     def check_memory(self, recipes: Sequence[Recipe]) -> None:
-        """InputError where a run holds more than a worker has."""
-        largest = max(recipes, key=lambda recipe: recipe.memory, default=None)
-        if largest is None:
-            return
-        there = self.machine([largest]).memory
-        if largest.memory <= there:
-            return
-        parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in largest.memory_parts.items())
-        raise InputError(
-            f"a run of {largest.shape.size:,} parameters holds {largest.memory / 1e9:.1f} GB ({parts}), and there "
-            f"are {there / 1e9:.1f} GB; take a smaller model, a shorter block or a larger machine"
-        )
+        """InputError where a run holds more than a worker has, and more than all GPUs of a host have together."""
+        if recipes:
+            _check_memory(self.machine(recipes), recipes)
+
+
+def _check_memory(machine: Machine, recipes: Sequence[Recipe], asked: int | None = None) -> None:
+    held = [(recipe, gpus, recipe.memory_of(gpus)) for recipe in recipes for gpus in [machine.gpus_for(recipe, asked)]]
+    recipe, gpus, parts = max(held, key=lambda each: sum(each[2].values()))
+    memory = sum(parts.values())
+    if memory <= machine.memory:
+        return
+    each = f" on each of {gpus} GPUs" if gpus > 1 else ""
+    listed = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts.items())
+    raise InputError(
+        f"a run of {recipe.shape.size:,} parameters holds {memory / 1e9:.1f} GB{each} ({listed}), and there "
+        f"are {machine.memory / 1e9:.1f} GB; take a smaller model, a shorter block or a larger machine"
+    )
 
 
 def checked_recipes(folder: Path, specs: Sequence[RunSpec]) -> list[Recipe]:

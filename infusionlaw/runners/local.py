@@ -20,15 +20,15 @@ import torch
 from infusionlaw.processes import check_shared_memory, cores, memory, told_if_too_many
 from infusionlaw.runners import lab
 from infusionlaw.runners.lab import Machine, OnProgress
-from infusionlaw.runners.worker import start
+from infusionlaw.runners.worker import VISIBLE, start
 from infusionlaw.runs.record import Progress
 from infusionlaw.settings import StudyFile
 from infusionlaw.training.compile import code_folder, worth_compiling
 from infusionlaw.training.recipe import Recipe
 
 T = TypeVar("T")
+MIG = "MIG"  # begins the name of a slice of a GPU
 LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 MOST = 0.8  # of a GPU's free memory is taken
 
 
@@ -45,7 +45,9 @@ class Lab(lab.Lab):
         if not torch.cuda.is_available():
             return Machine(False, cores(), memory(), shared=True)
         free, there = torch.cuda.mem_get_info()
-        return Machine(True, len(gpus()), there, room=MOST * free)
+        there_are = gpus()
+        together = 1 if there_are[0].startswith(MIG) else len(there_are)  # slices cannot work together
+        return Machine(True, len(there_are), there, room=MOST * free, together=together)
 
     @contextmanager
     def workers(
@@ -54,11 +56,15 @@ class Lab(lab.Lab):
         """Open a pool of training processes; leaving it early stops them, their checkpoints stay."""
         context = get_context("spawn")
         queue, over, devices = context.Queue(), threading.Event(), context.SimpleQueue()
-        for name in gpus()[:count] or [""] * count:
+        names = gpus()[:count] or [""] * count
+        machine = self.machine(recipes)
+        if any(machine.gpus_for(recipe, count) > 1 for recipe in recipes):
+            names = [",".join(names)]
+        for name in names:
             devices.put(name)
         device = torch.device("cuda" if gpus() else "cpu")
         code = code_folder() if any(worth_compiling(each, device, len(recipes)) for each in recipes) else None
-        pool = ProcessPoolExecutor(count, context, start, (folder, queue, code, devices))
+        pool = ProcessPoolExecutor(len(names), context, start, (folder, queue, code, devices))
         listener = threading.Thread(target=_listen, args=(queue, over, on_progress), daemon=True)
         try:
             with told_if_too_many():
@@ -92,7 +98,7 @@ def gpus() -> list[str]:
     if not torch.cuda.is_available():
         return []
     named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
-    slices = [name for name in named if name.startswith("MIG")]  # of which a process sees only the first
+    slices = [name for name in named if name.startswith(MIG)]  # of which a process sees only the first
     return (
         slices or (named or [str(number) for number in range(torch.cuda.device_count())])[: torch.cuda.device_count()]
     )

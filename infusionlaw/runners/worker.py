@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, partial, wraps
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_text
 from infusionlaw.processes import machine_too_small, serve
+from infusionlaw.runners.together import ERROR, on_all
 from infusionlaw.runs.record import Progress, RunRecord, RunSpec, read_record
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from infusionlaw.training.probe import Probes
 
 T = TypeVar("T")
-ERROR = "error.txt"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 SAMPLE = 64  # questions of a file that are asked to time all
 
 
@@ -39,9 +40,10 @@ class _Worker:
 
 
 def start(folder: Path, queue: Any, code: Path | None, devices: Any) -> None:
-    """Begin to serve. code: the folder for compiled code; devices: a queue of GPUs, or of empty names."""
+    """Begin to serve. code: the folder for compiled code; devices: a queue of GPUs, several to a name perhaps, or of
+    empty names."""
     if device := devices.get():
-        os.environ["CUDA_VISIBLE_DEVICES"] = device  # before torch looks
+        os.environ[VISIBLE] = device  # before torch looks
     if code is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code)
     serve_folder(folder, queue)
@@ -54,6 +56,28 @@ def serve_folder(folder: Path, queue: Any) -> None:
     _material.cache_clear()
 
 
+def _on_all_gpus(work: Callable[..., T]) -> Callable[..., T]:
+    """Have all GPUs of a worker that has several do its work together."""
+
+    @wraps(work)
+    def done(*args: Any) -> T:
+        gpus = os.environ.get(VISIBLE, "").count(",") + 1
+        if gpus == 1 or _one_of_several():
+            return work(*args)
+        first = args[0] if isinstance(args[0], RunSpec) else args[0][0][0]
+        found: T = on_all(done, args, gpus, _Worker.folder, _Worker.queue, first.id)
+        return found
+
+    return done
+
+
+def _one_of_several() -> bool:
+    from infusionlaw.training.group import together
+
+    return together()
+
+
+@_on_all_gpus
 def execute(task: "Task", checkpoint_every: int) -> list[RunRecord]:
     """Do the runs of a task and return their records. Finished ones, of a worker that was lost since, are kept."""
     done: list[RunRecord] = []
@@ -69,11 +93,13 @@ def execute(task: "Task", checkpoint_every: int) -> list[RunRecord]:
     return done
 
 
+@_on_all_gpus
 def measure_start(spec: RunSpec) -> None:
     """Measure the checkpoint that a run begins from."""
     _in_a_sentence(partial(_measure_start, spec), _Worker.folder, f"measuring the start of run {spec.id}")
 
 
+@_on_all_gpus
 def calibrate(spec: RunSpec) -> tuple[float, float]:
     """Return the seconds of a step and of probing, for a run's shape."""
     return _in_a_sentence(partial(_calibrate, spec), _Worker.folder, f"timing a step of run {spec.id}")
@@ -141,6 +167,10 @@ def _measure_start(spec: RunSpec) -> None:
 
 
 def _report(specs: Sequence[RunSpec], steps: int, step: int, rows: "Sequence[Row]") -> None:
+    from infusionlaw.training.group import leads
+
+    if not leads():
+        return
     for spec, row in zip(specs, rows, strict=True):
         _Worker.queue.put(Progress(spec.id, step, steps, row, _device()))
 
@@ -150,7 +180,7 @@ def _device() -> str:
     """Name what this process trains on: the machine, and its GPU or this process."""
     from infusionlaw.runners.execute import best_device
 
-    gpu = f"GPU {os.environ.get('CUDA_VISIBLE_DEVICES') or 0}"
+    gpu = f"GPU {os.environ.get(VISIBLE) or 0}"
     return f"{gethostname()} {gpu if best_device().type == 'cuda' else f'process {os.getpid()}'}"
 
 
@@ -160,11 +190,12 @@ def _calibrate(spec: RunSpec) -> tuple[float, float]:
     from infusionlaw.training.loop import time_steps
     from infusionlaw.training.probe import answer, measure
     from infusionlaw.training.resolve import models_of, recipe_of
+    from infusionlaw.training.sharded import placed
 
     corpus, probes = _material(spec.settings.block)
     recipe = recipe_of(spec, corpus)
     take_idle_cores(recipe)
-    model = models_of([spec], recipe, corpus).to(best_device())
+    model = placed(models_of([spec], recipe, corpus), best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0, block=recipe.block)])
     begun = time.perf_counter()
     measure(model, corpus, replace(probes, files={}), recipe.block)

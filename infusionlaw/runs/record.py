@@ -168,8 +168,8 @@ def read_record(path: Path) -> RunRecord:
 class Estimate:
     """What a run will hold and take.
 
-    memory: bytes, and memory_parts by what takes them; seconds: of one process, `processes` of which work at once;
-    passes: how often it reads the general text.
+    gpus: how many train it together, with `memory` bytes on each, memory_parts by what takes them; seconds: of one
+    process, `processes` of which work at once; passes: how often it reads the general text.
     """
 
     run: str
@@ -186,6 +186,7 @@ class Estimate:
     processes: int
     passes: float
     memory_parts: Mapping[str, int] = field(default_factory=dict)
+    gpus: int = 1
 
 
 @dataclass(frozen=True)

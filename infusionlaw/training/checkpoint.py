@@ -11,15 +11,19 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
 from infusionlaw.runs.begun import Checkpoint, begun_step, read_checkpoint
+from infusionlaw.training.group import leads
 from infusionlaw.training.trainable import Trainable
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -88,6 +92,8 @@ def save(model: Trainable, optimiser: torch.optim.AdamW, folders: Sequence[Path]
             state = optimiser.state[weight]
             tensors[key] = model.part(weight.detach(), member).contiguous()
             tensors |= {f"{key}/{moment}": model.part(state[moment], member).contiguous() for moment in MOMENTS}
+        if not leads():
+            continue
         with atomic_path(folder / name) as part:
             save_file(tensors, part)
             checksum = _checksum(part, folder.name, step)
@@ -104,22 +110,25 @@ def resume(model: Trainable, optimiser: torch.optim.AdamW, folders: Sequence[Pat
         raise ValueError(f"models that train in one batch go on from different steps: {steps}")
     if not steps[0]:
         return 0
-    members = [_load(folder, model.device) for folder in folders]
-    with torch.no_grad():
+    with ExitStack() as stack, torch.no_grad():
+        files = [stack.enter_context(_opened(folder, model.device)) for folder in folders]
+
+        def read(key: str) -> torch.Tensor:
+            return model.joined([file.get_tensor(key) for file in files])
+
         for key, weight in model.named_parameters():
-            weight.copy_(model.joined([tensors[key] for tensors in members]))
+            weight.copy_(read(key))
             optimiser.state[weight] = {
                 "step": torch.tensor(float(steps[0]), device=weight.device),
-                **{moment: model.joined([tensors[f"{key}/{moment}"] for tensors in members]) for moment in MOMENTS},
+                **{moment: read(f"{key}/{moment}") for moment in MOMENTS},
             }
     return steps[0]
 
 
-def _load(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
+def _opened(folder: Path, device: torch.device) -> Any:
     head = read_checkpoint(folder)
     assert head is not None
-    tensors: dict[str, torch.Tensor] = load_file(folder / head.file, device=str(device))
-    return tensors
+    return safe_open(folder / head.file, framework="pt", device=str(device))
 
 
 def remove(folder: Path) -> None:

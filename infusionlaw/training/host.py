@@ -6,6 +6,7 @@ A step frees and takes again the same arrays, most of them above the size from w
 import torch
 
 from infusionlaw.processes import cores, keep_memory, room_for
+from infusionlaw.training.group import together
 from infusionlaw.training.recipe import OtherShape, Recipe
 
 
@@ -21,5 +22,5 @@ def take_idle_cores(recipe: Recipe) -> None:
 
     How many follows from the run and the machine alone, so that a resumed run adds up in the same order.
     """
-    if isinstance(recipe.shape, OtherShape):
+    if isinstance(recipe.shape, OtherShape) and not together():
         torch.set_num_threads(max(1, cores() // room_for(recipe.memory)))

@@ -21,6 +21,7 @@ from infusionlaw.runs.begun import begun_step, read_metrics
 from infusionlaw.training.checkpoint import origin, put_aside_damaged, resume, save
 from infusionlaw.training.compile import compile_if_worth, keep_code
 from infusionlaw.training.feed import feed
+from infusionlaw.training.group import agreed, leads
 from infusionlaw.training.recipe import Recipe
 from infusionlaw.training.step import WARM_UP, Stepper
 from infusionlaw.training.trainable import Trainable
@@ -52,10 +53,12 @@ def train(
     training stops early when all are. on_progress: hears the steps done and the metrics of each member, empty for one
     that has diverged.
     """
-    for folder in folders:
-        put_aside_damaged(folder, recipe.steps)
-    for folder in stable:
-        put_aside_damaged(folder)
+    if leads():
+        for folder in folders:
+            put_aside_damaged(folder, recipe.steps)
+        for folder in stable:
+            put_aside_damaged(folder)
+    agreed(True)  # nobody looks before
     keep_code(model, recipe)
     step_on = Stepper(model, recipe)
     origins = [origin(*pair, recipe.decay_start) for pair in zip(folders, stable, strict=True)] if stable else folders
@@ -77,7 +80,8 @@ def train(
             if "ok" not in status:
                 return status
             on_progress(done, rows)
-        if done % checkpoint_every == 0 and done < recipe.steps and time.perf_counter() >= next_checkpoint:
+        due = done % checkpoint_every == 0 and done < recipe.steps
+        if due and agreed(time.perf_counter() >= next_checkpoint):
             begun = time.perf_counter()
             _leave(model, step_on.optimiser, folders, done, metrics)
             next_checkpoint = time.perf_counter() + WORTH_A_CHECKPOINT * (time.perf_counter() - begun)
@@ -103,7 +107,7 @@ def time_steps(model: Trainable, recipe: Recipe, mixtures: Sequence[Mixture], se
         took.append(time.perf_counter() - start)
         slow = len(took) > 1 and took[1] > seconds  # the first makes what is made once
         counted = took[1 if slow else WARM_UP + 1 :]
-        if sum(counted) >= seconds and (slow or len(counted) > WARM_UP):
+        if agreed(sum(counted) >= seconds and (slow or len(counted) > WARM_UP)):
             break
     return statistics.median(counted)
 
@@ -143,4 +147,5 @@ class _Metrics:
         return row
 
     def flush(self, folder: Path) -> None:
-        write_text(folder / "metrics.jsonl", "".join(line + "\n" for line in self._lines))
+        if leads():
+            write_text(folder / "metrics.jsonl", "".join(line + "\n" for line in self._lines))

@@ -163,22 +163,31 @@ class Recipe:
 
     @property
     def memory_parts(self) -> dict[str, int]:
-        """Bytes by what takes them: weights, gradients and two moments in fp32, and the activations of one step.
+        """Bytes by what takes them."""
+        return self.memory_of(1)
 
+    def memory_of(self, gpus: int) -> dict[str, int]:
+        """Return the bytes that each of the GPUs holds which train a run, by what takes them.
+
+        Weights, gradients and two moments in fp32 are divided among them, and so are the blocks of a step, which is
+        what activations are of. Gathered whole for a moment: the embedding and two layers, with their gradients.
         Activations are about 34 d + 4 f a layer and token, and the logits twice. Of another architecture they are
         16 d + 3 f, and the logits four times: a Llama of 135 M held 6 % more with one block a step, and 13 % less with
         seven.
         """
         shape = self.shape
-        weights, tokens = 4 * shape.total_size, self.piece * self.block
+        weights, tokens = 4 * shape.total_size // gpus, min(self.piece, math.ceil(self.batch / gpus)) * self.block
         widths, feeds, kept = (34, 4, 2) if isinstance(shape, Shape) else (16, 3, 4)
         by_layers = shape.layers * (widths * shape.d_model + feeds * shape.d_ff) * tokens
         logits = kept * shape.vocabulary * tokens
+        embedding = shape.total_size - shape.size
+        gathered = {"gathered": 4 * 2 * (embedding + 2 * shape.size // shape.layers)} if gpus > 1 else {}
         return {
             "weights": weights,
             "gradients": weights,
             "moments": 2 * weights,
             "activations": 4 * (by_layers + logits),
+            **gathered,
         }
 
     @property

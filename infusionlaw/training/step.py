@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
+from infusionlaw.training.group import whole
 from infusionlaw.training.recipe import Recipe
 from infusionlaw.training.trainable import Trainable
 
@@ -94,7 +95,7 @@ class Stepper:
 def clip(model: Trainable, most: float) -> torch.Tensor:
     """Scale the gradient of each member whose norm is above `most` down to it, and return the norms (M,)."""
     if model.members == 1:  # PyTorch does it for all weights at once
-        return torch.nn.utils.clip_grad_norm_(model.parameters(), most)[None]
+        return whole(torch.nn.utils.clip_grad_norm_(model.parameters(), most))[None]
     gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
     each = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
     norms: torch.Tensor = torch.linalg.vector_norm(each, dim=0)

@@ -1,0 +1,50 @@
+"""The processes that train one model together (`sharded.py`); elsewhere a process is alone and is the first."""
+
+import os
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+PATIENCE = timedelta(hours=2)  # that others have with the first, as while it writes a checkpoint
+
+
+def join() -> None:
+    """Join the processes that `torchrun` has started, on a GPU each or on the CPU."""
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+
+
+def leave() -> None:
+    """Leave them, once all are here."""
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def together() -> bool:
+    """Whether this process is one of several."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def leads() -> bool:
+    """Whether this process writes what comes of a run: it is alone, or the first."""
+    return not together() or dist.get_rank() == 0
+
+
+def agreed(said: bool) -> bool:
+    """Return what the first process says, once all have come here."""
+    if not together():
+        return said
+    box = [said]
+    dist.broadcast_object_list(box, 0)
+    return box[0]
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor of which each process has a part, gathered; all must come here."""
+    gather = getattr(tensor, "full_tensor", None)
+    full: Tensor = gather() if gather else tensor
+    return full

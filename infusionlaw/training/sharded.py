@@ -1,0 +1,137 @@
+"""Train one model in several processes, a GPU each, where no GPU can hold it alone.
+
+Every process has a part of each weight, of its gradient and of its moments (FSDP2). A layer is gathered whole only
+while it works. A process trains on its part of a batch, and gradients are averaged, so that a step is that of one
+process to rounding. All processes do the same calls in the same order; only the first writes.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from infusionlaw.training.group import leads, together, whole
+from infusionlaw.training.model import Model
+from infusionlaw.training.pretrained import Pretrained
+from infusionlaw.training.recipe import OtherShape, Shape
+from infusionlaw.training.step import LEAST_FOR_BF16
+from infusionlaw.training.trainable import Trainable
+
+
+class Sharded:
+    """One model, `Model` or `Pretrained`, of which each process has a part."""
+
+    members = 1
+    graphable = False
+
+    def __init__(self, model: Trainable) -> None:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
+        cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
+        self._model, self._rank, self._count = model, dist.get_rank(), dist.get_world_size()
+        self._mesh = init_device_mesh(self.device.type, (self._count,))
+        self.piece = model.piece * self._count
+        root: Any = model.network if isinstance(model, Pretrained) else model
+        half = torch.bfloat16 if cuda and model.shape.size >= LEAST_FOR_BF16 else None
+        policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, cast_forward_inputs=False)
+        for layer in _layers(root):
+            fully_shard(layer, mesh=self._mesh, mp_policy=policy, shard_placement_fn=self._place)
+        self._root = fully_shard(root, mesh=self._mesh, shard_placement_fn=self._place)
+        if isinstance(model, Model):
+            register_fsdp_forward_method(root, "loss")
+            register_fsdp_forward_method(root, "log_probabilities")
+
+    @property
+    def shape(self) -> Shape | OtherShape:
+        """The shape of the whole model."""
+        return self._model.shape
+
+    def loss(self, tokens_MBT: Tensor, targets_MBT: Tensor) -> Tensor:
+        """Return the mean cross-entropy of all processes' blocks, (1,); its gradient is that of this process's part.
+
+        A process without a block does one that does not count, since all must take part in gathering weights.
+        """
+        blocks = tokens_MBT.shape[1]
+        own = slice(self._rank, None, self._count) if self._rank < blocks else slice(1)
+        count = len(range(self._rank, blocks, self._count))
+        loss = self._model.loss(tokens_MBT[:, own], targets_MBT[:, own]) * (count * self._count / blocks)
+        every = loss.detach().clone()
+        dist.all_reduce(every)
+        return loss + (every / self._count - loss.detach())
+
+    def log_probabilities(
+        self, ids_BT: Tensor, scored_BT: Tensor, shared: int = 0, of_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the whole model does; every process has all of it."""
+        return self._model.log_probabilities(ids_BT, scored_BT, shared, of_B)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield this process's parts of the weights."""
+        return self._model.parameters()
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield them with their names."""
+        return self._model.named_parameters()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients."""
+        self._model.zero_grad(set_to_none)
+
+    def decays(self, weight: Tensor) -> bool:
+        """Whether weight decay applies to a weight: to matrices (rule 7)."""
+        return self._model.decays(weight)
+
+    def part(self, tensor: Tensor, member: int) -> Tensor:
+        """Return the whole of a weight or of its moments in the first process, and nothing in the others."""
+        all_of_it = whole(tensor)
+        return self._model.part(all_of_it, member).cpu() if leads() else torch.empty(0)
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return this process's part of a weight, or of its moments, from the whole."""
+        from torch.distributed.tensor import distribute_tensor
+
+        all_of_it = self._model.joined(parts)
+        return distribute_tensor(all_of_it, self._mesh, [self._place(all_of_it)], src_data_rank=None)
+
+    def weights_of(self, member: int) -> dict[str, Tensor]:
+        """Return the whole weights by name, in the first process."""
+        self._root.reshard()
+        return {name: self.part(weight.detach(), member) for name, weight in self.named_parameters()}
+
+    def load(self, member: int, weights: dict[str, Tensor]) -> Self:
+        """Load whole weights, as `weights_of` gives them."""
+        with torch.no_grad():
+            for name, weight in self.named_parameters():
+                weight.copy_(self.joined([weights[name]]))
+        return self
+
+    def alone(self, member: int) -> Self:
+        """Return it itself."""
+        return self
+
+    def to(self, device: torch.device) -> Self:
+        """Leave it where it is."""
+        return self
+
+    def _place(self, weight: Tensor) -> Any:
+        """Return how a weight is divided: along the first dimension, or behind the members' axis of our own models."""
+        from torch.distributed.tensor import Shard
+
+        if isinstance(self._model, Pretrained):
+            return Shard(0)
+        return Shard(next((dim for dim in range(1, weight.dim()) if weight.shape[dim] % self._count == 0), 0))
+
+
+def _layers(root: nn.Module) -> nn.ModuleList | tuple[()]:
+    """Return the layers of a model: the list of modules that has the most weights."""
+    lists = [each for each in root.modules() if isinstance(each, nn.ModuleList)]
+    return max(lists, key=lambda each: sum(weight.numel() for weight in each.parameters()), default=())
+
+
+def placed(model: Trainable, device: torch.device) -> Trainable:
+    """Return a model where it is trained: on a device, or in parts where several processes train it."""
+    return Sharded(model) if together() else model.to(device)

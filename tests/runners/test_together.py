@@ -1,0 +1,152 @@
+"""Several processes that train one model: the run of one process to rounding, also where one of them is killed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from infusionlaw.corpus.corpus import open_corpus
+from infusionlaw.errors import InputError
+from infusionlaw.runners import worker
+from infusionlaw.runners.lab import Machine
+from infusionlaw.runners.local import Lab
+from infusionlaw.runs.begun import begun_step
+from infusionlaw.runs.record import RunSettings, RunSpec
+from infusionlaw.starts import read_start
+from infusionlaw.training.loop import train
+from infusionlaw.training.recipe import recipe_for, shape_for
+from infusionlaw.training.resolve import mixture_of, models_of, recipe_of
+from infusionlaw.training.start import keep_start
+
+transformers = pytest.importorskip("transformers")
+SETTINGS = RunSettings(batch_factor=7)  # three blocks a step: two of one process, one of the other
+
+
+@pytest.fixture
+def study(corpus, tmp_path):
+    """Two folders of one study, and the settings of a run from a Llama with grouped heads."""
+    checkpoint = tmp_path / "llama"
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 2, "max_position_embeddings": 256}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    config = transformers.LlamaConfig(**sizes, **heads, vocab_size=corpus.tokenizer.vocabulary)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(checkpoint)
+    shutil.copy(corpus.tokenizer.path, checkpoint / "tokenizer.json")
+    (checkpoint / "tokenizer_config.json").write_text('{"eos_token": "<|endoftext|>"}')
+    start = read_start(checkpoint).hash
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        shutil.copytree(corpus.folder, folder / "corpus")
+        keep_start(folder, checkpoint, start, corpus.tokenizer.vocabulary)
+    return tmp_path, replace(SETTINGS, start=start, start_rate=0.5)
+
+
+def execute(folder: Path, specs: list[RunSpec], every: int = 10**9):
+    """The records of runs, and their progress."""
+    queue = SimpleQueue()
+    worker.serve_folder(folder, queue)
+    records = worker.execute(tuple((spec,) for spec in specs), every)
+    return records, [queue.get() for _ in range(queue.qsize())]
+
+
+def check_alike(place: Path, spec: RunSpec) -> None:
+    """The run ended in both folders with the same weights and losses to rounding."""
+    one, two = (place / name / "runs" / spec.id for name in ("one", "two"))
+    expected, found = (load_file(run / "model.safetensors") for run in (one, two))
+    for name, weight in expected.items():
+        assert (found[name] - weight).norm() < 1e-4 * weight.norm(), name
+    lines = [[json.loads(line) for line in (run / "metrics.jsonl").open()] for run in (one, two)]
+    for name in ("step", "tokens", "loss", "gradient_norm", "learning_rate"):
+        assert [row[name] for row in lines[1]] == pytest.approx([row[name] for row in lines[0]], rel=1e-4, abs=2e-5)
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+
+
+def test_two_processes_make_the_runs_of_one_and_go_on_from_its_checkpoint(study, monkeypatch) -> None:
+    place, settings = study
+    corpus = open_corpus(place / "two" / "corpus")
+    llama = RunSpec(20_000, 9_600, 0.5, "share", 1, corpus.id, settings)
+    own, begun = replace(llama, size=10_000, settings=SETTINGS), replace(llama, seed=2)
+    expected, reported = execute(place / "one", [llama, own, begun])
+    recipe = recipe_of(begun, corpus)
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: int, rows: object) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        model, run = models_of([begun], recipe, corpus), place / "two" / "runs" / begun.id
+        train(model, recipe, [mixture_of(begun, recipe, corpus)], [run], checkpoint_every=10, on_progress=stop)
+    assert recipe.batch == 3 and begun_step(run) == 10
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1,-1")  # two of none: two processes on the CPU
+    found, progress = execute(place / "two", [llama, own, begun])
+    for spec, mine, theirs in zip([llama, own, begun], found, expected, strict=True):
+        check_alike(place, spec)
+        for name in ("recall", "retention", "margin", "margin_se", "val_bpb", "val_bpb_se"):
+            assert mine.score(name) == pytest.approx(theirs.score(name), abs=1e-4)
+    assert [(each.run, each.step) for each in progress] == [(each.run, each.step) for each in reported]
+
+
+def test_a_killed_process_ends_all_and_one_process_goes_on_from_their_checkpoint(study, monkeypatch) -> None:
+    place, _ = study
+    spec = RunSpec(10_000, 60_000, 0.5, "share", 1, open_corpus(place / "one" / "corpus").id, SETTINGS)
+    execute(place / "one", [spec])
+    run = place / "two" / "runs" / spec.id
+    killed: list[int] = []
+
+    def kill_the_second() -> None:
+        deadline = time.monotonic() + 120
+        while not begun_step(run) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (launcher,) = children(os.getpid())
+        killed.extend(children(launcher))
+        os.kill(killed[1], signal.SIGKILL)
+
+    with monkeypatch.context() as two:
+        two.setenv("CUDA_VISIBLE_DEVICES", "-1,-1")
+        killer = threading.Thread(target=kill_the_second, daemon=True)
+        killer.start()
+        with pytest.raises(InputError, match=f"one of the 2 processes that train run {spec.id} .* killed from outside"):
+            execute(place / "two", [spec], every=10)
+        killer.join()
+    assert len(killed) == 2 and not any(Path(f"/proc/{process}").exists() for process in killed)
+    assert begun_step(run) and not (run / "record.json").exists()
+    execute(place / "two", [spec])
+    check_alike(place, spec)
+
+
+def children(parent: int) -> list[int]:
+    """The processes that train together or start them, of one that has begun them."""
+    out = subprocess.run(["ps", "-ww", "--ppid", str(parent), "-o", "pid=,args="], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in out.stdout.splitlines() if "infusionlaw.runners.together" in line]
+
+
+def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch) -> None:
+    recipe = recipe_for(1_000_000_000, 10**9, vocabulary=32_000, shape=shape_for(1_000_000_000, 32_000))
+    small = recipe_for(10_000_000, 10**8, vocabulary=32_000)
+    on_four = sum(recipe.memory_of(4).values())
+    assert recipe.memory > 2 * on_four > 16 * recipe.shape.total_size / 2
+    specs = [RunSpec(each.shape.size, each.tokens, 0.5, "share", 1, "data") for each in (recipe, small)]
+    machine = Machine(True, 8, on_four, together=4)
+    assert [machine.gpus_for(each) for each in (recipe, small)] == [4, 1]
+    alone, large = machine.parts(specs, [recipe, small], None)
+    assert (alone.specs, alone.gpus, alone.at_once) == ([specs[1]], 1, 8)
+    assert (large.specs, large.gpus, large.at_once) == ([specs[0]], 4, 1)
+    assert [replace(machine, together=gpus).gpus_for(recipe) for gpus in (1, 2, 3, 7, 8)] == [1, 2, 2, 4, 8]
+    assert machine.gpus_for(recipe, asked=2) == 2
+    monkeypatch.setattr(Lab, "machine", lambda self, recipes: machine)
+    Lab().check_memory([small, recipe])
+    monkeypatch.setattr(Lab, "machine", lambda self, recipes: replace(machine, memory=on_four - 1))
+    with pytest.raises(InputError, match=r"holds .* GB on each of 4 GPUs \(weights .*, gathered .*there are"):
+        Lab().check_memory([small, recipe])
