@@ -79,7 +79,7 @@ def execute_together(
     for spec, mixture, run in zip(specs, mixtures, folders, strict=True) if leads() else ():
         write_json(run / "spec.json", asdict(spec))
         write_json(run / "ledger.json", ledger_json(mixture, recipe.tokens, corpus, spec.settings.prior_questions))
-    model = placed(models_of(specs, recipe, corpus), best_device())
+    model = placed(lambda: models_of(specs, recipe, corpus), recipe, best_device())
     ends = train(
         model, recipe, mixtures, folders, stable=stable, checkpoint_every=checkpoint_every, on_progress=on_progress
     )
@@ -98,7 +98,7 @@ def measure_start(spec: RunSpec, corpus: Corpus, probes: Probes, folder: Path) -
     """Measure the checkpoint that a run begins from, and keep its scores in the study's folder."""
     recipe, start = recipe_of(spec, corpus), spec.settings.start
     assert start is not None
-    model = placed(models_of([spec], recipe, corpus), best_device())
+    model = placed(lambda: models_of([spec], recipe, corpus), recipe, best_device())
     scores = measure(model, corpus, probes, recipe.block)
     if leads():
         keep_measured(folder, start, corpus.id, recipe.block, scores)

@@ -26,22 +26,24 @@ ERROR = "error.txt"
 LAST = 20_000  # bytes of what the processes said that are kept where one was killed
 
 
-def on_all(work: Callable[..., Any], args: Sequence[Any], gpus: int, folder: Path, queue: Any, run: str) -> Any:
+def on_all(
+    work: Callable[..., Any], args: Sequence[Any], gpus: int, folder: Path, queue: Any, runs: Sequence[str]
+) -> Any:
     """Have a process a GPU do a function of `worker`, and return what the first of them returns.
 
-    folder: the study's; queue: where progress goes; run: that they begin with.
+    folder: the study's; queue: where progress goes; runs: what they work on, one after another.
     """
     payload = b64encode(pickle.dumps((folder, work, args))).decode()
     command = [sys.executable, "-m", MODULE, str(os.getpid()), str(gpus), payload]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import
     told: dict[str, Any] = {}
-    with TemporaryFile() as said, Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=said) as launcher:
+    with TemporaryFile() as said, Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=said, env=env) as launcher:
         assert launcher.stdout is not None
         try:
-            with suppress(EOFError):  # all processes have ended
+            with suppress(EOFError, pickle.UnpicklingError):  # they have ended, at a word perhaps
                 while True:
                     kind, value = pickle.load(launcher.stdout)
                     if kind == "progress":
-                        run = value.run
                         queue.put(value)
                     else:
                         told.setdefault(kind, value)
@@ -50,12 +52,15 @@ def on_all(work: Callable[..., Any], args: Sequence[Any], gpus: int, folder: Pat
         if "killed" not in told and "failed" in told:
             raise InputError(told["failed"])
         if "done" not in told:
-            error = (place if (place := folder / "runs" / run).exists() else folder) / ERROR
+            places = [folder / "runs" / run for run in runs]
+            place = next((place for place in places if not (place / "record.json").exists()), places[-1])
+            error = (place if place.exists() else folder) / ERROR
             said.seek(max(0, said.seek(0, os.SEEK_END) - LAST))
             write_text(error, said.read().decode(errors="replace"))
+            why = "was killed from outside (out of memory?)" if "killed" in told else "ended"
             raise InputError(
-                f"{folder}: one of the {gpus} processes that train run {run} together was killed from outside (out of "
-                f"memory?); run the same command again to go on; what they said is in {error}"
+                f"{folder}: one of the {gpus} processes that train run {place.name} together {why}; "
+                f"run the same command again to go on; what they said is in {error}"
             ) from ChildProcessError()
     return told["done"]
 
@@ -67,7 +72,13 @@ def launch(parent: int, gpus: int, payload: str) -> None:
 
     end_with(parent)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    options = ["--standalone", f"--nproc-per-node={gpus}", "--max-restarts=0", "--monitor-interval=0.2"]
+    options = [
+        "--standalone",
+        f"--nproc-per-node={gpus}",
+        "--max-restarts=0",
+        "--monitor-interval=0.2",
+        f"--log-dir={os.devnull}",
+    ]
     try:
         run(parse_args([*options, "-m", MODULE, str(os.getpid()), payload]))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:

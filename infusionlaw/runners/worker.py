@@ -64,8 +64,9 @@ def _on_all_gpus(work: Callable[..., T]) -> Callable[..., T]:
         gpus = os.environ.get(VISIBLE, "").count(",") + 1
         if gpus == 1 or _one_of_several():
             return work(*args)
-        first = args[0] if isinstance(args[0], RunSpec) else args[0][0][0]
-        found: T = on_all(done, args, gpus, _Worker.folder, _Worker.queue, first.id)
+        task = [[args[0]]] if isinstance(args[0], RunSpec) else args[0]
+        runs = [spec.id for batch in task for spec in batch]
+        found: T = on_all(done, args, gpus, _Worker.folder, _Worker.queue, runs)
         return found
 
     return done
@@ -195,7 +196,7 @@ def _calibrate(spec: RunSpec) -> tuple[float, float]:
     corpus, probes = _material(spec.settings.block)
     recipe = recipe_of(spec, corpus)
     take_idle_cores(recipe)
-    model = placed(models_of([spec], recipe, corpus), best_device())
+    model = placed(lambda: models_of([spec], recipe, corpus), recipe, best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0, block=recipe.block)])
     begun = time.perf_counter()
     measure(model, corpus, replace(probes, files={}), recipe.block)

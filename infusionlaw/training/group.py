@@ -1,12 +1,16 @@
 """The processes that train one model together (`sharded.py`); elsewhere a process is alone and is the first."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
+from math import ceil
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+T = TypeVar("T")
 PATIENCE = timedelta(hours=2)  # that others have with the first, as while it writes a checkpoint
 
 
@@ -41,6 +45,16 @@ def agreed(said: bool) -> bool:
     box = [said]
     dist.broadcast_object_list(box, 0)
     return box[0]
+
+
+def in_turns(work: Callable[[], T], at_once: int) -> T:
+    """Do what no more than so many of them may do at the same time, and return what it gives this process."""
+    own = dist.get_rank() // at_once
+    for turn in range(ceil(dist.get_world_size() / at_once)):
+        if turn == own:
+            done = work()
+        dist.barrier()
+    return done
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -5,42 +5,48 @@ while it works. A process trains on its part of a batch, and gradients are avera
 process to rounding. All processes do the same calls in the same order; only the first writes.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from infusionlaw.training.group import leads, together, whole
+from infusionlaw.processes import room_for
+from infusionlaw.training.group import in_turns, leads, together, whole
 from infusionlaw.training.model import Model
 from infusionlaw.training.pretrained import Pretrained
-from infusionlaw.training.recipe import OtherShape, Shape
+from infusionlaw.training.recipe import OtherShape, Recipe, Shape
 from infusionlaw.training.step import LEAST_FOR_BF16
 from infusionlaw.training.trainable import Trainable
 
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
 
 class Sharded:
-    """One model, `Model` or `Pretrained`, of which each process has a part."""
+    """One model, `Model` or `Pretrained`, of which each process has a part.
+
+    mesh: the processes; all of them make it from the same weights.
+    """
 
     members = 1
     graphable = False
 
-    def __init__(self, model: Trainable) -> None:
-        from torch.distributed.device_mesh import init_device_mesh
+    def __init__(self, model: Trainable, mesh: "DeviceMesh") -> None:
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
         cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
-        self._model, self._rank, self._count = model, dist.get_rank(), dist.get_world_size()
-        self._mesh = init_device_mesh(self.device.type, (self._count,))
+        self._model, self._mesh = model, mesh
+        self._rank, self._count = mesh.get_rank(), mesh.size()
         self.piece = model.piece * self._count
         root: Any = model.network if isinstance(model, Pretrained) else model
         half = torch.bfloat16 if cuda and model.shape.size >= LEAST_FOR_BF16 else None
         policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, cast_forward_inputs=False)
         for layer in _layers(root):
-            fully_shard(layer, mesh=self._mesh, mp_policy=policy, shard_placement_fn=self._place)
-        self._root = fully_shard(root, mesh=self._mesh, shard_placement_fn=self._place)
+            fully_shard(layer, mesh=mesh, mp_policy=policy, shard_placement_fn=self._place)
+        self._root = fully_shard(root, mesh=mesh, shard_placement_fn=self._place)
         if isinstance(model, Model):
             register_fsdp_forward_method(root, "loss")
             register_fsdp_forward_method(root, "log_probabilities")
@@ -94,8 +100,8 @@ class Sharded:
         """Return this process's part of a weight, or of its moments, from the whole."""
         from torch.distributed.tensor import distribute_tensor
 
-        all_of_it = self._model.joined(parts)
-        return distribute_tensor(all_of_it, self._mesh, [self._place(all_of_it)], src_data_rank=None)
+        all_of_it = self._model.joined(parts).to(self.device)
+        return distribute_tensor(all_of_it, self._mesh, [self._place(all_of_it)])
 
     def weights_of(self, member: int) -> dict[str, Tensor]:
         """Return the whole weights by name, in the first process."""
@@ -132,6 +138,14 @@ def _layers(root: nn.Module) -> nn.ModuleList | tuple[()]:
     return max(lists, key=lambda each: sum(weight.numel() for weight in each.parameters()), default=())
 
 
-def placed(model: Trainable, device: torch.device) -> Trainable:
-    """Return a model where it is trained: on a device, or in parts where several processes train it."""
-    return Sharded(model) if together() else model.to(device)
+def placed(make: Callable[[], Trainable], recipe: Recipe, device: torch.device) -> Trainable:
+    """Return models where they are trained: on a device, or in parts where several processes train one.
+
+    make: makes them whole, in the memory of the machine. As many processes do so at a time as there is room for.
+    """
+    if not together():
+        return make().to(device)
+    from torch.distributed.device_mesh import init_device_mesh
+
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    return in_turns(lambda: Sharded(make(), mesh), room_for(recipe.memory_parts["weights"]))

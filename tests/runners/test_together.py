@@ -21,7 +21,7 @@ from infusionlaw.runners import worker
 from infusionlaw.runners.lab import Machine
 from infusionlaw.runners.local import Lab
 from infusionlaw.runs.begun import begun_step
-from infusionlaw.runs.record import RunSettings, RunSpec
+from infusionlaw.runs.record import RunSettings, RunSpec, read_record
 from infusionlaw.starts import read_start
 from infusionlaw.training.loop import train
 from infusionlaw.training.recipe import recipe_for, shape_for
@@ -50,33 +50,40 @@ def study(corpus, tmp_path):
     return tmp_path, replace(SETTINGS, start=start, start_rate=0.5)
 
 
-def execute(folder: Path, specs: list[RunSpec], every: int = 10**9):
-    """The records of runs, and their progress."""
+def execute(folder: Path, specs: list[RunSpec], every: int = 10**9) -> list[tuple[str, int]]:
+    """Do runs, and return their progress."""
     queue = SimpleQueue()
     worker.serve_folder(folder, queue)
-    records = worker.execute(tuple((spec,) for spec in specs), every)
-    return records, [queue.get() for _ in range(queue.qsize())]
+    try:
+        worker.execute(tuple((spec,) for spec in specs), every)
+    finally:
+        progress = [queue.get() for _ in range(queue.qsize())]
+    return [(each.run, each.step) for each in progress]
 
 
 def check_alike(place: Path, spec: RunSpec) -> None:
-    """The run ended in both folders with the same weights and losses to rounding."""
+    """The run ended in both folders with the same weights, losses and scores to rounding."""
     one, two = (place / name / "runs" / spec.id for name in ("one", "two"))
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
     expected, found = (load_file(run / "model.safetensors") for run in (one, two))
     for name, weight in expected.items():
         assert (found[name] - weight).norm() < 1e-4 * weight.norm(), name
     lines = [[json.loads(line) for line in (run / "metrics.jsonl").open()] for run in (one, two)]
     for name in ("step", "tokens", "loss", "gradient_norm", "learning_rate"):
         assert [row[name] for row in lines[1]] == pytest.approx([row[name] for row in lines[0]], rel=1e-4, abs=2e-5)
-    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+    theirs, mine = (read_record(run / "record.json") for run in (one, two))
+    for name in ("recall", "retention", "margin", "margin_se", "val_bpb", "val_bpb_se"):
+        assert mine.score(name) == pytest.approx(theirs.score(name), abs=1e-4)
 
 
-def test_two_processes_make_the_runs_of_one_and_go_on_from_its_checkpoint(study, monkeypatch) -> None:
+def test_two_processes_make_the_runs_of_one_and_it_goes_on_where_they_are_killed(study, monkeypatch) -> None:
     place, settings = study
     corpus = open_corpus(place / "two" / "corpus")
     llama = RunSpec(20_000, 9_600, 0.5, "share", 1, corpus.id, settings)
-    own, begun = replace(llama, size=10_000, settings=SETTINGS), replace(llama, seed=2)
-    expected, reported = execute(place / "one", [llama, own, begun])
+    begun, killed = replace(llama, seed=2), replace(llama, tokens=60_000)
+    ends = [llama, replace(llama, size=10_000, settings=SETTINGS), begun]
     recipe = recipe_of(begun, corpus)
+    reported = execute(place / "one", [*ends, killed])
 
     class Stop(Exception):
         pass
@@ -89,41 +96,31 @@ def test_two_processes_make_the_runs_of_one_and_go_on_from_its_checkpoint(study,
         train(model, recipe, [mixture_of(begun, recipe, corpus)], [run], checkpoint_every=10, on_progress=stop)
     assert recipe.batch == 3 and begun_step(run) == 10
 
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1,-1")  # two of none: two processes on the CPU
-    found, progress = execute(place / "two", [llama, own, begun])
-    for spec, mine, theirs in zip([llama, own, begun], found, expected, strict=True):
-        check_alike(place, spec)
-        for name in ("recall", "retention", "margin", "margin_se", "val_bpb", "val_bpb_se"):
-            assert mine.score(name) == pytest.approx(theirs.score(name), abs=1e-4)
-    assert [(each.run, each.step) for each in progress] == [(each.run, each.step) for each in reported]
-
-
-def test_a_killed_process_ends_all_and_one_process_goes_on_from_their_checkpoint(study, monkeypatch) -> None:
-    place, _ = study
-    spec = RunSpec(10_000, 60_000, 0.5, "share", 1, open_corpus(place / "one" / "corpus").id, SETTINGS)
-    execute(place / "one", [spec])
-    run = place / "two" / "runs" / spec.id
-    killed: list[int] = []
+    run = place / "two" / "runs" / killed.id
+    processes: list[int] = []
 
     def kill_the_second() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 200
         while not begun_step(run) and time.monotonic() < deadline:
             time.sleep(0.05)
         (launcher,) = children(os.getpid())
-        killed.extend(children(launcher))
-        os.kill(killed[1], signal.SIGKILL)
+        processes.extend(children(launcher))
+        os.kill(processes[1], signal.SIGKILL)
 
     with monkeypatch.context() as two:
-        two.setenv("CUDA_VISIBLE_DEVICES", "-1,-1")
+        two.setenv("CUDA_VISIBLE_DEVICES", "-1,-1")  # two of none: two processes on the CPU
         killer = threading.Thread(target=kill_the_second, daemon=True)
         killer.start()
-        with pytest.raises(InputError, match=f"one of the 2 processes that train run {spec.id} .* killed from outside"):
-            execute(place / "two", [spec], every=10)
+        with pytest.raises(InputError, match=f"one of the 2 processes that train run {killed.id} .* was killed"):
+            execute(place / "two", [*ends, killed], every=10)
         killer.join()
-    assert len(killed) == 2 and not any(Path(f"/proc/{process}").exists() for process in killed)
-    assert begun_step(run) and not (run / "record.json").exists()
-    execute(place / "two", [spec])
-    check_alike(place, spec)
+    assert len(processes) == 2 and not any(Path(f"/proc/{process}").exists() for process in processes)
+    for spec in ends:
+        check_alike(place, spec)
+    assert 0 < begun_step(run) < 50 and not (run / "record.json").exists()
+    steps = execute(place / "two", [*ends, killed])
+    assert steps == [each for each in reported if each[0] == killed.id][-len(steps) :]
+    check_alike(place, killed)
 
 
 def children(parent: int) -> list[int]:
@@ -132,7 +129,7 @@ def children(parent: int) -> list[int]:
     return [int(line.split()[0]) for line in out.stdout.splitlines() if "infusionlaw.runners.together" in line]
 
 
-def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch) -> None:
+def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch, tmp_path) -> None:
     recipe = recipe_for(1_000_000_000, 10**9, vocabulary=32_000, shape=shape_for(1_000_000_000, 32_000))
     small = recipe_for(10_000_000, 10**8, vocabulary=32_000)
     on_four = sum(recipe.memory_of(4).values())
@@ -150,3 +147,9 @@ def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch) ->
     monkeypatch.setattr(Lab, "machine", lambda self, recipes: replace(machine, memory=on_four - 1))
     with pytest.raises(InputError, match=r"holds .* GB on each of 4 GPUs \(weights .*, gathered .*there are"):
         Lab().check_memory([small, recipe])
+
+    monkeypatch.setattr(Lab, "machine", lambda self, recipes: machine)
+    monkeypatch.setattr("infusionlaw.runners.local.gpus", lambda: [*"24689"])
+    for of, count, visible in ((recipe, 4, "2,4,6,8"), (small, 1, "2")):
+        with Lab().workers(tmp_path, count, [of]) as pool:
+            assert pool.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == visible
