@@ -99,7 +99,7 @@ def measure_start(spec: RunSpec, corpus: Corpus, probes: Probes, folder: Path) -
     recipe, start = recipe_of(spec, corpus), spec.settings.start
     assert start is not None
     model = placed(lambda: models_of([spec], recipe, corpus), recipe, best_device())
-    scores = measure(model, corpus, probes, recipe.block)
+    scores = measure(model.alone(0), corpus, probes, recipe.block)
     if leads():
         keep_measured(folder, start, corpus.id, recipe.block, scores)
 

@@ -198,7 +198,7 @@ def _calibrate(spec: RunSpec) -> tuple[float, float]:
     take_idle_cores(recipe)
     model = placed(lambda: models_of([spec], recipe, corpus), recipe, best_device())
     step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0, block=recipe.block)])
-    begun = time.perf_counter()
+    model, begun = model.alone(0), time.perf_counter()
     measure(model, corpus, replace(probes, files={}), recipe.block)
     seconds = time.perf_counter() - begun
     for questions in probes.files.values():

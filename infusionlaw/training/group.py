@@ -16,10 +16,12 @@ PATIENCE = timedelta(hours=2)  # that others have with the first, as while it wr
 
 def join() -> None:
     """Join the processes that `torchrun` has started, on a GPU each or on the CPU."""
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    if not torch.cuda.is_available():
+        dist.init_process_group("gloo", timeout=PATIENCE)
+        return
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(device)
+    dist.init_process_group("nccl", timeout=PATIENCE, device_id=device)
 
 
 def leave() -> None:

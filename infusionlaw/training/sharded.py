@@ -5,7 +5,10 @@ while it works. A process trains on its part of a batch, and gradients are avera
 process to rounding. All processes do the same calls in the same order; only the first writes.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -27,27 +30,31 @@ if TYPE_CHECKING:
 class Sharded:
     """One model, `Model` or `Pretrained`, of which each process has a part.
 
-    mesh: the processes; all of them make it from the same weights.
+    mesh: the processes, which have made it from the same weights; half: whether layers are gathered in bf16, as they
+    multiply; exact: makes one where they are not, for probing, which is in fp32.
     """
 
     members = 1
     graphable = False
 
-    def __init__(self, model: Trainable, mesh: "DeviceMesh") -> None:
+    def __init__(self, model: Trainable, mesh: "DeviceMesh", half: bool, exact: "Callable[[], Sharded]") -> None:
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
         cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
-        self._model, self._mesh = model, mesh
+        self._model, self._mesh, self._half, self._exact = model, mesh, half, exact
         self._rank, self._count = mesh.get_rank(), mesh.size()
         self.piece = model.piece * self._count
         root: Any = model.network if isinstance(model, Pretrained) else model
-        half = torch.bfloat16 if cuda and model.shape.size >= LEAST_FOR_BF16 else None
-        policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, cast_forward_inputs=False)
+        policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16 if half else None, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
         for layer in _layers(root):
             fully_shard(layer, mesh=mesh, mp_policy=policy, shard_placement_fn=self._place)
         self._root = fully_shard(root, mesh=mesh, shard_placement_fn=self._place)
         if isinstance(model, Model):
+            plain = inspect.unwrap(Model.log_probabilities)  # in inference mode weights cannot be gathered
+            root.log_probabilities = torch.no_grad()(MethodType(plain, model))
             register_fsdp_forward_method(root, "loss")
             register_fsdp_forward_method(root, "log_probabilities")
 
@@ -115,9 +122,16 @@ class Sharded:
                 weight.copy_(self.joined([weights[name]]))
         return self
 
-    def alone(self, member: int) -> Self:
-        """Return it itself."""
-        return self
+    @torch.no_grad()
+    def alone(self, member: int) -> "Sharded":
+        """Return it as it is probed."""
+        if not self._half:
+            return self
+        self._root.reshard()
+        exact = self._exact()
+        for (_, to), (_, weight) in zip(exact.named_parameters(), self.named_parameters(), strict=True):
+            to.copy_(weight)
+        return exact
 
     def to(self, device: torch.device) -> Self:
         """Leave it where it is."""
@@ -148,4 +162,9 @@ def placed(make: Callable[[], Trainable], recipe: Recipe, device: torch.device) 
     from torch.distributed.device_mesh import init_device_mesh
 
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    return in_turns(lambda: Sharded(make(), mesh), room_for(recipe.memory_parts["weights"]))
+    at_once = room_for(recipe.memory_parts["weights"])
+
+    def sharded(half: bool) -> Sharded:
+        return in_turns(lambda: Sharded(make(), mesh, half, partial(sharded, False)), at_once)
+
+    return sharded(device.type == "cuda" and recipe.shape.size >= LEAST_FOR_BF16)
