@@ -6,6 +6,7 @@
 
 import os
 import pickle
+import signal
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
@@ -82,7 +83,8 @@ def launch(parent: int, gpus: int, payload: str) -> None:
     try:
         run(parse_args([*options, "-m", MODULE, str(os.getpid()), payload]))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
-        if any(failure.exitcode < 0 for failure in error.failures.values()):
+        ended = {failure.exitcode for failure in error.failures.values()}
+        if any(code < 0 for code in ended - {-signal.SIGTERM}):  # by which the launcher itself ends the others
             _Out(sys.stdout.buffer).say("killed", None)
         raise
 
