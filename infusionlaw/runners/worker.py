@@ -33,10 +33,11 @@ SAMPLE = 64  # questions of a file that are asked to time all
 
 
 class _Worker:
-    """What it was started with: the study's folder, and where progress goes."""
+    """What it was started with: the study's folder, where progress goes, and GPUs that train each run together."""
 
     folder: Path
     queue: Any
+    gpus: int = 1
 
 
 def start(folder: Path, queue: Any, code: Path | None, devices: Any) -> None:
@@ -46,13 +47,13 @@ def start(folder: Path, queue: Any, code: Path | None, devices: Any) -> None:
         os.environ[VISIBLE] = device  # before torch looks
     if code is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code)
-    serve_folder(folder, queue)
+    serve_folder(folder, queue, device.count(",") + 1)
     serve()
 
 
-def serve_folder(folder: Path, queue: Any) -> None:
-    """Take work on a study's folder from now on. queue: where progress goes."""
-    _Worker.folder, _Worker.queue = folder, queue
+def serve_folder(folder: Path, queue: Any, gpus: int = 1) -> None:
+    """Take work on a study's folder from now on. queue: where progress goes; gpus: that train each run together."""
+    _Worker.folder, _Worker.queue, _Worker.gpus = folder, queue, gpus
     _material.cache_clear()
 
 
@@ -61,21 +62,14 @@ def _on_all_gpus(work: Callable[..., T]) -> Callable[..., T]:
 
     @wraps(work)
     def done(*args: Any) -> T:
-        gpus = os.environ.get(VISIBLE, "").count(",") + 1
-        if gpus == 1 or _one_of_several():
+        if _Worker.gpus == 1:
             return work(*args)
         task = [[args[0]]] if isinstance(args[0], RunSpec) else args[0]
         runs = [spec.id for batch in task for spec in batch]
-        found: T = on_all(done, args, gpus, _Worker.folder, _Worker.queue, runs)
+        found: T = on_all(done, args, _Worker.gpus, _Worker.folder, _Worker.queue, runs)
         return found
 
     return done
-
-
-def _one_of_several() -> bool:
-    from infusionlaw.training.group import together
-
-    return together()
 
 
 @_on_all_gpus

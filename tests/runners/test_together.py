@@ -50,10 +50,10 @@ def study(corpus, tmp_path):
     return tmp_path, replace(SETTINGS, start=start, start_rate=0.5)
 
 
-def execute(folder: Path, specs: list[RunSpec], every: int = 10**9) -> list[tuple[str, int]]:
+def execute(folder: Path, specs: list[RunSpec], every: int = 10**9, processes: int = 1) -> list[tuple[str, int]]:
     """Do runs, and return their progress."""
     queue = SimpleQueue()
-    worker.serve_folder(folder, queue)
+    worker.serve_folder(folder, queue, processes)
     try:
         worker.execute(tuple((spec,) for spec in specs), every)
     finally:
@@ -107,13 +107,12 @@ def test_two_processes_make_the_runs_of_one_and_it_goes_on_where_they_are_killed
         processes.extend(children(launcher))
         os.kill(processes[1], signal.SIGKILL)
 
-    with monkeypatch.context() as two:
-        two.setenv("CUDA_VISIBLE_DEVICES", "-1,-1")  # two of none: two processes on the CPU
-        killer = threading.Thread(target=kill_the_second, daemon=True)
-        killer.start()
-        with pytest.raises(InputError, match=f"one of the 2 processes that train run {killed.id} .* was killed"):
-            execute(place / "two", [*ends, killed], every=10)
-        killer.join()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # both on the CPU
+    killer = threading.Thread(target=kill_the_second, daemon=True)
+    killer.start()
+    with pytest.raises(InputError, match=f"one of the 2 processes that train run {killed.id} .* was killed"):
+        execute(place / "two", [*ends, killed], every=10, processes=2)
+    killer.join()
     assert len(processes) == 2 and not any(Path(f"/proc/{process}").exists() for process in processes)
     for spec in ends:
         check_alike(place, spec)
