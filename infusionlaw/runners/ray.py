@@ -42,6 +42,7 @@ from infusionlaw.training.recipe import Recipe
 T = TypeVar("T")
 ASK, SILENT = 1.0, 120.0  # seconds between two questions to an actor, and without an answer until it is given up
 JOINS = 10.0  # seconds within which a cluster must answer
+WAITS = 60.0  # seconds without any worker after which it is said
 TRIES = 3  # times that a task may lose its worker
 CHUNK = 1 << 26  # bytes of the corpus that are carried at a time
 QUIET = {"include_dashboard": False}
@@ -350,6 +351,8 @@ class _Cluster:
         self._jobs: deque[_Job] = deque()
         self._slots: list[_Slot] = []
         self._failed: Exception | None = None
+        self._begun, self._told = time.monotonic(), False
+        self._needs = " and ".join(f"{number:,} {name.removeprefix('num_')}" for name, number in needs.items())
         self._unopened = 0  # actors in a row that were lost before they were open
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -400,7 +403,8 @@ class _Cluster:
         if not refs:
             time.sleep(0.05)
             return
-        ready, _ = ray.wait(list(refs), num_returns=1, timeout=0.2)
+        ray.wait(list(refs), num_returns=1, timeout=0.2)
+        ready, _ = ray.wait(list(refs), num_returns=len(refs), timeout=0)
         for ref in ready:
             slot = refs[ref]
             if slot in self._slots:
@@ -412,6 +416,9 @@ class _Cluster:
         for slot in list(self._slots):
             if slot.host and time.monotonic() - slot.heard > SILENT:
                 self._lose(slot)
+        if not self._told and time.monotonic() - self._begun > WAITS and not any(slot.host for slot in self._slots):
+            self._told = True
+            logger.warning("waiting: the Ray cluster has no %s free for a worker", self._needs)
 
     def _next(self, slot: _Slot) -> None:
         """Ask an actor for news when it is time, and give it a task when it has none."""
