@@ -86,7 +86,7 @@ def run(
     on: Annotated[
         str | None, typer.Option(metavar="RUNNER", help="local, ray or external. Default: [run] on of the study file.")
     ] = None,
-    address: Annotated[str | None, typer.Option(help="Where the Ray cluster is reached, as auto.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster: auto, or HOST:PORT.")] = None,
     lines: Annotated[bool, typer.Option("--json", help="Say what happens in lines of JSON.")] = False,
 ) -> None:
     """Train and analyse all that a study file asks for.
