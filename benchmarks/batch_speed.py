@@ -48,7 +48,7 @@ from torch import Tensor
 from benchmarks import train_speed
 from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop, wait
-from benchmarks.train_speed import operations, stream
+from benchmarks.train_speed import stream
 from infusionlaw.training.compile import compile_layers
 from infusionlaw.training.host import settle
 from infusionlaw.training.loop import train
@@ -271,7 +271,7 @@ def single_row(case: Case, found: Mapping[str, float]) -> list[str]:
 
 
 def _of_peak(case: Case, found: Mapping[str, float]) -> list[str]:
-    share = found[OURS] * operations(case.recipe) / found["peak"]
+    share = found[OURS] * case.recipe.flops_per_token / found["peak"]
     return [_number(share, ".1%"), _number(found["peak"] / 1e12, ".3g")]
 
 

@@ -72,13 +72,6 @@ def stream(seed: int = 0, vocabulary: int = VOCABULARY, text: NDArray[np.uint16]
     )
 
 
-def operations(recipe: Recipe) -> float:
-    """Floating-point operations of one training token: 6 a parameter, the output projection's included, and the
-    attention's 6 L d T (half of the scores are masked)."""
-    shape = recipe.shape
-    return 6 * shape.total_size + 6 * shape.layers * shape.d_model * recipe.block
-
-
 def peak() -> float:
     """Operations a second of a product of two matrices of 1024 x 1024."""
     a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
@@ -115,7 +108,7 @@ class Case:
     def recipe(self) -> Recipe:
         """The recipe of 1.5 M tokens at this size and batch, with as many steps as are timed."""
         recipe = replace(recipe_for(self.size, 1_500_000, vocabulary=VOCABULARY, block=BLOCK), batch=self.batch)
-        steps = math.ceil(WORK / (operations(recipe) * self.batch * BLOCK))
+        steps = math.ceil(WORK / (recipe.flops_per_token * self.batch * BLOCK))
         return replace(recipe, steps=max(10, steps))
 
 
@@ -163,7 +156,7 @@ def compare(case: Case, repeats: int) -> list[str]:
             for name, pool in pools.items():
                 rates[name].append(pool.submit(_run).result())
     mine, trainer, compiled = (statistics.median(rates[name]) for name in CONTENDERS)
-    share = mine * operations(case.recipe) / statistics.median(peaks)
+    share = mine * case.recipe.flops_per_token / statistics.median(peaks)
     return [
         f"{case.recipe.shape.size:,}",
         str(case.batch),

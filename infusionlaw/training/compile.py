@@ -54,7 +54,7 @@ def worth_compiling(recipe: Recipe, device: torch.device, members: int = 1) -> b
 def compile_if_worth(model: Trainable, recipe: Recipe) -> None:
     """Compile the layers if that pays for a run of the recipe."""
     if isinstance(model, Model) and worth_compiling(recipe, model.device, model.members):
-        compile_layers(model, recipe.batch, recipe.block)
+        compile_layers(model, recipe.piece, recipe.block)
 
 
 def compile_layers(model: Model, batch: int, block: int) -> bool:

@@ -48,6 +48,7 @@ from dataclasses import dataclass
 
 SMALLEST, LARGEST = 10_000, 3_000_000_000
 MOST_LOGITS = 1 << 26  # of another architecture, whose whole logits are kept, that a step may have at a time
+MOST_ACTIVATIONS = 40_000_000_000  # bytes that a model of ours may keep of a step at a time: half of an 80 GB GPU
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,15 @@ class Recipe:
         return self.steps - self.decay
 
     @property
+    def flops_per_token(self) -> float:
+        """6 N for all parameters, the output projection's included, and 6 L d T for attention.
+
+        Forward and backward. Half of the scores of a block of T tokens are masked.
+        """
+        shape = self.shape
+        return 6.0 * shape.total_size + 6.0 * shape.layers * shape.d_model * self.block
+
+    @property
     def memory(self) -> int:
         """Bytes that training holds, the sum of `memory_parts`."""
         return sum(self.memory_parts.values())
@@ -176,27 +186,37 @@ class Recipe:
         seven.
         """
         shape = self.shape
-        weights, tokens = 4 * shape.total_size // gpus, min(self.piece, math.ceil(self.batch / gpus)) * self.block
-        widths, feeds, kept = (34, 4, 2) if isinstance(shape, Shape) else (16, 3, 4)
-        by_layers = shape.layers * (widths * shape.d_model + feeds * shape.d_ff) * tokens
-        logits = kept * shape.vocabulary * tokens
+        weights, blocks = 4 * shape.total_size // gpus, min(self.piece, math.ceil(self.batch / gpus))
         embedding = shape.total_size - shape.size
         gathered = {"gathered": 4 * 2 * (embedding + 2 * shape.size // shape.layers)} if gpus > 1 else {}
         return {
             "weights": weights,
             "gradients": weights,
             "moments": 2 * weights,
-            "activations": 4 * (by_layers + logits),
+            "activations": blocks * self._activations,
             **gathered,
         }
 
     @property
+    def _activations(self) -> int:
+        """Bytes of activations of one block."""
+        shape = self.shape
+        widths, feeds, kept = (34, 4, 2) if isinstance(shape, Shape) else (16, 3, 4)
+        by_layers = shape.layers * (widths * shape.d_model + feeds * shape.d_ff)
+        return 4 * (by_layers + kept * shape.vocabulary) * self.block
+
+    @property
     def piece(self) -> int:
-        """Blocks that a step takes at a time: all, but of another architecture no more than MOST_LOGITS allow."""
-        if isinstance(self.shape, Shape):
-            return self.batch
-        most = max(1, MOST_LOGITS // (self.block * self.shape.vocabulary))
-        return min(self.batch, most)
+        """Blocks that a step takes at a time; the gradients of all its pieces add up.
+
+        All, but no more than MOST_ACTIVATIONS allow, and then in pieces of nearly one length. Of another architecture,
+        as many as MOST_LOGITS allow.
+        """
+        if not isinstance(self.shape, Shape):
+            most = max(1, MOST_LOGITS // (self.block * self.shape.vocabulary))
+            return min(self.batch, most)
+        pieces = math.ceil(self.batch * self._activations / MOST_ACTIVATIONS)
+        return math.ceil(self.batch / pieces)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of step 0, 1, …: warm-up, constant, 1 - sqrt (rule 8)."""

@@ -81,7 +81,7 @@ class Stepper:
     def _work(self, blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         model, batch = self.model, self.recipe.batch
         losses = torch.zeros(model.members, device=blocks.device)
-        for part in torch.split(blocks, model.piece or batch, dim=1):
+        for part in torch.split(blocks, model.piece or self.recipe.piece, dim=1):
             with precision(model):
                 loss = model.loss(part[..., :-1], part[..., 1:]) * (part.shape[1] / batch)
             loss.sum().backward()  # type: ignore[no-untyped-call]

@@ -84,7 +84,7 @@ def test_steps_and_probes_of_a_compiled_model_compile_nothing_more(corpus, tmp_p
         assert compile_layers(other, recipe.batch, recipe.block)
 
 
-def test_a_step_in_pieces_is_the_step() -> None:
+def test_a_step_in_pieces_is_the_step(monkeypatch) -> None:
     assert [piece_of(batch, 128) for batch in (1, 8, 12, 13, 14, 26, 32)] == [1, 8, 6, 13, 7, 26, 8]
     assert piece_of(3, 4096) == 3
     recipe = recipe_for(10_000, 900_000, vocabulary=512)
@@ -95,6 +95,9 @@ def test_a_step_in_pieces_is_the_step() -> None:
         model = models(2)
         model.piece = piece
         results.append((*Stepper(model, recipe)(blocks, 0), *model.parameters()))
+    monkeypatch.setattr("infusionlaw.training.recipe.MOST_ACTIVATIONS", recipe.memory_parts["activations"] / 1.4)
+    assert recipe.piece == 3
+    results.append((*Stepper(model := models(2), recipe)(blocks, 0), *model.parameters()))
     for other in results[1:]:
         for one, same in zip(results[0], other, strict=True):
             torch.testing.assert_close(one, same, atol=1e-5, rtol=1e-4)

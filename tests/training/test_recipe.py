@@ -55,3 +55,10 @@ def test_the_rate_is_capped_where_models_are_small_and_falls_with_size_above() -
     assert {rate(size) for size in (12_000, 95_000, 270_000)} == {0.005}
     assert rate(450_000) == pytest.approx(0.0035, rel=0.02)
     assert rate(1_800_000) == pytest.approx(0.0013, rel=0.02)
+
+
+def test_a_step_that_a_gpu_cannot_hold_is_taken_in_pieces() -> None:
+    small, large = (recipe_for(size, 1_000_000_000, vocabulary=4096) for size in (16_000_000, 1_000_000_000))
+    assert small.piece == small.batch
+    assert large.piece < large.batch and large.memory < 64e9
+    assert large.piece * 9 >= large.batch  # no more of them than need be
