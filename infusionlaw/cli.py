@@ -87,11 +87,12 @@ def run(
         str | None, typer.Option(metavar="RUNNER", help="local, ray or external. Default: [run] on of the study file.")
     ] = None,
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster: auto, or HOST:PORT.")] = None,
+    devices: Annotated[
+        str | None, typer.Option(metavar="TEXT", help='GPUs to tell a dry run for, as "8 H100".')
+    ] = None,
     lines: Annotated[bool, typer.Option("--json", help="Say what happens in lines of JSON.")] = False,
 ) -> None:
-    """Train and analyse all that a study file asks for.
-
-    Train, fit, predict, train the held-out models, compare, report.
+    """Train, fit, predict, train the held-out models, compare and report.
 
     After a stop, the same command goes on where it was. "local" and "ray" need torch.
     """
@@ -101,8 +102,10 @@ def run(
     lab = _lab(on or asked.on, address or asked.address)
     if dry_run and lines:
         raise InputError("--json says what happens while a study runs, and --dry-run runs none; leave one of them out")
+    if devices and not dry_run:
+        raise InputError("--devices says what a dry run tells the time for; add --dry-run, or set [run] devices")
     if dry_run:
-        _dry_run(study, out, lab)
+        _dry_run(study, out, lab, devices)
         return
     from infusionlaw.console import ConsoleWatch, JsonWatch
     from infusionlaw.pipeline import run_study
@@ -751,12 +754,15 @@ def _has_doses(rows: "Sequence[RunRecord]") -> bool:
     return any(len(own) > 1 for own in doses.values())
 
 
-def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
+def _dry_run(study: Path, out: Path | None, lab: "Lab", devices: str | None) -> None:
+    from dataclasses import replace
+
     from rich.console import Console
 
     from infusionlaw.console import estimate_table, memory_text
     from infusionlaw.pipeline import dry_run
     from infusionlaw.report.corpus import documents_text, probed_text, remarks
+    from infusionlaw.report.effort import duration, effort_text
     from infusionlaw.report.needed import needed_text, repetition_text
     from infusionlaw.report.power import most_minutes, power_text, search_text, study_power
     from infusionlaw.report.questions import expected_text, questions_texts
@@ -764,12 +770,23 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     from infusionlaw.settings import read_study_file
     from infusionlaw.study.study import folder_of
 
-    typer.echo("preparing the text, then timing a few steps of each size", err=True)
+    count, basis = 0, ""
+    if devices:
+        from infusionlaw.runners import named
+
+        count, kind = named.read_devices(devices)
+        if kind:
+            lab = named.Lab(count, kind)
+            basis = lab.basis
+    typer.echo("preparing the text" + ("" if basis else ", then timing a few steps of each size"), err=True)
     estimates = dry_run(study, out, lab)
+    if count:
+        estimates = [replace(run, processes=max(1, count // run.gpus)) for run in estimates]
     Console(width=140).print(estimate_table(estimates))
-    file, minutes = read_study_file(study), sum(run.seconds / run.processes for run in estimates) / 60
-    at_once = max(run.processes for run in estimates)
-    typer.echo(f"{len(estimates)} runs, {at_once} at once: about {minutes:.1f} minutes of training")
+    file = read_study_file(study)
+    typer.echo(effort_text(estimates))
+    if basis:
+        typer.echo(basis)
     typer.echo("Parameters: without the embedding + embedding. Passes: how often the run reads the general text.")
     folder = folder_of(file, out)
     documents = documents_text(folder), repetition_text(file, folder, estimates)
@@ -780,9 +797,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab") -> None:
     if needs := needed_text(file, folder, estimates):
         typer.echo(needs)
     if file.design.design == "search":
-        typer.echo(
-            f"These are where it starts; at most {most_minutes(file, estimates):.1f} minutes. {search_text(file)}"
-        )
+        most = duration(60 * most_minutes(file, estimates))
+        typer.echo(f"These are where it starts; at most {most}. {search_text(file)}")
     if not file.facts.source:
         typer.echo(NO_POWER)
         return

@@ -5,7 +5,7 @@ A program sees lines of JSON instead.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,6 +36,7 @@ from infusionlaw.runs.record import Progress as Steps
 
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
 SPEED_OVER = 600.0  # seconds that the speed, and so the time left, is taken over
+ROWS = 60  # of the table of a dry run
 PATIENCE = 5.0  # seconds that pass before something that takes long is named
 
 
@@ -251,30 +252,46 @@ def _scores(record: RunRecord) -> str:
     return "  ".join(parts) if parts and record.status == "ok" else record.status
 
 
-def estimate_table(estimates: Iterable[Estimate]) -> Table:
-    """The dry run: what the runs of each size, token count and dose hold, and what each of them takes."""
+def estimate_table(estimates: Sequence[Estimate], most: int = ROWS) -> Table:
+    """The dry run: what the runs of each size, token count and dose hold, and what each of them takes.
+
+    most: rows; where there would be more, a size and token count has one row for all its doses.
+    """
     table = Table(box=None, header_style="bold")
     names = ("parameters", "tokens", "share", "exposures", "runs", "passes", "steps", "memory", "minutes each", "")
     for name in names:
         table.add_column(name, justify="right")
-    groups: dict[tuple[object, ...], list[Estimate]] = {}
-    for run in estimates:
-        groups.setdefault((run.size, run.tokens, run.share, run.held_out), []).append(run)
-    for runs in groups.values():
+    groups = _grouped(estimates, lambda run: (run.size, run.tokens, run.share, run.held_out))
+    if len(groups) > most:
+        groups = _grouped(estimates, lambda run: (run.size, run.tokens, run.held_out))
+    for runs in groups:
         run = runs[0]
         table.add_row(
             f"{run.size:,} + {run.total_size - run.size:,}",
             f"{run.tokens:,}",
-            f"{run.share:.3g}",
-            f"{run.exposures:,.1f}",
+            _span([each.share for each in runs], lambda share: f"{share:.3g}"),
+            _span([each.exposures for each in runs], lambda exposures: f"{exposures:,.1f}"),
             f"{len(runs)}",
-            f"{run.passes:.2f}" if run.passes < 10 else f"{run.passes:,.0f}",
+            _span([each.passes for each in runs], lambda passes: f"{passes:.2f}" if passes < 10 else f"{passes:,.0f}"),
             f"{run.steps:,}",
             _mib(run.memory),
             f"{sum(each.seconds for each in runs) / len(runs) / 60:.2f}",
             "held out" if run.held_out else "",
         )
     return table
+
+
+def _grouped(estimates: Sequence[Estimate], key: Callable[[Estimate], object]) -> list[list[Estimate]]:
+    groups: dict[object, list[Estimate]] = {}
+    for run in estimates:
+        groups.setdefault(key(run), []).append(run)
+    return list(groups.values())
+
+
+def _span(values: Sequence[float], show: Callable[[float], str]) -> str:
+    """One value, or the least and the most."""
+    low, high = show(min(values)), show(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def memory_text(estimates: Iterable[Estimate]) -> str:

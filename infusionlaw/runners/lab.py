@@ -5,12 +5,13 @@ only in dose and seed train together on a GPU, as many as fit into its free memo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, as_completed
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -33,6 +34,7 @@ from infusionlaw.training.start import keep_start, measured
 
 T = TypeVar("T")
 OnProgress = Callable[[Progress], None]
+PATIENCE = 30.0  # seconds after which a dry run times no more steps
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Machine:
     """What trains: `count` workers, each a GPU or a core.
 
     memory: bytes that the models of one worker may hold, or of all together where they share it; room: bytes that a
-    batch of models may take, 0 where each trains alone; together: GPUs of one host, which can train one run together.
+    batch of models may take, 0 where each trains alone; together: GPUs of one host, which can train one run together;
+    name: of the kind of GPU, "" where nobody says.
     """
 
     gpu: bool
@@ -49,6 +52,7 @@ class Machine:
     shared: bool = False
     room: float = 0.0
     together: int = 1
+    name: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -87,6 +91,29 @@ class Part(NamedTuple):
     recipes: list[Recipe]
     gpus: int
     at_once: int
+
+
+@dataclass(frozen=True)
+class Sort:
+    """Runs whose steps take equally long: one of them, and how many of its models train together."""
+
+    spec: RunSpec
+    recipe: Recipe
+    members: int
+
+    @property
+    def flops(self) -> float:
+        """FLOPs of a step of one model."""
+        return self.recipe.flops_per_token * self.recipe.batch * self.recipe.block
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a worker that a step of one model takes, and its probing. timed: or told from its FLOPs."""
+
+    step: float
+    probing: float
+    timed: bool = True
 
 
 class Workers(Protocol):
@@ -140,28 +167,34 @@ class Lab(ABC):
         return [(recipe.shape.size, recipe.tokens) for recipe in recipes]
 
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
-        """What each run will hold and take; seconds come from a few steps of each shape, on all processes at once."""
+        """What each run will hold and take when nothing of the study is done."""
         corpus = open_corpus(folder / "corpus")
         recipes = [recipe_of(spec, corpus) for spec in specs]
         machine, asked = self.machine(recipes), study.run.devices
         _check_memory(machine, recipes, asked)
         begins = dict(zip((spec.id for spec in specs), starts(specs, corpus), strict=True))
         found: dict[str, Estimate] = {}
+        done = 0  # tasks of the parts before
         for part in machine.parts(specs, recipes, asked):
-            alike = [
-                (spec.settings.start, recipe.shape, recipe.batch, worth_compiling(recipe, machine.device))
-                for spec, recipe in zip(part.specs, part.recipes, strict=True)
-            ]
-            one_each = dict(zip(alike, part.specs, strict=True))  # runs that share a stable phase have one step
-            seconds: dict[Any, tuple[float, float]] = {}
-            with self.workers(folder, part.gpus * part.at_once, part.recipes) as pool:
-                timed = {pool.submit(calibrate, spec): kind for kind, spec in one_each.items()}
-                for future in _as_completed(folder, timed, [spec.id for spec in one_each.values()], part.at_once):
-                    seconds[timed[future]] = future.result()
+            tasks = schedule(part.specs, corpus, None, machine.room)
+            places = {
+                spec.id: (done + number, len(batch))
+                for number, task in enumerate(tasks)
+                for batch in task
+                for spec in batch
+            }
+            done += len(tasks)
+            sorts: dict[Hashable, Sort] = {}  # runs that share a stable phase have one step
+            alike: list[Hashable] = []
+            for spec, recipe in zip(part.specs, part.recipes, strict=True):
+                members = places[spec.id][1]
+                compiled = worth_compiling(recipe, machine.device, members)
+                alike.append((spec.settings.start, recipe.shape, recipe.batch, compiled, members))
+                sorts[alike[-1]] = Sort(spec, recipe, members)
+            paces = self.paces(folder, sorts, part)
             for spec, recipe, kind in zip(part.specs, part.recipes, alike, strict=True):
                 share, exposures = doses_of(spec, recipe, corpus)
-                step, probing = seconds[kind]
-                memory_parts = recipe.memory_of(part.gpus)
+                steps, pace, memory_parts = recipe.steps - begins[spec.id], paces[kind], recipe.memory_of(part.gpus)
                 found[spec.id] = Estimate(
                     run=spec.id,
                     size=recipe.shape.size,
@@ -174,13 +207,46 @@ class Lab(ABC):
                     steps=recipe.steps,
                     memory=sum(memory_parts.values()),
                     memory_parts=memory_parts,
-                    seconds=step * (recipe.steps - begins[spec.id]) + probing,
+                    seconds=pace.step * steps + pace.probing,
                     processes=part.at_once,
                     passes=max(corpus.passes(general_tokens(spec, recipe, corpus)).values()),
                     gpus=part.gpus,
+                    flops=sorts[kind].flops * steps,
+                    task=places[spec.id][0],
+                    device=machine.name or ("GPU" if machine.gpu else "core"),
+                    timed=pace.timed,
                 )
-        (folder / ERROR).unlink(missing_ok=True)
         return [found[spec.id] for spec in specs]
+
+    def paces(self, folder: Path, sorts: Mapping[Hashable, Sort], part: Part) -> dict[Hashable, Pace]:
+        """How fast each sort of run is: a few steps are timed on all workers at once, the smallest models first.
+
+        What has not been timed after PATIENCE is told from its FLOPs, at the speed of the largest that has.
+        """
+        waiting = sorted(sorts, key=lambda kind: sorts[kind].flops)
+        found: dict[Hashable, Pace] = {}
+        over = monotonic() + PATIENCE
+        running: dict[Future[tuple[float, float]], Hashable] = {}
+        recipes = [sort.recipe for sort in sorts.values()]
+        at_once = part.at_once
+        with suppress(_LongEnough), self.workers(folder, part.gpus * at_once, recipes) as pool:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    kind = waiting.pop(0)
+                    running[pool.submit(calibrate, sorts[kind].spec, sorts[kind].members)] = kind
+                done, _ = wait(running, max(0.0, over - monotonic()) if found else None, FIRST_COMPLETED)
+                if not done:
+                    raise _LongEnough
+                runs = [sorts[running[future]].spec.id for future in done]
+                for future in _as_completed(folder, done, runs, at_once):
+                    found[running.pop(future)] = Pace(*future.result())
+        (folder / ERROR).unlink(missing_ok=True)
+        known = max(found, key=lambda kind: sorts[kind].flops)
+        of, pace = sorts[known], found[known]
+        for kind, sort in sorts.items():
+            larger = sort.recipe.flops_per_token / of.recipe.flops_per_token
+            found.setdefault(kind, Pace(pace.step * sort.flops / of.flops, pace.probing * larger, timed=False))
+        return found
 
     def execute(
         self,
@@ -223,11 +289,16 @@ def _check_memory(machine: Machine, recipes: Sequence[Recipe], asked: int | None
     if memory <= machine.memory:
         return
     each = f" on each of {gpus} GPUs" if gpus > 1 else ""
+    has = f"one {machine.name} has" if machine.name else "there are"
     listed = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts.items())
     raise InputError(
-        f"a run of {recipe.shape.size:,} parameters holds {memory / 1e9:.1f} GB{each} ({listed}), and there "
-        f"are {machine.memory / 1e9:.1f} GB; take a smaller model, a shorter block or a larger machine"
+        f"a run of {recipe.shape.size:,} parameters holds {memory / 1e9:.1f} GB{each} ({listed}), and "
+        f"{has} {machine.memory / 1e9:.1f} GB; take a smaller model, a shorter block or a larger machine"
     )
+
+
+class _LongEnough(Exception):
+    """What is timed has taken long enough."""
 
 
 def checked_recipes(folder: Path, specs: Sequence[RunSpec]) -> list[Recipe]:

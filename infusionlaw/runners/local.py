@@ -20,6 +20,7 @@ import torch
 from infusionlaw.processes import check_shared_memory, cores, memory, told_if_too_many
 from infusionlaw.runners import lab
 from infusionlaw.runners.lab import Machine, OnProgress
+from infusionlaw.runners.schedule import MOST
 from infusionlaw.runners.worker import VISIBLE, start
 from infusionlaw.runs.record import Progress
 from infusionlaw.settings import StudyFile
@@ -29,7 +30,6 @@ from infusionlaw.training.recipe import Recipe
 T = TypeVar("T")
 MIG = "MIG"  # begins the name of a slice of a GPU
 LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
-MOST = 0.8  # of a GPU's free memory is taken
 
 
 class Lab(lab.Lab):

@@ -15,18 +15,19 @@ from infusionlaw.training.recipe import Shape
 from infusionlaw.training.resolve import recipe_of, stable_phase_of
 
 Task = tuple[tuple[RunSpec, ...], ...]
+MOST = 0.8  # of a GPU's free memory is taken
 
 
-def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path, room: float) -> list[Task]:
+def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path | None, room: float) -> list[Task]:
     """Return the tasks that do the runs of a study's folder, the longest first: batches of models, one after another.
 
-    room: bytes for one batch of models. Its members have one size, token count and settings, and go on from the same
-    step.
+    folder: None for tasks that go on from nothing. room: bytes for one batch of models. Its members have one size,
+    token count and settings, and go on from the same step.
     """
     groups: dict[Any, list[list[RunSpec]]] = {}
     for phase, chain in _chains(specs, corpus).items():
-        places = [folder / "stable" / phase, *(folder / "runs" / spec.id for spec in chain)]
-        starts = [begun_step(place) for place in places]
+        places = [f"stable/{phase}", *(f"runs/{spec.id}" for spec in chain)]
+        starts = [begun_step(folder / place) for place in places] if folder else []
         token_counts = tuple(spec.tokens for spec in chain)
         groups.setdefault((chain[0].size, chain[0].settings, token_counts, *starts), []).append(chain)
     tasks: list[Task] = []

@@ -5,11 +5,9 @@ the traceback goes to `error.txt`.
 """
 
 import os
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, partial, wraps
 from pathlib import Path
 from socket import gethostname
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SAMPLE = 64  # questions of a file that are asked to time all
 
 
 class _Worker:
@@ -95,9 +92,9 @@ def measure_start(spec: RunSpec) -> None:
 
 
 @_on_all_gpus
-def calibrate(spec: RunSpec) -> tuple[float, float]:
-    """Return the seconds of a step and of probing, for a run's shape."""
-    return _in_a_sentence(partial(_calibrate, spec), _Worker.folder, f"timing a step of run {spec.id}")
+def calibrate(spec: RunSpec, members: int) -> tuple[float, float]:
+    """Return the seconds of a step and of probing of one of `members` models that train together, for a run's shape."""
+    return _in_a_sentence(partial(_calibrate, spec, members), _Worker.folder, f"timing a step of run {spec.id}")
 
 
 def _in_a_sentence(work: Callable[[], T], place: Path, what: str) -> T:
@@ -179,24 +176,18 @@ def _device() -> str:
     return f"{gethostname()} {gpu if best_device().type == 'cuda' else f'process {os.getpid()}'}"
 
 
-def _calibrate(spec: RunSpec) -> tuple[float, float]:
+def _calibrate(spec: RunSpec, members: int) -> tuple[float, float]:
     from infusionlaw.runners.execute import best_device
     from infusionlaw.training.host import take_idle_cores
     from infusionlaw.training.loop import time_steps
-    from infusionlaw.training.probe import answer, measure
+    from infusionlaw.training.probe import time_probing
     from infusionlaw.training.resolve import models_of, recipe_of
     from infusionlaw.training.sharded import placed
 
     corpus, probes = _material(spec.settings.block)
     recipe = recipe_of(spec, corpus)
     take_idle_cores(recipe)
-    model = placed(lambda: models_of([spec], recipe, corpus), recipe, best_device())
-    step = time_steps(model, recipe, [corpus.mixture(0.5, spec.settings.prior_share, 0, block=recipe.block)])
-    model, begun = model.alone(0), time.perf_counter()
-    measure(model, corpus, replace(probes, files={}), recipe.block)
-    seconds = time.perf_counter() - begun
-    for questions in probes.files.values():
-        begun, few = time.perf_counter(), questions.sample(SAMPLE)
-        answer(model, few)
-        seconds += (time.perf_counter() - begun) * len(questions.asked.options) / len(few.asked.options)
-    return step, seconds
+    model = placed(lambda: models_of([spec] * members, recipe, corpus), recipe, best_device())
+    streams = [corpus.mixture(0.5, spec.settings.prior_share, seed, block=recipe.block) for seed in range(members)]
+    step, model = time_steps(model, recipe, streams) / members, model.alone(0)
+    return step, time_probing(model, probes, recipe.block)

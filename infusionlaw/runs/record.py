@@ -168,8 +168,11 @@ def read_record(path: Path) -> RunRecord:
 class Estimate:
     """What a run will hold and take.
 
-    gpus: how many train it together, with `memory` bytes on each, memory_parts by what takes them; seconds: of one
-    process, `processes` of which work at once; passes: how often it reads the general text.
+    gpus: how many train it together, with `memory` bytes on each, memory_parts by what takes them; seconds: its part of
+    the time of one `device`, or of `gpus` of them, `processes` of which work at once; passes: how often it reads the
+    general text; flops: of its training; task: the runs that one device does together or one after another have one
+    number, in the order in which devices take them, None: it is alone; timed: whether seconds come from steps that were
+    timed, or from FLOPs.
     """
 
     run: str
@@ -187,6 +190,10 @@ class Estimate:
     passes: float
     memory_parts: Mapping[str, int] = field(default_factory=dict)
     gpus: int = 1
+    flops: float = 0.0
+    task: int | None = None
+    device: str = "core"
+    timed: bool = True
 
 
 @dataclass(frozen=True)

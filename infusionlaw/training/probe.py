@@ -15,7 +15,8 @@ one is right, the question counts 1/b. The loss of an answer is that of the righ
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -35,6 +36,7 @@ from infusionlaw.training.trainable import Trainable
 
 _ROWS = 512  # sequences scored at a time
 _ENOUGH, _LONGER = 64, 8  # so many are scored with none whose beginning is longer, others with none so much longer
+_QUESTIONS, _BLOCKS = 64, 16  # of each kind and of each text, from which the time of all is told
 _NATS_TO_BITS = 1 / math.log(2)
 
 
@@ -78,6 +80,18 @@ class Questions:
         """What blind guessing gives: mean of 1 / options."""
         return float(np.mean(1 / self.options)) if len(self.options) else math.nan
 
+    def sample(self, most: int) -> "Questions":
+        """Return at most so many of the questions, evenly spread."""
+        count = len(self.options)
+        chosen = np.arange(min(most, count)) * count // max(min(most, count), 1)
+        ends = np.cumsum(self.options)
+        rows = tuple(
+            replace(row, question=place)
+            for place, number in enumerate(chosen)
+            for row in self.rows[ends[number] - self.options[number] : ends[number]]
+        )
+        return Questions(self.fact[chosen], self.options[chosen], rows)
+
     @cached_property
     def batches(self) -> list[Batch]:
         """The rows in batches of about one length, made once for all models."""
@@ -114,19 +128,6 @@ class FileQuestions:
     role: str
     asked: Questions
     bytes: NDArray[np.float64]
-
-    def sample(self, most: int) -> "FileQuestions":
-        """Return at most so many of the questions, evenly spread."""
-        count = len(self.asked.options)
-        chosen = np.arange(min(most, count)) * count // min(most, count)
-        ends = np.cumsum(self.asked.options)
-        rows = tuple(
-            replace(row, question=place)
-            for place, number in enumerate(chosen)
-            for row in self.asked.rows[ends[number] - self.asked.options[number] : ends[number]]
-        )
-        asked = Questions(np.arange(len(chosen)), self.asked.options[chosen], rows)
-        return FileQuestions(self.role, asked, self.bytes[chosen, : asked.options.max()])
 
 
 @dataclass(frozen=True)
@@ -330,6 +331,36 @@ def measure(model: Trainable, corpus: Corpus, probes: Probes, block: int) -> dic
     return {
         key: (value if not isinstance(value, float) or math.isfinite(value) else None) for key, value in scores.items()
     }
+
+
+def time_probing(model: Trainable, probes: Probes, block: int) -> float:
+    """Return the seconds that `measure` takes, told from a few questions of each kind and a few blocks of each text."""
+    files = (own.asked for own in probes.files.values())
+    kinds = [each for each in (probes.domain, probes.verbatim, probes.prior, probes.unseen, *files) if each.rows]
+    texts = [text for text in (*probes.text.general.values(), probes.text.domain) if text is not None]
+
+    def score(few: Questions) -> None:
+        _score(model, few)
+
+    def read(text: tuple[NDArray[np.integer], TokenFile], blocks: int) -> None:
+        loss_of(model, (text[0][: blocks * block + 1], text[1]), block)
+
+    def taken(work: Callable[..., None], *given: Any) -> float:
+        begun = time.perf_counter()
+        work(*given)
+        return time.perf_counter() - begun
+
+    for each in kinds[:1]:
+        score(each.sample(1))  # makes what is made once
+    read(texts[0], 1)
+    seconds = 0.0
+    for each in kinds:
+        few = each.sample(_QUESTIONS)
+        seconds += taken(score, few) * len(each.options) / len(few.options)
+    for text in texts:
+        count = (len(text[0]) - 1) // block
+        seconds += taken(read, text, min(count, _BLOCKS)) * max(1.0, count / _BLOCKS)
+    return seconds
 
 
 def _of_files(answered: Mapping[str, FileScores], probes: Probes) -> dict[str, float]:

@@ -51,7 +51,7 @@ def test_an_error_in_a_run_is_a_sentence_and_its_traceback_a_file(study, tmp_pat
     spec = study.runs[0]
     for work, place in (
         (lambda: worker.execute(((spec,),), 50), tmp_path / "runs" / spec.id),
-        (lambda: worker.calibrate(spec), tmp_path),
+        (lambda: worker.calibrate(spec, 1), tmp_path),
     ):
         with pytest.raises(InputError, match=f"run {spec.id} stopped: .*{said}") as told:
             work()
