@@ -33,8 +33,8 @@ from infusionlaw.lab import Watch
 from infusionlaw.law.numbers import number
 from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
 from infusionlaw.runs.record import Progress as Steps
+from infusionlaw.study.progress import work
 
-OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
 SPEED_OVER = 600.0  # seconds that the speed, and so the time left, is taken over
 ROWS = 60  # of the table of a dry run
 PATIENCE = 5.0  # seconds that pass before something that takes long is named
@@ -105,7 +105,7 @@ class ConsoleWatch(Watch):
     def _runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
         self._specs = {spec.id: spec for spec in missing}
         self._asked, self._done = len(specs), len(specs) - len(missing)
-        left = sum(_work(spec) for spec in missing) or 1
+        left = sum(work(spec) for spec in missing) or 1
         if self._study is None:
             self._study = self._bars.add_task("", total=left)
             self._begun = self._said = monotonic()
@@ -127,7 +127,7 @@ class ConsoleWatch(Watch):
         """Move the study's line on to a part of a run."""
         before, self._parts[spec.id] = self._parts.get(spec.id, 0.0), part
         if self._study is not None:
-            self._bars.advance(self._study, _work(spec) * (part - before))
+            self._bars.advance(self._study, work(spec) * (part - before))
 
     def _enter(self, spec: RunSpec, name: str) -> None:
         """Put a run on a device."""
@@ -233,10 +233,6 @@ def named_if_slow(text: str, console: Console | None = None, patience: float = P
         timer.cancel()
         timer.join()
         line.stop()
-
-
-def _work(spec: RunSpec) -> float:
-    return float(spec.tokens * (spec.size + OVERHEAD))
 
 
 def _name(spec: RunSpec) -> str:

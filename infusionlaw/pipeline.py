@@ -36,6 +36,7 @@ from infusionlaw.study.journal import (
     plan_hashes,
     run_name,
 )
+from infusionlaw.study.progress import shown
 from infusionlaw.study.study import Study, folder_of, locked, open_folder, write_settings
 from infusionlaw.study.verify import enter_corpus, enter_run, kept, made_again
 from infusionlaw.trackers.tracker import check_trackers
@@ -95,7 +96,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
     watch = watch or Watch()
     check_trackers(read_study_file(path).track.to)
     watch.stage("preparing the text")
-    with _opened(path, folder, lab) as study, tracked(study, watch) as watch:
+    with _opened(path, folder, lab) as study, shown(study.folder, watch) as watch, tracked(study, watch) as watch:
         for remark in filter(None, [start_text(study.file), *remarks(study.folder)]):
             watch.stage(remark)
         if others := study.of_other_data:

@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from socket import gethostname
 
+from infusionlaw.errors import visible
 from infusionlaw.law.dose import Interval, Scale
 from infusionlaw.law.numbers import aligned, count, dose, number, share, when
 from infusionlaw.law.planning.predictions import read_predictions
+from infusionlaw.report.effort import duration
 from infusionlaw.report.questions import guessing_texts
 from infusionlaw.runs.begun import begun_step, read_metrics
 from infusionlaw.runs.record import RunSpec
+from infusionlaw.study.progress import Running, read_now
 from infusionlaw.study.search import State, most_runs
 from infusionlaw.study.study import Study, is_held, open_folder
 from infusionlaw.study.verify import doubts
 
 _RESULTS = {"law": "law.json", "table": "table.csv", "report": "report.html"}
+GONE = 60.0  # seconds after which whoever said nothing may be gone
 MARKS = {"done": "+", "begun": "~", "missing": ".", "diverged": "x"}
 
 
@@ -26,12 +31,42 @@ def status_text(folder: Path) -> str:
     for name, specs in (("fitted", study.fitted), ("held out", study.held_out)):
         if specs:
             parts.append(_runs_text(name, study, specs))
-    if is_held(study.folder):
-        parts.append("A process is running this study now.")
+    parts.append(_now_text(study.folder))
     done = [record for spec in (*study.fitted, *study.held_out) if (record := study.record(spec)) is not None]
     parts += guessing_texts(study.folder, done)
     parts.append(_results_text(study.folder))
-    return "\n\n".join([*parts, *doubts(study)])
+    return "\n\n".join(filter(None, [*parts, *doubts(study)]))
+
+
+def _now_text(folder: Path) -> str:
+    """Which runs are in training where, how far they are and how long the study takes still; "" where none is."""
+    found, held = read_now(folder), is_held(folder)
+    if found is None:
+        return "A process is running this study now." if held else ""
+    now, age = found
+    who = f"process {now.process} on {now.host}"
+    if age > GONE or (now.host == gethostname() and not held):
+        said = f"The last word of {who} is {duration(age)} old, so it may be gone; the same command goes on."
+    else:
+        left = "" if now.left is None else f", about {duration(now.left)} left"
+        said = f"Running now, by {who}: {now.done} of {now.asked} runs are done{left}. {visible(now.stage)}"
+    groups: dict[tuple[str, int, int, int, int], list[Running]] = {}
+    for run in now.runs:
+        groups.setdefault((run.device, run.size, run.tokens, run.step, run.steps), []).append(run)
+    return "\n".join([said, *(_running_text(runs) for _, runs in sorted(groups.items()))])
+
+
+def _running_text(runs: Sequence[Running]) -> str:
+    """`28k, 1.5M tokens, share 0.35, seed 2: 340 of 1,200 steps on node3 GPU 1`; a batch of models has one line."""
+    run = runs[0]
+    which = f"{run.unit} {share(run.dose) if run.unit == 'share' else count(run.dose)}, seed {run.seed}"
+    which = which if len(runs) == 1 else f"{len(runs)} runs together"
+    place = f" on {run.device}" if run.device else ""
+    quiet = min(run.quiet for run in runs)
+    unheard = f", not heard of for {duration(quiet)}" if quiet > GONE else ""
+    return (
+        f"{number(run.size)}, {number(run.tokens)} tokens, {which}: {run.step:,} of {run.steps:,} steps{place}{unheard}"
+    )
 
 
 def state_text(state: State) -> str:

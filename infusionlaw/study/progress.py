@@ -1,0 +1,174 @@
+"""How far a running study is: a small file in its folder, for whoever sees the folder from any machine.
+
+The process that runs a study writes it every few seconds, and removes it at the end. How old it is tells whether that
+process is alive: both times are of the clock of the file system, so that those of two machines may differ.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from socket import gethostname
+from threading import Event, Lock, Thread
+
+from infusionlaw.errors import InputError
+from infusionlaw.files import read_typed, write_typed
+from infusionlaw.lab import Watch
+from infusionlaw.runs.record import Progress, RunRecord, RunSpec
+
+FILE, EVERY = "progress.json", 5.0  # seconds between two writings
+OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run in training. quiet: seconds since it was heard of; started: of the clock of the machine that wrote it."""
+
+    run: str
+    size: int
+    tokens: int
+    dose: float
+    unit: str
+    seed: int
+    device: str
+    step: int
+    steps: int
+    quiet: float
+    started: float
+
+
+@dataclass(frozen=True)
+class Now:
+    """progress.json. stage: what was said last; left: seconds until all runs are done, None where not known yet."""
+
+    host: str
+    process: int
+    time: float
+    stage: str
+    done: int
+    asked: int
+    left: float | None
+    runs: tuple[Running, ...]
+
+
+def read_now(folder: Path) -> tuple[Now, float] | None:
+    """Return what a study's folder says of its progress, and how many seconds ago; None where it says nothing."""
+    path = folder / FILE
+    try:
+        written = path.stat().st_mtime
+        return read_typed(path, Now, "a study's progress", "remove it"), max(0.0, _clock(folder) - written)
+    except (OSError, InputError):
+        return None
+
+
+def _clock(folder: Path) -> float:
+    """The time by the clock of a folder's file system; this machine's where nothing can be written there."""
+    touched = folder / f".clock-{gethostname()}.{os.getpid()}.part"
+    try:
+        touched.touch()
+        return touched.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with suppress(OSError):
+            touched.unlink(missing_ok=True)
+
+
+@contextmanager
+def shown(folder: Path, watch: Watch, every: float = EVERY) -> Iterator[Watch]:
+    """Give a watch that keeps the progress file of a study's folder, and tells `watch` all that it hears."""
+    shows, over = _Shows(folder, watch), Event()
+
+    def keep() -> None:
+        while not over.wait(every):
+            shows.write()
+
+    thread = Thread(target=keep, daemon=True)
+    shows.write()
+    try:
+        thread.start()
+        yield shows
+    finally:
+        over.set()
+        if thread.ident is not None:
+            thread.join()
+        with suppress(OSError):
+            (folder / FILE).unlink(missing_ok=True)
+
+
+def work(spec: RunSpec) -> float:
+    """How much work a run is, beside others."""
+    return float(spec.tokens * (spec.size + OVERHEAD))
+
+
+class _Shows(Watch):
+    def __init__(self, folder: Path, watch: Watch) -> None:
+        self._folder, self._watch, self._lock = folder, watch, Lock()
+        self._stage, self._done, self._asked = "", 0, 0
+        self._specs: dict[str, RunSpec] = {}  # that were asked for and not done
+        self._parts: dict[str, float] = {}  # done of them
+        self._heard: dict[str, tuple[Progress, float, float]] = {}  # with when it was heard of, and first
+        self._begun = 0.0
+
+    def stage(self, text: str) -> None:
+        """Keep it."""
+        self._stage = text
+        self._watch.stage(text)
+
+    def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
+        """Count them."""
+        with self._lock:
+            self._begun = self._begun or time.monotonic()
+            self._done, self._asked = len(specs) - len(missing), len(specs)
+            self._specs |= {spec.id: spec for spec in missing}
+        self._watch.runs(specs, missing)
+
+    def progress(self, progress: Progress) -> None:
+        """Take note of where the run is."""
+        with self._lock:
+            if self._parts.get(progress.run, 0.0) < 1:  # the last steps of a run may be told of after its end
+                self._parts[progress.run] = min(progress.step / progress.steps, 0.999)
+                _, _, first = self._heard.get(progress.run, (None, 0, time.time()))
+                self._heard[progress.run] = progress, time.monotonic(), first
+        self._watch.progress(progress)
+
+    def finished(self, spec: RunSpec, record: RunRecord) -> None:
+        """Count it as done."""
+        with self._lock:
+            self._done += 1
+            self._parts[spec.id] = 1.0
+            self._heard.pop(spec.id, None)
+        self._watch.finished(spec, record)
+
+    def write(self) -> None:
+        """Write the file; a full disk or a lost folder is for others to say."""
+        with self._lock:
+            now = self._now()
+        with suppress(OSError, InputError):
+            write_typed(self._folder / FILE, now, Now)
+
+    def _now(self) -> Now:
+        clock = time.monotonic()
+        total = sum(map(work, self._specs.values()))
+        done = sum(work(spec) * self._parts.get(run, 0.0) for run, spec in self._specs.items())
+        running = tuple(
+            Running(
+                run=spec.id,
+                size=spec.size,
+                tokens=spec.tokens,
+                dose=float(spec.dose),
+                unit=spec.unit,
+                seed=spec.seed,
+                device=progress.device,
+                step=progress.step,
+                steps=progress.steps,
+                quiet=round(clock - heard, 1),
+                started=round(first, 1),
+            )
+            for progress, heard, first in self._heard.values()
+            if (spec := self._specs.get(progress.run))
+        )
+        left = round((clock - self._begun) * (total - done) / done, 1) if done else None
+        return Now(gethostname(), os.getpid(), time.time(), self._stage, self._done, self._asked, left, running)
