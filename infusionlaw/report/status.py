@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 from pathlib import Path
 from socket import gethostname
+from typing import TYPE_CHECKING
 
 from infusionlaw.errors import visible
 from infusionlaw.law.dose import Interval, Scale
 from infusionlaw.law.numbers import aligned, count, dose, number, share, when
-from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.report.effort import duration
 from infusionlaw.report.questions import guessing_texts
 from infusionlaw.runs.begun import begun_step, read_metrics
 from infusionlaw.runs.record import RunSpec
+from infusionlaw.study.journal import predicted_on
 from infusionlaw.study.progress import Running, read_now
-from infusionlaw.study.search import State, most_runs
 from infusionlaw.study.study import Study, is_held, open_folder
 from infusionlaw.study.verify import doubts
+
+if TYPE_CHECKING:
+    from infusionlaw.study.search import State
 
 _RESULTS = {"law": "law.json", "table": "table.csv", "report": "report.html"}
 GONE = 60.0  # seconds after which whoever said nothing may be gone
@@ -69,7 +72,7 @@ def _running_text(runs: Sequence[Running]) -> str:
     )
 
 
-def state_text(state: State) -> str:
+def state_text(state: "State") -> str:
     """Where the search of one curve stands: `28k, 1.5M tokens: 23 runs, located: a share of 0.79 [0.72, 0.85]`."""
     scale = Scale(state.unit)
     interval = state.x.map(lambda end: float(scale.dose(end)))
@@ -79,6 +82,8 @@ def state_text(state: State) -> str:
 
 def _search_text(study: Study) -> str:
     """How far a search is, a line a curve; it cannot know how many runs it will take."""
+    from infusionlaw.study.search import most_runs  # scipy, which a grid does without
+
     design, states = study.file.design, study.states
     begun = {(state.size, state.tokens) for state in states}
     waiting = [f"{number(n)}, {number(d)} tokens: not begun" for n, d in design.places if (n, d) not in begun]
@@ -125,7 +130,7 @@ def _progress(run: Path, spec: RunSpec) -> str:
 
 
 def _results_text(folder: Path) -> str:
-    written = [read_predictions(path).written for path in sorted(folder.glob("predictions/*.json"))]
+    written = [predicted_on(path) for path in sorted(folder.glob("predictions/*.json"))]
     found = {
         "prediction": f"written {when(max(written))}" if written else "not yet",
         **{name: "there" if (folder / file).exists() else "not yet" for name, file in _RESULTS.items()},

@@ -9,9 +9,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -73,11 +73,25 @@ class RunSpec:
     @cached_property
     def id(self) -> str:
         """Twelve hex digits of the SHA-256 of the content as canonical JSON; `held_out` and what is None are none."""
-        content = json.loads(_SPEC.dump_json(self, exclude={"held_out"}, exclude_none=True))  # a dose of 1 is 1.0 there
+        content = {
+            "size": self.size,
+            "tokens": self.tokens,
+            "dose": float(self.dose),  # a dose of 1 is 1.0
+            "unit": self.unit,
+            "seed": self.seed,
+            "data": self.data,
+            "settings": _content_of(self.settings),
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-_SPEC = TypeAdapter(RunSpec)
+_SETTINGS = TypeAdapter(RunSettings)
+
+
+@lru_cache(maxsize=64)
+def _content_of(settings: RunSettings) -> Any:
+    """Settings as JSON has them; all runs of a study share a few."""
+    return json.loads(_SETTINGS.dump_json(settings, exclude_none=True))
 
 
 def read_spec(path: Path) -> RunSpec:
@@ -156,9 +170,9 @@ class RunRecord:
         return f"RunRecord({', '.join(given)})"
 
 
-def read_record(path: Path) -> RunRecord:
-    """Read a run's record.json; InputError when it is none, or that of another run."""
-    record = read_typed(path, RunRecord, "a run's record", AGAIN, version=None)
+def read_record(path: Path, said: bytes | None = None) -> RunRecord:
+    """Read a run's record.json; InputError when it is none, or that of another run. said: its bytes, if known."""
+    record = read_typed(path, RunRecord, "a run's record", AGAIN, version=None, said=said)
     if record.run not in ("", path.parent.name):
         raise InputError(f"{path}: the record of run {record.run}; {AGAIN}")
     return record

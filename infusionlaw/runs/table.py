@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from numbers import Integral
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,16 @@ def table_text(records: Iterable[RunRecord]) -> str:
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
-    for record in records:
-        writer.writerow([_cell(name, cell(record, name)) for name in names])
+    writer.writerows(zip(*(_cells(name, records) for name in names), strict=True))
     return out.getvalue()
+
+
+def _cells(column: str, records: Sequence[RunRecord]) -> list[str]:
+    """A column's cells as text. Most values come often, and each is written once."""
+    plain = column in FIELDS and column != "loss_unit"
+    values = list(map(attrgetter(column), records)) if plain else [cell(record, column) for record in records]
+    texts = {value: _cell(column, value) for value in set(values)}
+    return [texts[value] for value in values]
 
 
 def _cell(column: str, value: Any) -> str:

@@ -8,7 +8,8 @@ A line that is changed, taken out or put in no longer fits the lines beside it.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +54,7 @@ class Entry:
     @property
     def hashed(self) -> str:
         """What `sha256` must be."""
-        return json_hash(asdict(replace(self, sha256="")))
+        return json_hash({**vars(self), "sha256": ""})
 
     def says_the_same(self, other: "Entry") -> bool:
         """Whether both are of one content, made from the same."""
@@ -71,6 +72,7 @@ class Journal:
         """Read it; InputError for the first line that is none or does not fit the one before."""
         self.folder, self.path = folder, folder / NAME
         self.entries: list[Entry] = []
+        self._latest: dict[str, Entry] = {}  # in the order in which the names came first
         content = self.path.read_bytes() if self.path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]  # the rest is half a line, of a process that was killed
         self._size = len(whole)
@@ -84,7 +86,11 @@ class Journal:
                     f"{self.path}, line {number}: is not the line that was written, or does not follow the one before; "
                     "put the journal back as it was (without it nothing proves that predictions came first)"
                 )
-            self.entries.append(entry)
+            self._append(entry)
+
+    def _append(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._latest[entry.name] = entry
 
     @property
     def end(self) -> str:
@@ -93,11 +99,11 @@ class Journal:
 
     def latest(self, name: str) -> Entry | None:
         """Return the last entry of an artefact."""
-        return next((entry for entry in reversed(self.entries) if entry.name == name), None)
+        return self._latest.get(name)
 
     def all_latest(self) -> dict[str, Entry]:
         """Return the last entry of every artefact, in the order in which these came first."""
-        return {entry.name: entry for entry in self.entries}
+        return dict(self._latest)
 
     def add(
         self,
@@ -120,7 +126,7 @@ class Journal:
             handle.flush()
             os.fsync(handle.fileno())
         self._size += len(line)
-        self.entries.append(entry)
+        self._append(entry)
 
     def add_file(self, name: str, *made_from: str, parts: Mapping[str, str] | None = None) -> None:
         """Add a file of the study's folder, made from others of it."""
@@ -138,14 +144,25 @@ def run_name(run: str) -> str:
 
 def row_hash(record: RunRecord) -> str:
     """Return the hash of a run's row in a table; whether it is held out depends on the study and is no part of it."""
-    return table_hash([replace(record, held_out=False)])
+    return table_hash([replace(record, held_out=False) if record.held_out else record])
 
 
 def plan_hashes(path: Path) -> dict[str, str]:
     """Return a hash of each plan of a predictions file by its target, `SIZE at TOKENS` as the study file has them."""
+    with _of_predictions(path):
+        return {target_name(*item["asked"]): json_hash(item) for item in read_json(path)["predictions"]}
+
+
+def predicted_on(path: Path) -> str:
+    """Return when the first plan of a predictions file was written; "" where it has none."""
+    with _of_predictions(path):
+        return min((str(item["written"]) for item in read_json(path)["predictions"]), default="")
+
+
+@contextmanager
+def _of_predictions(path: Path) -> Iterator[None]:
     try:
-        items = read_json(path)["predictions"]
-        return {target_name(*item["asked"]): json_hash(item) for item in items}
+        yield
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not a prediction; put it back as it was") from error
 

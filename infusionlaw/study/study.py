@@ -10,15 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from itertools import chain, count
+from os.path import exists, join
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from infusionlaw.errors import InputError, nearest
 from infusionlaw.files import path_from, read_typed, write_json
 from infusionlaw.law.dose import same_dose, x_at
-from infusionlaw.law.planning.predictions import read_predictions
 from infusionlaw.runs.ledger import read_ledger
 from infusionlaw.runs.record import AGAIN, RunRecord, RunSpec, read_record, read_spec
 from infusionlaw.runs.table import read_table, table_hash
@@ -26,7 +28,9 @@ from infusionlaw.settings import StudyFile
 from infusionlaw.study.design import grid, held_out, run_spec
 from infusionlaw.study.folder import check_lock
 from infusionlaw.study.journal import Journal
-from infusionlaw.study.search import State, opening, rounds
+
+if TYPE_CHECKING:
+    from infusionlaw.study.search import State
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 LOOK, WAIT = 0.1, 2.0  # seconds for which a lock that is taken is asked for again: to look at it, and to hold it
@@ -57,13 +61,24 @@ class Study:
     @property
     def opening(self) -> list[RunSpec]:
         """The runs that are known before any is made: a grid whole, or what every curve of a search may start from."""
-        return opening(self.file, self.data) if self.searches else grid(self.file, self.data)
+        if not self.searches:
+            return list(self._grid)
+        from infusionlaw.study.search import opening  # scipy, which a grid does without
+
+        return opening(self.file, self.data)
+
+    @cached_property
+    def _grid(self) -> tuple[RunSpec, ...]:
+        """The runs of a grid, made once: each keeps its id."""
+        return tuple(grid(self.file, self.data))
 
     def rounds(self) -> Iterator[list[RunSpec]]:
         """Yield the runs that the law is fitted to, in rounds; make those of one before asking for the next."""
         if not self.searches:
-            yield grid(self.file, self.data)
+            yield list(self._grid)
             return
+        from infusionlaw.study.search import rounds
+
         for step in rounds(self.file, self.data, self.record):
             yield list(step.specs)
 
@@ -73,9 +88,13 @@ class Study:
         return [spec for specs in self.rounds() for spec in specs]
 
     @property
-    def states(self) -> tuple[State, ...]:
+    def states(self) -> "tuple[State, ...]":
         """Where the search of every curve stands that has begun; none of a grid."""
-        return list(rounds(self.file, self.data, self.record))[-1].states if self.searches else ()
+        if not self.searches:
+            return ()
+        from infusionlaw.study.search import rounds
+
+        return list(rounds(self.file, self.data, self.record))[-1].states
 
     @property
     def held_out(self) -> list[RunSpec]:
@@ -101,6 +120,8 @@ class Study:
         section = self.file.held_out
         if section is None or not section.advised or not self.prediction.exists():
             return []
+        from infusionlaw.law.planning.predictions import read_predictions
+
         places: dict[tuple[int, int], set[float]] = {}
         for spec in held:
             places.setdefault((spec.size, spec.tokens), set()).add(spec.dose)
@@ -128,14 +149,22 @@ class Study:
         A record is final once it is there, so each is read once.
         """
         if spec.id not in self._known:
-            path = self.folder / "runs" / spec.id / "record.json"
-            if path.exists():
-                self._known[spec.id] = read_record(path)
+            path = join(self.folder, "runs", spec.id, "record.json")
+            if exists(path):
+                said = Path(path).read_bytes()
+                self._known[spec.id] = read_record(Path(path), said)
+                self.read[spec.id] = sha256(said).hexdigest()
             elif spec.id in self._elsewhere:
                 self._known[spec.id] = self._elsewhere[spec.id]
             else:
                 return None
-        return replace(self._known[spec.id], held_out=spec.held_out)
+        record = self._known[spec.id]
+        return record if record.held_out == spec.held_out else replace(record, held_out=spec.held_out)
+
+    @cached_property
+    def read(self) -> dict[str, str]:
+        """The SHA-256 of each record.json that was read, by run."""
+        return {}
 
     @cached_property
     def _known(self) -> dict[str, RunRecord]:
@@ -155,7 +184,7 @@ class Study:
     def gone(self, specs: Sequence[RunSpec]) -> list[RunSpec]:
         """Return those runs of which no record is on disk now, whatever was there before, nor in runs.csv."""
         runs = self.folder / "runs"
-        return [s for s in specs if s.id not in self._elsewhere and not (runs / s.id / "record.json").exists()]
+        return [s for s in specs if s.id not in self._elsewhere and not exists(join(runs, s.id, "record.json"))]
 
     def check_elsewhere(self, asked: Sequence[RunSpec]) -> None:
         """Refuse a `runs.csv` that holds none of the runs asked for: whoever put it there means to go on from it."""

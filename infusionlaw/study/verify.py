@@ -1,14 +1,18 @@
 """Whether a study's files are those that it wrote: corpus, runs, table, law, prediction, held-out runs, comparison.
 
-The journal says what each was. Checks are cheap by default: they read no weights, and no token file whose size and
-time are as they were. The whole check reads every byte, and the sources too.
+The journal says what each was. Checks are cheap by default: they read no weights, no token file whose size and time
+are as they were, and no settings or ledger of a run that are older than its record. The whole check reads every byte,
+and the sources too.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from os import stat
+from os.path import join
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from infusionlaw.corpus.digests import check_files, check_id, prepare_again
@@ -16,11 +20,8 @@ from infusionlaw.corpus.fingerprint import fingerprint, source_hashes
 from infusionlaw.corpus.head import Head, read_head
 from infusionlaw.errors import InputError
 from infusionlaw.files import file_hash
-from infusionlaw.law.planning.plan import predict
-from infusionlaw.law.planning.predictions import read_predictions
-from infusionlaw.law.scaling.law import read_law
 from infusionlaw.runs.record import RunRecord, RunSpec
-from infusionlaw.runs.table import read_table
+from infusionlaw.runs.table import read_table, table_text
 from infusionlaw.study.journal import (
     ALREADY,
     BEGUN,
@@ -176,14 +177,19 @@ def _limits(study: Study) -> list[str]:
     return found
 
 
-def _changed(study: Study, entry: Entry, fix: str, whole: bool = True, stops: bool = False) -> Iterator[Break]:
-    """Yield the files of an entry that are gone or another; a cheap check leaves big ones out."""
+def _changed(
+    study: Study, entry: Entry, fix: str, whole: bool = True, stops: bool = False, since: float = 0.0
+) -> Iterator[Break]:
+    """Yield the files of an entry that are gone or another; a cheap check leaves out big ones, and those older than
+    `since`: what was written last beside them."""
     for name, was in entry.files.items():
-        path = study.folder / name
-        if not whole and (name.endswith(BIG) or name.endswith("record.json")):
+        if not whole and name.endswith((*BIG, "record.json")):
             continue
-        if not path.is_file():
+        path = join(study.folder, name)
+        if (written := _modified(path)) is None:
             yield Break(f"{path}: is gone, and was written on {entry.written}; {fix}", stops)
+        elif not whole and written < since:
+            continue
         elif (found := file_hash(path)) != was:
             text = f"its SHA-256 is {found[:12]} and was {was[:12]} when it was written ({entry.written})"
             yield Break(f"{path}: {text}; {fix}", stops)
@@ -243,7 +249,7 @@ def enter_run(study: Study, spec: RunSpec, record: RunRecord) -> None:
 def _run(study: Study, entry: Entry, spec: RunSpec | None, whole: bool) -> Iterator[Break]:
     """Yield the breaks of a run; one that is gone matters only while the study asks for it."""
     folder = study.folder / entry.name
-    if not (folder / "record.json").exists():
+    if (since := _modified(join(folder, "record.json"))) is None:
         if spec is not None and study.gone([spec]):
             yield Break(
                 f"{folder}: this run is gone, and was finished on {entry.written}; put it back, or run the study file "
@@ -252,10 +258,26 @@ def _run(study: Study, entry: Entry, spec: RunSpec | None, whole: bool) -> Itera
         return
     fix = f"put it back, or delete {folder} and run the study file again, which trains it again"
     record = study.record(spec) if spec is not None else None
-    if record is not None and row_hash(record) != entry.parts.get(ROW):
+    if record is not None and not _same_row(study, entry, record):
         text = f"its scores or settings are not those that were written on {entry.written}"
         yield Break(f"{folder / 'record.json'}: {text}; {fix}", True)
-    yield from _changed(study, entry, fix, whole, stops=True)
+    yield from _changed(study, entry, fix, whole, stops=True, since=since)
+
+
+def _modified(path: str) -> float | None:
+    """When a file was modified; None where there is no such file."""
+    try:
+        found = stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_mtime if S_ISREG(found.st_mode) else None
+
+
+def _same_row(study: Study, entry: Entry, record: RunRecord) -> bool:
+    """Whether a record is what an entry says: to the byte, or at least in its row of a table."""
+    known = study.read.get(record.run)
+    same = known is not None and known == entry.files.get(f"{entry.name}/record.json")
+    return same or row_hash(record) == entry.parts.get(ROW)
 
 
 def _rows(study: Study) -> Iterator[Break]:
@@ -263,6 +285,9 @@ def _rows(study: Study) -> Iterator[Break]:
     path, elsewhere = study.folder / "fitted.csv", study.folder / "runs.csv"
     if not path.exists():
         return
+    entered = all(study.journal.latest(run_name(spec.id)) for spec in study.fitted)
+    if entered and path.read_text(encoding="utf8") == table_text(study.records(study.fitted)):
+        return  # and these records are those of the journal
     known: dict[str, set[str]] = {}
     for entry in study.journal.entries:
         known.setdefault(entry.name, set()).add(entry.parts.get(ROW, ""))
@@ -327,6 +352,10 @@ def made_again(study: Study, path: Path) -> Iterator[Break]:
     law_path, entry = study.folder / "law.json", study.journal.latest(f"predictions/{path.name}")
     if not law_path.exists() or entry is None or entry.made_from.get("law.json") != file_hash(law_path):
         return
+    from infusionlaw.law.planning.plan import predict  # scipy, which cheap checks do without
+    from infusionlaw.law.planning.predictions import read_predictions
+    from infusionlaw.law.scaling.law import read_law
+
     law = read_law(law_path)
     for item in read_predictions(path).predictions:
         target = item.plan.target
