@@ -85,13 +85,13 @@ def table_text(records: Iterable[RunRecord]) -> str:
 def _cells(column: str, records: Sequence[RunRecord]) -> list[str]:
     """A column's cells as text. Most values come often, and each is written once."""
     plain = column in FIELDS and column != "loss_unit"
-    values = list(map(attrgetter(column), records)) if plain else [cell(record, column) for record in records]
+    found = map(attrgetter(column), records) if plain else (cell(record, column) for record in records)
+    values = [_plain(value) for value in found]
     texts = {value: _cell(column, value) for value in set(values)}
     return [texts[value] for value in values]
 
 
 def _cell(column: str, value: Any) -> str:
-    value = _plain(value)
     if value is None or column in _TEXT:
         return "" if value is None else str(value)
     if column in _WHOLE and (isinstance(value, Integral) or float(value).is_integer()):
