@@ -110,8 +110,9 @@ def load_tracker(name: str) -> Tracker:
 def _check_installed(name: str, entry: EntryPoint) -> None:
     package = entry.load().package
     if find_spec(package) is None:
-        fix = f'pip install ".[{name}]" in the folder of infusionlaw' if name in OURS else f"pip install {package}"
-        raise InputError(f"[track]: the tracker {name} needs {package}; install it with {fix}, or take it out of to")
+        own = f'install it with pip install ".[{name}]" in the folder of infusionlaw'
+        fix = own if name in OURS else "install that package"
+        raise InputError(f"[track]: the tracker {name} needs {package}; {fix}, or take it out of to")
 
 
 OURS = ("tensorboard", "trackio", "wandb")  # each an extra of this package, too
