@@ -6,16 +6,18 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from math import ceil
-from multiprocessing import current_process, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from infusionlaw.errors import InputError
 
 CGROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
+T = TypeVar("T")
 _PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 PROCESS = 200_000_000  # bytes that a training process takes beside its model
@@ -113,7 +115,6 @@ def check_guard() -> None:
 
 def check_shared_memory() -> None:
     """InputError where processes cannot share locks, for lack of the shared memory that these lie in."""
-    from multiprocessing import get_context
 
     try:
         get_context("spawn").Lock()
@@ -135,6 +136,35 @@ def told_if_too_many() -> Iterator[None]:
         raise InputError(said) from error
     except BlockingIOError as error:  # of fork
         raise InputError(TOO_MANY) from error
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Start processes here that hear neither Ctrl-C nor the end of the terminal, which both reach all processes.
+
+    The one that starts them hears it afterwards, and ends them. Windows has no such signals.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Pool(ProcessPoolExecutor):
+    """Processes that serve this one; see `serve` and `deaf`."""
+
+    def __init__(self, count: int, initializer: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()):
+        with deaf():
+            super().__init__(count, get_context("spawn"), initializer or serve, arguments)
+
+    def submit(self, work: Callable[..., T], /, *args: Any, **more: Any) -> "Future[T]":
+        """Have a process do it; the first call starts them all."""
+        with deaf():
+            return super().submit(work, *args, **more)
 
 
 def serve() -> None:

@@ -97,3 +97,12 @@ def ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except FileNotFoundError:
         return True
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="there are no such signals")
+def test_a_process_that_is_only_starting_does_not_hear_ctrl_c() -> None:
+    asks = "import signal; print(sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))))"
+    with processes.deaf():
+        out = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True).stdout
+    assert out.strip() == str(sorted([signal.SIGHUP, signal.SIGINT]))
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -19,13 +19,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 
 from infusionlaw.corpus.tokens import TokenFile, Tokenizer
 from infusionlaw.errors import InputError
 from infusionlaw.files import atomic_path, write_json
-from infusionlaw.processes import cores, serve
+from infusionlaw.processes import Pool, cores, serve
 
 # Documents tokenised at a time, and characters at which a batch ends before. They bound the memory: an encoding takes
 # much of it. Batches of 1000 are slower, and those of 64 leave threads idle at the end of each.
@@ -169,7 +168,7 @@ def _one_thread_a_batch() -> Iterator[None]:
 @contextmanager
 def _processes(count: int, packer: _Packer) -> Iterator[ProcessPoolExecutor]:
     """Processes that pack; leaving early leaves what has not been begun."""
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (packer,))
+    pool = Pool(count, _start, (packer,))
     try:
         yield pool
     finally:

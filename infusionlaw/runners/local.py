@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from infusionlaw.processes import check_shared_memory, cores, memory, told_if_too_many
+from infusionlaw.processes import Pool, check_shared_memory, cores, deaf, memory, told_if_too_many
 from infusionlaw.runners import lab
 from infusionlaw.runners.lab import Machine, OnProgress
 from infusionlaw.runners.schedule import MOST
@@ -52,10 +52,11 @@ class Lab(lab.Lab):
     @contextmanager
     def workers(
         self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
-    ) -> Iterator["_Pool"]:
+    ) -> Iterator["_Workers"]:
         """Open a pool of training processes; leaving it early stops them, their checkpoints stay."""
         context = get_context("spawn")
-        queue, over, devices = context.Queue(), threading.Event(), context.SimpleQueue()
+        with deaf():
+            queue, over, devices = context.Queue(), threading.Event(), context.SimpleQueue()
         names = gpus()[:count] or [""] * count
         machine = self.machine(recipes)
         if any(machine.gpus_for(recipe, count) > 1 for recipe in recipes):
@@ -64,12 +65,12 @@ class Lab(lab.Lab):
             devices.put(name)
         device = torch.device("cuda" if gpus() else "cpu")
         code = code_folder() if any(worth_compiling(each, device, len(recipes)) for each in recipes) else None
-        pool = ProcessPoolExecutor(len(names), context, start, (folder, queue, code, devices))
+        pool = Pool(len(names), start, (folder, queue, code, devices))
         listener = threading.Thread(target=_listen, args=(queue, over, on_progress), daemon=True)
         try:
             with told_if_too_many():
                 listener.start()
-                yield _Pool(pool)
+                yield _Workers(pool)
         except BaseException:
             for process in list((pool._processes or {}).values()):  # first, or whatever else waits could leave them
                 process.kill()  # which ends one that is stopped, too
@@ -83,7 +84,7 @@ class Lab(lab.Lab):
                 listener.join(LISTEN)
 
 
-class _Pool:
+class _Workers:
     """Processes of this machine, which all see the study's folder."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:

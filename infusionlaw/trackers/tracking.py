@@ -13,7 +13,7 @@ from queue import Full
 from threading import Lock
 
 from infusionlaw.lab import Watch
-from infusionlaw.processes import check_guard
+from infusionlaw.processes import check_guard, deaf
 from infusionlaw.runs.names import is_measured
 from infusionlaw.runs.record import Progress, RunRecord, RunSpec
 from infusionlaw.study.study import Study
@@ -111,13 +111,15 @@ class _Channel:
         notes(study.folder, name).parent.mkdir(parents=True, exist_ok=True)
         self._sent = _whole(study, name)
         context = get_context("spawn")
-        self._queue = context.Queue(WAITING)
+        with deaf():
+            self._queue = context.Queue(WAITING)
         self._queue.cancel_join_thread()  # this process may end with points left
         self._taken = context.Value("q", 0)
         self._hears, says = context.Pipe(duplex=False)
         arguments = name, study.folder, self._queue, self._taken, says
         self._process = context.Process(target=hand_on, args=arguments, daemon=True)
-        self._process.start()
+        with deaf():
+            self._process.start()
         says.close()
         self._failed = self._closed = False
         self._lock = Lock()

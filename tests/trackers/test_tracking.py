@@ -239,7 +239,7 @@ def test_results_are_the_same_bytes_with_a_tracker_that_fails(bad_trackers, tmp_
     ("name", "said"),
     [
         ("tensorbord", 'no tracker is named "tensorbord"; did you mean "tensorboard"?'),
-        ("lacks", "the tracker lacks needs nothing_of_that_name; install it with pip install nothing_of_that_name"),
+        ("lacks", "the tracker lacks needs nothing_of_that_name; install that package"),
     ],
 )
 def test_a_tracker_that_is_not_there_is_said_before_anything_is_prepared(name, said, bad_trackers, tmp_path) -> None:

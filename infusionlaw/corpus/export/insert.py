@@ -10,13 +10,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from glob import glob
 from itertools import accumulate
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,7 +40,7 @@ from infusionlaw.corpus.export.placing import Dose, Given, Insertions, Wrapping
 from infusionlaw.corpus.export.stream import begin, held, room
 from infusionlaw.errors import InputError, naming
 from infusionlaw.files import read_json, remove_leftovers, write_json
-from infusionlaw.processes import check_guard, serve
+from infusionlaw.processes import Pool, check_guard
 from infusionlaw.runs.packed import ending
 
 ROW = 120  # bytes of a row of the ledger
@@ -332,7 +331,7 @@ def finish(plan: Plan, out: Path) -> Ledger:
 
 def _together(plan: Plan, left: Iterable[int], out: Path, workers: int) -> None:
     try:
-        with ProcessPoolExecutor(workers, get_context("spawn"), serve) as pool:
+        with Pool(workers) as pool:
             running = [pool.submit(insert_shard, plan, number, out) for number in left]
             try:
                 for done in as_completed(running):

@@ -10,13 +10,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from infusionlaw.corpus.export.ledger import LEDGER, PARTS, Ledger, Part, finish
 from infusionlaw.corpus.export.source import Documents, Source, Stream
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, remove_leftovers, write_json
-from infusionlaw.processes import check_guard, serve
+from infusionlaw.processes import Pool, check_guard, serve
 
 STRETCH = 1 << 16  # tokens of the stream that are made at a time
 TRIED = 1_000_000  # tokens that are written to tell how much room all will need
@@ -146,7 +145,7 @@ def _written(stream: Stream, name: str, out: Path, missing: Sequence[int], worke
         for number in missing:
             yield write_shard(stream, name, out, number)
         return
-    with ProcessPoolExecutor(min(workers, len(missing)), get_context("spawn"), _serve) as pool:
+    with Pool(min(workers, len(missing)), _serve) as pool:
         running = [pool.submit(write_shard, stream, name, out, number) for number in missing]
         try:
             for done in as_completed(running):
