@@ -1,43 +1,41 @@
-"""The GPU benchmark of batches of models, tried on the CPU without what takes a minute to compile."""
+"""The benchmark of one GPU, tried on the CPU with tiny models."""
+
+import time
+from dataclasses import replace
 
 import pytest
 import torch
 
-pytest.importorskip("transformers")
-pytest.importorskip("accelerate")
+from benchmarks.batch_speed import OURS, TOO_LATE, TRAINER, Bench, Case, main
+from infusionlaw.training.recipe import recipe_for
 
-from benchmarks import batch_speed
-from benchmarks.batch_speed import BATCH_HEADINGS, CONTENDERS, SINGLE_HEADINGS, Case, main, single_row
-
-TINY = """
---device cpu --members 2 --repeats 1 --seconds 0.1 --without compiled
---sizes 12000 --tokens 100000 --block 16 --singles 12000 --single-block 16 --single-batch 1
-"""
-COMPILED = {"compiled", "together / compiled", "ours / compiled"}
+CPU = torch.device("cpu")
 
 
-def tables(text: str) -> list[dict[str, str]]:
-    """The last row of each table, by heading."""
-    found = []
-    for table in text.split("\n\n")[1:]:
-        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-        assert len(lines) >= 3
-        found.append(dict(zip(lines[0], lines[-1], strict=True)))
-    return found
+def rows(text: str) -> list[dict[str, str]]:
+    table = text.split("\n\n")[1].splitlines()
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return [dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]]
 
 
 def number(cell: str) -> float:
     return float(cell.replace(",", "").rstrip("%"))
 
 
-def test_both_tables_hold_a_figure_in_every_column(capsys) -> None:
-    main(TINY.split())
-    together, alone = tables(capsys.readouterr().out)
-    assert list(together) == BATCH_HEADINGS and list(alone) == SINGLE_HEADINGS
-    assert together["members"] == "2" and alone["batch"] == "1"
-    for row in (together, alone):
-        for heading, cell in row.items():
-            assert cell == "–" if heading in COMPILED else number(cell) > 0, heading
+def test_every_part_has_its_rows_and_their_figures(capsys) -> None:
+    main(["--device", "cpu"])
+    found = rows(capsys.readouterr().out)
+    assert [row["part"] for row in found] == ["single"] * 2 + ["batch"] * 6 + ["study"] * 5 + ["tests"]
+    single, batch, study = ([row for row in found if row["part"] == part] for part in ("single", "batch", "study"))
+    for row in single + [row for row in batch if row["trained by"] != TRAINER] + study[:-1]:
+        for heading in ("start-up, s", "tokens/s", "of peak", *(["hours"] if row["part"] != "single" else [])):
+            assert number(row[heading]) > 0, (heading, row)
+    assert number(single[1]["ours / it"]) == pytest.approx(
+        number(single[0]["tokens/s"]) / number(single[1]["tokens/s"]), abs=0.01
+    )
+    assert [row["models"] for row in batch] == ["2", "4", "1", "1", "1", "1"]
+    assert number(study[-1]["hours"]) == pytest.approx(sum(number(row["hours"]) for row in study[:-1]), rel=0.02)
+    assert "1 passed" in found[-1]["remark"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
@@ -47,16 +45,19 @@ def test_without_a_gpu_it_refuses(capsys) -> None:
     assert "PyTorch finds no GPU here" in capsys.readouterr().err
 
 
-def test_a_contender_that_fails_says_why_and_has_no_figures(monkeypatch, capsys) -> None:
-    def fails(*_) -> None:
-        raise torch.OutOfMemoryError("no room")
+def test_without_time_every_row_says_so(capsys) -> None:
+    main(["single", "batch", "study", "--device", "cpu", "--minutes", "0"])
+    found = rows(capsys.readouterr().out)
+    assert len(found) == 13
+    assert all(row["tokens/s"] == "–" for row in found)
+    assert all(row["remark"] == TOO_LATE for row in found[:-1])
 
-    case = Case(12_000, 1, 1024, 16)
-    monkeypatch.setattr(batch_speed, "loop_of", fails)
-    monkeypatch.setattr(batch_speed._Worker, "contender", "trainer", raising=False)
-    monkeypatch.setattr(batch_speed._Worker, "device", torch.device("cpu"), raising=False)
-    batch_speed._prepare(case)
-    assert capsys.readouterr().err == "trainer at 12,000: OutOfMemoryError: no room\n"
-    found = dict.fromkeys((*CONTENDERS, "peak"), 1.0) | {"trainer": batch_speed._measure(case.size, 1.0)}
-    row = dict(zip(SINGLE_HEADINGS, single_row(case, found), strict=True))
-    assert row["Trainer"] == row["ours / Trainer"] == "–" and row["ours / compiled"] == "1.00"
+
+def test_a_case_that_takes_too_long_or_too_much_memory_stops_alone() -> None:
+    recipe = recipe_for(12_000, 1_000_000, vocabulary=512, block=16)
+    began = time.perf_counter()
+    late = Bench(CPU, began + 3).measure(Case(OURS, recipe), seconds=600)
+    assert late.remark == TOO_LATE and time.perf_counter() - began < 60
+    large = replace(recipe, shape=replace(recipe.own_shape, vocabulary=10**13))
+    assert Bench(CPU, began + 300).measure(Case(OURS, large), seconds=0).remark == "out of memory"
+    assert Bench(CPU, began + 300).measure(Case(OURS, recipe), seconds=0).rate > 0
