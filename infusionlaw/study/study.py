@@ -151,15 +151,19 @@ class Study:
         if spec.id not in self._known:
             path = join(self.folder, "runs", spec.id, "record.json")
             if exists(path):
-                said = Path(path).read_bytes()
-                self._known[spec.id] = read_record(Path(path), said)
-                self.read[spec.id] = sha256(said).hexdigest()
+                self._read(Path(path))
             elif spec.id in self._elsewhere:
                 self._known[spec.id] = self._elsewhere[spec.id]
             else:
                 return None
         record = self._known[spec.id]
         return record if record.held_out == spec.held_out else replace(record, held_out=spec.held_out)
+
+    def _read(self, path: Path) -> None:
+        """Read a record.json, and keep what it says and the hash of it."""
+        said = path.read_bytes()
+        self._known[path.parent.name] = read_record(path, said)
+        self.read[path.parent.name] = sha256(said).hexdigest()
 
     @cached_property
     def read(self) -> dict[str, str]:
@@ -203,7 +207,7 @@ class Study:
                     if (run / name).exists():
                         read(run / name)
                 if (run / "record.json").exists():
-                    self._known[run.name] = read_record(run / "record.json")
+                    self._read(run / "record.json")
             except InputError as error:
                 aside = self.put_aside(run)
                 why = str(error).removesuffix(f"; {AGAIN}")
