@@ -176,7 +176,7 @@ class Lab(ABC):
         found: dict[str, Estimate] = {}
         done = 0  # tasks of the parts before
         for part in machine.parts(specs, recipes, asked):
-            tasks = schedule(part.specs, corpus, None, machine.room)
+            tasks = schedule(part.specs, corpus, None, machine.room, part.at_once)
             places = {
                 spec.id: (done + number, len(batch))
                 for number, task in enumerate(tasks)
@@ -267,7 +267,7 @@ class Lab(ABC):
         machine = self.machine(recipes)
         _check_memory(machine, recipes, study.run.devices)
         for part in machine.parts(specs, recipes, study.run.devices):
-            tasks = schedule(part.specs, corpus, folder, machine.room)
+            tasks = schedule(part.specs, corpus, folder, machine.room, part.at_once)
             at_once = min(len(tasks), part.at_once)
             with self.workers(folder, part.gpus * at_once, part.recipes, on_progress) as pool:
                 _measure_starts(pool, part.specs, corpus, folder, at_once)

@@ -18,11 +18,14 @@ Task = tuple[tuple[RunSpec, ...], ...]
 MOST = 0.8  # of a GPU's free memory is taken
 
 
-def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path | None, room: float) -> list[Task]:
+def schedule(
+    specs: Sequence[RunSpec], corpus: Corpus, folder: Path | None, room: float, workers: int = 1
+) -> list[Task]:
     """Return the tasks that do the runs of a study's folder, the longest first: batches of models, one after another.
 
     folder: None for tasks that go on from nothing. room: bytes for one batch of models. Its members have one size,
-    token count and settings, and go on from the same step.
+    token count and settings, and go on from the same step. workers: batches are halved, the longest first, until each
+    worker has one, since models train faster together, but not on a GPU that stands idle.
     """
     groups: dict[Any, list[list[RunSpec]]] = {}
     for phase, chain in _chains(specs, corpus).items():
@@ -30,13 +33,22 @@ def schedule(specs: Sequence[RunSpec], corpus: Corpus, folder: Path | None, room
         starts = [begun_step(folder / place) for place in places] if folder else []
         token_counts = tuple(spec.tokens for spec in chain)
         groups.setdefault((chain[0].size, chain[0].settings, token_counts, *starts), []).append(chain)
-    tasks: list[Task] = []
+    parts: list[list[list[RunSpec]]] = []
     for chains in groups.values():
         recipe = recipe_of(chains[0][0], corpus)
         most = max(1, int(room / recipe.memory)) if isinstance(recipe.shape, Shape) else 1
-        parts = [chains[first : first + most] for first in range(0, len(chains), most)]
-        tasks += [tuple(zip(*part, strict=True)) for part in parts]
+        parts += [chains[first : first + most] for first in range(0, len(chains), most)]
+    while len(parts) < workers and any(len(part) > 1 for part in parts):
+        longest = max((part for part in parts if len(part) > 1), key=_work)
+        parts.remove(longest)
+        parts += [longest[::2], longest[1::2]]
+    tasks: list[Task] = [tuple(zip(*part, strict=True)) for part in parts]
     return sorted(tasks, key=lambda task: -task[-1][0].size * task[-1][0].tokens)
+
+
+def _work(part: Sequence[Sequence[RunSpec]]) -> float:
+    """Parameters times tokens of a batch of chains, the last run of each being its longest."""
+    return sum(float(chain[-1].size) * chain[-1].tokens for chain in part)
 
 
 def starts(specs: Sequence[RunSpec], corpus: Corpus) -> list[int]:

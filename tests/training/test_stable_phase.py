@@ -144,6 +144,14 @@ def test_models_that_train_in_a_batch_from_stable_phases_agree_with_each_alone(s
     assert records[0].val_bpb == pytest.approx(alone["val_bpb"], abs=0.01)
 
 
+def test_a_batch_is_divided_only_where_a_worker_would_stand_idle(specs, corpus) -> None:
+    seeds = [replace(specs[2], seed=seed) for seed in range(5)]
+    for workers, sizes in ((1, [5]), (3, [1, 2, 2]), (8, [1] * 5)):
+        tasks = schedule(seeds, corpus, None, 1e12, workers)
+        assert sorted(len(task[0]) for task in tasks) == sizes
+        assert {spec for task in tasks for spec in task[0]} == set(seeds)
+
+
 def test_exposures_are_another_stream_at_every_token_count(specs, corpus) -> None:
     exposures = [replace(spec, unit="exposures", dose=20.0) for spec in specs]
     shares = [doses_of(spec, recipe_of(spec, corpus), corpus)[0] for spec in exposures]
