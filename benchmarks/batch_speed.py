@@ -363,7 +363,7 @@ def batch(plan: Plan, bench: Bench) -> Iterator[list[str]]:
     together = [Case(OURS, small, members) for members in plan.members]
     alone = [Case(contender, small) for contender in (OURS, PLAIN, TRAINER)]
     mine = math.nan
-    for case in [*together, Case(OURS, whole, _fit(whole, SWARM)), *alone]:
+    for case in [*together, Case(OURS, whole, _fit(whole, SWARM, bench.device)), *alone]:
         peak = bench.peak()
         found = bench.measure(case, plan.seconds)
         hours = SWARM * plan.each / found.rate / 3600
@@ -372,9 +372,9 @@ def batch(plan: Plan, bench: Bench) -> Iterator[list[str]]:
             mine = found.rate
 
 
-def _fit(recipe: Recipe, most: int) -> int:
+def _fit(recipe: Recipe, most: int, device: torch.device) -> int:
     """Return how many models a study trains together here, of so many; on the CPU it is one."""
-    return max(1, min(most, int(Lab().machine(()).room / recipe.memory)))
+    return max(1, min(most, int(Lab().machine(()).room / recipe.memory))) if device.type == "cuda" else 1
 
 
 class Slice(NamedTuple):
@@ -384,7 +384,7 @@ class Slice(NamedTuple):
     tokens: int
 
 
-def slices(path: Path) -> list[Slice]:
+def slices(path: Path, device: torch.device) -> list[Slice]:
     """Return a study's sizes, those with most work first."""
     study = read_study_file(path)
     chains: dict[tuple[int, float, int], list[Recipe]] = {}
@@ -395,7 +395,7 @@ def slices(path: Path) -> list[Slice]:
     for size in {size for size, _, _ in chains}:
         own = [sorted(chain, key=lambda each: each.steps) for (of, _, _), chain in chains.items() if of == size]
         tokens = sum(map(_tokens, own))
-        found.append(Slice(Case(OURS, own[0][-1], _fit(own[0][-1], len(own))), tokens))
+        found.append(Slice(Case(OURS, own[0][-1], _fit(own[0][-1], len(own), device)), tokens))
     return sorted(found, key=lambda each: -each.tokens * each.case.recipe.shape.size)
 
 
@@ -422,7 +422,7 @@ def _tokens(chain: Sequence[Recipe]) -> int:
 def study(plan: Plan, bench: Bench) -> Iterator[list[str]]:
     """Measure steps of a study as its runs do them, and say how long it would take."""
     rates: dict[int, float] = {}
-    parts = slices(ROOT / plan.study)
+    parts = slices(ROOT / plan.study, bench.device)
     for case, tokens in parts:
         peak = bench.peak()
         found = bench.measure(case, plan.seconds)

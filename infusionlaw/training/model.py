@@ -63,15 +63,19 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, embedding: Tensor, targets: Tensor, part: Callable[..., Any]) -> Tensor:
         members, count = targets.shape
         rows = _rows(count, members * embedding.shape[1], hidden.device.type)
-        grad_hidden = torch.empty_like(hidden)
-        grad_embedding = torch.zeros_like(embedding)
-        total = hidden.new_zeros(members, dtype=torch.float32)
-        for start in range(0, count, rows):
-            here = slice(start, start + rows)
-            lost, to_hidden, to_embedding = part(hidden[:, here], embedding, targets[:, here, None], count)
-            total += lost
-            grad_hidden[:, here] = to_hidden
-            grad_embedding += to_embedding
+        total: Tensor
+        if rows >= count:  # nothing to add up, and `backward` turns bf16 into fp32
+            total, grad_hidden, grad_embedding = part(hidden, embedding, targets[..., None], count)
+        else:
+            grad_hidden = torch.empty_like(hidden)
+            grad_embedding = torch.zeros_like(embedding)
+            total = hidden.new_zeros(members, dtype=torch.float32)
+            for start in range(0, count, rows):
+                here = slice(start, start + rows)
+                lost, to_hidden, to_embedding = part(hidden[:, here], embedding, targets[:, here, None], count)
+                total += lost
+                grad_hidden[:, here] = to_hidden
+                grad_embedding += to_embedding
         ctx.save_for_backward(grad_hidden, grad_embedding)
         return total / count
 
