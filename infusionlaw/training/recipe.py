@@ -48,7 +48,7 @@ from dataclasses import dataclass
 
 SMALLEST, LARGEST = 10_000, 3_000_000_000
 MOST_LOGITS = 1 << 26  # of another architecture, whose whole logits are kept, that a step may have at a time
-MOST_ACTIVATIONS = 40_000_000_000  # bytes that a model of ours may keep of a step at a time: half of an 80 GB GPU
+MOST_ACTIVATIONS = 44_000_000_000  # bytes that a model of ours may keep of a step at a time, of a GPU of 80 GB
 
 
 @dataclass(frozen=True)
