@@ -7,7 +7,7 @@ import csv
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from signal import SIGINT
@@ -98,12 +98,14 @@ def run(
     """
     from infusionlaw.settings import read_study_file
 
-    asked = read_study_file(study).run
-    lab = _lab(on or asked.on, address or asked.address)
     if dry_run and lines:
         raise InputError("--json says what happens while a study runs, and --dry-run runs none; leave one of them out")
     if devices and not dry_run:
         raise InputError("--devices says what a dry run tells the time for; add --dry-run, or set [run] devices")
+    asked = read_study_file(study).run
+    where = address or (asked.address if on in (None, asked.on) else "")
+    with naming(f"{study}: [run]") if on is None else nullcontext():
+        lab = _lab(on or asked.on, where)
     if dry_run:
         _dry_run(study, out, lab, devices)
         return
@@ -415,9 +417,11 @@ def infuse(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would hold; write nothing.")] = False,
     into: Annotated[str | None, typer.Option(metavar="PATTERN", help="Insert into a copy of these shards.")] = None,
     sequence: Annotated[str | None, typer.Option(metavar="COUNT", help="Tokens of your training sequences.")] = None,
-    inside: Annotated[bool, typer.Option("--inside", help="Insert inside documents and sequences.")] = False,
+    inside: Annotated[bool, typer.Option("--inside", help="Insert inside documents too.")] = False,
 ) -> None:
     """Write a corpus at a dose, for your trainer, with a ledger of it."""
+    if into is None and (sequence or inside):
+        raise InputError("--sequence and --inside are about inserting; give --into, or leave them out")
     if into is not None:
         if tokens or format or shard or prior:
             raise InputError(
@@ -490,7 +494,7 @@ def restore(
     typer.echo(f"wrote {out}: {shards:,} shard{'s' if shards > 1 else ''}, with the SHA-256 of the original")
 
 
-@app.command(epilog="Example: infusionlaw runs mine runs.csv")
+@app.command(epilog="Example: infusionlaw runs mine list.csv")
 def runs(
     folder: StudyFolder,
     out: Annotated[
@@ -510,6 +514,8 @@ def runs(
     from infusionlaw.study.study import open_folder
 
     study = open_folder(folder)
+    if out is not None and out.resolve() == (study.folder / "runs.csv").resolve():
+        raise InputError(f"{out}: is where a study looks for results, of which a list has none; name another file")
     specs = [*study.fitted, *study.held_out]
     listed = _asked_runs(study, specs)
     if out is None:
@@ -634,6 +640,8 @@ def tasks(
     with needing("lab", "this command"):
         file, corpus = open_folder(folder).file, open_corpus(folder / "corpus")
         written = write_tasks(corpus, file.name, file.training.block, out, reader_of(model) if model else None)
+    if not written:
+        raise InputError(f"{folder}: the study asks no questions; give it [facts] or [questions], and run it again")
     for task in written:
         apart = f"; {task.apart:,} may be answered differently there, see docs/how-to/harness.md" if task.apart else ""
         typer.echo(f"{task.name}: {task.questions:,} questions, guessing gets {task.guessing:.4g} right{apart}")
@@ -780,8 +788,8 @@ def _dry_run(study: Path, out: Path | None, lab: "Lab", devices: str | None) -> 
             basis = lab.basis
     typer.echo("preparing the text" + ("" if basis else ", then timing a few steps of each size"), err=True)
     estimates = dry_run(study, out, lab)
-    if count:
-        estimates = [replace(run, processes=max(1, count // run.gpus)) for run in estimates]
+    if count and not basis:
+        estimates = [replace(run, processes=count) for run in estimates]
     Console(width=140).print(estimate_table(estimates))
     file = read_study_file(study)
     typer.echo(effort_text(estimates))

@@ -19,6 +19,8 @@ from infusionlaw.law.numbers import number
 from infusionlaw.runners import lab
 from infusionlaw.runners.lab import Machine, OnProgress, Pace, Part, Sort, Workers
 from infusionlaw.runners.schedule import MOST
+from infusionlaw.runs.record import Estimate, RunSpec
+from infusionlaw.settings import Run, StudyFile
 from infusionlaw.training.recipe import Recipe
 
 
@@ -69,7 +71,7 @@ def read_devices(text: str) -> tuple[int, Kind | None]:
     """Read `8 H100`: a count and a kind, None where only a count is given. InputError for anything else."""
     count, _, name = text.strip().partition(" ")
     if not count.isdecimal() or not int(count):
-        raise InputError(f'--devices "{text}": begins with no count; write it as in --devices "8 H100"')
+        raise InputError(f'--devices "{text}": write a count of at least 1, a space and a kind, as in "8 H100"')
     if not name.strip():
         return int(count), None
     for kind in KINDS:
@@ -102,6 +104,10 @@ class Lab(lab.Lab):
         """InputError: these GPUs are not here."""
         raise InputError(f"{self.count} {self.kind.name} are only named, and train nothing; leave --devices out")
 
+    def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
+        """What each run will hold and take on these GPUs, whatever the study file says of devices."""
+        return super().estimate(study.model_copy(update={"run": Run(devices=self.count)}), folder, specs)
+
     def paces(self, folder: Path, sorts: Mapping[Hashable, Sort], part: Part) -> dict[Hashable, Pace]:
         """Seconds from FLOPs; how long probing takes is not known."""
         peak = part.gpus * self.kind.peak
@@ -117,5 +123,6 @@ class Lab(lab.Lab):
         return (
             f"Nothing is timed. Minutes are FLOPs over a part of the {self.kind.peak / 1e12:,.0f} TFLOP/s (bf16) of "
             f"one {self.kind.name}: {', '.join(parts)} parameters and more, as measured on an H200, and less where "
-            "steps are short. Probing is left out."
+            "steps are short. Probing is left out. GPUs that train one run together are taken to lose no time to each "
+            "other; only those of one machine can, and no Ray cluster does it."
         )

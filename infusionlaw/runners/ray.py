@@ -104,7 +104,10 @@ def _join(address: str) -> None:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **more)
     except (OSError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"no Ray cluster answers at {address}: {why}; start one, or give its --address") from error
+        raise InputError(
+            f"no Ray cluster answers at {address}: {why}; start one, or give its --address (and where it asks for a "
+            "token, set RAY_AUTH_MODE=token)"
+        ) from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminated)  # Ray puts its own in place
     _joined["address"] = address
@@ -472,7 +475,7 @@ class _Cluster:
             why = str(error).strip().splitlines()[-1]
             raise InputError(
                 f"actors do not start on the Ray cluster ({why}); install infusionlaw on its machines, "
-                'with pip install ".[lab]"'
+                'with pip install ".[lab,ray]"'
             ) from error
 
     def _keep(self, bundles: Sequence[_Bundle]) -> None:

@@ -7,12 +7,11 @@ from infusionlaw.corpus.corpus import Corpus
 from infusionlaw.corpus.tasks import reader_of
 from infusionlaw.errors import InputError
 from infusionlaw.runners.execute import as_fields, best_device, record_of, start_scores
+from infusionlaw.runs.asked import NEAR
 from infusionlaw.runs.record import RunRecord, RunSpec
 from infusionlaw.training.probe import build_probes, measure
 from infusionlaw.training.resolve import doses_of, recipe_of
 from infusionlaw.training.start import checked, load_folder, shape_in
-
-ALIKE = 1.1  # factor by which the size of a model may differ from that of the run that it is said to be
 
 
 def score(model: Path, corpus: Corpus, block: int, spec: RunSpec | None = None) -> RunRecord:
@@ -37,7 +36,7 @@ def _row(model: Path, size: int, corpus: Corpus, spec: RunSpec | None) -> RunRec
     if spec is None:
         return RunRecord(size=size, tokens=0, run=model.resolve().name)
     recipe = recipe_of(spec, corpus)
-    if not 1 / ALIKE <= size / recipe.shape.size <= ALIKE:
+    if abs(size / recipe.shape.size - 1) > NEAR["size"]:
         raise InputError(
             f"{model}: has {size:,} parameters without the embedding, and run {spec.id} has {recipe.shape.size:,}; "
             "name the run that it is"

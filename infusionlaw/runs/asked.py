@@ -15,6 +15,8 @@ from typing import Any
 from infusionlaw.errors import InputError
 from infusionlaw.files import write_text
 
+NEAR = {"size": 0.05, "tokens": 0.01}  # parts by which a trainer's count may differ from what was asked
+
 
 @dataclass(frozen=True)
 class AskedRun:

@@ -14,7 +14,7 @@ from typing import Any
 from infusionlaw.files import VERSION, read_json, write_json
 from infusionlaw.law.dose import same_dose, x_at
 from infusionlaw.law.numbers import number, share
-from infusionlaw.runs.asked import AskedRun
+from infusionlaw.runs.asked import NEAR, AskedRun
 from infusionlaw.runs.names import FIELDS, is_measured
 from infusionlaw.runs.outcomes import is_loss
 from infusionlaw.runs.record import DoseUnit, RunRecord, RunSpec
@@ -23,7 +23,6 @@ from infusionlaw.study.study import Study
 from infusionlaw.study.verify import enter_run
 
 TOLD = "told.json"
-NEAR = {"size": 0.05, "tokens": 0.01}  # parts by which a trainer's count may differ from what was asked
 CHECKED = ("size", "tokens", "share", "exposures", "seed")
 
 

@@ -231,7 +231,7 @@ class Recipe:
 def shape_for(size: int, vocabulary: int, rules: Rules = PRESENT) -> Shape:
     """Return the shape whose non-embedding parameters come nearest to `size`, within 5 % (rules 1 to 4)."""
     if not SMALLEST <= size <= LARGEST:
-        raise ValueError(f"size {size} lies outside {SMALLEST} to {LARGEST} non-embedding parameters")
+        raise ValueError(f"size {size:,} lies outside {SMALLEST:,} to {LARGEST:,} parameters without the embedding")
     layers = max(2, round(2 * (size / 40_000) ** 0.235))
     ideal = math.sqrt(size / (12 * layers))
     step = 8 if ideal < 30 else 16 if ideal < 256 else 64 if ideal < 1024 else 128

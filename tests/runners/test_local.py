@@ -250,7 +250,7 @@ def changed(material, tmp_path, old: str, new: str):
         ("shares = [0.3, 0.9]", "shares = [0.001]", r"giving each of 8 facts once takes [\d,]+"),
         ("shares = [0.3, 0.9]", "exposures = [9000]", r"leaves no general text"),
         ("doses = [0.9]", "doses = [1.0]", r"leaves no general text"),
-        ("sizes = [10_000, 14_000]", "sizes = [5_000]", r"outside 10000 to 3000000000"),
+        ("sizes = [10_000, 14_000]", "sizes = [5_000]", r"outside 10,000 to 3,000,000,000"),
         ("tokens = [30_000]", "tokens = [2_000]", r"20 are the least"),
     ],
 )
