@@ -267,7 +267,7 @@ def _strike(main: subprocess.Popen[bytes], nodes: "Nodes", target: str, rng: np.
 
 def _left_on(nodes: "Nodes", folder: Path) -> Iterator[str]:
     """Say what is left on the nodes of a study that has ended, and which runs were told of twice."""
-    from infusionlaw.runners.ray import root
+    from infusionlaw.runners.carried import root
 
     deadline = time.monotonic() + GONE
     while nodes.actors() and time.monotonic() < deadline:

@@ -17,6 +17,7 @@ from infusionlaw.corpus.export.stream import Step, begin_stream, finish_stream, 
 from infusionlaw.errors import InputError
 from infusionlaw.lab import Watch
 from infusionlaw.pipeline import run_study
+from infusionlaw.runners.carried import root
 from infusionlaw.runners.local import Lab
 from infusionlaw.study.study import open_folder
 from infusionlaw.study.verify import first_break
@@ -76,7 +77,7 @@ def same(folder: Path, whole: Path) -> None:
         for path in whole.glob(pattern):
             assert (folder / path.relative_to(whole)).read_bytes() == path.read_bytes(), path
     assert not first_break(open_folder(folder), whole=True)
-    assert not cluster.root().exists()
+    assert not root().exists()
 
 
 class Strikes(Watch):
@@ -113,8 +114,8 @@ def test_a_worker_that_hangs_gives_its_run_to_another(study, place, nodes, whole
 
 @pytest.mark.skipif(not HIDES, reason="no disk can be made small here")
 def test_a_node_whose_disk_is_full_is_left_out(study, place, nodes, whole, caplog) -> None:
-    cluster.root().mkdir(exist_ok=True)
-    nodes.add(full=cluster.root())
+    root().mkdir(exist_ok=True)
+    nodes.add(full=root())
     nodes.wait()
     done = run_study(study, place / "full", cluster.Lab(nodes.address))
     nodes.kill(nodes.count - 1)

@@ -11,11 +11,10 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,14 +25,13 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import ray
-from filelock import FileLock
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import atomic_path
 from infusionlaw.processes import PROCESS
 from infusionlaw.runners import lab
+from infusionlaw.runners.carried import HEADS, Bundle, bundle_of, corpus_here, own_folder, stamps, sweep, write
 from infusionlaw.runners.lab import Machine, OnProgress
 from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import Progress
@@ -49,7 +47,6 @@ QUIET = {"include_dashboard": False}
 MARK = ".seen"  # how the file ends by which an actor sees whether its machine has the study's folder
 logger = logging.getLogger(__name__)
 _joined: dict[str, str] = {}  # the address of the cluster that this process joined here, if it did
-HEADS = ("checkpoint.json", "record.json")  # written after the files that they speak of
 
 
 class Lab(lab.Lab):
@@ -133,54 +130,11 @@ def _on(node: str) -> dict[str, Any]:
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-class _Bundle(NamedTuple):
-    """A folder below the study's as it is at one moment: the names of its files, and the bytes of those to write."""
-
-    place: str
-    names: list[str]
-    files: dict[str, bytes]
-
-
-def _bundle(folder: Path, place: str, known: Mapping[str, tuple[int, int]] | None = None) -> _Bundle | None:
-    """Read a place whole, but for files of the size and time that are known; None where it is written meanwhile."""
-    there = _stamps(folder / place)
-    try:
-        new = [name for name, stamp in there.items() if known is None or known.get(name) != stamp]
-        files = {name: (folder / place / name).read_bytes() for name in new}
-    except FileNotFoundError:
-        return None
-    same = all(_stamps(folder / place).get(head) == there.get(head) for head in HEADS)
-    return _Bundle(place, list(there), files) if same else None
-
-
-def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return size and time of the files of a folder."""
-    found = {}
-    for path in folder.glob("[!.]*"):
-        with suppress(FileNotFoundError):
-            if path.is_file():
-                stat = path.stat()
-                found[path.name] = (stat.st_size, stat.st_mtime_ns)
-    return found
-
-
-def _write(folder: Path, bundle: _Bundle) -> None:
-    """Write what a bundle holds, heads last, then remove the checkpoints that it has no more."""
-    into = folder / bundle.place
-    for name in sorted(bundle.files, key=lambda name: HEADS.index(name) if name in HEADS else -1):
-        with atomic_path(into / name) as part:
-            part.write_bytes(bundle.files[name])
-    if bundle.names:
-        for path in into.glob("checkpoint*"):
-            if path.name not in bundle.names:
-                path.unlink(missing_ok=True)
-
-
 class _Answer(NamedTuple):
     """What an actor has made of a task. failed: why it could not; elsewhere: whether another machine may."""
 
     value: Any
-    bundles: list[_Bundle]
+    bundles: list[Bundle]
     failed: str = ""
     elsewhere: bool = False
 
@@ -208,20 +162,20 @@ class _Actor:
 
         try:
             if corpus:
-                self._folder = _own_folder()
-                (self._folder / "corpus").symlink_to(_corpus_here(corpus))
+                self._folder = own_folder()
+                (self._folder / "corpus").symlink_to(corpus_here(corpus, ray.get))
         except (InputError, OSError) as error:
             return str(error)
         serve_folder(self._folder, self._queue)
         return ""
 
-    def do(self, work: Callable[..., Any], args: Sequence[Any], places: Sequence[str], given: list[_Bundle]) -> _Answer:
+    def do(self, work: Callable[..., Any], args: Sequence[Any], places: Sequence[str], given: list[Bundle]) -> _Answer:
         """Do a function of `runners.worker`, going on from what is given."""
         value, failed, elsewhere = None, "", False
         try:
             for bundle in given:
-                _write(self._folder, bundle)
-            self._known = {bundle.place: _stamps(self._folder / bundle.place) for bundle in given}
+                write(self._folder, bundle)
+            self._known = {bundle.place: stamps(self._folder / bundle.place) for bundle in given}
             self._places = () if self._shared else places
             value = work(*args)
         except (InputError, OSError) as error:
@@ -235,7 +189,7 @@ class _Actor:
         return _Answer(value, bundles, failed, elsewhere)
 
     @ray.method(concurrency_group="news")  # type: ignore[untyped-decorator]
-    def news(self) -> tuple[list[Progress], list[_Bundle]]:
+    def news(self) -> tuple[list[Progress], list[Bundle]]:
         """Return the progress since the last time, and the checkpoints and finished runs."""
         progress = []
         with suppress(Empty):
@@ -243,71 +197,17 @@ class _Actor:
                 progress.append(self._queue.get_nowait())
         return progress, self._new(self._places)
 
-    def _new(self, places: Sequence[str]) -> list[_Bundle]:
+    def _new(self, places: Sequence[str]) -> list[Bundle]:
         """Return the places whose heads have changed."""
         found = []
         for place in places:
-            now, known = _stamps(self._folder / place), self._known.get(place, {})
+            now, known = stamps(self._folder / place), self._known.get(place, {})
             if any(now.get(head) != known.get(head) for head in HEADS):
-                bundle = _bundle(self._folder, place, known)
+                bundle = bundle_of(self._folder, place, known)
                 if bundle is not None:
                     self._known[place] = now
                     found.append(bundle)
         return found
-
-
-def root() -> Path:
-    """Return where actors work that do not see the study's folder."""
-    return Path(tempfile.gettempdir()) / f"infusionlaw-ray-{os.getuid()}"
-
-
-def _own_folder() -> Path:
-    """Make a folder that is this process's own; `_sweep` removes it once the process is gone."""
-    folder = root() / f"{os.getpid()}-{uuid4().hex[:8]}"
-    folder.mkdir(parents=True, mode=0o700)
-    return folder
-
-
-def _corpus_here(corpus: dict[str, list[Any]]) -> Path:
-    """Write the corpus to this machine, once for all actors on it."""
-    name = next(iter(corpus.values()))[0].hex()  # the reference is the same in every actor of one study
-    place = root() / f"corpus-{name}"
-    with FileLock(root() / "corpus.lock"):
-        for file, parts in corpus.items():
-            if not (place / file).exists():
-                with atomic_path(place / file) as path, path.open("wb") as handle:
-                    for part in parts:
-                        handle.write(ray.get(part))
-    return place
-
-
-def _sweep() -> None:
-    """Remove the folders of actors that are gone from this machine, and corpora that no actor has."""
-    place = root()
-    if not place.exists():
-        return
-    with FileLock(place / "corpus.lock"):
-        folders = [path for path in place.iterdir() if path.is_dir()]
-        own = [path for path in folders if not path.name.startswith("corpus-")]
-        for path in own:
-            if not _alive(int(path.name.partition("-")[0])):
-                shutil.rmtree(path, ignore_errors=True)
-        used = {path.resolve() for path in place.glob("*/corpus")}
-        for path in folders:
-            if path not in own and path not in used:
-                shutil.rmtree(path, ignore_errors=True)
-    if not any(path.is_dir() for path in place.iterdir()):
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 @dataclass
@@ -376,7 +276,7 @@ class _Cluster:
         for slot in self._slots:
             ray.kill(slot.actor)
         self._mark.unlink(missing_ok=True)
-        swept = ray.remote(_sweep)
+        swept = ray.remote(sweep)
         with suppress(ray.exceptions.RayError, ConnectionError):
             nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
             time.sleep(0.2 if self._slots else 0)  # until they are gone
@@ -430,7 +330,7 @@ class _Cluster:
             slot.news, slot.asked = slot.actor.news.remote(), now
         if slot.host and slot.doing is None and self._jobs:
             slot.job = job = self._jobs.popleft()
-            given = [] if slot.shared else [each for place in job.places if (each := _bundle(self._folder, place))]
+            given = [] if slot.shared else [each for place in job.places if (each := bundle_of(self._folder, place))]
             slot.doing = slot.actor.do.remote(job.work, job.args, job.places, given)
 
     def _hear(self, slot: _Slot, ref: Any, said: Any) -> None:
@@ -478,9 +378,9 @@ class _Cluster:
                 'with pip install ".[lab,ray]"'
             ) from error
 
-    def _keep(self, bundles: Sequence[_Bundle]) -> None:
+    def _keep(self, bundles: Sequence[Bundle]) -> None:
         for bundle in bundles:
-            _write(self._folder, bundle)
+            write(self._folder, bundle)
 
     def _lose(self, slot: _Slot) -> None:
         """Give the task of an actor that is gone, or silent for too long, to another."""
