@@ -148,28 +148,29 @@ def test_nobody_at_an_address_is_a_sentence(study, place) -> None:
         run_study(study, place / "nobody", cluster.Lab("127.0.0.1:1"))
 
 
-def test_tasks_of_datatrove_write_the_same_corpus_when_a_node_is_killed(corpus, tmp_path, nodes) -> None:
-    executor = pytest.importorskip("datatrove.executor")
+def test_tasks_of_ray_write_the_same_corpus_when_nodes_are_killed(corpus, tmp_path, nodes) -> None:
     stream, out = Stream(corpus.folder, share=0.2, tokens=3_000_000, shard=200_000), tmp_path / "cluster"
-    begin_stream(stream, "megatron", out)
+    step, shards = Step(stream, "megatron", out), len(stream.shards)
     ray.shutdown()
     ray.init(nodes.address, log_to_driver=False)
 
     def kill() -> None:
-        while len(list(out.glob("*.idx"))) < 3:
-            time.sleep(0.05)
-        nodes.kill(0)
-        nodes.add()
+        for count in (2, 6):
+            while len(list(out.glob("*.idx"))) < count:
+                time.sleep(0.02)
+            nodes.kill(0)
+            nodes.add()
+
+    def write(number: int) -> None:
+        step(rank=number, world_size=shards)
 
     striking = threading.Thread(target=kill)
+    missing = begin_stream(stream, "megatron", out)
     striking.start()
-    tasks = len(stream.shards)
-    run = executor.RayPipelineExecutor(
-        [Step(stream, "megatron", out)], tasks=tasks, workers=3, mem_per_cpu_gb=0.1, logging_dir=str(tmp_path / "logs")
-    )
-    run.run()
-    ray.shutdown()
+    task = ray.remote(max_retries=10)(write)
+    ray.get([task.remote(number) for number in missing])
     striking.join()
+    ray.shutdown()
     ledger = finish_stream(stream, "megatron", out)
     assert write_stream(stream, "megatron", tmp_path / "one") == ledger
     files = [path.relative_to(out) for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
