@@ -52,8 +52,6 @@ def _count(hours: float) -> str:
 
 def duration(seconds: float) -> str:
     """`37.0 minutes`, `5.2 hours` or `3.1 days`."""
-    if seconds < 0.1 * MINUTE:
-        return "less than 0.1 minutes"
     if seconds < 2 * HOUR:
-        return f"{seconds / MINUTE:.1f} minutes"
+        return f"{max(0.1, seconds / MINUTE):.1f} minutes"
     return f"{seconds / HOUR:.1f} hours" if seconds < 3 * DAY else f"{seconds / DAY:.1f} days"

@@ -46,7 +46,7 @@ def test_what_runs_where_how_far_and_how_long_until_the_end(folder, monkeypatch)
         said = told(folder)
         assert "14k, 1.5M tokens, share 0.35, seed 2: 340 of 1,200 steps on node3 GPU 1" in said
         assert "14k, 1.5M tokens, 2 runs together: 10 of 1,200 steps on node2 GPU 0" in said
-        assert "on node1: 0 of 3 runs are done, about 0.0 minutes left. training the runs" in said
+        assert "on node1: 0 of 3 runs are done, about 0.1 minutes left. training the runs" in said
         watch.finished(SPECS[1], RunRecord(size=14e3, tokens=1.5e6, share=0.35))
         watch.progress(Progress(SPECS[1].id, 1200, 1200, device="node3 GPU 1"))  # told of after its end
         said = told(folder)

@@ -3,14 +3,13 @@
 import json
 import shutil
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import ClassVar
 
 import pytest
 import torch
 
 from infusionlaw.corpus.corpus import open_corpus
-from infusionlaw.runners import local as lab_run
 from infusionlaw.runners.execute import execute_together
 from infusionlaw.runners.local import Lab
 from infusionlaw.runners.schedule import schedule, starts
@@ -166,21 +165,18 @@ def test_one_token_count_shares_no_stable_phase(material, corpus) -> None:
     assert stable_phase_of(spec, corpus) == ""
 
 
-class EvenPace:
-    """A pool on which a step of every shape takes .01 s and probing .5 s; `timed` is what it was asked to time."""
+class EvenPace(Lab):
+    """A lab where a step of every shape takes .01 s and probing .5 s; `timed` is what it was asked to time."""
 
-    timed: ClassVar[list[RunSpec]] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.timed: list[RunSpec] = []
 
-    def __init__(self, folder, size, code=None) -> None:
-        pass
+    @contextmanager
+    def workers(self, folder, count, recipes, on_progress=None):
+        yield self
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error) -> None:
-        pass
-
-    def submit(self, work, spec):
+    def submit(self, work, spec, members, places=()):
         self.timed.append(spec)
         future: Future[tuple[float, float]] = Future()
         future.set_result((0.01, 0.5))
@@ -188,7 +184,7 @@ class EvenPace:
 
 
 @pytest.mark.slow
-def test_a_study_of_several_token_counts_goes_through_the_door(material, tmp_path, monkeypatch) -> None:
+def test_a_study_of_several_token_counts_goes_through_the_door(material, tmp_path) -> None:
     text = (material / "study.toml").read_text(encoding="utf8")
     study = tmp_path / "study.toml"
     study.write_text(text.replace("[30_000]", "[20_000, 40_000]"), encoding="utf8")
@@ -205,10 +201,9 @@ def test_a_study_of_several_token_counts_goes_through_the_door(material, tmp_pat
     begins = dict(zip((spec.id for spec in wanted), starts(wanted, prepared), strict=True))
     assert begins[short.id] == 0 and begins[long.id] == recipe_of(short, prepared).decay_start  # it begins in mid-way
     assert all(estimate.seconds > 0 for estimate in estimates.values())
-    monkeypatch.setattr(lab_run, "_pool", EvenPace)
-    EvenPace.timed.clear()
-    estimates = {run.run: run for run in lab.estimate(file, tmp_path / "out", wanted)}
-    assert len(EvenPace.timed) == 1  # they have one step, which is timed once
+    even = EvenPace()
+    estimates = {run.run: run for run in even.estimate(file, tmp_path / "out", wanted)}
+    assert len(even.timed) == 1  # they have one step, which is timed once
     assert estimates[long.id].seconds < 1.6 * estimates[short.id].seconds  # it is twice as long and begins in mid-way
     assert estimates[long.id].seconds == pytest.approx(0.01 * (estimates[long.id].steps - begins[long.id]) + 0.5)
     assert not list((tmp_path / "out").glob("runs/*/checkpoint*"))
