@@ -103,8 +103,10 @@ def sweep() -> None:
         for path in folders:
             if path not in own and path not in used:
                 shutil.rmtree(path, ignore_errors=True)
-    if not any(path.is_dir() for path in place.iterdir()):
-        shutil.rmtree(place, ignore_errors=True)
+        if not any(path.is_dir() for path in place.iterdir()):
+            (place / "corpus.lock").unlink()
+    with suppress(OSError):  # another process works there, or has begun to
+        place.rmdir()
 
 
 def _alive(process: int) -> bool:

@@ -33,6 +33,7 @@ from infusionlaw.processes import PROCESS
 from infusionlaw.runners import lab
 from infusionlaw.runners.carried import HEADS, Bundle, bundle_of, corpus_here, own_folder, stamps, sweep, write
 from infusionlaw.runners.lab import Machine, OnProgress
+from infusionlaw.runners.schedule import MOST
 from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import Progress
 from infusionlaw.training.recipe import Recipe
@@ -57,25 +58,25 @@ class Lab(lab.Lab):
 
     def machine(self, recipes: Sequence[Recipe]) -> Machine:
         """Return the GPUs of the cluster, or its cores where there are none, with the memory of the smallest."""
-        nodes = [(node["NodeID"], node["Resources"]) for node in self._nodes()]
-        with_gpus = [(node, there) for node, there in nodes if there.get("GPU", 0) >= 1]
+        nodes = self._nodes()
+        with_gpus = {node: there for node, there in nodes.items() if there.get("GPU", 0) >= 1}
         if not with_gpus:
-            least = min((int(there.get("memory", 0)) for _, there in nodes if there.get("CPU")), default=0)
-            count = int(sum(there.get("CPU", 0) for _, there in nodes))
+            least = min((int(there.get("memory", 0)) for there in nodes.values() if there.get("CPU")), default=0)
+            count = int(sum(there.get("CPU", 0) for there in nodes.values()))
             if not count:
                 raise InputError("the Ray cluster has no machine with a core or a GPU; start its workers and run again")
             return Machine(False, count, least)
         looked = ray.remote(_gpu_memory)
-        found = ray.get([looked.options(num_gpus=1, **_on(node)).remote() for node, _ in with_gpus])
-        count = int(sum(there["GPU"] for _, there in with_gpus))
-        return Machine(True, count, min(there for _, there in found), room=0.8 * min(free for free, _ in found))
+        found = ray.get([looked.options(num_gpus=1, **_on(node)).remote() for node in with_gpus])
+        count = int(sum(there["GPU"] for there in with_gpus.values()))
+        return Machine(True, count, min(there for _, there in found), room=MOST * min(free for free, _ in found))
 
     @contextmanager
     def workers(
         self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
     ) -> Iterator["_Cluster"]:
         """Open actors; leaving early stops them, and their checkpoints stay."""
-        gpu = self.machine(recipes).gpu
+        gpu = any(there.get("GPU", 0) >= 1 for there in self._nodes().values())
         held = max((recipe.memory for recipe in recipes), default=0) + PROCESS
         needs = {"num_cpus": 1, "num_gpus": 1} if gpu else {"num_cpus": 1, "memory": held}
         cluster = _Cluster(folder.resolve(), count, needs, on_progress)
@@ -84,9 +85,10 @@ class Lab(lab.Lab):
         finally:
             cluster.close()
 
-    def _nodes(self) -> list[dict[str, Any]]:
+    def _nodes(self) -> dict[str, dict[str, float]]:
+        """What each machine of the cluster has, by its id."""
         _join(self._address or os.environ.get("RAY_ADDRESS") or "local")
-        return [node for node in ray.nodes() if node["Alive"]]
+        return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
 def _join(address: str) -> None:

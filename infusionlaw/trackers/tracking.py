@@ -113,12 +113,11 @@ class _Channel:
         context = get_context("spawn")
         with deaf():
             self._queue = context.Queue(WAITING)
-        self._queue.cancel_join_thread()  # this process may end with points left
-        self._taken = context.Value("q", 0)
-        self._hears, says = context.Pipe(duplex=False)
-        arguments = name, study.folder, self._queue, self._taken, says
-        self._process = context.Process(target=hand_on, args=arguments, daemon=True)
-        with deaf():
+            self._queue.cancel_join_thread()  # this process may end with points left
+            self._taken = context.Value("q", 0)
+            self._hears, says = context.Pipe(duplex=False)
+            arguments = name, study.folder, self._queue, self._taken, says
+            self._process = context.Process(target=hand_on, args=arguments, daemon=True)
             self._process.start()
         says.close()
         self._failed = self._closed = False
