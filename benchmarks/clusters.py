@@ -39,9 +39,14 @@ class Nodes:
         ray.shutdown()
         self._cluster.shutdown()
 
-    def add(self, full: Path | None = None) -> None:
-        """Start one more node, which joins within seconds. full: a folder whose disk has room for 64 kB there."""
-        command = [*RAY, "start", f"--address={self.address}", "--num-cpus=1", "--block", "--disable-usage-stats"]
+    def add(self, full: Path | None = None, cores: int = 1, gpus: int = 0) -> None:
+        """Start one more node, which joins within seconds.
+
+        full: a folder whose disk has room for 64 kB there; gpus: that it says it has, so that workers are placed by
+        them; they train on cores.
+        """
+        has = [f"--num-cpus={cores}", f"--num-gpus={gpus}"]
+        command = [*RAY, "start", f"--address={self.address}", *has, "--block", "--disable-usage-stats"]
         covered = [f"mount -t tmpfs none {shlex.quote(str(self._hidden))}"] if self._hidden else []
         covered += [f"mount -t tmpfs -o size=64k none {shlex.quote(str(full))}"] if full else []
         if covered:

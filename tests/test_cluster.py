@@ -1,6 +1,7 @@
 """Studies and corpora on a Ray cluster of three nodes, two of which do not see the study's folder."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.storm import GONE, differences
+from benchmarks.storm import differences
 from infusionlaw.corpus.export.source import Stream
 from infusionlaw.corpus.export.stream import Step, begin_stream, finish_stream, write_stream
 from infusionlaw.errors import InputError
 from infusionlaw.lab import Watch
 from infusionlaw.pipeline import run_study
 from infusionlaw.runners.carried import root
+from infusionlaw.runners.lab import Machine, Part
 from infusionlaw.runners.local import Lab
+from infusionlaw.runs.record import read_record
 from infusionlaw.study.study import open_folder
 from infusionlaw.study.verify import first_break
 
@@ -104,10 +107,7 @@ def test_a_worker_that_hangs_gives_its_run_to_another(study, place, nodes, whole
     monkeypatch.setattr(cluster, "SILENT", 4.0)
     watch = Strikes(lambda pid: os.kill(pid, signal.SIGSTOP))
     done = run_study(study, place / "hangs", cluster.Lab(nodes.address), watch)
-    deadline = time.monotonic() + GONE
-    while watch.hit in nodes.actors() and time.monotonic() < deadline:
-        time.sleep(0.1)  # Ray kills it once it sees that it does not end by itself
-    assert watch.hit not in nodes.actors()
+    assert watch.hit and not Path(f"/proc/{watch.hit}").exists()
     same(done.folder, whole)
 
 
@@ -145,6 +145,52 @@ def test_a_run_whose_workers_die_at_the_same_steps_ends_the_study_and_is_named(m
 def test_nobody_at_an_address_is_a_sentence(study, place) -> None:
     with pytest.raises(InputError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
         run_study(study, place / "nobody", cluster.Lab("127.0.0.1:1"))
+
+
+class Together(Watch):
+    """Counts the processes that train a run together, with the launcher that started them, and kills one of them."""
+
+    def __init__(self) -> None:
+        self.most = self.hit = 0
+
+    def progress(self, progress) -> None:
+        out = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        found = [int(row.split()[0]) for row in out.splitlines() if "-m infusionlaw.runners.together" in row]
+        self.most = max(self.most, len(found))
+        if not self.hit and len(found) == 3 and progress.step >= 50:
+            self.hit = max(found)
+            os.kill(self.hit, signal.SIGKILL)
+
+
+class AllTogether(Machine):
+    """Takes its GPUs to be too small for any run."""
+
+    def gpus_for(self, recipe, asked=None) -> int:
+        return self.together
+
+
+class TwoGpus(cluster.Lab):
+    """Takes a machine that says it has two GPUs, which train each run together."""
+
+    def machine(self, recipes) -> Machine:
+        return AllTogether(True, 2, 10**9, together=2)
+
+
+def test_gpus_of_a_machine_train_a_run_together_or_are_shared(place, nodes, whole) -> None:
+    nodes.add(cores=4, gpus=2)
+    nodes.wait()
+    lab, watch, study, folder = TwoGpus(nodes.address), Together(), open_folder(whole), place / "together"
+    shutil.copytree(whole / "corpus", folder / "corpus")
+    (together,) = lab.execute(study.file, folder, study.fitted[:1], watch.progress)
+    look = "(__import__('time').sleep(2), __import__('os').environ['CUDA_VISIBLE_DEVICES'], __import__('os').getpid())"
+    with lab.workers(whole, Part([], [], 0.5, 4), 4) as pool:
+        seen = [future.result()[1:] for future in [pool.submit(eval, look) for _ in range(4)]]
+    nodes.kill(nodes.count - 1)
+    assert watch.most == 3 and watch.hit
+    alone = study.record(study.fitted[0])
+    assert (together.val_bpb, together.margin) == pytest.approx((alone.val_bpb, alone.margin), abs=1e-3)
+    assert read_record(folder / "runs" / together.run / "record.json") == together
+    assert sorted(gpu for gpu, _ in seen) == ["0", "0", "1", "1"] and len(dict(map(reversed, seen))) == 4
 
 
 def test_tasks_of_ray_write_the_same_corpus_when_nodes_are_killed(corpus, tmp_path, nodes) -> None:

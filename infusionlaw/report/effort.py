@@ -30,7 +30,7 @@ def wall_seconds(estimates: Sequence[Estimate]) -> float:
 
 def effort_text(estimates: Sequence[Estimate]) -> str:
     """FLOPs, device-hours and time by the clock, and for which sizes the minutes were not timed."""
-    device, count = estimates[0].device, max(run.processes * run.gpus for run in estimates)
+    device, count = estimates[0].device, max(round(run.processes * run.gpus) for run in estimates)
     hours = sum(run.seconds * run.gpus for run in estimates) / HOUR
     on = f"{count} {device}{'s' if count > 1 and device in ('core', 'GPU') else ''}"
     lines = [

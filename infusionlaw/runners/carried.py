@@ -6,8 +6,10 @@ a process has written goes back as bundles.
 
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from filelock import FileLock
 
 from infusionlaw.files import atomic_path
 
+GONE = 5.0  # seconds within which a process that was killed is gone
 HEADS = ("checkpoint.json", "record.json")  # written after the files that they speak of
 
 
@@ -88,8 +91,14 @@ def corpus_here(corpus: dict[str, list[Any]], get: Callable[[Any], bytes]) -> Pa
     return place
 
 
-def sweep() -> None:
-    """Remove the folders of actors that are gone from this machine, and corpora that no actor has."""
+def sweep(ended: Sequence[int] = ()) -> None:
+    """End processes of this machine, and remove the folders of actors that are gone and corpora that no actor has."""
+    for process in ended:
+        with suppress(OSError):
+            os.kill(process, signal.SIGKILL)
+    deadline = time.monotonic() + GONE
+    while any(map(_alive, ended)) and time.monotonic() < deadline:
+        time.sleep(0.02)
     place = root()
     if not place.exists():
         return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -20,6 +20,7 @@ from infusionlaw.corpus.corpus import Corpus, open_corpus
 from infusionlaw.corpus.prepare import prepare
 from infusionlaw.errors import InputError
 from infusionlaw.processes import room_for
+from infusionlaw.quantities import in_bytes
 from infusionlaw.runners.schedule import Task, schedule, starts
 from infusionlaw.runners.together import ERROR
 from infusionlaw.runners.worker import calibrate, execute, measure_start
@@ -27,14 +28,33 @@ from infusionlaw.runs.record import Estimate, Progress, RunRecord, RunSpec
 from infusionlaw.settings import StudyFile
 from infusionlaw.training.checkpoint import put_aside_damaged
 from infusionlaw.training.compile import worth_compiling
-from infusionlaw.training.recipe import Recipe
+from infusionlaw.training.recipe import Recipe, Shape
 from infusionlaw.training.resolve import check_text, doses_of, general_tokens, recipe_of, stable_phase_of
 from infusionlaw.training.start import FOLDER as STARTS
 from infusionlaw.training.start import keep_start, measured
 
 T = TypeVar("T")
 OnProgress = Callable[[Progress], None]
+MOST_SHARERS = 4  # workers of one GPU
+MIG = "MIG"  # begins the name of a slice of a GPU
 PATIENCE = 30.0  # seconds after which a dry run times no more steps
+
+
+class Part(NamedTuple):
+    """Runs that workers of `gpus` GPUs each train, and how many workers at once.
+
+    gpus: 1 also where it is a core, and less where workers share a GPU.
+    """
+
+    specs: list[RunSpec]
+    recipes: list[Recipe]
+    gpus: float
+    at_once: int
+
+
+def sharers(cores: float) -> int:
+    """Return how many workers may share a GPU that has so many cores: each needs one."""
+    return max(1, min(MOST_SHARERS, int(cores)))
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,7 @@ class Machine:
 
     memory: bytes that the models of one worker may hold, or of all together where they share it; room: bytes that a
     batch of models may take, 0 where each trains alone; together: GPUs of one host, which can train one run together;
-    name: of the kind of GPU, "" where nobody says.
+    sharing: workers that may share a GPU; name: of the kind of GPU, "" where nobody says.
     """
 
     gpu: bool
@@ -52,6 +72,7 @@ class Machine:
     shared: bool = False
     room: float = 0.0
     together: int = 1
+    sharing: int = 1
     name: str = ""
 
     @property
@@ -72,25 +93,28 @@ class Machine:
         most = min(asked or self.together, self.together)
         return 1 if recipe.memory <= self.memory else 1 << (most.bit_length() - 1)
 
-    def parts(self, specs: Sequence[RunSpec], recipes: Sequence[Recipe], asked: int | None) -> list["Part"]:
+    def sharers_of(self, specs: Sequence[RunSpec], recipes: Sequence[Recipe], gpus: int) -> int:
+        """Return how many workers share each of some GPUs: several where models cannot train as a batch.
+
+        As many as there is memory for, but no more than have work on all GPUs.
+        """
+        if self.sharing == 1 or any(isinstance(recipe.shape, Shape) for recipe in recipes):
+            return 1
+        tasks = len({replace(spec, tokens=0) for spec in specs})  # runs of one stable phase are one task
+        fit = room_for(max(recipe.memory for recipe in recipes), int(self.room))
+        return max(1, min(self.sharing, fit, tasks // gpus))
+
+    def parts(self, specs: Sequence[RunSpec], recipes: Sequence[Recipe], asked: int | None) -> list[Part]:
         """Return the runs that a worker of one GPU or core can train, and those that take several."""
         needs = [self.gpus_for(recipe, asked) for recipe in recipes]
         found = []
         for gpus in sorted(set(needs)):
             chosen = [number for number, need in enumerate(needs) if need == gpus]
-            own = [recipes[number] for number in chosen]
-            at_once = self.at_once(own, asked) if gpus == 1 else 1
-            found.append(Part([specs[number] for number in chosen], own, gpus, at_once))
+            runs, own = [specs[number] for number in chosen], [recipes[number] for number in chosen]
+            count = self.at_once(own, asked)
+            sharers = self.sharers_of(runs, own, count) if gpus == 1 else 1
+            found.append(Part(runs, own, gpus / sharers, max(1, count // gpus) * sharers))
         return found
-
-
-class Part(NamedTuple):
-    """Runs that workers of `gpus` GPUs train (one also where it is a core), and how many of them at once."""
-
-    specs: list[RunSpec]
-    recipes: list[Recipe]
-    gpus: int
-    at_once: int
 
 
 @dataclass(frozen=True)
@@ -143,12 +167,11 @@ class Lab(ABC):
 
     @abstractmethod
     def workers(
-        self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
+        self, folder: Path, part: Part, count: int, on_progress: OnProgress = lambda progress: None
     ) -> AbstractContextManager[Workers]:
-        """Open workers of a study's folder for these runs on `count` GPUs or cores.
+        """Open `count` workers of a study's folder, with `part.gpus` GPUs each or a core, for the runs of the part.
 
-        One worker each, but one on all of them where one GPU cannot hold such a run (`Machine.gpus_for`). Leaving early
-        stops the workers; their checkpoints stay.
+        Leaving early stops the workers; their checkpoints stay.
         """
 
     def prepare(self, study: StudyFile, folder: Path) -> str:
@@ -194,7 +217,8 @@ class Lab(ABC):
             paces = self.paces(folder, sorts, part)
             for spec, recipe, kind in zip(part.specs, part.recipes, alike, strict=True):
                 share, exposures = doses_of(spec, recipe, corpus)
-                steps, pace, memory_parts = recipe.steps - begins[spec.id], paces[kind], recipe.memory_of(part.gpus)
+                steps, pace = recipe.steps - begins[spec.id], paces[kind]
+                memory_parts = recipe.memory_of(max(1, int(part.gpus)))
                 found[spec.id] = Estimate(
                     run=spec.id,
                     size=recipe.shape.size,
@@ -221,15 +245,16 @@ class Lab(ABC):
     def paces(self, folder: Path, sorts: Mapping[Hashable, Sort], part: Part) -> dict[Hashable, Pace]:
         """How fast each sort of run is: a few steps are timed on all workers at once, the smallest models first.
 
+        Workers that share a GPU all time the same, and the slowest counts.
         What has not been timed after PATIENCE is told from its FLOPs, at the speed of the largest that has.
         """
-        waiting = sorted(sorts, key=lambda kind: sorts[kind].flops)
+        copies = part.at_once if part.gpus < 1 else 1
+        waiting = [kind for kind in sorted(sorts, key=lambda kind: sorts[kind].flops) for _ in range(copies)]
         found: dict[Hashable, Pace] = {}
         over = monotonic() + PATIENCE
         running: dict[Future[tuple[float, float]], Hashable] = {}
-        recipes = [sort.recipe for sort in sorts.values()]
         at_once = part.at_once
-        with suppress(_LongEnough), self.workers(folder, part.gpus * at_once, recipes) as pool:
+        with suppress(_LongEnough), self.workers(folder, part, at_once) as pool:
             while waiting or running:
                 while waiting and len(running) < at_once:
                     kind = waiting.pop(0)
@@ -239,7 +264,8 @@ class Lab(ABC):
                     raise _LongEnough
                 runs = [sorts[running[future]].spec.id for future in done]
                 for future in _as_completed(folder, done, runs, at_once):
-                    found[running.pop(future)] = Pace(*future.result())
+                    kind, pace = running.pop(future), Pace(*future.result())
+                    found[kind] = max(found.get(kind, pace), pace, key=lambda each: each.step)
         (folder / ERROR).unlink(missing_ok=True)
         known = max(found, key=lambda kind: sorts[kind].flops)
         of, pace = sorts[known], found[known]
@@ -269,7 +295,7 @@ class Lab(ABC):
         for part in machine.parts(specs, recipes, study.run.devices):
             tasks = schedule(part.specs, corpus, folder, machine.room, part.at_once)
             at_once = min(len(tasks), part.at_once)
-            with self.workers(folder, part.gpus * at_once, part.recipes, on_progress) as pool:
+            with self.workers(folder, part, at_once, on_progress) as pool:
                 _measure_starts(pool, part.specs, corpus, folder, at_once)
                 every = study.training.checkpoint_every
                 running = [pool.submit(execute, task, every, places=_places(task, corpus)) for task in tasks]
@@ -290,10 +316,10 @@ def _check_memory(machine: Machine, recipes: Sequence[Recipe], asked: int | None
         return
     each = f" on each of {gpus} GPUs" if gpus > 1 else ""
     has = f"one {machine.name} has" if machine.name else "there are"
-    listed = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts.items())
+    listed = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items())
     raise InputError(
-        f"a run of {recipe.shape.size:,} parameters holds {memory / 1e9:.1f} GB{each} ({listed}), and "
-        f"{has} {machine.memory / 1e9:.1f} GB; take a smaller model, a shorter block or a larger machine"
+        f"a run of {recipe.shape.size:,} parameters holds {in_bytes(memory)}{each} ({listed}), and "
+        f"{has} {in_bytes(machine.memory)}; take a smaller model, a shorter block or a larger machine"
     )
 
 

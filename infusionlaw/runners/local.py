@@ -19,7 +19,7 @@ import torch
 
 from infusionlaw.processes import Pool, check_shared_memory, cores, deaf, memory, told_if_too_many
 from infusionlaw.runners import lab
-from infusionlaw.runners.lab import Machine, OnProgress
+from infusionlaw.runners.lab import MIG, Machine, OnProgress, Part, sharers
 from infusionlaw.runners.schedule import MOST
 from infusionlaw.runners.worker import VISIBLE, start
 from infusionlaw.runs.record import Progress
@@ -28,7 +28,6 @@ from infusionlaw.training.compile import code_folder, worth_compiling
 from infusionlaw.training.recipe import Recipe
 
 T = TypeVar("T")
-MIG = "MIG"  # begins the name of a slice of a GPU
 LOOK, LISTEN = 0.1, 5.0  # seconds for which progress is waited for at a time, and for what is left of it at the end
 
 
@@ -47,25 +46,23 @@ class Lab(lab.Lab):
         free, there = torch.cuda.mem_get_info()
         there_are = gpus()
         together = 1 if there_are[0].startswith(MIG) else len(there_are)  # slices cannot work together
-        return Machine(True, len(there_are), there, room=MOST * free, together=together)
+        sharing = sharers(cores() / len(there_are))
+        return Machine(True, len(there_are), there, room=MOST * free, together=together, sharing=sharing)
 
     @contextmanager
     def workers(
-        self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
+        self, folder: Path, part: Part, count: int, on_progress: OnProgress = lambda progress: None
     ) -> Iterator["_Workers"]:
         """Open a pool of training processes; leaving it early stops them, their checkpoints stay."""
         context = get_context("spawn")
         with deaf():
             queue, over, devices = context.Queue(), threading.Event(), context.SimpleQueue()
-        names = gpus()[:count] or [""] * count
-        machine = self.machine(recipes)
-        if any(machine.gpus_for(recipe, count) > 1 for recipe in recipes):
-            names = [",".join(names)]
-        for name in names:
+        for name in _devices(part, count):
             devices.put(name)
         device = torch.device("cuda" if gpus() else "cpu")
-        code = code_folder() if any(worth_compiling(each, device, len(recipes)) for each in recipes) else None
-        pool = Pool(len(names), start, (folder, queue, code, devices))
+        most = len(part.recipes)
+        code = code_folder() if any(worth_compiling(each, device, most) for each in part.recipes) else None
+        pool = Pool(count, start, (folder, queue, code, devices))
         listener = threading.Thread(target=_listen, args=(queue, over, on_progress), daemon=True)
         try:
             with told_if_too_many():
@@ -103,6 +100,16 @@ def gpus() -> list[str]:
     return (
         slices or (named or [str(number) for number in range(torch.cuda.device_count())])[: torch.cuda.device_count()]
     )
+
+
+def _devices(part: Part, count: int) -> list[str]:
+    """Return the GPUs of each of `count` workers, several to a name perhaps; empty names where there is none."""
+    there = gpus()[: round(part.gpus * part.at_once)]
+    if not there:
+        return [""] * count
+    each = max(1, int(part.gpus))
+    groups = [",".join(there[first : first + each]) for first in range(0, len(there), each)]
+    return [groups[number % len(groups)] for number in range(count)]
 
 
 def _listen(queue: Any, over: threading.Event, on_progress: Callable[[Progress], None]) -> None:

@@ -99,7 +99,7 @@ class Lab(lab.Lab):
         return Machine(True, self.count, memory, room=MOST * memory, together=host, name=self.kind.name)
 
     def workers(
-        self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
+        self, folder: Path, part: Part, count: int, on_progress: OnProgress = lambda progress: None
     ) -> AbstractContextManager[Workers]:
         """InputError: these GPUs are not here."""
         raise InputError(f"{self.count} {self.kind.name} are only named, and train nothing; leave --devices out")
@@ -124,5 +124,5 @@ class Lab(lab.Lab):
             f"Nothing is timed. Minutes are FLOPs over a part of the {self.kind.peak / 1e12:,.0f} TFLOP/s (bf16) of "
             f"one {self.kind.name}: {', '.join(parts)} parameters and more, as measured on an H200, and less where "
             "steps are short. Probing is left out. GPUs that train one run together are taken to lose no time to each "
-            "other; only those of one machine can, and no Ray cluster does it."
+            "other; only those of one machine can."
         )

@@ -1,9 +1,9 @@
 """Run a study on a Ray cluster: a laptop, machines, Kubernetes or Slurm alike.
 
-One actor a GPU, or a core without. An actor works in the study's own folder where its machine sees it, and in a folder
-of its own elsewhere. The main process asks every actor each second what is new: that carries progress and checkpoints,
-and shows that the actor is alive. So a lost worker or machine costs the steps since its last checkpoint, and its task
-goes to another.
+One actor a GPU, or a core without; as `lab` says, actors share a GPU, or one has several. An actor works in the study's
+own folder where its machine sees it, and in a folder of its own elsewhere. The main process asks every actor each
+second what is new: that carries progress and checkpoints, and shows that the actor is alive. So a lost worker or
+machine costs the steps since its last checkpoint, and its task goes to another.
 """
 
 import logging
@@ -32,8 +32,9 @@ from infusionlaw.errors import InputError
 from infusionlaw.processes import PROCESS
 from infusionlaw.runners import lab
 from infusionlaw.runners.carried import HEADS, Bundle, bundle_of, corpus_here, own_folder, stamps, sweep, write
-from infusionlaw.runners.lab import Machine, OnProgress
+from infusionlaw.runners.lab import MIG, Machine, OnProgress, Part, sharers
 from infusionlaw.runners.schedule import MOST
+from infusionlaw.runners.worker import VISIBLE
 from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import Progress
 from infusionlaw.training.recipe import Recipe
@@ -66,19 +67,28 @@ class Lab(lab.Lab):
             if not count:
                 raise InputError("the Ray cluster has no machine with a core or a GPU; start its workers and run again")
             return Machine(False, count, least)
-        looked = ray.remote(_gpu_memory)
+        looked = ray.remote(_gpu)
         found = ray.get([looked.options(num_gpus=1, **_on(node)).remote() for node in with_gpus])
-        count = int(sum(there["GPU"] for there in with_gpus.values()))
-        return Machine(True, count, min(there for _, there in found), room=MOST * min(free for free, _ in found))
+        counts = [int(there["GPU"]) for there in with_gpus.values()]
+        cores = min(there.get("CPU", 0) / there["GPU"] for there in with_gpus.values())
+        return Machine(
+            True,
+            sum(counts),
+            min(gpu.memory for gpu in found),
+            room=MOST * min(gpu.free for gpu in found),
+            together=1 if any(gpu.slice for gpu in found) else max(counts),
+            sharing=sharers(cores),
+        )
 
     @contextmanager
     def workers(
-        self, folder: Path, count: int, recipes: Sequence[Recipe], on_progress: OnProgress = lambda progress: None
+        self, folder: Path, part: Part, count: int, on_progress: OnProgress = lambda progress: None
     ) -> Iterator["_Cluster"]:
         """Open actors; leaving early stops them, and their checkpoints stay."""
-        gpu = any(there.get("GPU", 0) >= 1 for there in self._nodes().values())
-        held = max((recipe.memory for recipe in recipes), default=0) + PROCESS
-        needs = {"num_cpus": 1, "num_gpus": 1} if gpu else {"num_cpus": 1, "memory": held}
+        if any(there.get("GPU", 0) >= 1 for there in self._nodes().values()):
+            needs = {"num_cpus": max(1, part.gpus), "num_gpus": part.gpus}
+        else:
+            needs = {"num_cpus": 1, "memory": max(recipe.memory for recipe in part.recipes) + PROCESS}
         cluster = _Cluster(folder.resolve(), count, needs, on_progress)
         try:
             yield cluster
@@ -119,12 +129,20 @@ def _check_port(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), JOINS).close()
 
 
-def _gpu_memory() -> tuple[int, int]:
-    """Return the bytes of a GPU that are free, and all."""
+class _Gpu(NamedTuple):
+    """Bytes of a GPU that are free, and all; slice: whether it is a part of one."""
+
+    free: int
+    memory: int
+    slice: bool
+
+
+def _gpu() -> _Gpu:
+    """Look at the GPU of a task."""
     import torch
 
     free, there = torch.cuda.mem_get_info()
-    return int(free), int(there)
+    return _Gpu(int(free), int(there), os.environ.get(VISIBLE, "").startswith(MIG))
 
 
 def _on(node: str) -> dict[str, Any]:
@@ -133,12 +151,25 @@ def _on(node: str) -> dict[str, Any]:
 
 
 class _Answer(NamedTuple):
-    """What an actor has made of a task. failed: why it could not; elsewhere: whether another machine may."""
+    """What an actor has made of a task.
+
+    failed: why it could not; elsewhere: whether another machine may; killed: whether one of its own processes was.
+    """
 
     value: Any
     bundles: list[Bundle]
     failed: str = ""
     elsewhere: bool = False
+    killed: bool = False
+
+
+class _Where(NamedTuple):
+    """The name and the id of an actor's machine, its process, and whether it sees the study's folder."""
+
+    host: str
+    node: str
+    process: int
+    shared: bool
 
 
 class _Actor:
@@ -151,14 +182,14 @@ class _Actor:
         self._known: dict[str, dict[str, tuple[int, int]]] = {}
         self._places: Sequence[str] = ()
 
-    def where(self) -> tuple[str, bool]:
-        """Return the name of the machine, and whether it sees the study's folder."""
-        return socket.gethostname(), self._shared
+    def where(self) -> "_Where":
+        """Say where it is."""
+        return _Where(socket.gethostname(), ray.get_runtime_context().get_node_id(), os.getpid(), self._shared)
 
-    def open(self, corpus: dict[str, list[Any]]) -> str:
+    def open(self, corpus: dict[str, list[Any]], gpus: int) -> str:
         """Take the corpus, and serve; return why it cannot.
 
-        corpus: references to the parts of each file; none where the folder is seen.
+        corpus: references to the parts of each file; none where the folder is seen; gpus: that train a run together.
         """
         from infusionlaw.runners.worker import serve_folder
 
@@ -168,12 +199,12 @@ class _Actor:
                 (self._folder / "corpus").symlink_to(corpus_here(corpus, ray.get))
         except (InputError, OSError) as error:
             return str(error)
-        serve_folder(self._folder, self._queue)
+        serve_folder(self._folder, self._queue, gpus)
         return ""
 
     def do(self, work: Callable[..., Any], args: Sequence[Any], places: Sequence[str], given: list[Bundle]) -> _Answer:
         """Do a function of `runners.worker`, going on from what is given."""
-        value, failed, elsewhere = None, "", False
+        value, failed, elsewhere, killed = None, "", False, False
         try:
             for bundle in given:
                 write(self._folder, bundle)
@@ -183,12 +214,13 @@ class _Actor:
         except (InputError, OSError) as error:
             failed = str(error).replace(str(self._folder), str(self._study))
             cause = error.__cause__ or error.__context__ or error
-            elsewhere = isinstance(cause, OSError | MemoryError)
+            killed = isinstance(cause, ChildProcessError)
+            elsewhere = isinstance(cause, OSError | MemoryError) and not killed
         places, self._places = self._places, ()
         bundles = self._new(places)
         for place in places:
             shutil.rmtree(self._folder / place, ignore_errors=True)
-        return _Answer(value, bundles, failed, elsewhere)
+        return _Answer(value, bundles, failed, elsewhere, killed)
 
     @ray.method(concurrency_group="news")  # type: ignore[untyped-decorator]
     def news(self) -> tuple[list[Progress], list[Bundle]]:
@@ -233,12 +265,24 @@ class _Slot:
     """An actor and what it is at: `doing` is the reference that ends its opening or its task."""
 
     def __init__(self, actor: Any) -> None:
-        self.actor, self.host, self.shared, self.open = actor, "", False, False
+        self.actor, self.open = actor, False
+        self.at: _Where | None = None
         self.where: Any = actor.where.remote()
         self.doing: Any = None
         self.job: _Job | None = None
         self.news: Any = None
         self.heard = self.asked = 0.0
+
+    @property
+    def host(self) -> str:
+        """The name of its machine, once it has said so."""
+        return self.at.host if self.at else ""
+
+
+def _swept(node: str, actors: Sequence[_Where]) -> Any:
+    """Have a machine end those of some actors that are on it, also one that is stopped, and remove what they left."""
+    there = [actor.process for actor in actors if actor.node == node]
+    return ray.remote(sweep).options(num_cpus=0, **_on(node)).remote(there)
 
 
 class _Cluster:
@@ -252,12 +296,15 @@ class _Cluster:
         self._mark.touch()
         kind = ray.remote(concurrency_groups={"news": 1})(_Actor)
         self._kind = kind.options(max_restarts=0, **needs)
+        self._gpus = max(1, int(needs.get("num_gpus", 1)))
         self._corpus: dict[str, list[Any]] = {}
         self._jobs: deque[_Job] = deque()
         self._slots: list[_Slot] = []
         self._failed: Exception | None = None
         self._begun, self._told = time.monotonic(), False
-        self._needs = " and ".join(f"{number:,} {name.removeprefix('num_')}" for name, number in needs.items())
+        self._needs = " and ".join(
+            f"{number:,.{2 if number < 1 else 0}f} {name.removeprefix('num_')}" for name, number in needs.items()
+        )
         self._unopened = 0  # actors in a row that were lost before they were open
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -278,13 +325,10 @@ class _Cluster:
         for slot in self._slots:
             ray.kill(slot.actor)
         self._mark.unlink(missing_ok=True)
-        swept = ray.remote(sweep)
         with suppress(ray.exceptions.RayError, ConnectionError):
             nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-            time.sleep(0.2 if self._slots else 0)  # until they are gone
-            ray.wait(
-                [swept.options(num_cpus=0, **_on(node)).remote() for node in nodes], num_returns=len(nodes), timeout=30
-            )
+            swept = [_swept(node, [slot.at for slot in self._slots if slot.at]) for node in nodes]
+            ray.wait(swept, num_returns=len(swept), timeout=30)
 
     def _serve(self) -> None:
         try:
@@ -319,28 +363,28 @@ class _Cluster:
                     self._count_unopened(slot, error)
                     self._lose(slot)
         for slot in list(self._slots):
-            if slot.host and time.monotonic() - slot.heard > SILENT:
+            if slot.at and time.monotonic() - slot.heard > SILENT:
+                _swept(slot.at.node, [slot.at])
                 self._lose(slot)
-        if not self._told and time.monotonic() - self._begun > WAITS and not any(slot.host for slot in self._slots):
+        if not self._told and time.monotonic() - self._begun > WAITS and not any(slot.at for slot in self._slots):
             self._told = True
             logger.warning("waiting: the Ray cluster has no %s free for a worker", self._needs)
 
     def _next(self, slot: _Slot) -> None:
         """Ask an actor for news when it is time, and give it a task when it has none."""
         now = time.monotonic()
-        if slot.host and slot.news is None and now - slot.asked > ASK:
+        if slot.at and slot.news is None and now - slot.asked > ASK:
             slot.news, slot.asked = slot.actor.news.remote(), now
-        if slot.host and slot.doing is None and self._jobs:
+        if slot.at and slot.doing is None and self._jobs:
             slot.job = job = self._jobs.popleft()
-            given = [] if slot.shared else [each for place in job.places if (each := bundle_of(self._folder, place))]
+            given = [] if slot.at.shared else [each for place in job.places if (each := bundle_of(self._folder, place))]
             slot.doing = slot.actor.do.remote(job.work, job.args, job.places, given)
 
     def _hear(self, slot: _Slot, ref: Any, said: Any) -> None:
         slot.heard = time.monotonic()
         if ref == slot.where:
-            slot.where = None
-            slot.host, slot.shared = said
-            slot.doing = slot.actor.open.remote({} if slot.shared else self._carried())
+            slot.where, slot.at = None, said
+            slot.doing = slot.actor.open.remote({} if said.shared else self._carried(), self._gpus)
         elif ref == slot.news:
             slot.news = None
             progress, bundles = said
@@ -356,7 +400,10 @@ class _Cluster:
         else:
             job, slot.job, slot.doing = slot.job, None, None
             self._keep(said.bundles)
-            if said.failed and said.elsewhere and self._count > 1:
+            if said.killed:
+                slot.job = job
+                self._lose(slot, said.failed)
+            elif said.failed and said.elsewhere and self._count > 1:
                 slot.job = job
                 self._leave_out(slot, said.failed)
             elif said.failed:
@@ -384,8 +431,8 @@ class _Cluster:
         for bundle in bundles:
             write(self._folder, bundle)
 
-    def _lose(self, slot: _Slot) -> None:
-        """Give the task of an actor that is gone, or silent for too long, to another."""
+    def _lose(self, slot: _Slot, why: str = "") -> None:
+        """Give the task of an actor that is gone, or silent for too long, to another. why: what it said, if it did."""
         self._slots.remove(slot)
         ray.kill(slot.actor)
         job = slot.job
@@ -398,7 +445,8 @@ class _Cluster:
         at = ", ".join(place for place in job.places if place.startswith("runs/")) or job.work.__name__
         job.future.set_exception(
             InputError(
-                f"{self._folder}: {at} lost its worker {TRIES} times, the last on {slot.host} (out of memory?); "
+                why
+                or f"{self._folder}: {at} lost its worker {TRIES} times, the last on {slot.host} (out of memory?); "
                 "run the same command again to go on"
             )
         )

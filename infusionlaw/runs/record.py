@@ -5,18 +5,18 @@ the table. The lab makes records, people with their own trainers bring them as a
 else.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
+from os.path import basename, dirname
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import read_typed
+from infusionlaw.files import json_hash, read_typed
 
 DoseUnit = Literal["share", "exposures", "facts"]
 UNSTATED = 1.0  # token count of runs that nobody states: they all have one, and it is the unit
@@ -82,7 +82,7 @@ class RunSpec:
             "data": self.data,
             "settings": _content_of(self.settings),
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return json_hash(content)[:12]
 
 
 _SETTINGS = TypeAdapter(RunSettings)
@@ -170,10 +170,10 @@ class RunRecord:
         return f"RunRecord({', '.join(given)})"
 
 
-def read_record(path: Path, said: bytes | None = None) -> RunRecord:
+def read_record(path: str | Path, said: bytes | None = None) -> RunRecord:
     """Read a run's record.json; InputError when it is none, or that of another run. said: its bytes, if known."""
     record = read_typed(path, RunRecord, "a run's record", AGAIN, version=None, said=said)
-    if record.run not in ("", path.parent.name):
+    if record.run not in ("", basename(dirname(path))):
         raise InputError(f"{path}: the record of run {record.run}; {AGAIN}")
     return record
 
@@ -182,11 +182,11 @@ def read_record(path: Path, said: bytes | None = None) -> RunRecord:
 class Estimate:
     """What a run will hold and take.
 
-    gpus: how many train it together, with `memory` bytes on each, memory_parts by what takes them; seconds: its part of
-    the time of one `device`, or of `gpus` of them, `processes` of which work at once; passes: how often it reads the
-    general text; flops: of its training; task: the runs that one device does together or one after another have one
-    number, in the order in which devices take them, None: it is alone; timed: whether seconds come from steps that were
-    timed, or from FLOPs.
+    gpus: how many train it together, with `memory` bytes on each, memory_parts by what takes them, or the part of one
+    that it has where runs share it; seconds: its part of the time of a worker of one `device`, or of `gpus` of them;
+    processes: workers at once; passes: how often it reads the general text; flops: of its training; task: the runs that
+    one worker does together or one after another have one number, in the order in which workers take them, None: it is
+    alone; timed: whether seconds come from steps that were timed, or from FLOPs.
     """
 
     run: str
@@ -203,7 +203,7 @@ class Estimate:
     processes: int
     passes: float
     memory_parts: Mapping[str, int] = field(default_factory=dict)
-    gpus: int = 1
+    gpus: float = 1
     flops: float = 0.0
     task: int | None = None
     device: str = "core"

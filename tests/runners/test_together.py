@@ -18,13 +18,13 @@ from safetensors.torch import load_file
 from infusionlaw.corpus.corpus import open_corpus
 from infusionlaw.errors import InputError
 from infusionlaw.runners import worker
-from infusionlaw.runners.lab import Machine
+from infusionlaw.runners.lab import Machine, Part
 from infusionlaw.runners.local import Lab
 from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import RunSettings, RunSpec, read_record
 from infusionlaw.starts import read_start
 from infusionlaw.training.loop import train
-from infusionlaw.training.recipe import recipe_for, shape_for
+from infusionlaw.training.recipe import OtherShape, Recipe, recipe_for, shape_for
 from infusionlaw.training.resolve import mixture_of, models_of, recipe_of
 from infusionlaw.training.start import keep_start
 
@@ -128,6 +128,30 @@ def children(parent: int) -> list[int]:
     return [int(line.split()[0]) for line in out.stdout.splitlines() if "infusionlaw.runners.together" in line]
 
 
+def test_models_that_cannot_train_as_a_batch_share_gpus(monkeypatch, tmp_path) -> None:
+    small = recipe_for(10_000_000, 10**8, vocabulary=32_000)
+    other = replace(small, shape=OtherShape(10_000_000, 40_000_000, 320, 8, 1280, 32_000))
+    specs = [RunSpec(10_000_000, 10**8, 0.5, "share", seed, "data") for seed in range(1, 12)]
+    room = 3 * other.memory + 10**9
+    machine = Machine(True, 2, 10 * room, room=room, sharing=4)
+
+    def part(count: int, machine: Machine = machine, recipe: Recipe = other) -> Part:
+        (found,) = machine.parts(specs[:count], [recipe] * count, None)
+        return found
+
+    assert [part(count)[2:] for count in (1, 3, 4, 11)] == [(1, 2), (1, 2), (0.5, 4), (1 / 3, 6)]
+    assert part(11, recipe=small).gpus == part(11, replace(machine, sharing=1)).gpus == 1
+    assert part(11, replace(machine, room=other.memory)).gpus == 1
+    phase = [replace(spec, tokens=tokens) for spec in specs[:4] for tokens in (10**8, 10**9)]
+    (found,) = machine.parts(phase, [other] * 8, None)
+    assert found.gpus == 0.5  # eight runs of four stable phases are four tasks
+    monkeypatch.setattr("infusionlaw.runners.local.gpus", lambda: [*"357"])
+    with Lab().workers(tmp_path, part(4), 3) as pool:
+        look = "(__import__('time').sleep(1), __import__('os').environ['CUDA_VISIBLE_DEVICES'])"
+        seen = [pool.submit(eval, look) for _ in range(3)]
+        assert sorted(future.result()[1] for future in seen) == [*"335"]
+
+
 def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch, tmp_path) -> None:
     recipe = recipe_for(1_000_000_000, 10**9, vocabulary=32_000, shape=shape_for(1_000_000_000, 32_000))
     small = recipe_for(10_000_000, 10**8, vocabulary=32_000)
@@ -138,7 +162,7 @@ def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch, tm
     assert [machine.gpus_for(each) for each in (recipe, small)] == [4, 1]
     alone, large = machine.parts(specs, [recipe, small], None)
     assert (alone.specs, alone.gpus, alone.at_once) == ([specs[1]], 1, 8)
-    assert (large.specs, large.gpus, large.at_once) == ([specs[0]], 4, 1)
+    assert (large.specs, large.gpus, large.at_once) == ([specs[0]], 4, 2)
     assert [replace(machine, together=gpus).gpus_for(recipe) for gpus in (1, 2, 3, 7, 8)] == [1, 2, 2, 4, 8]
     assert machine.gpus_for(recipe, asked=2) == 2
     monkeypatch.setattr(Lab, "machine", lambda self, recipes: machine)
@@ -149,6 +173,6 @@ def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch, tm
 
     monkeypatch.setattr(Lab, "machine", lambda self, recipes: machine)
     monkeypatch.setattr("infusionlaw.runners.local.gpus", lambda: [*"24689"])
-    for of, count, visible in ((recipe, 4, "2,4,6,8"), (small, 1, "2")):
-        with Lab().workers(tmp_path, count, [of]) as pool:
+    for part, visible in ((large, "2,4,6,8"), (alone, "2")):
+        with Lab().workers(tmp_path, part, 1) as pool:
             assert pool.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == visible

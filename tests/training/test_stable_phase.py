@@ -173,7 +173,7 @@ class EvenPace(Lab):
         self.timed: list[RunSpec] = []
 
     @contextmanager
-    def workers(self, folder, count, recipes, on_progress=None):
+    def workers(self, folder, part, count, on_progress=None):
         yield self
 
     def submit(self, work, spec, members, places=()):
