@@ -19,7 +19,6 @@ from rich.progress import (
     BarColumn,
     Progress,
     SpinnerColumn,
-    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -31,9 +30,10 @@ from rich.text import Text
 from infusionlaw.errors import visible
 from infusionlaw.lab import Watch
 from infusionlaw.law.numbers import number
+from infusionlaw.quantities import in_bytes
 from infusionlaw.runs.record import Estimate, RunRecord, RunSpec
 from infusionlaw.runs.record import Progress as Steps
-from infusionlaw.study.progress import work
+from infusionlaw.study.progress import Work
 
 SPEED_OVER = 600.0  # seconds that the speed, and so the time left, is taken over
 ROWS = 60  # of the table of a dry run
@@ -58,13 +58,12 @@ class ConsoleWatch(Watch):
             TextColumn("left"),
         )
         self._bars = Progress(*columns, console=self.console, transient=True, speed_estimate_period=SPEED_OVER)
-        self._specs: dict[str, RunSpec] = {}  # of the runs to come and in training
-        self._parts: dict[str, float] = {}  # done of each run
+        self._work = Work()
         self._where: dict[str, str] = {}  # the device of each run in training
         self._devices: dict[str, _Device] = {}
         self._study: TaskID | None = None
         self._done = self._asked = 0
-        self._every, self._begun, self._said = every, 0.0, 0.0
+        self._every, self._said = every, 0.0
         self._lock = Lock()  # progress comes from another thread
 
     def __enter__(self) -> "ConsoleWatch":
@@ -88,30 +87,25 @@ class ConsoleWatch(Watch):
     def progress(self, progress: Steps) -> None:
         """Move the line of the run's device and the study's."""
         with self._lock:
-            if progress.run in self._specs:  # the last steps of a run may be told of after its end
-                self._progress(self._specs[progress.run], progress)
+            if spec := self._work.reach(progress):
+                self._progress(spec, progress)
 
     def finished(self, spec: RunSpec, record: RunRecord) -> None:
         """Take the run from its device's line and say what came out."""
         with self._lock:
             self._done += 1
-            self._specs.pop(spec.id, None)
             self._leave(spec)
-            self._advance(spec, 1.0)
-            self._name_study()
+            self._work.finish(spec.id)
+            self._draw_study()
             line = f"{self._done:4}/{self._asked}  {_name(spec)}  {_scores(record)}"
             self.console.print(Text(line), soft_wrap=True)
 
     def _runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
-        self._specs = {spec.id: spec for spec in missing}
+        self._work.ask(missing)
         self._asked, self._done = len(specs), len(specs) - len(missing)
-        left = sum(work(spec) for spec in missing) or 1
         if self._study is None:
-            self._study = self._bars.add_task("", total=left)
-            self._begun = self._said = monotonic()
-        else:
-            self._bars.update(self._study, total=self._task(self._study).completed + left)
-        self._name_study()
+            self._study, self._said = self._bars.add_task(""), monotonic()
+        self._draw_study()
 
     def _progress(self, spec: RunSpec, progress: Steps) -> None:
         device = progress.device or spec.id
@@ -119,22 +113,15 @@ class ConsoleWatch(Watch):
             self._leave(spec)
             self._enter(spec, device)
         self._bars.update(self._devices[device].line, completed=progress.step, total=progress.steps)
-        self._advance(spec, progress.step / progress.steps)
+        self._draw_study()
         if not self.console.is_terminal and monotonic() >= self._said + self._every:
             self._say_how_far()
-
-    def _advance(self, spec: RunSpec, part: float) -> None:
-        """Move the study's line on to a part of a run."""
-        before, self._parts[spec.id] = self._parts.get(spec.id, 0.0), part
-        if self._study is not None:
-            self._bars.advance(self._study, work(spec) * (part - before))
 
     def _enter(self, spec: RunSpec, name: str) -> None:
         """Put a run on a device."""
         self._where[spec.id] = name
         if name not in self._devices:
             self._devices[name] = _Device("" if name == spec.id else name, self._bars.add_task("", total=None))
-            self._name_study()
         self._devices[name].specs[spec.id] = spec
         self._name_device(self._devices[name])
 
@@ -155,23 +142,24 @@ class ConsoleWatch(Watch):
         text = _name(first) if count == 1 else f"{number(first.size):>5}  {number(first.tokens)} tokens  {count} runs"
         self._bars.update(device.line, description=visible(f"{device.name}  {text}" if device.name else text))
 
-    def _name_study(self) -> None:
+    def _draw_study(self) -> None:
         if self._study is not None:
-            named = sum(bool(device.name) for device in self._devices.values())
-            on = f" on {named} devices" if named > 1 else ""
-            self._bars.update(self._study, description=f"the study: {self._done} of {self._asked} runs{on}")
+            self._bars.update(self._study, description=self._name, completed=self._work.done, total=self._work.total)
 
-    def _task(self, task: TaskID) -> Task:
-        return next(each for each in self._bars.tasks if each.id == task)
+    @property
+    def _name(self) -> str:
+        """Of the study's line."""
+        named = sum(bool(device.name) for device in self._devices.values())
+        on = f" on {named} devices" if named > 1 else ""
+        return f"the study: {self._done} of {self._asked} runs{on}"
 
     def _say_how_far(self) -> None:
         """Print the study's line."""
         self._said = monotonic()
-        if self._study is not None and (task := self._task(self._study)).total:
-            part = task.completed / task.total
-            left = (self._said - self._begun) * (1 - part) / part if part else 0
-            until = f", about {timedelta(seconds=round(left))} left" if part else ""
-            self.console.print(f"{task.description}, {part * 100:.0f} % of the work{until}", soft_wrap=True)
+        left = self._work.left
+        until = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+        part = 100 * self._work.done / (self._work.total or 1)
+        self.console.print(f"{self._name}, {part:.0f} % of the work{until}", soft_wrap=True)
 
 
 @dataclass
@@ -270,7 +258,7 @@ def estimate_table(estimates: Sequence[Estimate], most: int = ROWS) -> Table:
             f"{len(runs)}",
             _span([each.passes for each in runs], lambda passes: f"{passes:.2f}" if passes < 10 else f"{passes:,.0f}"),
             f"{run.steps:,}",
-            _mib(run.memory),
+            in_bytes(run.memory),
             f"{sum(each.seconds for each in runs) / len(runs) / 60:.2f}",
             "held out" if run.held_out else "",
         )
@@ -295,10 +283,6 @@ def memory_text(estimates: Iterable[Estimate]) -> str:
     largest = max(estimates, key=lambda run: run.memory)
     if not largest.memory_parts:
         return ""
-    parts = ", ".join(f"{name} {_mib(size)}" for name, size in largest.memory_parts.items())
+    parts = ", ".join(f"{name} {in_bytes(size)}" for name, size in largest.memory_parts.items())
     where = f" on each of {largest.gpus} GPUs, which train it together" if largest.gpus > 1 else ""
-    return f"The largest run takes {_mib(largest.memory)} of memory{where}: {parts}"
-
-
-def _mib(size: float) -> str:
-    return f"{size / 2**20:,.0f} MiB"
+    return f"The largest run takes {in_bytes(largest.memory)} of memory{where}: {parts}"

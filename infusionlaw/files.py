@@ -93,21 +93,37 @@ def _plain(value: Any) -> Any:
     return value.item()
 
 
-def read_json(path: Path, said: bytes | None = None) -> Any:
+def read_json(path: str | Path, said: bytes | None = None) -> Any:
     """Read a JSON file; a broken one is an InputError with file and line. said: its bytes, where they are known."""
+    said = read_bytes(path) if said is None else said
     try:
-        said = path.read_bytes() if said is None else said
-        return json.loads(said.decode("utf-8-sig"), parse_constant=_refuse)
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: is a folder; name a file") from error
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        return _DECODER.decode(said.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # JSON or UTF-8 that is none, too long a number, too deep a nest
         raise InputError(f"{path}: not valid JSON ({error})") from error
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """Return a file's bytes; InputError where there is none."""
+    try:
+        with open(path, "rb", buffering=0) as handle:
+            return handle.read()
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder; name a file") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+# Made once: a folder may hold thousands of files.
+_DECODER, _CANONICAL = json.JSONDecoder(parse_constant=_refuse), json.JSONEncoder(sort_keys=True)
+
+
+def json_hash(content: Any) -> str:
+    """Return the SHA-256 of a value as canonical JSON."""
+    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
 
 
 def write_typed(path: str | Path, value: Any, of: Any, inside: str = "", **head: Any) -> None:
@@ -138,7 +154,8 @@ def read_typed(
 
     adapter = _adapter(cast(Hashable, of))
     try:
-        content = read_json(Path(path), said)
+        said = read_bytes(path) if said is None else said
+        content = _parsed(path, said)
     except InputError as error:
         raise InputError(f"{error}; {again}" if Path(path).is_file() else str(error)) from error
     if version is not None:
@@ -148,8 +165,8 @@ def read_typed(
     try:
         value: T = adapter.validate_python(content)
         written = adapter.dump_python(value, mode="json")
-        texts = repr(content), repr(written)
-        same = content == written and all(texts[0].count(word) == texts[1].count(word) for word in ("True", "False"))
+        text = adapter.dump_json(value)
+        same = content == written and all(said.count(word) == text.count(word) for word in (b"true", b"false"))
         wrong = "" if same else _difference(content, written, inside)  # which takes its time; True equals 1
     except ValidationError as error:
         first = error.errors()[0]
@@ -158,6 +175,16 @@ def read_typed(
     if wrong:
         raise InputError(f"{path}: not {what}: {wrong}; {again}")
     return value
+
+
+def _parsed(path: str | Path, said: bytes) -> Any:
+    """Return what `read_json` does, in a third of the time."""
+    from pydantic_core import from_json
+
+    try:
+        return from_json(said, allow_inf_nan=False)
+    except ValueError:
+        return read_json(path, said)  # which says what is wrong
 
 
 @cache

@@ -25,3 +25,10 @@ def written_number(text: str, *, count: bool = False, part: bool = False) -> flo
         return float(f"{digits}e{_POWERS[unit]}") if unit else float(digits)
     except ValueError:  # an exponent and a unit, or two underscores
         return None
+
+
+def in_bytes(value: float) -> str:
+    """Bytes for people: 5.6 GB, 120 MB, 0.4 MB."""
+    if value >= 1e9:
+        return f"{value / 1e9:,.1f} GB"
+    return f"{value / 1e6:,.0f} MB" if value >= 1e7 else f"{value / 1e6:.1f} MB"

@@ -1,7 +1,5 @@
 """Whether a corpus is still that of its sources: signs of them, cheap and thorough."""
 
-import hashlib
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 from infusionlaw.corpus.documents import WHAT
 from infusionlaw.corpus.general import source_fingerprint, source_hash
 from infusionlaw.errors import InputError
-from infusionlaw.files import file_hash
+from infusionlaw.files import file_hash, json_hash
 from infusionlaw.settings import StudyFile
 
 FORMAT = 4  # raise it when preparing changes
@@ -28,7 +26,7 @@ def fingerprint(study: StudyFile) -> str:
     texts = [source_fingerprint(own.files, base=study.base) for own in study.text.by_name.values()]
     if study.domain is not None:
         texts.append(source_fingerprint(study.domain.documents, base=study.base, what=WHAT))
-    return _digest([_settings(study), texts, times])
+    return json_hash([_settings(study), texts, times])
 
 
 def source_hashes(study: StudyFile) -> dict[str, str]:
@@ -37,7 +35,7 @@ def source_hashes(study: StudyFile) -> dict[str, str]:
     texts = {
         what: source_hash(source, text_field=field, base=study.base) for what, (source, field) in _texts(study).items()
     }
-    return {"[facts], [domain], [text] and [tokenizer]": _digest(_settings(study)), **texts, **small}
+    return {"[facts], [domain], [text] and [tokenizer]": json_hash(_settings(study)), **texts, **small}
 
 
 def _texts(study: StudyFile) -> dict[str, tuple[str | tuple[str, ...], str]]:
@@ -79,7 +77,3 @@ def _small_files(study: StudyFile) -> list[Path]:
         if not path.is_file():
             raise InputError(f"{path}: no such file; fix the path in the study file")
     return files
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

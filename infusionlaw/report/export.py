@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from infusionlaw.corpus.export.ledger import Kind, KindCount, Ledger
 from infusionlaw.law.numbers import count, listed, number
+from infusionlaw.quantities import in_bytes
 
 if TYPE_CHECKING:
     from infusionlaw.corpus.export.source import Stream
@@ -58,6 +59,6 @@ def planned_text(stream: "Stream", need: int) -> str:
         [
             f"{number(stream.tokens)} tokens in {shards}: {listed(parts)}.",
             *exposures,
-            f"It takes about {need / 1e6:,.1f} MB, ledger included.",
+            f"It takes about {in_bytes(need)}, ledger included.",
         ]
     )

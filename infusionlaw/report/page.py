@@ -27,6 +27,7 @@ from infusionlaw.law.planning.compare import Comparison
 from infusionlaw.law.planning.limits import of_losses_alone
 from infusionlaw.law.planning.plan import Dose, Plan
 from infusionlaw.law.scaling.law import Law, Prediction
+from infusionlaw.quantities import in_bytes
 from infusionlaw.report.answer import answer
 from infusionlaw.report.blocks import Answer, Block, Download, Figure, Heading, Listing, Text, environment, table, texts
 from infusionlaw.report.calculator import calculator_data, cannot_calculate, counts_facts
@@ -397,7 +398,7 @@ def _download(material: Material) -> list[Block]:
     """The runs as a CSV file, where that is not too large for a page."""
     content = material.table_csv()
     if len(content) > MOST_BYTES:
-        return [Text(f"The table is too large to be saved from this page ({len(content) / 1e6:.1f} MB).", "small")]
+        return [Text(f"The table is too large to be saved from this page ({in_bytes(len(content))}).", "small")]
     return [Download("table.csv", base64.b64encode(content).decode())]
 
 

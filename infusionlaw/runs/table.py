@@ -86,7 +86,7 @@ def _cells(column: str, records: Sequence[RunRecord]) -> list[str]:
     """A column's cells as text. Most values come often, and each is written once."""
     plain = column in FIELDS and column != "loss_unit"
     found = map(attrgetter(column), records) if plain else (cell(record, column) for record in records)
-    values = [_plain(value) for value in found]
+    values = [value if type(value) in _PLAIN else _plain(value) for value in found]
     texts = {value: _cell(column, value) for value in set(values)}
     return [texts[value] for value in values]
 
@@ -100,6 +100,7 @@ def _cell(column: str, value: Any) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
+_PLAIN = {int, float, str, bool, type(None)}
 _TEXT, _WHOLE = ("status", "run", "loss_unit", "curve"), ("seed", "held_out")
 
 

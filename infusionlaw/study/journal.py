@@ -5,7 +5,6 @@ predictions, table.csv, comparison. The order of the lines says that a predictio
 A line that is changed, taken out or put in no longer fits the lines beside it.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from infusionlaw.errors import InputError
-from infusionlaw.files import file_hash, read_json
+from infusionlaw.files import file_hash, json_hash, read_json
 from infusionlaw.runs.record import RunRecord
 from infusionlaw.runs.table import table_hash
 
@@ -170,8 +168,3 @@ def _of_predictions(path: Path) -> Iterator[None]:
 def target_name(size: float, tokens: float) -> str:
     """Return what a target is called in the journal."""
     return f"{size:.0f} at {tokens:.0f}"
-
-
-def json_hash(content: Any) -> str:
-    """Return the SHA-256 of a value as canonical JSON."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,7 @@ process is alive: both times are of the clock of the file system, so that those 
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from infusionlaw.lab import Watch
 from infusionlaw.runs.record import Progress, RunRecord, RunSpec
 
 FILE, EVERY = "progress.json", 5.0  # seconds between two writings
+ALMOST = 0.999  # of a run that has done its steps and is not at its end
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
 
 
@@ -98,8 +99,50 @@ def shown(folder: Path, watch: Watch, every: float = EVERY) -> Iterator[Watch]:
             (folder / FILE).unlink(missing_ok=True)
 
 
-def work(spec: RunSpec) -> float:
-    """How much work a run is, beside others."""
+class Work:
+    """How much of the runs that were asked for is done, by what each of them takes beside others."""
+
+    def __init__(self) -> None:
+        self.specs: dict[str, RunSpec] = {}  # all that were asked for and not done then
+        self.total = self.done = 0.0
+        self._parts: dict[str, float] = {}  # done of each
+        self._begun = 0.0
+
+    def ask(self, specs: Iterable[RunSpec]) -> None:
+        """Count these too, as not begun."""
+        self._begun = self._begun or time.monotonic()
+        for spec in specs:
+            if spec.id in self.specs:
+                self.done -= _work(spec) * self._parts[spec.id]
+            else:
+                self.total += _work(spec)
+            self.specs[spec.id], self._parts[spec.id] = spec, 0.0
+
+    def reach(self, progress: Progress) -> RunSpec | None:
+        """Count how far a run has come, and return it; None of a done one, which may be heard of after its end."""
+        return self._reach(progress.run, min(progress.step / progress.steps, ALMOST))
+
+    def finish(self, run: str) -> None:
+        """Count a run as done."""
+        self._reach(run, 1.0)
+
+    def _reach(self, run: str, part: float) -> RunSpec | None:
+        spec = self.specs.get(run)
+        if spec is None or self._parts[run] == 1:
+            return None
+        self.done += _work(spec) * (part - self._parts[run])
+        self._parts[run] = part
+        return spec
+
+    @property
+    def left(self) -> float | None:
+        """Seconds for the rest, at the speed so far; None where nothing is done yet."""
+        if self.done <= 0:
+            return None
+        return (time.monotonic() - self._begun) * max(0.0, self.total - self.done) / self.done
+
+
+def _work(spec: RunSpec) -> float:
     return float(spec.tokens * (spec.size + OVERHEAD))
 
 
@@ -107,10 +150,8 @@ class _Shows(Watch):
     def __init__(self, folder: Path, watch: Watch) -> None:
         self._folder, self._watch, self._lock = folder, watch, Lock()
         self._stage, self._done, self._asked = "", 0, 0
-        self._specs: dict[str, RunSpec] = {}  # that were asked for and not done
-        self._parts: dict[str, float] = {}  # done of them
+        self._work = Work()
         self._heard: dict[str, tuple[Progress, float, float]] = {}  # with when it was heard of, and first
-        self._begun = 0.0
 
     def stage(self, text: str) -> None:
         """Keep it."""
@@ -120,16 +161,14 @@ class _Shows(Watch):
     def runs(self, specs: Sequence[RunSpec], missing: Sequence[RunSpec]) -> None:
         """Count them."""
         with self._lock:
-            self._begun = self._begun or time.monotonic()
             self._done, self._asked = len(specs) - len(missing), len(specs)
-            self._specs |= {spec.id: spec for spec in missing}
+            self._work.ask(missing)
         self._watch.runs(specs, missing)
 
     def progress(self, progress: Progress) -> None:
         """Take note of where the run is."""
         with self._lock:
-            if self._parts.get(progress.run, 0.0) < 1:  # the last steps of a run may be told of after its end
-                self._parts[progress.run] = min(progress.step / progress.steps, 0.999)
+            if self._work.reach(progress):
                 _, _, first = self._heard.get(progress.run, (None, 0, time.time()))
                 self._heard[progress.run] = progress, time.monotonic(), first
         self._watch.progress(progress)
@@ -138,7 +177,7 @@ class _Shows(Watch):
         """Count it as done."""
         with self._lock:
             self._done += 1
-            self._parts[spec.id] = 1.0
+            self._work.finish(spec.id)
             self._heard.pop(spec.id, None)
         self._watch.finished(spec, record)
 
@@ -150,9 +189,7 @@ class _Shows(Watch):
             write_typed(self._folder / FILE, now, Now)
 
     def _now(self) -> Now:
-        clock = time.monotonic()
-        total = sum(map(work, self._specs.values()))
-        done = sum(work(spec) * self._parts.get(run, 0.0) for run, spec in self._specs.items())
+        clock, left = time.monotonic(), self._work.left
         running = tuple(
             Running(
                 run=spec.id,
@@ -168,7 +205,7 @@ class _Shows(Watch):
                 started=round(first, 1),
             )
             for progress, heard, first in self._heard.values()
-            if (spec := self._specs.get(progress.run))
+            if (spec := self._work.specs.get(progress.run))
         )
-        left = round((clock - self._begun) * (total - done) / done, 1) if done else None
+        left = None if left is None else round(left, 1)
         return Now(gethostname(), os.getpid(), time.time(), self._stage, self._done, self._asked, left, running)

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, count
-from os.path import exists, join
+from os.path import basename, dirname, exists, join
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from infusionlaw.errors import InputError, nearest
-from infusionlaw.files import path_from, read_typed, write_json
+from infusionlaw.files import path_from, read_bytes, read_typed, write_json
 from infusionlaw.law.dose import same_dose, x_at
 from infusionlaw.runs.ledger import read_ledger
 from infusionlaw.runs.record import AGAIN, RunRecord, RunSpec, read_record, read_spec
@@ -151,7 +151,7 @@ class Study:
         if spec.id not in self._known:
             path = join(self.folder, "runs", spec.id, "record.json")
             if exists(path):
-                self._read(Path(path))
+                self._read(path)
             elif spec.id in self._elsewhere:
                 self._known[spec.id] = self._elsewhere[spec.id]
             else:
@@ -159,11 +159,11 @@ class Study:
         record = self._known[spec.id]
         return record if record.held_out == spec.held_out else replace(record, held_out=spec.held_out)
 
-    def _read(self, path: Path) -> None:
+    def _read(self, path: str | Path) -> None:
         """Read a record.json, and keep what it says and the hash of it."""
-        said = path.read_bytes()
-        self._known[path.parent.name] = read_record(path, said)
-        self.read[path.parent.name] = sha256(said).hexdigest()
+        run, said = basename(dirname(path)), read_bytes(path)
+        self._known[run] = read_record(path, said)
+        self.read[run] = sha256(said).hexdigest()
 
     @cached_property
     def read(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from infusionlaw.corpus.digests import check_files, check_id, prepare_again
 from infusionlaw.corpus.fingerprint import fingerprint, source_hashes
 from infusionlaw.corpus.head import Head, read_head
 from infusionlaw.errors import InputError
-from infusionlaw.files import file_hash
+from infusionlaw.files import file_hash, json_hash
 from infusionlaw.runs.record import RunRecord, RunSpec
 from infusionlaw.runs.table import read_table, table_text
 from infusionlaw.study.journal import (
@@ -28,7 +28,6 @@ from infusionlaw.study.journal import (
     ROW,
     RUN_FILES,
     Entry,
-    json_hash,
     plan_hashes,
     row_hash,
     run_name,
@@ -248,7 +247,7 @@ def enter_run(study: Study, spec: RunSpec, record: RunRecord) -> None:
 
 def _run(study: Study, entry: Entry, spec: RunSpec | None, whole: bool) -> Iterator[Break]:
     """Yield the breaks of a run; one that is gone matters only while the study asks for it."""
-    folder = study.folder / entry.name
+    folder = join(study.folder, entry.name)
     if (since := _modified(join(folder, "record.json"))) is None:
         if spec is not None and study.gone([spec]):
             yield Break(
@@ -260,7 +259,7 @@ def _run(study: Study, entry: Entry, spec: RunSpec | None, whole: bool) -> Itera
     record = study.record(spec) if spec is not None else None
     if record is not None and not _same_row(study, entry, record):
         text = f"its scores or settings are not those that were written on {entry.written}"
-        yield Break(f"{folder / 'record.json'}: {text}; {fix}", True)
+        yield Break(f"{join(folder, 'record.json')}: {text}; {fix}", True)
     yield from _changed(study, entry, fix, whole, stops=True, since=since)
 
 

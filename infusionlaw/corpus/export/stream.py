@@ -28,6 +28,7 @@ from infusionlaw.corpus.export.source import Documents, Source, Stream
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_json, remove_leftovers, write_json
 from infusionlaw.processes import Pool, check_guard, serve
+from infusionlaw.quantities import in_bytes
 
 STRETCH = 1 << 16  # tokens of the stream that are made at a time
 TRIED = 1_000_000  # tokens that are written to tell how much room all will need
@@ -198,7 +199,7 @@ def begin(out: Path, settings: dict[str, object]) -> None:
 def room(out: Path, need: int) -> str:
     """Say how much room is needed; InputError where there is less."""
     free = shutil.disk_usage(out).free
-    said = f"{out}: about {need / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free"
+    said = f"{out}: about {in_bytes(need)} are needed and {in_bytes(free)} are free"
     if need > free:
         raise InputError(f"{said}; free some, or name a folder on another disk")
     return said
