@@ -7,6 +7,7 @@ a folder is hidden from it, an empty one lies over it, as `mount` and `unshare` 
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,8 +27,12 @@ class Nodes:
 
     def __init__(self, count: int, hidden: Path | None = None) -> None:
         self._hidden = hidden
-        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": port}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.address: str = self._cluster.address
+        self.client = f"ray://127.0.0.1:{port}"  # where machines outside reach it
         self._nodes: list[subprocess.Popen[bytes]] = []
         for _ in range(count - 1):
             self.add()

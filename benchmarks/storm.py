@@ -7,9 +7,10 @@ study must verify, and no process, lock, half-written or temporary file may be l
 
 With --on ray the studies run on a cluster of three nodes on this machine, two of which do not see the studies' folder
 and which is whole again after each kill. In random order and at random moments, 30 workers and nodes and 10 main
-processes are killed. The undisturbed study is that of this machine alone, and no run may be told of twice.
+processes are killed. The undisturbed study is that of this machine alone, and no run may be told of twice. With --on client the same
+is done by main processes outside the cluster, which reach it through the port of Ray's client.
 
-    python -m benchmarks.storm FOLDER [--seed 1] [--repeats 1] [--on ray]
+    python -m benchmarks.storm FOLDER [--seed 1] [--repeats 1] [--on ray|client]
 """
 
 import argparse
@@ -45,7 +46,7 @@ SAME = ("*.csv", "points.json", "law.json", "plan.json", "runs/*/*.safetensors",
 MOST = 8  # faults that are named
 PATIENCE = 600.0  # seconds within which a process that was hit must end or finish the study
 EARLY = 0.6  # of an undisturbed study's time: a kill comes no later, or those that go on would be done before the next
-GONE = 20.0  # seconds within which its workers must
+GONE = 60.0  # seconds within which its workers must; those of a lost client wait for it for 30
 HEADINGS = ("study", "signal", "target", "kills", "equal", "faults")
 
 SUBJECTS = [f"{first}{second}" for first in ("Ar", "Be", "Cor", "Dal", "Es", "Fen") for second in ("dis", "mor", "vik")]
@@ -223,9 +224,11 @@ def weather(storm: Storm, study: Path, seconds: float, repeats: int, rng: np.ran
         storm.faults.append(f"status {main.returncode} at the end")
 
 
-def weather_on(nodes: "Nodes", place: Path, design: str, seconds: float, rng: np.random.Generator) -> Iterator[Storm]:
+def weather_on(
+    nodes: "Nodes", address: str, place: Path, design: str, seconds: float, rng: np.random.Generator
+) -> Iterator[Storm]:
     """Run a study on a cluster again and again, until each target is hit so often; yield each that ended."""
-    study, on = study_file(place, design), ("--on", "ray", "--address", nodes.address, "--json")
+    study, on = study_file(place, design), ("--on", "ray", "--address", address, "--json")
     targets = rng.permutation([target for target, kills in ON_CLUSTER.items() for _ in range(kills)]).tolist()
     for number in count():
         folder = place / f"{study.stem}-ray-{number}"
@@ -330,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="a new folder, which keeps the studies")
     parser.add_argument("--seed", type=int, default=1, help="of the moments and the order of targets")
     parser.add_argument("--repeats", type=int, default=1, help="rounds of targets for every design and signal")
-    parser.add_argument("--on", choices=["local", "ray"], default="local")
+    parser.add_argument("--on", choices=["local", "ray", "client"], default="local")
     given = parser.parse_args(arguments)
     if given.folder.exists():
         parser.error(f"{given.folder} exists already; name a new folder")
@@ -339,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_material(place)
     print(head(HEADINGS), flush=True)
     rng, sound = np.random.default_rng(given.seed), True
-    nodes = _cluster(place) if given.on == "ray" else None
+    nodes = None if given.on == "local" else _cluster(place)
     for design in DESIGNS:
         whole = Storm(place / f"{study_file(place, design).stem}-undisturbed", design, "none", {}, [])
         begun = time.monotonic()
@@ -349,7 +352,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if nodes is None:
             storms = weather_here(place, design, seconds, given.repeats, rng)
         else:
-            storms = weather_on(nodes, place, design, seconds, rng)
+            address = nodes.client if given.on == "client" else nodes.address
+            storms = weather_on(nodes, address, place, design, seconds, rng)
         for storm in storms:
             equal = "yes" if judge(storm, whole.folder) else "no"
             sound = sound and not storm.faults

@@ -147,6 +147,16 @@ def test_nobody_at_an_address_is_a_sentence(study, place) -> None:
         run_study(study, place / "nobody", cluster.Lab("127.0.0.1:1"))
 
 
+def test_a_machine_outside_runs_a_study_through_the_clients_port(place, nodes, whole) -> None:
+    study, folder = open_folder(whole), place / "outside"
+    shutil.copytree(whole / "corpus", folder / "corpus")
+    list(cluster.Lab(nodes.client).execute(study.file, folder, study.fitted))
+    files = [path for path in folder.rglob("runs/*/*") if path.suffix in (".json", ".safetensors")]
+    assert len(files) > 4 * len(study.fitted)
+    assert all(path.read_bytes() == (whole / path.relative_to(folder)).read_bytes() for path in files)
+    assert not root().exists()
+
+
 class Together(Watch):
     """Counts the processes that train a run together, with the launcher that started them, and kills one of them."""
 

@@ -293,7 +293,8 @@ class _Cluster:
         for left in folder.glob(f".*{MARK}"):  # by a driver that was killed
             left.unlink()
         self._mark = folder / f".{uuid4().hex}{MARK}"
-        self._mark.touch()
+        if not ray.util.client.ray.is_connected():  # else those of a lost client live on for half a minute
+            self._mark.touch()
         kind = ray.remote(concurrency_groups={"news": 1})(_Actor)
         self._kind = kind.options(max_restarts=0, **needs)
         self._gpus = max(1, int(needs.get("num_gpus", 1)))
@@ -456,7 +457,7 @@ class _Cluster:
         if (self._folder / "starts").exists():
             raise InputError(
                 f"{self._folder}: a study that begins from checkpoints needs a folder that all machines of the "
-                "cluster see; name one with --out"
+                "cluster see; name one with --out, and give the command on one of them"
             )
         if not self._corpus:
             for path in sorted((self._folder / "corpus").iterdir()):
