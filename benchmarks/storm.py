@@ -7,8 +7,8 @@ study must verify, and no process, lock, half-written or temporary file may be l
 
 With --on ray the studies run on a cluster of three nodes on this machine, two of which do not see the studies' folder
 and which is whole again after each kill. In random order and at random moments, 30 workers and nodes and 10 main
-processes are killed. The undisturbed study is that of this machine alone, and no run may be told of twice. With --on client the same
-is done by main processes outside the cluster, which reach it through the port of Ray's client.
+processes are killed. The undisturbed study is that of this machine alone, and no run may be told of twice. With
+--on client the main processes are outside the cluster, and reach it through the port of Ray's client.
 
     python -m benchmarks.storm FOLDER [--seed 1] [--repeats 1] [--on ray|client]
 """
