@@ -121,7 +121,7 @@ def run_study(path: str | Path, folder: str | Path | None, lab: Lab, watch: Watc
             everything = [*study.fitted, *held_out]
             watch.runs(everything, study.missing(everything))
             left = _left(study, held_out)
-            watch.stage(f"the prediction is in {prediction}; training the held-out runs ({left})")
+            watch.stage(f"the prediction is in {prediction}; held-out runs come next ({left})")
             _train(study, held_out, lab, watch)
         held = _all_records(study, held_out)
         table = [*rows, *held]
@@ -249,7 +249,7 @@ def _train_rounds(study: Study, lab: Lab, watch: Watch) -> None:
             continue
         everything = [*known, *(study.held_out)]
         watch.runs(everything, study.missing(everything))
-        name = f"round {number + 1} of the search" if study.searches else "training the runs that the law is fitted to"
+        name = f"round {number + 1} of the search" if study.searches else "runs that the law is fitted to"
         watch.stage(f"{name} ({_left(study, specs)})")
         _train(study, specs, lab, watch)
     for state in study.states:

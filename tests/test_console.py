@@ -91,7 +91,7 @@ def test_what_is_to_be_known_of_the_corpus_is_said_before_training(tmp_path) -> 
             write_json(folder / "corpus" / "corpus.json", content)
             return own
 
-    before, training, _ = shown(small_study(tmp_path / "mine.toml"), Repeats(dies_after=0)).partition("training the")
+    before, training, _ = shown(small_study(tmp_path / "mine.toml"), Repeats(dies_after=0)).partition("runs that the")
     assert training
     assert "31 % of the validation text stands word for word in the training text" in before
 

@@ -43,7 +43,8 @@ T = TypeVar("T")
 ASK, SILENT = 1.0, 120.0  # seconds between two questions to an actor, and without an answer until it is given up
 JOINS = 10.0  # seconds within which a cluster must answer
 WAITS = 60.0  # seconds without any worker after which it is said
-TRIES = 3  # times that a task may lose its worker
+TRIES = 3  # times that a task may lose its worker, and that a busy head may be too late
+LATE = "Starting Ray client server failed"  # says a head that did not do so within half a minute
 CHUNK = 1 << 26  # bytes of the corpus that are carried at a time
 QUIET = {"include_dashboard": False}
 MARK = ".seen"  # how the file ends by which an actor sees whether its machine has the study's folder
@@ -108,15 +109,19 @@ def _join(address: str) -> None:
     ray.shutdown()
     more = QUIET if address == "local" else {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}
     terminated = signal.getsignal(signal.SIGTERM)
-    try:
-        _check_port(address)
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **more)
-    except (OSError, ValueError, RuntimeError) as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"no Ray cluster answers at {address}: {why}; start one, or give its --address (and where it asks for a "
-            "token, set RAY_AUTH_MODE=token)"
-        ) from error
+    for number in range(1, TRIES + 1):
+        try:
+            _check_port(address)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **more)
+            break
+        except (OSError, ValueError, RuntimeError) as error:
+            if LATE in str(error) and number < TRIES:
+                continue
+            why = LATE if LATE in str(error) else " ".join(str(error).split()) or type(error).__name__
+            raise InputError(
+                f"no Ray cluster answers at {address}: {why}; start one, or give its --address (and where it asks for "
+                "a token, set RAY_AUTH_MODE=token)"
+            ) from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminated)  # Ray puts its own in place
     _joined["address"] = address
