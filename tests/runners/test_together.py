@@ -7,6 +7,8 @@ import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,7 +20,7 @@ from safetensors.torch import load_file
 from infusionlaw.corpus.corpus import open_corpus
 from infusionlaw.errors import InputError
 from infusionlaw.runners import worker
-from infusionlaw.runners.lab import Machine, Part
+from infusionlaw.runners.lab import Machine, Pace, Part, Sort
 from infusionlaw.runners.local import Lab
 from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import RunSettings, RunSpec, read_record
@@ -150,6 +152,25 @@ def test_models_that_cannot_train_as_a_batch_share_gpus(monkeypatch, tmp_path) -
         look = "(__import__('time').sleep(1), __import__('os').environ['CUDA_VISIBLE_DEVICES'])"
         seen = [pool.submit(eval, look) for _ in range(3)]
         assert sorted(future.result()[1] for future in seen) == [*"335"]
+
+
+def test_workers_that_share_gpus_are_timed_all_at_once_and_the_slowest_counts(tmp_path) -> None:
+    seconds = [1.0, 3.0, 2.0, 1.0]
+
+    class Timed(Lab):
+        @contextmanager
+        def workers(self, *given):
+            yield self
+
+        def submit(self, work, spec, members):
+            future = Future()
+            future.set_result((seconds.pop(), 5.0))
+            return future
+
+    recipe = recipe_for(10_000, 10**6, vocabulary=512)
+    spec = RunSpec(10_000, 10**6, 0.5, "share", 1, "data")
+    found = Timed().paces(tmp_path, {"one": Sort(spec, recipe, 1)}, Part([spec], [recipe], 0.5, 4))
+    assert found == {"one": Pace(3.0, 5.0)} and not seconds
 
 
 def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch, tmp_path) -> None:

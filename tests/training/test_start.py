@@ -258,7 +258,7 @@ def test_runs_share_the_memory_of_the_machine_and_one_that_does_not_fit_is_refus
         Lab().check_memory([recipe])
         assert Lab().machine([recipe]).at_once([recipe], None) == at_once
     monkeypatch.setattr("infusionlaw.runners.local.memory", lambda: recipe.memory - 1)
-    with pytest.raises(InputError, match=r"parameters holds .* GB \(weights .*, gradients .*, moments .*, activations"):
+    with pytest.raises(InputError, match=r"parameters holds .* MB \(weights .*, gradients .*, moments .*, activations"):
         Lab().check_memory([recipe])
 
 
