@@ -133,7 +133,8 @@ def test_a_device_has_one_line_for_all_that_it_trains() -> None:
     with ConsoleWatch(console) as watch:
         watch.runs(specs, specs)
         for spec, device in zip(specs, ("a GPU 0", "a GPU 0", "b GPU 0", "b GPU 1"), strict=True):
-            watch.progress(Progress(spec.id, 30, 100, device=device))
+            for step in (0, 30):
+                watch.progress(Progress(spec.id, step, 100, device=device))
         study, *lines = drawn()
         assert study.startswith("0 of 4 runs on 3 devices") and " 30 %" in study
         assert [line.split("━")[0].split() for line in lines[:3]] == [
@@ -153,14 +154,15 @@ def test_without_a_terminal_a_line_says_how_far_the_study_is_now_and_then() -> N
     out, specs = StringIO(), of_four()
     with ConsoleWatch(Console(file=out, width=200), every=0) as watch:
         watch.runs(specs, specs)
-        watch.progress(Progress(specs[0].id, 50, 100))
-        time.sleep(0.01)
-        watch.progress(Progress(specs[1].id, 50, 100))
+        for spec in specs[:2]:
+            for step in (0, 50):
+                time.sleep(0.01)
+                watch.progress(Progress(spec.id, step, 100))
     lines = list(filter(None, out.getvalue().splitlines()))
     assert [line.rsplit(", about", 1)[0] for line in lines] == [
-        f"the study: 0 of 4 runs, {part} % of the work" for part in (12, 25)
+        f"the study: 0 of 4 runs, {part} % of the work" for part in (0, 12, 12, 25)
     ]
-    assert all(line.endswith(" left") for line in lines)
+    assert all(line.endswith(" left") for line in lines[1:])
     out = StringIO()
     with ConsoleWatch(Console(file=out, width=200)) as watch:
         watch.runs(specs, specs)

@@ -157,6 +157,8 @@ class Lab(ABC):
     address: where it is reached; none has one but a cluster.
     """
 
+    asked: int | None = None  # GPUs or cores, by the study that was prepared last
+
     def __init__(self, address: str = "") -> None:
         if address:
             raise InputError(f'only a cluster has an address; leave "{address}" out, or take --on ray')
@@ -176,6 +178,7 @@ class Lab(ABC):
 
     def prepare(self, study: StudyFile, folder: Path) -> str:
         """The id of the study's corpus, prepared under `folder`/corpus or found there."""
+        self.asked = study.run.devices
         corpus = prepare(study, folder / "corpus")
         tokens = study.start.tokens if study.start else None
         for checkpoint in study.starts:
@@ -305,7 +308,7 @@ class Lab(ABC):
     def check_memory(self, recipes: Sequence[Recipe]) -> None:
         """InputError where a run holds more than a worker has, and more than all GPUs of a host have together."""
         if recipes:
-            _check_memory(self.machine(recipes), recipes)
+            _check_memory(self.machine(recipes), recipes, self.asked)
 
 
 def _check_memory(machine: Machine, recipes: Sequence[Recipe], asked: int | None = None) -> None:

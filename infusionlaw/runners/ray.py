@@ -13,8 +13,9 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,15 +26,17 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from infusionlaw.errors import InputError
 from infusionlaw.processes import PROCESS
+from infusionlaw.quantities import in_bytes
 from infusionlaw.runners import lab
 from infusionlaw.runners.carried import HEADS, Bundle, bundle_of, corpus_here, own_folder, stamps, sweep, write
 from infusionlaw.runners.lab import MIG, Machine, OnProgress, Part, sharers
 from infusionlaw.runners.schedule import MOST
+from infusionlaw.runners.together import ERROR
 from infusionlaw.runners.worker import VISIBLE
 from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import Progress
@@ -46,6 +49,8 @@ WAITS = 60.0  # seconds without any worker after which it is said
 TRIES = 3  # times that a task may lose its worker, and that a busy head may be too late
 LATE = "Starting Ray client server failed"  # says a head that did not do so within half a minute
 CHUNK = 1 << 26  # bytes of the corpus that are carried at a time
+INSTALL = 'install infusionlaw on its machines, with pip install ".[lab,ray]"'
+LOST = (RayActorError, OutOfMemoryError, ObjectLostError)  # say that an actor is lost, or its machine
 QUIET = {"include_dashboard": False}
 MARK = ".seen"  # how the file ends by which an actor sees whether its machine has the study's folder
 logger = logging.getLogger(__name__)
@@ -68,8 +73,7 @@ class Lab(lab.Lab):
             if not count:
                 raise InputError("the Ray cluster has no machine with a core or a GPU; start its workers and run again")
             return Machine(False, count, least)
-        looked = ray.remote(_gpu)
-        found = ray.get([looked.options(num_gpus=1, **_on(node)).remote() for node in with_gpus])
+        found = _gpus_of(with_gpus)
         counts = [int(there["GPU"]) for there in with_gpus.values()]
         cores = min(there.get("CPU", 0) / there["GPU"] for there in with_gpus.values())
         return Machine(
@@ -142,6 +146,25 @@ class _Gpu(NamedTuple):
     slice: bool
 
 
+def _gpus_of(nodes: Iterable[str]) -> list[_Gpu]:
+    """Look at a free GPU of each machine; says so where it has to wait for one."""
+    looked = ray.remote(max_calls=1)(_gpu)  # so that its process does not stay on the GPU
+    asked = [looked.options(num_gpus=1, **_on(node)).remote() for node in nodes]
+    _, waiting = ray.wait(asked, num_returns=len(asked), timeout=WAITS)
+    if waiting:
+        logger.warning("waiting: %s machines of the Ray cluster have no GPU free", len(waiting))
+    try:
+        found: list[_Gpu] = ray.get(asked)
+    except RayTaskError as error:
+        raise InputError(f"a machine of the Ray cluster cannot look at its GPU ({_last(error)}); {INSTALL}") from error
+    return found
+
+
+def _last(error: Exception) -> str:
+    """Return the last line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
 def _gpu() -> _Gpu:
     """Look at the GPU of a task."""
     import torch
@@ -186,6 +209,7 @@ class _Actor:
         self._folder = self._study
         self._known: dict[str, dict[str, tuple[int, int]]] = {}
         self._places: Sequence[str] = ()
+        self._lock = threading.Lock()  # of these two, which two threads use
 
     def where(self) -> "_Where":
         """Say where it is."""
@@ -221,10 +245,17 @@ class _Actor:
             cause = error.__cause__ or error.__context__ or error
             killed = isinstance(cause, ChildProcessError)
             elsewhere = isinstance(cause, OSError | MemoryError) and not killed
-        places, self._places = self._places, ()
-        bundles = self._new(places)
-        for place in places:
-            shutil.rmtree(self._folder / place, ignore_errors=True)
+        with self._lock:
+            places, self._places = self._places, ()
+            bundles = self._new(places)
+            if failed and not self._shared:
+                bundles += [
+                    Bundle(place, [], {ERROR: path.read_bytes()})
+                    for place in ("", *places)
+                    if (path := self._folder / place / ERROR).exists()
+                ]
+            for place in places:
+                shutil.rmtree(self._folder / place, ignore_errors=True)
         return _Answer(value, bundles, failed, elsewhere, killed)
 
     @ray.method(concurrency_group="news")  # type: ignore[untyped-decorator]
@@ -234,7 +265,8 @@ class _Actor:
         with suppress(Empty):
             while True:
                 progress.append(self._queue.get_nowait())
-        return progress, self._new(self._places)
+        with self._lock:
+            return progress, self._new(self._places)
 
     def _new(self, places: Sequence[str]) -> list[Bundle]:
         """Return the places whose heads have changed."""
@@ -276,7 +308,12 @@ class _Slot:
         self.doing: Any = None
         self.job: _Job | None = None
         self.news: Any = None
-        self.heard = self.asked = 0.0
+        self.heard = self.told = 0.0  # when it last answered, and when it last told its news
+
+    @property
+    def refs(self) -> list[Any]:
+        """What it is waited for: what a task gave comes after the news before it, or these would undo its end."""
+        return [ref for ref in (self.where, self.doing if self.news is None else self.news) if ref is not None]
 
     @property
     def host(self) -> str:
@@ -298,8 +335,8 @@ class _Cluster:
         for left in folder.glob(f".*{MARK}"):  # by a driver that was killed
             left.unlink()
         self._mark = folder / f".{uuid4().hex}{MARK}"
-        if not ray.util.client.ray.is_connected():  # else those of a lost client live on for half a minute
-            self._mark.touch()
+        if not ray.util.client.ray.is_connected():  # a lost client's actors live on for half a minute: they may not
+            self._mark.touch()  # write in the study's folder, where others go on
         kind = ray.remote(concurrency_groups={"news": 1})(_Actor)
         self._kind = kind.options(max_restarts=0, **needs)
         self._gpus = max(1, int(needs.get("num_gpus", 1)))
@@ -307,9 +344,11 @@ class _Cluster:
         self._jobs: deque[_Job] = deque()
         self._slots: list[_Slot] = []
         self._failed: Exception | None = None
-        self._begun, self._told = time.monotonic(), False
+        self._lock = threading.Lock()  # of jobs and failed, which two threads use
+        self._served, self._told = time.monotonic(), False  # when it last had a worker, and whether it said so
         self._needs = " and ".join(
-            f"{number:,.{2 if number < 1 else 0}f} {name.removeprefix('num_')}" for name, number in needs.items()
+            in_bytes(number) + " of memory" if name == "memory" else f"{number:.3g} {name.removeprefix('num_').upper()}"
+            for name, number in needs.items()
         )
         self._unopened = 0  # actors in a row that were lost before they were open
         self._over = threading.Event()
@@ -319,19 +358,21 @@ class _Cluster:
     def submit(self, work: Callable[..., T], *args: Any, places: Sequence[str] = ()) -> "Future[T]":
         """Have an actor do a function of `runners.worker`."""
         future: Future[T] = Future()
-        self._jobs.append(_Job(work, args, places, future))
-        if self._failed:
-            future.set_exception(self._failed)
+        with self._lock:
+            if self._failed:
+                future.set_exception(self._failed)
+            else:
+                self._jobs.append(_Job(work, args, places, future))
         return future
 
     def close(self) -> None:
         """Stop all actors and remove what they have on their machines."""
         self._over.set()
         self._thread.join()
-        for slot in self._slots:
-            ray.kill(slot.actor)
         self._mark.unlink(missing_ok=True)
         with suppress(ray.exceptions.RayError, ConnectionError):
+            for slot in self._slots:
+                ray.kill(slot.actor)
             nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
             swept = [_swept(node, [slot.at for slot in self._slots if slot.at]) for node in nodes]
             ray.wait(swept, num_returns=len(swept), timeout=30)
@@ -341,8 +382,9 @@ class _Cluster:
             while not self._over.is_set():
                 self._turn()
         except Exception as error:  # the thread's own end must not leave anybody waiting
-            self._failed = error
-            jobs = [*self._jobs, *(slot.job for slot in self._slots if slot.job)]
+            with self._lock:
+                self._failed = error
+                jobs = [*self._jobs, *(slot.job for slot in self._slots if slot.job)]
             for job in jobs:
                 if not job.future.done():
                     job.future.set_exception(error)
@@ -354,7 +396,7 @@ class _Cluster:
             self._slots.append(_Slot(self._kind.remote(str(self._folder), self._mark.name)))
         for slot in list(self._slots):
             self._next(slot)
-        refs = {ref: slot for slot in self._slots for ref in (slot.where, slot.doing, slot.news) if ref is not None}
+        refs = {ref: slot for slot in self._slots for ref in slot.refs}
         if not refs:
             time.sleep(0.05)
             return
@@ -365,22 +407,27 @@ class _Cluster:
             if slot in self._slots:
                 try:
                     self._hear(slot, ref, ray.get(ref))
-                except RayActorError as error:
+                except LOST as error:
                     self._count_unopened(slot, error)
                     self._lose(slot)
+                except RuntimeEnvSetupError as error:
+                    raise InputError(f"the Ray cluster cannot take infusionlaw's code ({_last(error)})") from error
         for slot in list(self._slots):
-            if slot.at and time.monotonic() - slot.heard > SILENT:
+            silent = slot.at and time.monotonic() - slot.heard > SILENT
+            if slot.at and silent and not ray.wait(slot.refs, timeout=0)[0]:  # it was heard late, perhaps
                 _swept(slot.at.node, [slot.at])
                 self._lose(slot)
-        if not self._told and time.monotonic() - self._begun > WAITS and not any(slot.at for slot in self._slots):
+        if any(slot.at for slot in self._slots):
+            self._served, self._told = time.monotonic(), False
+        elif not self._told and time.monotonic() - self._served > WAITS:
             self._told = True
             logger.warning("waiting: the Ray cluster has no %s free for a worker", self._needs)
 
     def _next(self, slot: _Slot) -> None:
         """Ask an actor for news when it is time, and give it a task when it has none."""
         now = time.monotonic()
-        if slot.at and slot.news is None and now - slot.asked > ASK:
-            slot.news, slot.asked = slot.actor.news.remote(), now
+        if slot.at and slot.news is None and now - slot.told > ASK:
+            slot.news = slot.actor.news.remote()
         if slot.at and slot.doing is None and self._jobs:
             slot.job = job = self._jobs.popleft()
             given = [] if slot.at.shared else [each for place in job.places if (each := bundle_of(self._folder, place))]
@@ -395,14 +442,14 @@ class _Cluster:
             slot.news = None
             progress, bundles = said
             self._keep(bundles)
-            for each in progress:
-                self._on_progress(each)
+            self._pass_on(progress)
+            slot.told = time.monotonic()
         elif slot.job is None and said:
             if self._count == 1:
                 raise InputError(f"{slot.host}: {said}")
             self._leave_out(slot, said)
         elif slot.job is None:
-            slot.doing, slot.open = None, True
+            slot.doing, slot.open, self._unopened = None, True, 0
         else:
             job, slot.job, slot.doing = slot.job, None, None
             self._keep(said.bundles)
@@ -421,17 +468,22 @@ class _Cluster:
         """Go on without a worker whose machine cannot do its work: its disk is full, its memory too small."""
         self._count -= 1
         logger.warning("goes on without a worker on %s: %s", slot.host, why)
-        self._lose(slot)
+        self._lose(slot, why)
 
-    def _count_unopened(self, slot: _Slot, error: RayActorError) -> None:
+    def _count_unopened(self, slot: _Slot, error: Exception) -> None:
         """InputError where actors end before they are open, again and again."""
-        self._unopened = 0 if slot.open else self._unopened + 1
+        self._unopened += not slot.open
         if self._unopened >= TRIES:
-            why = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"actors do not start on the Ray cluster ({why}); install infusionlaw on its machines, "
-                'with pip install ".[lab,ray]"'
-            ) from error
+            raise InputError(f"actors do not start on the Ray cluster ({_last(error)}); {INSTALL}") from error
+
+    def _pass_on(self, progress: Sequence[Progress]) -> None:
+        """Tell whoever watches; a listener that fails is dropped."""
+        try:
+            for each in progress:
+                self._on_progress(each)
+        except Exception:
+            traceback.print_exc()
+            self._on_progress = lambda progress: None
 
     def _keep(self, bundles: Sequence[Bundle]) -> None:
         for bundle in bundles:

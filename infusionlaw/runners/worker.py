@@ -17,6 +17,7 @@ from infusionlaw.errors import InputError
 from infusionlaw.files import write_text
 from infusionlaw.processes import machine_too_small, serve
 from infusionlaw.runners.together import ERROR, on_all
+from infusionlaw.runs.begun import begun_step
 from infusionlaw.runs.record import Progress, RunRecord, RunSpec, read_record
 
 if TYPE_CHECKING:
@@ -141,11 +142,29 @@ def _execute(specs: Sequence[RunSpec], checkpoint_every: int) -> list[RunRecord]
     corpus, probes = _material(specs[0].settings.block)
     recipe = recipe_of(specs[0], corpus)
     take_idle_cores(recipe)
-    on_progress = partial(_report, specs, recipe.steps)
-    done = execute_together(
-        specs, corpus, probes, _Worker.folder, checkpoint_every=checkpoint_every, on_progress=on_progress
-    )
-    return list(done)
+    done: list[RunRecord] = []
+    for alike in _alike(specs, corpus):
+        done += execute_together(
+            alike,
+            corpus,
+            probes,
+            _Worker.folder,
+            checkpoint_every=checkpoint_every,
+            on_progress=partial(_report, alike, recipe.steps),
+        )
+    return done
+
+
+def _alike(specs: Sequence[RunSpec], corpus: "Corpus") -> list[list[RunSpec]]:
+    """Return the runs of a batch by the step that they go on from: whoever was killed may not have written all."""
+    from infusionlaw.training.resolve import stable_phase_of
+
+    groups: dict[tuple[int, int], list[RunSpec]] = {}
+    for spec in specs:
+        places = f"runs/{spec.id}", f"stable/{stable_phase_of(spec, corpus) or spec.id}"
+        run, stable = (begun_step(_Worker.folder / place) for place in places)
+        groups.setdefault((run, stable), []).append(spec)
+    return list(groups.values())
 
 
 def _measure_start(spec: RunSpec) -> None:

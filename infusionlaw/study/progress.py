@@ -42,7 +42,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Now:
-    """progress.json. stage: what was said last; left: seconds until all runs are done, None where not known yet."""
+    """progress.json. stage: what was said last; left: seconds until the runs that are asked for now are done."""
 
     host: str
     process: int
@@ -56,10 +56,10 @@ class Now:
 
 def read_now(folder: Path) -> tuple[Now, float] | None:
     """Return what a study's folder says of its progress, and how many seconds ago; None where it says nothing."""
-    path = folder / FILE
+    path, clock = folder / FILE, _clock(folder)
     try:
         written = path.stat().st_mtime
-        return read_typed(path, Now, "a study's progress", "remove it"), max(0.0, _clock(folder) - written)
+        return read_typed(path, Now, "a study's progress", "remove it"), max(0.0, clock - written)
     except (OSError, InputError):
         return None
 
@@ -100,23 +100,24 @@ def shown(folder: Path, watch: Watch, every: float = EVERY) -> Iterator[Watch]:
 
 
 class Work:
-    """How much of the runs that were asked for is done, by what each of them takes beside others."""
+    """How much is done of the work that this process has, by what each run takes beside others.
+
+    What of a run was there when it is first heard of was not done now, and says nothing of the time for the rest.
+    """
 
     def __init__(self) -> None:
         self.specs: dict[str, RunSpec] = {}  # all that were asked for and not done then
         self.total = self.done = 0.0
-        self._parts: dict[str, float] = {}  # done of each
+        self._parts: dict[str, float] = {}  # done of those that were heard of
         self._begun = 0.0
 
     def ask(self, specs: Iterable[RunSpec]) -> None:
-        """Count these too, as not begun."""
+        """Count these too, each anew."""
         self._begun = self._begun or time.monotonic()
         for spec in specs:
-            if spec.id in self.specs:
-                self.done -= _work(spec) * self._parts[spec.id]
-            else:
+            if spec.id not in self.specs or self._parts.pop(spec.id, 0.0) == 1:
                 self.total += _work(spec)
-            self.specs[spec.id], self._parts[spec.id] = spec, 0.0
+            self.specs[spec.id] = spec
 
     def reach(self, progress: Progress) -> RunSpec | None:
         """Count how far a run has come, and return it; None of a done one, which may be heard of after its end."""
@@ -127,16 +128,19 @@ class Work:
         self._reach(run, 1.0)
 
     def _reach(self, run: str, part: float) -> RunSpec | None:
-        spec = self.specs.get(run)
-        if spec is None or self._parts[run] == 1:
+        spec, before = self.specs.get(run), self._parts.get(run)
+        if spec is None or before == 1:
             return None
-        self.done += _work(spec) * (part - self._parts[run])
+        if before is None and part < 1:
+            self.total -= _work(spec) * part
+        else:
+            self.done += _work(spec) * (part - (before or 0.0))
         self._parts[run] = part
         return spec
 
     @property
     def left(self) -> float | None:
-        """Seconds for the rest, at the speed so far; None where nothing is done yet."""
+        """Seconds for the rest of the runs asked for so far, at the speed so far; None where nothing is done yet."""
         if self.done <= 0:
             return None
         return (time.monotonic() - self._begun) * max(0.0, self.total - self.done) / self.done

@@ -187,7 +187,11 @@ def test_a_run_that_one_gpu_cannot_hold_is_given_all_of_its_host(monkeypatch, tm
     assert [replace(machine, together=gpus).gpus_for(recipe) for gpus in (1, 2, 3, 7, 8)] == [1, 2, 2, 4, 8]
     assert machine.gpus_for(recipe, asked=2) == 2
     monkeypatch.setattr(Lab, "machine", lambda self, recipes: machine)
-    Lab().check_memory([small, recipe])
+    lab = Lab()
+    lab.check_memory([small, recipe])
+    lab.asked = 2  # as the study file says
+    with pytest.raises(InputError, match="on each of 2 GPUs"):
+        lab.check_memory([small, recipe])
     monkeypatch.setattr(Lab, "machine", lambda self, recipes: replace(machine, memory=on_four - 1))
     with pytest.raises(InputError, match=r"holds .* GB on each of 4 GPUs \(weights .*, gathered .*there are"):
         Lab().check_memory([small, recipe])

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from itertools import count
 from multiprocessing import active_children
 from queue import SimpleQueue
@@ -18,9 +19,12 @@ from infusionlaw import cli
 from infusionlaw.errors import InputError
 from infusionlaw.runners import lab, worker
 from infusionlaw.runners.local import Lab
+from infusionlaw.runs.begun import begun_step
 from infusionlaw.settings import Run, read_study_file
 from infusionlaw.study.design import grid
+from infusionlaw.training.loop import train
 from infusionlaw.training.probe import build_probes
+from infusionlaw.training.resolve import mixture_of, models_of, recipe_of
 
 
 @pytest.fixture
@@ -136,3 +140,27 @@ def test_progress_carries_the_metrics_of_its_step_and_names_the_machine(study, c
     assert len(lines) > 5 and [dict(each.measured) for each in progress] == list(map(json.loads, lines))
     assert [each.step for each in progress] == [json.loads(line)["step"] for line in lines]
     assert all(each.run == spec.id and gethostname() in each.device for each in progress)
+
+
+def test_models_of_a_batch_that_have_come_to_different_steps_go_on_each_from_its_own(study, corpus, tmp_path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(step: int, rows: object) -> None:
+        raise Stop
+
+    (tmp_path / "corpus").symlink_to(corpus.folder)
+    specs = [replace(spec, seed=seed) for spec in study.runs[-1:] for seed in (1, 2)]
+    recipe, folders = recipe_of(specs[0], corpus), [tmp_path / "runs" / spec.id for spec in specs]
+    mixtures = [mixture_of(spec, recipe, corpus) for spec in specs]
+    with pytest.raises(Stop):
+        train(models_of(specs, recipe, corpus), recipe, mixtures, folders, checkpoint_every=10, on_progress=stop)
+    assert [begun_step(folder) for folder in folders] == [10, 10]
+    (folders[1] / "checkpoint.json").unlink()  # killed before it was written
+    queue = SimpleQueue()
+    worker.serve_folder(tmp_path, queue)
+    records = worker.execute((tuple(specs),), 10**9)
+    assert [(record.run, record.status) for record in records] == [(spec.id, "ok") for spec in specs]
+    progress = [queue.get() for _ in range(queue.qsize())]
+    first, second = ([each.step for each in progress if each.run == spec.id] for spec in specs)
+    assert len(second) >= len(first) > 0 and progress[-1].run == specs[1].id

@@ -12,7 +12,7 @@ from infusionlaw.lab import Watch
 from infusionlaw.pipeline import run_study
 from infusionlaw.report.status import status_text
 from infusionlaw.runs.record import Progress, RunRecord, RunSpec
-from infusionlaw.study.progress import FILE, read_now, shown
+from infusionlaw.study.progress import FILE, Work, read_now, shown
 
 SPECS = [RunSpec(14_000, 1_500_000, 0.35, "share", seed, "corpus") for seed in (1, 2, 3)]
 
@@ -40,7 +40,8 @@ def test_what_runs_where_how_far_and_how_long_until_the_end(folder, monkeypatch)
     with shown(folder, Watch(), every=0.05) as watch:
         watch.stage("training the runs")
         watch.runs(SPECS, SPECS)
-        watch.progress(Progress(SPECS[1].id, 340, 1200, device="node3 GPU 1"))
+        for step in (20, 340):
+            watch.progress(Progress(SPECS[1].id, step, 1200, device="node3 GPU 1"))
         for spec in SPECS[::2]:
             watch.progress(Progress(spec.id, 10, 1200, device="node2 GPU 0"))
         said = told(folder)
@@ -57,6 +58,23 @@ def test_what_runs_where_how_far_and_how_long_until_the_end(folder, monkeypatch)
     assert "on node1 is 5.0 minutes old, so it may be gone" in status_text(folder)
     (folder / FILE).unlink()
     assert sorted(folder.rglob("*")) == before
+
+
+def test_what_a_run_had_done_before_says_nothing_of_the_time_left(monkeypatch) -> None:
+    clock = iter([100.0, 110.0, 110.0, 120.0])
+    monkeypatch.setattr("infusionlaw.study.progress.time.monotonic", lambda: next(clock))
+    work, (first, second, _) = Work(), SPECS
+    work.ask([first, second])
+    work.reach(Progress(first.id, 80, 100))  # it goes on from there
+    assert work.left is None
+    work.reach(Progress(first.id, 85, 100))
+    assert work.left == pytest.approx(10 * (0.15 + 1) / 0.05)
+    work.finish(first.id)
+    assert work.reach(Progress(first.id, 100, 100)) is None
+    work.reach(Progress(second.id, 10, 100))
+    assert work.left == pytest.approx(10 * 0.9 / 0.2)
+    work.finish(second.id)
+    assert work.left == 0 and work.done == pytest.approx(work.total)
 
 
 def test_on_its_own_machine_a_process_that_holds_no_lock_is_gone_at_once(folder) -> None:
