@@ -103,13 +103,14 @@ round = 2
 
 @dataclass
 class Storm:
-    """One study in its folder: the kills that hit it by target, and what went wrong."""
+    """One study in its folder: the kills that hit it by target, what went wrong, and how often it stopped by itself."""
 
     folder: Path
     design: str
     signal: str
     kills: dict[str, int]
     faults: list[str]
+    stops: int = 0
 
 
 def write_material(folder: Path) -> None:
@@ -236,19 +237,29 @@ def weather_on(
         main, pause = begin(study, folder, *on), rng.uniform(0, seconds / 4)
         while targets:
             with suppress(subprocess.TimeoutExpired):
-                main.wait(pause)
-                break
+                if not _stopped(storm, main.wait(pause)):
+                    break
+                main = begin(study, folder, *on)
             pause = 0.1  # until there is a worker
             if _strike(main, nodes, targets[-1], rng):
                 storm.kills[targets.pop()] += 1
                 main = main if main.poll() is None else begin(study, folder, *on)
                 pause = rng.uniform(0, seconds / 4)
-        if end(storm, main):
+        while _stopped(storm, end(storm, main)):
+            main = begin(study, folder, *on)
+        if main.returncode:
             storm.faults.append(f"status {main.returncode} at the end")
         storm.faults += _left_on(nodes, folder)
         yield storm
         if storm.faults or not targets:
             return
+
+
+def _stopped(storm: Storm, status: int) -> bool:
+    """Count a study that stops, as it says it does, because one run lost three workers at the same steps."""
+    stopped = status == 2 and "lost its worker" in said(storm.folder).read_text(encoding="utf8").splitlines()[-1]
+    storm.stops += stopped
+    return stopped
 
 
 def _strike(main: subprocess.Popen[bytes], nodes: "Nodes", target: str, rng: np.random.Generator) -> bool:
@@ -360,6 +371,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for target, kills in storm.kills.items():
                 row = [design, storm.signal, target, str(kills), equal, "; ".join(storm.faults[:MOST]) or "–"]
                 print(line(row), flush=True)
+            if storm.stops:
+                print(f"| {design} | | three workers of one run | {storm.stops} | the same command went on | – |")
     if nodes is not None:
         nodes.close()
     sys.exit(not sound)

@@ -144,7 +144,8 @@ class ConsoleWatch(Watch):
 
     def _draw_study(self) -> None:
         if self._study is not None:
-            self._bars.update(self._study, description=self._name, completed=self._work.done, total=self._work.total)
+            done = self._work.done / (self._work.total or 1)  # a new total would make the bar forget its speed
+            self._bars.update(self._study, description=self._name, completed=done, total=1)
 
     @property
     def _name(self) -> str:
@@ -158,8 +159,8 @@ class ConsoleWatch(Watch):
         self._said = monotonic()
         left = self._work.left
         until = "" if left is None else f", about {timedelta(seconds=round(left))} left"
-        part = 100 * self._work.done / (self._work.total or 1)
-        self.console.print(f"{self._name}, {part:.0f} % of the work{until}", soft_wrap=True)
+        done = self._work.done / (self._work.total or 1)
+        self.console.print(f"{self._name}, {100 * done:.0f} % of the work{until}", soft_wrap=True)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from uuid import uuid4
 from filelock import FileLock
 
 from infusionlaw.files import atomic_path
+from infusionlaw.runners.together import ERROR
 
 GONE = 5.0  # seconds within which a process that was killed is gone
 HEADS = ("checkpoint.json", "record.json")  # written after the files that they speak of
@@ -64,6 +65,8 @@ def write(folder: Path, bundle: Bundle) -> None:
         for path in into.glob("checkpoint*"):
             if path.name not in bundle.names:
                 path.unlink(missing_ok=True)
+    if "record.json" in bundle.names:
+        (into / ERROR).unlink(missing_ok=True)  # of an actor before
 
 
 def root() -> Path:
@@ -78,8 +81,8 @@ def own_folder() -> Path:
     return folder
 
 
-def corpus_here(corpus: dict[str, list[Any]], get: Callable[[Any], bytes]) -> Path:
-    """Write the corpus to this machine, once for all actors on it."""
+def corpus_here(corpus: dict[str, list[Any]], get: Callable[[Any], bytes], link: Path) -> None:
+    """Write the corpus to this machine, once for all actors on it, and make a link to it."""
     name = next(iter(corpus.values()))[0].hex()  # the reference is the same in every actor of one study
     place = root() / f"corpus-{name}"
     with FileLock(root() / "corpus.lock"):
@@ -88,7 +91,7 @@ def corpus_here(corpus: dict[str, list[Any]], get: Callable[[Any], bytes]) -> Pa
                 with atomic_path(place / file) as path, path.open("wb") as handle:
                     for part in parts:
                         handle.write(get(part))
-    return place
+        link.symlink_to(place)
 
 
 def sweep(ended: Sequence[int] = ()) -> None:

@@ -92,6 +92,12 @@ class Lab(lab.Lab):
         super().__init__()
         self.count, self.kind = count, kind
 
+    def prepare(self, study: StudyFile, folder: Path) -> str:
+        """Prepare the corpus as for any runner; these GPUs are what is asked for."""
+        found = super().prepare(study, folder)
+        self.asked = self.count
+        return found
+
     def machine(self, recipes: Sequence[Recipe]) -> Machine:
         """Return these GPUs."""
         memory = self.kind.memory

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import ray
-from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError, RuntimeEnvSetupError
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from infusionlaw.errors import InputError
@@ -48,6 +48,7 @@ JOINS = 10.0  # seconds within which a cluster must answer
 WAITS = 60.0  # seconds without any worker after which it is said
 TRIES = 3  # times that a task may lose its worker, and that a busy head may be too late
 LATE = "Starting Ray client server failed"  # says a head that did not do so within half a minute
+DONE = 1 << 40  # steps that a finished run counts, whose checkpoint is gone
 CHUNK = 1 << 26  # bytes of the corpus that are carried at a time
 INSTALL = 'install infusionlaw on its machines, with pip install ".[lab,ray]"'
 LOST = (RayActorError, OutOfMemoryError, ObjectLostError)  # say that an actor is lost, or its machine
@@ -103,7 +104,12 @@ class Lab(lab.Lab):
     def _nodes(self) -> dict[str, dict[str, float]]:
         """What each machine of the cluster has, by its id."""
         _join(self._address or os.environ.get("RAY_ADDRESS") or "local")
-        return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+        return _nodes()
+
+
+def _nodes() -> dict[str, dict[str, float]]:
+    """What each machine of the cluster has that is alive, by its id."""
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
 def _join(address: str) -> None:
@@ -118,7 +124,7 @@ def _join(address: str) -> None:
             _check_port(address)
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **more)
             break
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, RayError) as error:
             if LATE in str(error) and number < TRIES:
                 continue
             why = LATE if LATE in str(error) else " ".join(str(error).split()) or type(error).__name__
@@ -155,7 +161,7 @@ def _gpus_of(nodes: Iterable[str]) -> list[_Gpu]:
         logger.warning("waiting: %s machines of the Ray cluster have no GPU free", len(waiting))
     try:
         found: list[_Gpu] = ray.get(asked)
-    except RayTaskError as error:
+    except RayError as error:
         raise InputError(f"a machine of the Ray cluster cannot look at its GPU ({_last(error)}); {INSTALL}") from error
     return found
 
@@ -225,7 +231,7 @@ class _Actor:
         try:
             if corpus:
                 self._folder = own_folder()
-                (self._folder / "corpus").symlink_to(corpus_here(corpus, ray.get))
+                corpus_here(corpus, ray.get, self._folder / "corpus")
         except (InputError, OSError) as error:
             return str(error)
         serve_folder(self._folder, self._queue, gpus)
@@ -293,7 +299,7 @@ class _Job:
     def count_loss(self, folder: Path) -> None:
         """Count that its worker is lost; a task that came further since the last time has a new count."""
         steps = sum(begun_step(folder / place) for place in self.places)
-        steps += sum((folder / place / "record.json").exists() for place in self.places)
+        steps += DONE * sum((folder / place / "record.json").exists() for place in self.places)
         self.losses = 1 if steps > self.steps else self.losses + 1
         self.steps = steps
 
@@ -308,7 +314,8 @@ class _Slot:
         self.doing: Any = None
         self.job: _Job | None = None
         self.news: Any = None
-        self.heard = self.told = 0.0  # when it last answered, and when it last told its news
+        self.asked = 0.0  # when it was last asked for news
+        self.looked = True  # whether it was seen since then if its task is done
 
     @property
     def refs(self) -> list[Any]:
@@ -350,7 +357,7 @@ class _Cluster:
             in_bytes(number) + " of memory" if name == "memory" else f"{number:.3g} {name.removeprefix('num_').upper()}"
             for name, number in needs.items()
         )
-        self._unopened = 0  # actors in a row that were lost before they were open
+        self._unopened = 0  # times in a row that actors were lost before they were open
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -370,11 +377,10 @@ class _Cluster:
         self._over.set()
         self._thread.join()
         self._mark.unlink(missing_ok=True)
-        with suppress(ray.exceptions.RayError, ConnectionError):
+        with suppress(RayError, ConnectionError):
             for slot in self._slots:
                 ray.kill(slot.actor)
-            nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-            swept = [_swept(node, [slot.at for slot in self._slots if slot.at]) for node in nodes]
+            swept = [_swept(node, [slot.at for slot in self._slots if slot.at]) for node in _nodes()]
             ray.wait(swept, num_returns=len(swept), timeout=30)
 
     def _serve(self) -> None:
@@ -402,20 +408,25 @@ class _Cluster:
             return
         ray.wait(list(refs), num_returns=1, timeout=0.2)
         ready, _ = ray.wait(list(refs), num_returns=len(refs), timeout=0)
+        looked = [slot for slot in self._slots if slot.news is None]
+        unopened: Exception | None = None
         for ref in ready:
             slot = refs[ref]
             if slot in self._slots:
                 try:
                     self._hear(slot, ref, ray.get(ref))
                 except LOST as error:
-                    self._count_unopened(slot, error)
+                    unopened = unopened if slot.open else error
                     self._lose(slot)
-                except RuntimeEnvSetupError as error:
-                    raise InputError(f"the Ray cluster cannot take infusionlaw's code ({_last(error)})") from error
+                except RayError as error:
+                    raise InputError(f"the Ray cluster failed: {_last(error)}; run the same command again") from error
+        for slot in looked:
+            slot.looked = True
+        if unopened is not None:
+            self._count_unopened(unopened)
         for slot in list(self._slots):
-            silent = slot.at and time.monotonic() - slot.heard > SILENT
-            if slot.at and silent and not ray.wait(slot.refs, timeout=0)[0]:  # it was heard late, perhaps
-                _swept(slot.at.node, [slot.at])
+            late = slot.news is not None and time.monotonic() - slot.asked > SILENT
+            if late and not ray.wait([slot.news], timeout=0, fetch_local=False)[0]:
                 self._lose(slot)
         if any(slot.at for slot in self._slots):
             self._served, self._told = time.monotonic(), False
@@ -426,15 +437,14 @@ class _Cluster:
     def _next(self, slot: _Slot) -> None:
         """Ask an actor for news when it is time, and give it a task when it has none."""
         now = time.monotonic()
-        if slot.at and slot.news is None and now - slot.told > ASK:
-            slot.news = slot.actor.news.remote()
+        if slot.at and slot.news is None and slot.looked and now - slot.asked > ASK:
+            slot.news, slot.asked, slot.looked = slot.actor.news.remote(), now, False
         if slot.at and slot.doing is None and self._jobs:
             slot.job = job = self._jobs.popleft()
             given = [] if slot.at.shared else [each for place in job.places if (each := bundle_of(self._folder, place))]
             slot.doing = slot.actor.do.remote(job.work, job.args, job.places, given)
 
     def _hear(self, slot: _Slot, ref: Any, said: Any) -> None:
-        slot.heard = time.monotonic()
         if ref == slot.where:
             slot.where, slot.at = None, said
             slot.doing = slot.actor.open.remote({} if said.shared else self._carried(), self._gpus)
@@ -443,7 +453,6 @@ class _Cluster:
             progress, bundles = said
             self._keep(bundles)
             self._pass_on(progress)
-            slot.told = time.monotonic()
         elif slot.job is None and said:
             if self._count == 1:
                 raise InputError(f"{slot.host}: {said}")
@@ -470,11 +479,15 @@ class _Cluster:
         logger.warning("goes on without a worker on %s: %s", slot.host, why)
         self._lose(slot, why)
 
-    def _count_unopened(self, slot: _Slot, error: Exception) -> None:
-        """InputError where actors end before they are open, again and again."""
-        self._unopened += not slot.open
-        if self._unopened >= TRIES:
+    def _count_unopened(self, error: Exception) -> None:
+        """Go on with fewer where actors end before they are open, again and again; InputError where none is open."""
+        self._unopened += 1
+        if self._unopened < TRIES:
+            return
+        if not any(slot.open for slot in self._slots):
             raise InputError(f"actors do not start on the Ray cluster ({_last(error)}); {INSTALL}") from error
+        self._count, self._unopened = max(1, self._count - 1), 0
+        logger.warning("goes on with %s workers at most, since others do not start: %s", self._count, _last(error))
 
     def _pass_on(self, progress: Sequence[Progress]) -> None:
         """Tell whoever watches; a listener that fails is dropped."""
@@ -493,10 +506,13 @@ class _Cluster:
         """Give the task of an actor that is gone, or silent for too long, to another. why: what it said, if it did."""
         self._slots.remove(slot)
         ray.kill(slot.actor)
+        if slot.at:
+            _swept(slot.at.node, [slot.at])  # it may live, and write where the next goes on
         job = slot.job
         if job is None:
             return
-        job.count_loss(self._folder)
+        if slot.at and slot.at.node in _nodes():  # a run may end its worker, but not a machine
+            job.count_loss(self._folder)
         if job.losses < TRIES:
             self._jobs.appendleft(job)
             return

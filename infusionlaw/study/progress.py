@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import gethostname
 from threading import Event, Lock, Thread
@@ -19,6 +19,7 @@ from infusionlaw.lab import Watch
 from infusionlaw.runs.record import Progress, RunRecord, RunSpec
 
 FILE, EVERY = "progress.json", 5.0  # seconds between two writings
+FIRST = 25  # steps after which a run is first heard of, if it begins
 ALMOST = 0.999  # of a run that has done its steps and is not at its end
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
 
@@ -102,13 +103,15 @@ def shown(folder: Path, watch: Watch, every: float = EVERY) -> Iterator[Watch]:
 class Work:
     """How much is done of the work that this process has, by what each run takes beside others.
 
-    What of a run was there when it is first heard of was not done now, and says nothing of the time for the rest.
+    What a run had done before, when it is first heard of, was not done now, and says nothing of the time for the rest;
+    but what it took over from a shorter run of its stable phase was.
     """
 
     def __init__(self) -> None:
         self.specs: dict[str, RunSpec] = {}  # all that were asked for and not done then
         self.total = self.done = 0.0
         self._parts: dict[str, float] = {}  # done of those that were heard of
+        self._kin: dict[RunSpec, list[str]] = {}  # runs that are equal but for their tokens
         self._begun = 0.0
 
     def ask(self, specs: Iterable[RunSpec]) -> None:
@@ -117,26 +120,33 @@ class Work:
         for spec in specs:
             if spec.id not in self.specs or self._parts.pop(spec.id, 0.0) == 1:
                 self.total += _work(spec)
+            if spec.id not in self.specs:
+                self._kin.setdefault(replace(spec, tokens=0), []).append(spec.id)
             self.specs[spec.id] = spec
 
     def reach(self, progress: Progress) -> RunSpec | None:
         """Count how far a run has come, and return it; None of a done one, which may be heard of after its end."""
-        return self._reach(progress.run, min(progress.step / progress.steps, ALMOST))
+        return self._reach(progress.run, min(progress.step / progress.steps, ALMOST), progress.step <= FIRST)
 
     def finish(self, run: str) -> None:
         """Count a run as done."""
-        self._reach(run, 1.0)
+        self._reach(run, 1.0, True)
 
-    def _reach(self, run: str, part: float) -> RunSpec | None:
+    def _reach(self, run: str, part: float, fresh: bool) -> RunSpec | None:
         spec, before = self.specs.get(run), self._parts.get(run)
         if spec is None or before == 1:
             return None
-        if before is None and part < 1:
+        if before is None and not fresh and not self._takes_over(spec):
             self.total -= _work(spec) * part
         else:
             self.done += _work(spec) * (part - (before or 0.0))
         self._parts[run] = part
         return spec
+
+    def _takes_over(self, spec: RunSpec) -> bool:
+        """Whether a shorter run of its stable phase came to its end here."""
+        kin = [run for run in self._kin[replace(spec, tokens=0)] if self.specs[run].tokens < spec.tokens]
+        return any(self._parts.get(run, 0.0) >= ALMOST for run in kin)
 
     @property
     def left(self) -> float | None:

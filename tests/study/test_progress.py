@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,14 @@ def test_what_a_run_had_done_before_says_nothing_of_the_time_left(monkeypatch) -
     assert work.left == pytest.approx(10 * (0.15 + 1) / 0.05)
     work.finish(first.id)
     assert work.reach(Progress(first.id, 100, 100)) is None
-    work.reach(Progress(second.id, 10, 100))
-    assert work.left == pytest.approx(10 * 0.9 / 0.2)
+    work.reach(Progress(second.id, 10, 100))  # it begins
+    assert work.left == pytest.approx(10 * 0.9 / 0.3)
     work.finish(second.id)
     assert work.left == 0 and work.done == pytest.approx(work.total)
+    longer, done = replace(first, tokens=2 * first.tokens), work.done
+    work.ask([longer])
+    work.reach(Progress(longer.id, 100, 200))  # it goes on from the stable phase of the first
+    assert work.total - work.done == pytest.approx(work.done - done)
 
 
 def test_on_its_own_machine_a_process_that_holds_no_lock_is_gone_at_once(folder) -> None:
