@@ -331,7 +331,7 @@ class _Slot:
 def _swept(node: str, actors: Sequence[_Where]) -> Any:
     """Have a machine end those of some actors that are on it, also one that is stopped, and remove what they left."""
     there = [actor.process for actor in actors if actor.node == node]
-    return ray.remote(sweep).options(num_cpus=0, **_on(node)).remote(there)
+    return ray.remote(sweep).options(num_cpus=0, max_retries=0, **_on(node)).remote(there)
 
 
 class _Cluster:
@@ -506,12 +506,13 @@ class _Cluster:
         """Give the task of an actor that is gone, or silent for too long, to another. why: what it said, if it did."""
         self._slots.remove(slot)
         ray.kill(slot.actor)
-        if slot.at:
+        stands = slot.at is not None and slot.at.node in _nodes()
+        if slot.at and stands:
             _swept(slot.at.node, [slot.at])  # it may live, and write where the next goes on
         job = slot.job
         if job is None:
             return
-        if slot.at and slot.at.node in _nodes():  # a run may end its worker, but not a machine
+        if stands:  # a run may end its worker, but not a machine
             job.count_loss(self._folder)
         if job.losses < TRIES:
             self._jobs.appendleft(job)
