@@ -115,9 +115,9 @@ def check_guard() -> None:
 
 def check_shared_memory() -> None:
     """InputError where processes cannot share locks, for lack of the shared memory that these lie in."""
-
     try:
-        get_context("spawn").Lock()
+        with deaf():  # Python starts a process for the first lock
+            get_context("spawn").Lock()
     except (ImportError, OSError) as error:
         raise InputError(
             f"training processes share locks in /dev/shm, and nothing can be written there ({error}); "

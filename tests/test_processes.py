@@ -106,3 +106,16 @@ def test_a_process_that_is_only_starting_does_not_hear_ctrl_c() -> None:
         out = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True).stdout
     assert out.split() == [str(int(signal.SIGHUP)), str(int(signal.SIGINT))]
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_process_that_python_starts_for_locks_does_not_hear_the_end_of_the_terminal() -> None:
+    code = (
+        "from multiprocessing.resource_tracker import _resource_tracker as tracker\n"
+        "from infusionlaw.processes import check_shared_memory\n"
+        "check_shared_memory()\n"
+        "print(open(f'/proc/{tracker._pid}/status').read())"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    (blocked,) = (int(row.split()[1], 16) for row in out.splitlines() if row.startswith("SigBlk"))
+    assert blocked & (1 << (signal.SIGHUP - 1))
