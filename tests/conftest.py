@@ -92,15 +92,8 @@ def corpus(material: Path, tmp_path_factory: pytest.TempPathFactory):
     return prepare(read_study_file(material / "study.toml"), tmp_path_factory.mktemp("prepared") / "corpus")
 
 
-LONG = (  # files of minutes, which come first: else a process is alone with one at the end
-    *("test_cluster", "test_docs", "test_compile", "test_local", "test_browser", "test_batch_speed", "test_examples"),
-    *("test_losses", "test_stable_phase", "test_start", "test_pipeline", "test_loop", "test_false_answers"),
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow the tests that `slow.txt` lists, a name or the beginning of one a line, and put LONG first."""
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+    """Mark as slow the tests that `slow.txt` lists, a name or the beginning of one a line."""
     slow = tuple((Path(__file__).parent / "slow.txt").read_text(encoding="utf8").split())
     for item in items:
         if item.nodeid.startswith(slow):
