@@ -51,11 +51,11 @@ from benchmarks.markdown import head, line
 from benchmarks.peers import hugging_face, plain_loop, wait
 from benchmarks.train_speed import general_text, stream
 from infusionlaw.runners.local import Lab
-from infusionlaw.runs.record import RunSpec
+from infusionlaw.runs.record import REPORT_EVERY, RunSpec
 from infusionlaw.settings import read_study_file
 from infusionlaw.study.design import grid, held_out
 from infusionlaw.training.host import settle
-from infusionlaw.training.loop import REPORT_EVERY, train
+from infusionlaw.training.loop import train
 from infusionlaw.training.model import Model
 from infusionlaw.training.recipe import RECIPES, Recipe, recipe_for
 

@@ -144,8 +144,8 @@ class ConsoleWatch(Watch):
 
     def _draw_study(self) -> None:
         if self._study is not None:
-            done = self._work.done / (self._work.total or 1)  # a new total would make the bar forget its speed
-            self._bars.update(self._study, description=self._name, completed=done, total=1)
+            # A total of its own that grows would make the bar forget its speed.
+            self._bars.update(self._study, description=self._name, completed=self._work.part, total=1)
 
     @property
     def _name(self) -> str:
@@ -159,8 +159,7 @@ class ConsoleWatch(Watch):
         self._said = monotonic()
         left = self._work.left
         until = "" if left is None else f", about {timedelta(seconds=round(left))} left"
-        done = self._work.done / (self._work.total or 1)
-        self.console.print(f"{self._name}, {100 * done:.0f} % of the work{until}", soft_wrap=True)
+        self.console.print(f"{self._name}, {100 * self._work.part:.0f} % of the work{until}", soft_wrap=True)
 
 
 @dataclass

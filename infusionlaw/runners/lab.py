@@ -4,6 +4,7 @@ A runner is a `Lab` with two methods of its own: `machine` says what trains, and
 only in dose and seed train together on a GPU, as many as fit into its free memory; on the CPU every model trains alone.
 """
 
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
@@ -138,6 +139,23 @@ class Pace:
     step: float
     probing: float
     timed: bool = True
+
+
+def dropped_if_it_fails(listener: OnProgress) -> OnProgress:
+    """Return a listener that never raises, and hears nothing more once it has failed."""
+    failed = False
+
+    def hear(progress: Progress) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            listener(progress)
+        except Exception:
+            traceback.print_exc()
+            failed = True
+
+    return hear
 
 
 class Workers(Protocol):

@@ -6,7 +6,6 @@ itself when the process that started it is gone, so a killed study leaves nothin
 
 import os
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ import torch
 
 from infusionlaw.processes import Pool, check_shared_memory, cores, deaf, memory, told_if_too_many
 from infusionlaw.runners import lab
-from infusionlaw.runners.lab import MIG, Machine, OnProgress, Part, sharers
+from infusionlaw.runners.lab import MIG, Machine, OnProgress, Part, dropped_if_it_fails, sharers
 from infusionlaw.runners.schedule import MOST
 from infusionlaw.runners.worker import VISIBLE, start
 from infusionlaw.runs.record import Progress
@@ -114,18 +113,10 @@ def _devices(part: Part, count: int) -> list[str]:
 
 def _listen(queue: Any, over: threading.Event, on_progress: Callable[[Progress], None]) -> None:
     """Pass on the workers' progress. Never stop reading, or they could not end: a listener that fails is dropped."""
-    failed = False
+    hear = dropped_if_it_fails(on_progress)
     while True:
         try:
-            progress = queue.get(timeout=LOOK)
+            hear(queue.get(timeout=LOOK))
         except Empty:
             if over.is_set():
                 return
-            continue
-        if failed:
-            continue
-        try:
-            on_progress(progress)
-        except Exception:
-            traceback.print_exc()
-            failed = True

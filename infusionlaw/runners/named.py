@@ -93,10 +93,8 @@ class Lab(lab.Lab):
         self.count, self.kind = count, kind
 
     def prepare(self, study: StudyFile, folder: Path) -> str:
-        """Prepare the corpus as for any runner; these GPUs are what is asked for."""
-        found = super().prepare(study, folder)
-        self.asked = self.count
-        return found
+        """The id of the study's corpus, prepared as for any runner."""
+        return super().prepare(self._for_these(study), folder)
 
     def machine(self, recipes: Sequence[Recipe]) -> Machine:
         """Return these GPUs."""
@@ -112,7 +110,10 @@ class Lab(lab.Lab):
 
     def estimate(self, study: StudyFile, folder: Path, specs: Sequence[RunSpec]) -> list[Estimate]:
         """What each run will hold and take on these GPUs, whatever the study file says of devices."""
-        return super().estimate(study.model_copy(update={"run": Run(devices=self.count)}), folder, specs)
+        return super().estimate(self._for_these(study), folder, specs)
+
+    def _for_these(self, study: StudyFile) -> StudyFile:
+        return study.model_copy(update={"run": Run(devices=self.count)})
 
     def paces(self, folder: Path, sorts: Mapping[Hashable, Sort], part: Part) -> dict[Hashable, Pace]:
         """Seconds from FLOPs; how long probing takes is not known."""

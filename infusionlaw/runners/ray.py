@@ -13,7 +13,6 @@ import signal
 import socket
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -34,7 +33,7 @@ from infusionlaw.processes import PROCESS
 from infusionlaw.quantities import in_bytes
 from infusionlaw.runners import lab
 from infusionlaw.runners.carried import HEADS, Bundle, bundle_of, corpus_here, own_folder, stamps, sweep, write
-from infusionlaw.runners.lab import MIG, Machine, OnProgress, Part, sharers
+from infusionlaw.runners.lab import MIG, Machine, OnProgress, Part, dropped_if_it_fails, sharers
 from infusionlaw.runners.schedule import MOST
 from infusionlaw.runners.together import ERROR
 from infusionlaw.runners.worker import VISIBLE
@@ -67,7 +66,7 @@ class Lab(lab.Lab):
     def machine(self, recipes: Sequence[Recipe]) -> Machine:
         """Return the GPUs of the cluster, or its cores where there are none, with the memory of the smallest."""
         nodes = self._nodes()
-        with_gpus = {node: there for node, there in nodes.items() if there.get("GPU", 0) >= 1}
+        with_gpus = _with_gpus(nodes)
         if not with_gpus:
             least = min((int(there.get("memory", 0)) for there in nodes.values() if there.get("CPU")), default=0)
             count = int(sum(there.get("CPU", 0) for there in nodes.values()))
@@ -91,7 +90,7 @@ class Lab(lab.Lab):
         self, folder: Path, part: Part, count: int, on_progress: OnProgress = lambda progress: None
     ) -> Iterator["_Cluster"]:
         """Open actors; leaving early stops them, and their checkpoints stay."""
-        if any(there.get("GPU", 0) >= 1 for there in self._nodes().values()):
+        if _with_gpus(self._nodes()):
             needs = {"num_cpus": max(1, part.gpus), "num_gpus": part.gpus}
         else:
             needs = {"num_cpus": 1, "memory": max(recipe.memory for recipe in part.recipes) + PROCESS}
@@ -110,6 +109,10 @@ class Lab(lab.Lab):
 def _nodes() -> dict[str, dict[str, float]]:
     """What each machine of the cluster has that is alive, by its id."""
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+def _with_gpus(nodes: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {node: there for node, there in nodes.items() if there.get("GPU", 0) >= 1}
 
 
 def _join(address: str) -> None:
@@ -328,17 +331,11 @@ class _Slot:
         return self.at.host if self.at else ""
 
 
-def _swept(node: str, actors: Sequence[_Where]) -> Any:
-    """Have a machine end those of some actors that are on it, also one that is stopped, and remove what they left."""
-    there = [actor.process for actor in actors if actor.node == node]
-    return ray.remote(sweep).options(num_cpus=0, max_retries=0, **_on(node)).remote(there)
-
-
 class _Cluster:
     """Actors that serve a study's folder, looked after by a thread of the main process."""
 
     def __init__(self, folder: Path, count: int, needs: dict[str, Any], on_progress: OnProgress) -> None:
-        self._folder, self._count, self._on_progress = folder, count, on_progress
+        self._folder, self._count, self._hear_progress = folder, count, dropped_if_it_fails(on_progress)
         for left in folder.glob(f".*{MARK}"):  # by a driver that was killed
             left.unlink()
         self._mark = folder / f".{uuid4().hex}{MARK}"
@@ -346,6 +343,7 @@ class _Cluster:
             self._mark.touch()  # write in the study's folder, where others go on
         kind = ray.remote(concurrency_groups={"news": 1})(_Actor)
         self._kind = kind.options(max_restarts=0, **needs)
+        self._sweep = ray.remote(num_cpus=0, max_retries=0)(sweep)  # once, since Ray sends each such function out
         self._gpus = max(1, int(needs.get("num_gpus", 1)))
         self._corpus: dict[str, list[Any]] = {}
         self._jobs: deque[_Job] = deque()
@@ -380,8 +378,13 @@ class _Cluster:
         with suppress(RayError, ConnectionError):
             for slot in self._slots:
                 ray.kill(slot.actor)
-            swept = [_swept(node, [slot.at for slot in self._slots if slot.at]) for node in _nodes()]
+            swept = [self._swept(node, [slot.at for slot in self._slots if slot.at]) for node in _nodes()]
             ray.wait(swept, num_returns=len(swept), timeout=30)
+
+    def _swept(self, node: str, actors: Sequence[_Where]) -> Any:
+        """Have a machine end those of some actors that are on it, also one that is stopped, and remove what is left."""
+        there = [actor.process for actor in actors if actor.node == node]
+        return self._sweep.options(**_on(node)).remote(there)
 
     def _serve(self) -> None:
         try:
@@ -452,7 +455,8 @@ class _Cluster:
             slot.news = None
             progress, bundles = said
             self._keep(bundles)
-            self._pass_on(progress)
+            for each in progress:
+                self._hear_progress(each)
         elif slot.job is None and said:
             if self._count == 1:
                 raise InputError(f"{slot.host}: {said}")
@@ -489,15 +493,6 @@ class _Cluster:
         self._count, self._unopened = max(1, self._count - 1), 0
         logger.warning("goes on with %s workers at most, since others do not start: %s", self._count, _last(error))
 
-    def _pass_on(self, progress: Sequence[Progress]) -> None:
-        """Tell whoever watches; a listener that fails is dropped."""
-        try:
-            for each in progress:
-                self._on_progress(each)
-        except Exception:
-            traceback.print_exc()
-            self._on_progress = lambda progress: None
-
     def _keep(self, bundles: Sequence[Bundle]) -> None:
         for bundle in bundles:
             write(self._folder, bundle)
@@ -508,7 +503,7 @@ class _Cluster:
         ray.kill(slot.actor)
         stands = slot.at is not None and slot.at.node in _nodes()
         if slot.at and stands:
-            _swept(slot.at.node, [slot.at])  # it may live, and write where the next goes on
+            self._swept(slot.at.node, [slot.at])  # it may live, and write where the next goes on
         job = slot.job
         if job is None:
             return

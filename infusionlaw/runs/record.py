@@ -20,6 +20,9 @@ from infusionlaw.files import json_hash, read_typed
 
 DoseUnit = Literal["share", "exposures", "facts"]
 UNSTATED = 1.0  # token count of runs that nobody states: they all have one, and it is the unit
+# Steps between metrics, progress and the check for a non-finite loss, and steps whose blocks go to the device at once:
+# within them a GPU is never waited for.
+REPORT_EVERY = 25
 AGAIN = "run the study again, which puts this run aside and makes it again"
 
 

@@ -16,10 +16,9 @@ from threading import Event, Lock, Thread
 from infusionlaw.errors import InputError
 from infusionlaw.files import read_typed, write_typed
 from infusionlaw.lab import Watch
-from infusionlaw.runs.record import Progress, RunRecord, RunSpec
+from infusionlaw.runs.record import REPORT_EVERY, Progress, RunRecord, RunSpec
 
 FILE, EVERY = "progress.json", 5.0  # seconds between two writings
-FIRST = 25  # steps after which a run is first heard of, if it begins
 ALMOST = 0.999  # of a run that has done its steps and is not at its end
 OVERHEAD = 60_000  # parameters' worth of work a token costs beside the model's own, for the time left
 
@@ -43,7 +42,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Now:
-    """progress.json. stage: what was said last; left: seconds until the runs that are asked for now are done."""
+    """progress.json. stage: what was said last; left: seconds for the runs asked for so far, None where not known."""
 
     host: str
     process: int
@@ -115,7 +114,7 @@ class Work:
         self._begun = 0.0
 
     def ask(self, specs: Iterable[RunSpec]) -> None:
-        """Count these too, each anew."""
+        """Count these too, each from its beginning."""
         self._begun = self._begun or time.monotonic()
         for spec in specs:
             if spec.id not in self.specs or self._parts.pop(spec.id, 0.0) == 1:
@@ -126,7 +125,7 @@ class Work:
 
     def reach(self, progress: Progress) -> RunSpec | None:
         """Count how far a run has come, and return it; None of a done one, which may be heard of after its end."""
-        return self._reach(progress.run, min(progress.step / progress.steps, ALMOST), progress.step <= FIRST)
+        return self._reach(progress.run, min(progress.step / progress.steps, ALMOST), progress.step <= REPORT_EVERY)
 
     def finish(self, run: str) -> None:
         """Count a run as done."""
@@ -147,6 +146,11 @@ class Work:
         """Whether a shorter run of its stable phase came to its end here."""
         kin = [run for run in self._kin[replace(spec, tokens=0)] if self.specs[run].tokens < spec.tokens]
         return any(self._parts.get(run, 0.0) >= ALMOST for run in kin)
+
+    @property
+    def part(self) -> float:
+        """What is done of all, 0 to 1."""
+        return self.done / (self.total or 1)
 
     @property
     def left(self) -> float | None:

@@ -18,6 +18,7 @@ import torch
 from infusionlaw.corpus.infusion.mixture import Mixture
 from infusionlaw.files import write_text
 from infusionlaw.runs.begun import begun_step, read_metrics
+from infusionlaw.runs.record import REPORT_EVERY
 from infusionlaw.training.checkpoint import origin, put_aside_damaged, resume, save
 from infusionlaw.training.compile import compile_if_worth, keep_code
 from infusionlaw.training.feed import feed
@@ -26,9 +27,6 @@ from infusionlaw.training.recipe import Recipe
 from infusionlaw.training.step import WARM_UP, Stepper
 from infusionlaw.training.trainable import Trainable
 
-# Steps between metrics, progress and the check for a non-finite loss, and steps whose blocks go to the device at once:
-# within them a GPU is never waited for.
-REPORT_EVERY = 25
 # A checkpoint is put off until training has gone on for so many times what the last one took, however large the model.
 WORTH_A_CHECKPOINT = 50
 Status = Literal["ok", "diverged"]
